@@ -1,0 +1,60 @@
+//! The attachment types that Chartseal delivers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A type that the patient's page can show, decided by the bytes and never by the sender's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum MediaType {
+    #[serde(rename = "application/pdf")]
+    Pdf,
+    #[serde(rename = "image/png")]
+    Png,
+    #[serde(rename = "image/jpeg")]
+    Jpeg,
+    #[serde(rename = "text/plain")]
+    Text,
+}
+
+impl MediaType {
+    pub const ALL: [Self; 4] = [Self::Pdf, Self::Png, Self::Jpeg, Self::Text];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pdf => "application/pdf",
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Text => "text/plain",
+        }
+    }
+
+    /// The file name extension, without the dot.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Pdf => "pdf",
+            Self::Png => "png",
+            Self::Jpeg => "jpg",
+            Self::Text => "txt",
+        }
+    }
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for MediaType {
+    type Err = ();
+
+    /// Parameters (`; charset=…`) and case are ignored.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let essence = text.split(';').next().unwrap_or("").trim();
+        Self::ALL.into_iter().find(|kind| essence.eq_ignore_ascii_case(kind.as_str())).ok_or(())
+    }
+}

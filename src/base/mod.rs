@@ -1,0 +1,24 @@
+//! The vocabulary: parsed values that every room may use.
+//!
+//! Job: turn outside text into types once, at the door. Past it no `String` means an address, an id,
+//! a code or a secret.
+//! Must stay true: nothing here does I/O, except [`clock`], which reads the machine's monotonic clock.
+//! Must not know: databases, FHIR, HTTP, mail, or any other module of this crate.
+
+pub mod address;
+pub mod clock;
+pub mod ids;
+pub mod media;
+pub mod random;
+pub mod secret;
+pub mod time;
+
+pub use address::{AddressError, EmailAddress};
+pub use clock::Clock;
+pub use ids::{
+    ClinicId, DeliveryId, EhrId, EventId, FhirId, IdError, LinkId, NoticeId, OpeningId, OperatorName, Reference,
+    ResourceKey, ResourceType, SourceId, VersionId,
+};
+pub use media::MediaType;
+pub use secret::{Key256, LinkSecret, SecretBytes, SecretText};
+pub use time::{UtcMillis, hours, millis, minutes, seconds};

@@ -1,0 +1,4 @@
+//! Chartseal: the map of the house is written here as the rooms are built.
+
+pub mod base;
+pub mod policy;
