@@ -1,4 +1,6 @@
 //! Chartseal: the map of the house is written here as the rooms are built.
 
+pub mod audit;
 pub mod base;
 pub mod policy;
+pub mod record;

@@ -1,0 +1,229 @@
+//! The things worth recording.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, UtcMillis};
+use crate::policy::ReviewReason;
+use crate::record::{Link, Notice, RevokedBy};
+
+/// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
+/// wait for each other, and a few for the installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chain {
+    Delivery(DeliveryId),
+    Source(SourceId),
+    Ehr(EhrId),
+    Installation,
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delivery(id) => write!(f, "delivery:{id}"),
+            Self::Source(id) => write!(f, "source:{id}"),
+            Self::Ehr(id) => write!(f, "ehr:{id}"),
+            Self::Installation => f.write_str("installation"),
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// Chartseal itself, by rule or by time.
+    System,
+    Ehr(EhrId),
+    Operator(OperatorName),
+    /// Whoever holds the link.
+    Holder,
+}
+
+/// A patient as the audit names them: HMAC of the patient under a key of their own. Destroying the key
+/// forgets them while every hash still verifies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pseudonym(pub String);
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum AuditEvent {
+    /// An EHR said that something changed.
+    Heard {
+        sha256: String,
+        by: HeardBy,
+    },
+    Quarantined {
+        why: String,
+    },
+    /// The resource was read and changed nothing that a patient would read.
+    Unchanged {
+        version: String,
+    },
+    /// The resource was read; it may not leave (yet).
+    NotForSending {
+        version: String,
+        status: String,
+    },
+    /// The resource could not be read for good; staff see it.
+    Unreadable {
+        why: String,
+    },
+    Gone {
+        with_fhir_body: String,
+    },
+    Decided {
+        version: String,
+        rules_hash: String,
+        decision: String,
+        mode: String,
+        patient: Option<Pseudonym>,
+    },
+    /// The delivery changed its state.
+    Stepped {
+        from: String,
+        to: Link,
+    },
+    Sealed {
+        link: LinkId,
+        files: u16,
+        bytes: u64,
+        epoch: String,
+    },
+    NoticeQueued {
+        notice: NoticeId,
+    },
+    /// Written before the message leaves.
+    NoticeAttempted {
+        notice: NoticeId,
+        attempt: u32,
+    },
+    /// Written after.
+    NoticeStepped {
+        notice: NoticeId,
+        to: Notice,
+        why: Option<String>,
+    },
+    /// The holder of the key looked at the page.
+    Landed {
+        link: LinkId,
+    },
+    Claimed {
+        link: LinkId,
+        lease_until: UtcMillis,
+    },
+    ClaimRefused {
+        link: LinkId,
+        why: String,
+    },
+    Decrypted {
+        link: LinkId,
+    },
+    DecryptFailed {
+        link: LinkId,
+    },
+    Lapsed {
+        link: LinkId,
+    },
+    /// The server's half of the key was destroyed.
+    Shredded {
+        link: LinkId,
+    },
+    FilesRemoved {
+        link: LinkId,
+    },
+    RevokeAsked {
+        by: RevokedBy,
+        reason: Option<String>,
+    },
+    ReleaseAsked {
+        reason: Option<String>,
+    },
+    ReviewNoted {
+        why: ReviewReason,
+    },
+    SentAgainAs {
+        delivery: DeliveryId,
+    },
+    Initialised {
+        installation: String,
+    },
+    Started {
+        replica: String,
+        version: String,
+    },
+    Stopped {
+        replica: String,
+    },
+    Paused {
+        why: String,
+    },
+    Resumed,
+    KeyMade {
+        kind: String,
+        name: String,
+        fingerprint: String,
+    },
+    KeyDestroyed {
+        kind: String,
+        name: String,
+    },
+    RestoredFromBackup {
+        generation: i64,
+        deaths_applied: u64,
+        links_ended: u64,
+    },
+    Migrated {
+        to: String,
+    },
+    Subscribed {
+        kind: String,
+        remote_id: String,
+        status: String,
+    },
+    SubscriptionFault {
+        kind: String,
+        why: String,
+    },
+    PollFault {
+        kind: String,
+        why: String,
+    },
+    PollCaughtUp {
+        kind: String,
+        until: UtcMillis,
+        heard: u64,
+    },
+    Retained {
+        what: String,
+        removed: u64,
+    },
+}
+
+/// How the event came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeardBy {
+    Hook,
+    Poll,
+}
+
+/// One line to be written.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub chain: Chain,
+    pub at: UtcMillis,
+    pub clinic: Option<ClinicId>,
+    pub actor: Actor,
+    pub event: AuditEvent,
+}
+
+impl Entry {
+    #[must_use]
+    pub fn by_system(chain: Chain, at: UtcMillis, clinic: Option<ClinicId>, event: AuditEvent) -> Self {
+        Self { chain, at, clinic, actor: Actor::System, event }
+    }
+}

@@ -1,0 +1,13 @@
+//! Audit events and their chains.
+//!
+//! Job: say what can be recorded, and link each line to the one before it in its chain.
+//! Must stay true: a line's hash covers everything that is stored of it and the hash before it; a line
+//! names a patient only by a pseudonym made with that patient's own key; no line carries a secret, an
+//! address, a name or a way in.
+//! Must not know: where lines are kept.
+
+mod chain;
+mod event;
+
+pub use chain::{Broken, GENESIS, Hash, Line, anchor_digest, link, verify_chain};
+pub use event::{Actor, AuditEvent, Chain, Entry, HeardBy, Pseudonym};

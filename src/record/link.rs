@@ -1,0 +1,281 @@
+//! The link's table: from a decided report to a tombstone.
+
+use serde::{Deserialize, Serialize};
+
+use super::{NotAllowed, Step};
+use crate::base::{DeliveryId, OperatorName, UtcMillis};
+use crate::policy::{HoldBasis, ReviewReason};
+
+/// The state of a delivery and of the link it gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Link {
+    /// Decided to send; the attachment has not been fetched yet.
+    Recorded,
+    /// Waits, with an end and a basis.
+    Held {
+        until: HoldEnd,
+        basis: HoldBasis,
+    },
+    /// A person must look.
+    Review {
+        why: ReviewReason,
+    },
+    /// The way in is open.
+    Live {
+        until: LiveUntil,
+    },
+    /// Refused, reversibly.
+    Suspended {
+        why: SuspendedWhy,
+        until: LiveUntil,
+    },
+    /// The rules forbid this delivery.
+    Blocked,
+    /// The last allowed opening has ended.
+    Spent,
+    Expired,
+    Revoked {
+        by: RevokedBy,
+    },
+    /// The EHR took the report back.
+    Recalled,
+    /// A newer delivery took its place.
+    Superseded {
+        by: DeliveryId,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldEnd {
+    At(UtcMillis),
+    Person,
+}
+
+/// The end of a link's life is fixed when the first attempt to hand it over is leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiveUntil {
+    NotHandedOver,
+    At(UtcMillis),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuspendedWhy {
+    /// The EHR no longer shows the resource; a second reading decides.
+    Gone,
+    /// The report went back to an unfinished status.
+    WentBack,
+    /// Many reports vanished at once: more likely the EHR's failure than a recall.
+    ManyGone,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokedBy {
+    Operator(OperatorName),
+    /// The EHR cancelled the report.
+    Cancelled,
+    /// The report names another patient than before.
+    SubjectChanged,
+    /// A restored database could not account for it.
+    Restore,
+}
+
+/// How a link died, for the death journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Death {
+    Spent,
+    Expired,
+    Revoked,
+    Recalled,
+    Superseded,
+    /// The message was never handed over, so its link ends unused.
+    Unsent,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    HoldEnded,
+    /// A person says: send it.
+    ReleasedByStaff,
+    /// The attachment is sealed, link and notice are being committed.
+    Released,
+    /// The first attempt is leased; the life ends at this instant.
+    FirstAttempt {
+        expires_at: UtcMillis,
+    },
+    NeedsReview {
+        why: ReviewReason,
+    },
+    LastLeaseEnded,
+    LifeEnded,
+    Suspend {
+        why: SuspendedWhy,
+    },
+    Restored,
+    Revoke {
+        by: RevokedBy,
+    },
+    Recall,
+    Supersede {
+        by: DeliveryId,
+    },
+}
+
+impl Link {
+    /// The name stored in the state column and used in queries.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Held { .. } => "held",
+            Self::Review { .. } => "review",
+            Self::Live { .. } => "live",
+            Self::Suspended { .. } => "suspended",
+            Self::Blocked => "blocked",
+            Self::Spent => "spent",
+            Self::Expired => "expired",
+            Self::Revoked { .. } => "revoked",
+            Self::Recalled => "recalled",
+            Self::Superseded { .. } => "superseded",
+        }
+    }
+
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Recorded | Self::Held { .. } | Self::Review { .. } | Self::Live { .. } | Self::Suspended { .. } => {
+                false
+            }
+            Self::Blocked
+            | Self::Spent
+            | Self::Expired
+            | Self::Revoked { .. }
+            | Self::Recalled
+            | Self::Superseded { .. } => true,
+        }
+    }
+
+    /// What the table says of `event` in this state.
+    ///
+    /// # Errors
+    /// [`NotAllowed`] when the table has no such step.
+    pub fn step(self, event: LinkEvent, now: UtcMillis) -> Result<Step<Self>, NotAllowed> {
+        let refused = NotAllowed { state: self.name(), event: event.name() };
+        let to = match (&self, event) {
+            (Self::Held { until, .. }, LinkEvent::HoldEnded) => match until {
+                HoldEnd::At(at) if *at <= now => Self::Recorded,
+                HoldEnd::At(_) | HoldEnd::Person => return Err(refused),
+            },
+            (Self::Held { .. } | Self::Review { .. }, LinkEvent::ReleasedByStaff) => Self::Recorded,
+            (Self::Recorded, LinkEvent::Released) => Self::Live { until: LiveUntil::NotHandedOver },
+            (Self::Live { until: LiveUntil::NotHandedOver }, LinkEvent::FirstAttempt { expires_at }) => {
+                Self::Live { until: LiveUntil::At(expires_at) }
+            }
+            (
+                Self::Recorded | Self::Held { .. } | Self::Live { .. } | Self::Suspended { .. },
+                LinkEvent::NeedsReview { why },
+            ) => Self::Review { why },
+            (Self::Live { .. }, LinkEvent::LastLeaseEnded) => Self::Spent,
+            (Self::Live { until } | Self::Suspended { until, .. }, LinkEvent::LifeEnded) => match until {
+                LiveUntil::At(at) if *at <= now => Self::Expired,
+                LiveUntil::At(_) | LiveUntil::NotHandedOver => return Err(refused),
+            },
+            (Self::Live { until }, LinkEvent::Suspend { why }) => Self::Suspended { why, until: *until },
+            (Self::Suspended { until, .. }, LinkEvent::Restored) => Self::Live { until: *until },
+            (
+                Self::Recorded | Self::Held { .. } | Self::Review { .. } | Self::Live { .. } | Self::Suspended { .. },
+                LinkEvent::Revoke { by },
+            ) => Self::Revoked { by },
+            (
+                Self::Recorded | Self::Held { .. } | Self::Review { .. } | Self::Live { .. } | Self::Suspended { .. },
+                LinkEvent::Recall,
+            ) => Self::Recalled,
+            (
+                Self::Recorded | Self::Held { .. } | Self::Review { .. } | Self::Live { .. } | Self::Suspended { .. },
+                LinkEvent::Supersede { by },
+            ) => Self::Superseded { by },
+            (
+                Self::Recorded
+                | Self::Held { .. }
+                | Self::Review { .. }
+                | Self::Live { .. }
+                | Self::Suspended { .. }
+                | Self::Blocked
+                | Self::Spent
+                | Self::Expired
+                | Self::Revoked { .. }
+                | Self::Recalled
+                | Self::Superseded { .. },
+                LinkEvent::HoldEnded
+                | LinkEvent::ReleasedByStaff
+                | LinkEvent::Released
+                | LinkEvent::FirstAttempt { .. }
+                | LinkEvent::NeedsReview { .. }
+                | LinkEvent::LastLeaseEnded
+                | LinkEvent::LifeEnded
+                | LinkEvent::Suspend { .. }
+                | LinkEvent::Restored
+                | LinkEvent::Revoke { .. }
+                | LinkEvent::Recall
+                | LinkEvent::Supersede { .. },
+            ) => return Err(refused),
+        };
+        Ok(Step::new(self, to))
+    }
+}
+
+impl LinkEvent {
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::HoldEnded => "the end of the hold",
+            Self::ReleasedByStaff => "a release by staff",
+            Self::Released => "the release",
+            Self::FirstAttempt { .. } => "the first attempt to hand over",
+            Self::NeedsReview { .. } => "a review",
+            Self::LastLeaseEnded => "the end of the last opening",
+            Self::LifeEnded => "the end of life",
+            Self::Suspend { .. } => "a suspension",
+            Self::Restored => "the end of the suspension",
+            Self::Revoke { .. } => "a revocation",
+            Self::Recall => "a recall",
+            Self::Supersede { .. } => "a replacement",
+        }
+    }
+}
+
+impl Step<Link> {
+    /// `Some` when this step ends a way in that had been opened: its keys must be wiped and its death
+    /// journalled before anybody is told.
+    #[must_use]
+    pub fn death(&self) -> Option<Death> {
+        match (&self.from, &self.to) {
+            (Link::Live { .. } | Link::Suspended { .. }, to) => match to {
+                Link::Spent => Some(Death::Spent),
+                Link::Expired => Some(Death::Expired),
+                Link::Revoked { .. } => Some(Death::Revoked),
+                Link::Recalled => Some(Death::Recalled),
+                Link::Superseded { .. } => Some(Death::Superseded),
+                Link::Review { .. } => Some(Death::Unsent),
+                Link::Recorded | Link::Held { .. } | Link::Live { .. } | Link::Suspended { .. } | Link::Blocked => None,
+            },
+            (
+                Link::Recorded
+                | Link::Held { .. }
+                | Link::Review { .. }
+                | Link::Blocked
+                | Link::Spent
+                | Link::Expired
+                | Link::Revoked { .. }
+                | Link::Recalled
+                | Link::Superseded { .. },
+                _,
+            ) => None,
+        }
+    }
+}

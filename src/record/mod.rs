@@ -1,0 +1,50 @@
+//! What may happen to links, openings and notices.
+//!
+//! Job: `step(state, event, now)` for each of the step tables: pure, total, without wildcard arms.
+//! Must stay true: only this module makes a [`Step`]; the store accepts nothing else, so a state that
+//! no table allows cannot be written. Terminal is final.
+//! Must not know: SQL, HTTP, keys, or how an event came about.
+
+mod link;
+mod notice;
+mod opening;
+#[cfg(test)]
+mod tests;
+
+pub use link::{Death, HoldEnd, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};
+pub use notice::{
+    AMBIGUOUS_ATTEMPTS_MAX, LEASE as NOTICE_LEASE, Notice, NoticeEvent, NoticeKind, WAIT_MAX as NOTICE_WAIT_MAX,
+    retry_delay,
+};
+pub use opening::{LEASE as OPENING_LEASE, LEASE_MAX as OPENING_LEASE_MAX, Opening, OpeningEvent};
+
+/// A change that the tables allow. Made only by `step`, consumed by the store.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Step<S> {
+    from: S,
+    to: S,
+}
+
+impl<S> Step<S> {
+    fn new(from: S, to: S) -> Self {
+        Self { from, to }
+    }
+
+    #[must_use]
+    pub fn from(&self) -> &S {
+        &self.from
+    }
+
+    #[must_use]
+    pub fn to(&self) -> &S {
+        &self.to
+    }
+}
+
+/// The table has no such step; the state stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{event} is not possible while {state}")]
+pub struct NotAllowed {
+    pub state: &'static str,
+    pub event: &'static str,
+}

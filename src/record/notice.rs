@@ -1,0 +1,156 @@
+//! The notice's table: one message, its attempts and how they may fail.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{NotAllowed, Step};
+use crate::base::{UtcMillis, hours, minutes, seconds};
+
+/// How long one attempt may hold a notice before another worker may take it.
+pub const LEASE: Duration = minutes(2);
+/// A message whose fate is unknown is sent again at most so often, then staff are told.
+pub const AMBIGUOUS_ATTEMPTS_MAX: u32 = 3;
+/// A notice that could not be handed over for so long goes to review.
+pub const WAIT_MAX: Duration = hours(6);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// A new report.
+    Link,
+    /// A report that replaces one sent before.
+    UpdatedLink,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Notice {
+    Queued {
+        due: UtcMillis,
+        attempts: u32,
+        ambiguous: u32,
+    },
+    Leased {
+        until: UtcMillis,
+        attempts: u32,
+        ambiguous: u32,
+    },
+    /// Handed over.
+    Sent,
+    /// It may have arrived; only a person can find out.
+    Unsure,
+    /// Refused for good.
+    Bounced,
+    /// Ended unsent: its link died, or it waited too long.
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeEvent {
+    Lease,
+    Accepted,
+    /// A definite "not now", or nothing was sent.
+    Transient,
+    /// A definite "never".
+    Permanent,
+    /// It may have been sent.
+    Ambiguous,
+    /// The holder died or stopped: give it back. Whether it sent is unknown.
+    LeaseLost,
+    /// The holder stopped before sending.
+    HandedBack,
+    Cancel,
+}
+
+impl Notice {
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Queued { .. } => "queued",
+            Self::Leased { .. } => "leased",
+            Self::Sent => "sent",
+            Self::Unsure => "unsure",
+            Self::Bounced => "bounced",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// What the table says of `event` in this state.
+    ///
+    /// # Errors
+    /// [`NotAllowed`] when the table has no such step.
+    pub fn step(self, event: NoticeEvent, now: UtcMillis) -> Result<Step<Self>, NotAllowed> {
+        let refused = NotAllowed { state: self.name(), event: event.name() };
+        let to = match (self, event) {
+            (Self::Queued { due, attempts, ambiguous }, NoticeEvent::Lease) if due <= now => {
+                Self::Leased { until: now.plus(LEASE), attempts: attempts + 1, ambiguous }
+            }
+            (Self::Leased { .. }, NoticeEvent::Accepted) => Self::Sent,
+            (Self::Leased { .. }, NoticeEvent::Permanent) => Self::Bounced,
+            (Self::Leased { attempts, ambiguous, .. }, NoticeEvent::Transient) => {
+                Self::Queued { due: now.plus(retry_delay(attempts)), attempts, ambiguous }
+            }
+            (Self::Leased { attempts, ambiguous, .. }, NoticeEvent::HandedBack) => {
+                Self::Queued { due: now, attempts, ambiguous }
+            }
+            (Self::Leased { until, attempts, ambiguous }, NoticeEvent::LeaseLost) if until <= now => {
+                after_ambiguity(attempts, ambiguous, now)
+            }
+            (Self::Leased { attempts, ambiguous, .. }, NoticeEvent::Ambiguous) => {
+                after_ambiguity(attempts, ambiguous, now)
+            }
+            (Self::Queued { .. } | Self::Leased { .. }, NoticeEvent::Cancel) => Self::Dead,
+            (
+                Self::Queued { .. } | Self::Leased { .. } | Self::Sent | Self::Unsure | Self::Bounced | Self::Dead,
+                NoticeEvent::Lease
+                | NoticeEvent::Accepted
+                | NoticeEvent::Transient
+                | NoticeEvent::Permanent
+                | NoticeEvent::Ambiguous
+                | NoticeEvent::LeaseLost
+                | NoticeEvent::HandedBack
+                | NoticeEvent::Cancel,
+            ) => return Err(refused),
+        };
+        Ok(Step::new(self, to))
+    }
+}
+
+fn after_ambiguity(attempts: u32, ambiguous: u32, now: UtcMillis) -> Notice {
+    let ambiguous = ambiguous + 1;
+    if ambiguous >= AMBIGUOUS_ATTEMPTS_MAX {
+        Notice::Unsure
+    } else {
+        Notice::Queued { due: now.plus(retry_delay(attempts)), attempts, ambiguous }
+    }
+}
+
+/// The wait before the next attempt, after `attempts` of them: 15 s, 1 min, 5 min, 15 min, then every
+/// half hour.
+#[must_use]
+pub const fn retry_delay(attempts: u32) -> Duration {
+    match attempts {
+        0 | 1 => seconds(15),
+        2 => minutes(1),
+        3 => minutes(5),
+        4 => minutes(15),
+        5.. => minutes(30),
+    }
+}
+
+impl NoticeEvent {
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Lease => "a lease",
+            Self::Accepted => "an acceptance",
+            Self::Transient => "a refusal for now",
+            Self::Permanent => "a refusal for good",
+            Self::Ambiguous => "an unknown fate",
+            Self::LeaseLost => "a lost lease",
+            Self::HandedBack => "a handing back",
+            Self::Cancel => "a cancellation",
+        }
+    }
+}

@@ -1,0 +1,161 @@
+use super::*;
+use crate::base::{DeliveryId, UtcMillis, minutes};
+use crate::policy::{HoldBasis, ReviewReason};
+
+const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
+
+fn links() -> Vec<Link> {
+    vec![
+        Link::Recorded,
+        Link::Held { until: HoldEnd::At(NOW), basis: HoldBasis::ClinicPolicy },
+        Link::Held { until: HoldEnd::Person, basis: HoldBasis::ClinicPolicy },
+        Link::Review { why: ReviewReason::NoRule },
+        Link::Live { until: LiveUntil::NotHandedOver },
+        Link::Live { until: LiveUntil::At(NOW) },
+        Link::Suspended { why: SuspendedWhy::Gone, until: LiveUntil::At(NOW) },
+        Link::Blocked,
+        Link::Spent,
+        Link::Expired,
+        Link::Revoked { by: RevokedBy::Cancelled },
+        Link::Recalled,
+        Link::Superseded { by: delivery() },
+    ]
+}
+
+fn delivery() -> DeliveryId {
+    DeliveryId::parse("AAAAAAAAAAAAAAAA").unwrap()
+}
+
+fn link_events() -> Vec<LinkEvent> {
+    vec![
+        LinkEvent::HoldEnded,
+        LinkEvent::ReleasedByStaff,
+        LinkEvent::Released,
+        LinkEvent::FirstAttempt { expires_at: NOW },
+        LinkEvent::NeedsReview { why: ReviewReason::NoRule },
+        LinkEvent::LastLeaseEnded,
+        LinkEvent::LifeEnded,
+        LinkEvent::Suspend { why: SuspendedWhy::Gone },
+        LinkEvent::Restored,
+        LinkEvent::Revoke { by: RevokedBy::Cancelled },
+        LinkEvent::Recall,
+        LinkEvent::Supersede { by: delivery() },
+    ]
+}
+
+fn openings() -> Vec<Opening> {
+    vec![Opening::Begun, Opening::Claimed { since: NOW, lease_until: NOW }, Opening::Received, Opening::Lapsed]
+}
+
+const OPENING_EVENTS: [OpeningEvent; 5] =
+    [OpeningEvent::Claim, OpeningEvent::Progress, OpeningEvent::Receipt, OpeningEvent::LeaseEnded, OpeningEvent::Cut];
+
+fn notices() -> Vec<Notice> {
+    vec![
+        Notice::Queued { due: NOW, attempts: 0, ambiguous: 0 },
+        Notice::Leased { until: NOW, attempts: 1, ambiguous: 0 },
+        Notice::Leased { until: NOW, attempts: 3, ambiguous: 2 },
+        Notice::Sent,
+        Notice::Unsure,
+        Notice::Bounced,
+        Notice::Dead,
+    ]
+}
+
+const NOTICE_EVENTS: [NoticeEvent; 8] = [
+    NoticeEvent::Lease,
+    NoticeEvent::Accepted,
+    NoticeEvent::Transient,
+    NoticeEvent::Permanent,
+    NoticeEvent::Ambiguous,
+    NoticeEvent::LeaseLost,
+    NoticeEvent::HandedBack,
+    NoticeEvent::Cancel,
+];
+
+#[test]
+fn the_whole_link_table_is_as_written() {
+    let mut table = String::new();
+    for state in links() {
+        for event in link_events() {
+            if let Ok(step) = state.clone().step(event.clone(), NOW) {
+                let death = step.death().map(|death| format!("   dies: {death:?}")).unwrap_or_default();
+                table += &format!("{state:?} + {event:?} -> {:?}{death}\n", step.to());
+            }
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn the_whole_opening_table_is_as_written() {
+    let mut table = String::new();
+    for state in openings() {
+        for event in OPENING_EVENTS {
+            if let Ok(step) = state.step(event, NOW) {
+                table += &format!("{state:?} + {event:?} -> {:?}\n", step.to());
+            }
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn the_whole_notice_table_is_as_written() {
+    let mut table = String::new();
+    for state in notices() {
+        for event in NOTICE_EVENTS {
+            if let Ok(step) = state.step(event, NOW) {
+                table += &format!("{state:?} + {event:?} -> {:?}\n", step.to());
+            }
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn terminal_is_final() {
+    for state in links().into_iter().filter(Link::is_final) {
+        for event in link_events() {
+            assert!(state.clone().step(event.clone(), NOW).is_err(), "{state:?} took {event:?}");
+        }
+    }
+}
+
+#[test]
+fn a_hold_or_a_life_that_has_not_ended_does_not_end() {
+    let early = NOW.minus(minutes(1));
+    let held = Link::Held { until: HoldEnd::At(NOW), basis: HoldBasis::Law };
+    assert!(held.step(LinkEvent::HoldEnded, early).is_err());
+    assert!(Link::Live { until: LiveUntil::At(NOW) }.step(LinkEvent::LifeEnded, early).is_err());
+    let claim = Opening::Claimed { since: early, lease_until: NOW };
+    assert!(claim.step(OpeningEvent::LeaseEnded, early).is_err());
+}
+
+#[test]
+fn progress_stretches_a_lease_but_not_beyond_an_hour() {
+    let mut opening = *Opening::Begun.step(OpeningEvent::Claim, NOW).unwrap().to();
+    let mut now = NOW;
+    for _ in 0..30 {
+        now = now.plus(minutes(5));
+        match opening.step(OpeningEvent::Progress, now) {
+            Ok(step) => opening = *step.to(),
+            Err(_) => break,
+        }
+    }
+    assert_eq!(opening, Opening::Claimed { since: NOW, lease_until: NOW.plus(minutes(60)) });
+}
+
+#[test]
+fn a_message_of_unknown_fate_is_sent_three_times_and_then_given_to_staff() {
+    let mut notice = Notice::Queued { due: NOW, attempts: 0, ambiguous: 0 };
+    let mut sent = 0;
+    let mut now = NOW;
+    while let Ok(step) = notice.step(NoticeEvent::Lease, now) {
+        sent += 1;
+        notice = *step.to();
+        notice = *notice.step(NoticeEvent::Ambiguous, now).unwrap().to();
+        now = now.plus(minutes(60));
+    }
+    assert_eq!((sent, notice), (3, Notice::Unsure));
+}
