@@ -4,3 +4,4 @@ pub mod audit;
 pub mod base;
 pub mod policy;
 pub mod record;
+pub mod store;

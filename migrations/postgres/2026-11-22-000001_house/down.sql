@@ -1,0 +1,13 @@
+DROP TABLE subscription;
+DROP TABLE poll;
+DROP TABLE patient;
+DROP TABLE notice;
+DROP TABLE opening;
+DROP TABLE sealed_file;
+DROP TABLE link;
+DROP TABLE delivery;
+DROP TABLE source;
+DROP TABLE event;
+DROP TABLE audit_line;
+DROP TABLE key_mark;
+DROP TABLE control;

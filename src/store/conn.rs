@@ -1,0 +1,298 @@
+//! Connections: one database type for both engines, reads from a pool, writes one transaction each.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::r2d2::{ManageConnection, Pool};
+use url::Url;
+
+use super::error::StoreError;
+use super::writer::Writer;
+use super::{dialect, migrations};
+use crate::base::{LinkId, UtcMillis, seconds};
+use crate::record::Death;
+
+/// Readers beside the one SQLite writer; connections to PostgreSQL.
+const CONNECTIONS_MAX: u32 = 8;
+/// How long a request waits for a free connection.
+const CHECKOUT_WAIT: Duration = seconds(5);
+
+/// A connection to either database.
+#[derive(diesel::MultiConnection)]
+pub enum Conn {
+    Postgres(diesel::PgConnection),
+    Sqlite(diesel::SqliteConnection),
+}
+
+/// A link that died in a transaction about to commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkDeath {
+    pub link: LinkId,
+    pub death: Death,
+    pub at: UtcMillis,
+}
+
+/// Told of deaths before the transaction that holds them commits; an error rolls it back.
+pub trait DeathWitness: Send + Sync {
+    /// # Errors
+    /// When the deaths could not be made durable outside the database.
+    fn witness(&self, deaths: &[LinkDeath]) -> Result<(), String>;
+}
+
+/// For commands that never end a link, and for tests that look at nothing of it.
+pub struct NoWitness;
+
+impl DeathWitness for NoWitness {
+    fn witness(&self, _deaths: &[LinkDeath]) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// A transaction under way.
+pub struct Tx<'c> {
+    conn: &'c mut Conn,
+    deaths: Vec<LinkDeath>,
+}
+
+impl Tx<'_> {
+    /// The same transaction, for reading.
+    pub fn conn(&mut self) -> &mut Conn {
+        self.conn
+    }
+
+    pub(super) fn died(&mut self, death: LinkDeath) {
+        self.deaths.push(death);
+    }
+}
+
+/// The open store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    reads: Pool<Opener>,
+    writes: Writes,
+    witness: Arc<dyn DeathWitness>,
+    healthy: AtomicBool,
+}
+
+enum Writes {
+    /// SQLite has one writer; its thread batches.
+    Thread(Writer),
+    /// PostgreSQL writes from the pool.
+    Pool,
+}
+
+impl Store {
+    /// Opens `sqlite:PATH` or `postgres://…` and refuses a schema that does not match this version.
+    ///
+    /// # Errors
+    /// [`StoreError::CannotOpen`] with the reason; never the URL, which may hold a password.
+    pub fn open(url: &str, witness: Arc<dyn DeathWitness>) -> Result<Self, StoreError> {
+        let place = Place::parse(url)?;
+        let mut first = place.connect(Access::Write)?;
+        migrations::require_current(&mut first)?;
+        let writes = match &place {
+            Place::Sqlite(_) => Writes::Thread(Writer::start(first, Arc::clone(&witness))?),
+            Place::Postgres(_) => Writes::Pool,
+        };
+        let access = match &place {
+            Place::Sqlite(_) => Access::Read,
+            Place::Postgres(_) => Access::Write,
+        };
+        let reads = Pool::builder()
+            .max_size(CONNECTIONS_MAX)
+            .min_idle(Some(1))
+            .connection_timeout(CHECKOUT_WAIT)
+            .test_on_check_out(matches!(place, Place::Postgres(_)))
+            .build_unchecked(Opener { place, access });
+        Ok(Self(Arc::new(Inner { reads, writes, witness, healthy: AtomicBool::new(true) })))
+    }
+
+    /// Brings the schema up to date under a lock; returns the migrations that ran.
+    ///
+    /// # Errors
+    /// [`StoreError::CannotOpen`] when the database cannot be reached or a migration fails.
+    pub fn migrate(url: &str) -> Result<Vec<String>, StoreError> {
+        migrations::migrate(&mut Place::parse(url)?.connect(Access::Write)?)
+    }
+
+    /// Runs `look` on a reading connection, away from the async workers.
+    ///
+    /// # Errors
+    /// What `look` returns, or [`StoreError::Unavailable`].
+    pub async fn read<T, F>(&self, look: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        let result = tokio::task::spawn_blocking(move || {
+            let mut conn = inner.reads.get().map_err(|_| StoreError::Unavailable { why: "no connection is free" })?;
+            look(&mut conn)
+        })
+        .await
+        .unwrap_or(Err(StoreError::Refused { why: "a reading that panicked" }));
+        self.note(&result);
+        result
+    }
+
+    /// Runs `deed` as one transaction and returns after it is durable.
+    ///
+    /// # Errors
+    /// What `deed` returns (nothing is kept then), or [`StoreError::Unavailable`].
+    pub async fn write<T, F>(&self, deed: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx) -> Result<T, StoreError> + Send + 'static,
+    {
+        let result = match &self.0.writes {
+            Writes::Thread(writer) => writer.run(deed).await,
+            Writes::Pool => {
+                let inner = Arc::clone(&self.0);
+                tokio::task::spawn_blocking(move || write_pooled(&inner, deed))
+                    .await
+                    .unwrap_or(Err(StoreError::Refused { why: "a deed that panicked" }))
+            }
+        };
+        self.note(&result);
+        result
+    }
+
+    /// The database's own time.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn now(&self) -> Result<UtcMillis, StoreError> {
+        self.read(dialect::now).await
+    }
+
+    /// Whether the last statement reached the database.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.0.healthy.load(Ordering::Relaxed)
+    }
+
+    fn note<T>(&self, result: &Result<T, StoreError>) {
+        let lost = matches!(result, Err(StoreError::Unavailable { .. }));
+        self.0.healthy.store(!lost, Ordering::Relaxed);
+    }
+}
+
+fn write_pooled<T, F>(inner: &Inner, deed: F) -> Result<T, StoreError>
+where
+    F: FnOnce(&mut Tx) -> Result<T, StoreError>,
+{
+    let mut conn = inner.reads.get().map_err(|_| StoreError::Unavailable { why: "no connection is free" })?;
+    conn.transaction(|conn| {
+        let (value, deaths) = perform(conn, deed)?;
+        tell(inner.witness.as_ref(), &deaths)?;
+        Ok(value)
+    })
+}
+
+/// Runs `deed` in the transaction that `conn` is in.
+pub(super) fn perform<T>(
+    conn: &mut Conn,
+    deed: impl FnOnce(&mut Tx) -> Result<T, StoreError>,
+) -> Result<(T, Vec<LinkDeath>), StoreError> {
+    let mut tx = Tx { conn, deaths: Vec::new() };
+    let value = deed(&mut tx)?;
+    Ok((value, tx.deaths))
+}
+
+pub(super) fn tell(witness: &dyn DeathWitness, deaths: &[LinkDeath]) -> Result<(), StoreError> {
+    if deaths.is_empty() {
+        return Ok(());
+    }
+    witness.witness(deaths).map_err(|why| StoreError::JournalRefused { why })
+}
+
+/// Where the data lies.
+#[derive(Clone)]
+enum Place {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+#[derive(Clone, Copy)]
+enum Access {
+    Read,
+    Write,
+}
+
+impl Place {
+    fn parse(url: &str) -> Result<Self, StoreError> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            return Ok(Self::Sqlite(PathBuf::from(path)));
+        }
+        match Url::parse(url) {
+            Ok(parsed) if matches!(parsed.scheme(), "postgres" | "postgresql") => Ok(Self::Postgres(url.to_owned())),
+            Ok(_) | Err(_) => {
+                Err(StoreError::CannotOpen { why: "the address must begin with sqlite: or postgres://".to_owned() })
+            }
+        }
+    }
+
+    fn connect(&self, access: Access) -> Result<Conn, StoreError> {
+        match self {
+            Self::Sqlite(path) => connect_sqlite(path, access),
+            Self::Postgres(url) => {
+                let mut conn = diesel::PgConnection::establish(url).map_err(|_| StoreError::CannotOpen {
+                    why: "PostgreSQL cannot be reached at [store] url".to_owned(),
+                })?;
+                conn.batch_execute(POSTGRES_SESSION)?;
+                Ok(Conn::Postgres(conn))
+            }
+        }
+    }
+}
+
+const POSTGRES_SESSION: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; \
+     SET idle_in_transaction_session_timeout = '30s'; SET client_min_messages = 'warning'";
+
+/// `secure_delete` is off in the bundled library unless asked for on each connection; `FULL` because the
+/// audit must survive a power cut.
+const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; \
+     PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;";
+
+fn connect_sqlite(path: &std::path::Path, access: Access) -> Result<Conn, StoreError> {
+    let text = path
+        .to_str()
+        .ok_or_else(|| StoreError::CannotOpen { why: "the path of the database is not UTF-8".to_owned() })?;
+    let mut conn = diesel::SqliteConnection::establish(text).map_err(|_| StoreError::CannotOpen {
+        why: "the SQLite file in [store] url cannot be opened: check that its folder exists and is writable".to_owned(),
+    })?;
+    conn.batch_execute(SQLITE_SESSION)?;
+    match access {
+        Access::Write => conn.batch_execute("PRAGMA journal_mode = WAL;")?,
+        Access::Read => conn.batch_execute("PRAGMA query_only = ON;")?,
+    }
+    Ok(Conn::Sqlite(conn))
+}
+
+struct Opener {
+    place: Place,
+    access: Access,
+}
+
+impl ManageConnection for Opener {
+    type Connection = Conn;
+    type Error = StoreError;
+
+    fn connect(&self) -> Result<Conn, StoreError> {
+        self.place.connect(self.access)
+    }
+
+    fn is_valid(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        conn.batch_execute("SELECT 1").map_err(StoreError::from)
+    }
+
+    fn has_broken(&self, conn: &mut Conn) -> bool {
+        dialect::is_broken(conn)
+    }
+}

@@ -1,0 +1,155 @@
+//! The installation's own rows: identity, generation, pause, and which keys have existed.
+
+use diesel::prelude::*;
+
+use super::conn::{Conn, Tx};
+use super::error::StoreError;
+use super::schema::{control as control_table, key_mark};
+use crate::base::UtcMillis;
+
+const PAUSE: &str = "pause";
+const GENERATION: &str = "generation";
+const INSTALLATION: &str = "installation";
+
+/// Whether notices may leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pause {
+    Running,
+    Paused { why: String, since: UtcMillis, by: String },
+}
+
+/// One named value.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn control(conn: &mut Conn, name: &str) -> Result<Option<String>, StoreError> {
+    Ok(control_table::table.find(name).select(control_table::value).first(conn).optional()?)
+}
+
+/// Writes one named value.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn set_control(tx: &mut Tx, name: &str, value: &str, at: UtcMillis, by: &str) -> Result<(), StoreError> {
+    let set = (control_table::value.eq(value), control_table::set_at.eq(at.0), control_table::set_by.eq(by));
+    let changed = diesel::update(control_table::table.find(name)).set(set).execute(tx.conn())?;
+    if changed == 0 {
+        diesel::insert_into(control_table::table).values((control_table::name.eq(name), set)).execute(tx.conn())?;
+    }
+    Ok(())
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn paused(conn: &mut Conn) -> Result<Pause, StoreError> {
+    let row: Option<(String, i64, String)> = control_table::table
+        .find(PAUSE)
+        .select((control_table::value, control_table::set_at, control_table::set_by))
+        .first(conn)
+        .optional()?;
+    Ok(match row {
+        None => Pause::Running,
+        Some((why, since, by)) => Pause::Paused { why, since: UtcMillis(since), by },
+    })
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn pause(tx: &mut Tx, why: &str, at: UtcMillis, by: &str) -> Result<(), StoreError> {
+    set_control(tx, PAUSE, why, at, by)
+}
+
+/// Returns whether there was a pause to end.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn resume(tx: &mut Tx) -> Result<Pause, StoreError> {
+    let before = paused(tx.conn())?;
+    diesel::delete(control_table::table.find(PAUSE)).execute(tx.conn())?;
+    Ok(before)
+}
+
+/// How often this database has been restored from a backup, as a number that never falls.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn generation(conn: &mut Conn) -> Result<Option<i64>, StoreError> {
+    control(conn, GENERATION)?
+        .map(|text| text.parse().map_err(|_| StoreError::BadRow { column: "control.generation" }))
+        .transpose()
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn installation_id(conn: &mut Conn) -> Result<Option<String>, StoreError> {
+    control(conn, INSTALLATION)
+}
+
+/// What the database knows of a key: never the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyMark {
+    pub kind: String,
+    pub name: String,
+    pub fingerprint: String,
+    pub made_at: UtcMillis,
+    pub destroyed_at: Option<UtcMillis>,
+}
+
+/// Notes a key's fingerprint; returns the one that is stored, which differs when another key of that
+/// name was used before.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn mark_key(tx: &mut Tx, kind: &str, name: &str, fingerprint: &str, at: UtcMillis) -> Result<String, StoreError> {
+    let stored: Option<String> =
+        key_mark::table.find((kind, name)).select(key_mark::fingerprint).first(tx.conn()).optional()?;
+    if let Some(stored) = stored {
+        return Ok(stored);
+    }
+    let inserted = tx.conn().transaction(|conn| {
+        diesel::insert_into(key_mark::table)
+            .values((
+                key_mark::kind.eq(kind),
+                key_mark::name.eq(name),
+                key_mark::fingerprint.eq(fingerprint),
+                key_mark::made_at.eq(at.0),
+            ))
+            .execute(conn)
+            .map_err(StoreError::from)
+    });
+    match inserted {
+        Ok(_) => Ok(fingerprint.to_owned()),
+        Err(StoreError::Duplicate) => {
+            Ok(key_mark::table.find((kind, name)).select(key_mark::fingerprint).first(tx.conn())?)
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn destroyed_key(tx: &mut Tx, kind: &str, name: &str, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(key_mark::table.find((kind, name)).filter(key_mark::destroyed_at.is_null()))
+        .set(key_mark::destroyed_at.eq(at.0))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn key_marks(conn: &mut Conn) -> Result<Vec<KeyMark>, StoreError> {
+    let rows: Vec<(String, String, String, i64, Option<i64>)> = key_mark::table
+        .order((key_mark::kind.asc(), key_mark::name.asc()))
+        .select((key_mark::kind, key_mark::name, key_mark::fingerprint, key_mark::made_at, key_mark::destroyed_at))
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(kind, name, fingerprint, made_at, destroyed_at)| KeyMark {
+            kind,
+            name,
+            fingerprint,
+            made_at: UtcMillis(made_at),
+            destroyed_at: destroyed_at.map(UtcMillis),
+        })
+        .collect())
+}

@@ -1,0 +1,190 @@
+//! What an EHR said, sealed as it said it, until the reference is extracted.
+
+use diesel::prelude::*;
+
+use super::conn::{Conn, Tx};
+use super::error::StoreError;
+use super::rows::{parse, parse_opt, signed};
+use super::schema::event;
+use crate::base::{EhrId, EventId, FhirId, ResourceType, UtcMillis};
+
+/// A hook's body to be kept.
+pub struct NewEvent {
+    pub id: EventId,
+    pub ehr: EhrId,
+    pub at: UtcMillis,
+    /// The HTTP method, in capitals.
+    pub method: &'static str,
+    /// What the hook's address named, where it named something.
+    pub path: Option<(ResourceType, FhirId)>,
+    pub sha256: String,
+    pub body_bytes: u64,
+    pub body_sealed: Vec<u8>,
+    /// The intake key's name.
+    pub body_key: String,
+}
+
+/// A leased event.
+pub struct StoredEvent {
+    pub id: EventId,
+    pub ehr: EhrId,
+    pub at: UtcMillis,
+    pub method: String,
+    pub path: Option<(ResourceType, FhirId)>,
+    pub sha256: String,
+    pub body_sealed: Vec<u8>,
+    pub body_key: String,
+    pub tries: i32,
+}
+
+/// How an event ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventEnd {
+    /// Its references are extracted; the body is emptied.
+    Done,
+    /// It cannot be read; the sealed body is kept for staff until retention ends it.
+    Quarantined { why: String },
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn insert_event(tx: &mut Tx, new: &NewEvent) -> Result<(), StoreError> {
+    diesel::insert_into(event::table)
+        .values((
+            event::id.eq(new.id.as_str()),
+            event::ehr.eq(new.ehr.as_str()),
+            event::received_at.eq(new.at.0),
+            event::state.eq("new"),
+            event::method.eq(new.method),
+            event::path_kind.eq(new.path.as_ref().map(|(kind, _)| kind.as_str())),
+            event::path_id.eq(new.path.as_ref().map(|(_, id)| id.as_str())),
+            event::sha256.eq(&new.sha256),
+            event::body_bytes.eq(signed("event.body_bytes", new.body_bytes)?),
+            event::body_sealed.eq(&new.body_sealed),
+            event::body_key.eq(&new.body_key),
+            event::due_at.eq(new.at.0),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+type Row = (String, String, i64, String, Option<String>, Option<String>, String, Option<Vec<u8>>, Option<String>, i32);
+
+/// Leases up to `count` due events until `until`. The guard stands in the outer statement too, so that
+/// two workers never hold the same one.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn lease_events(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -> Result<Vec<StoredEvent>, StoreError> {
+    let candidate = diesel::alias!(event as candidate);
+    let due = candidate
+        .filter(candidate.field(event::due_at).le(now.0))
+        .filter(candidate.field(event::lease_until).is_null().or(candidate.field(event::lease_until).le(now.0)))
+        .order(candidate.field(event::due_at).asc())
+        .limit(count)
+        .select(candidate.field(event::id));
+    let rows: Vec<Row> = diesel::update(
+        event::table
+            .filter(event::id.eq_any(due))
+            .filter(event::due_at.le(now.0))
+            .filter(event::lease_until.is_null().or(event::lease_until.le(now.0))),
+    )
+    .set((event::lease_until.eq(until.0), event::tries.eq(event::tries + 1)))
+    .returning((
+        event::id,
+        event::ehr,
+        event::received_at,
+        event::method,
+        event::path_kind,
+        event::path_id,
+        event::sha256,
+        event::body_sealed,
+        event::body_key,
+        event::tries,
+    ))
+    .get_results(tx.conn())?;
+    rows.into_iter().map(stored).collect()
+}
+
+fn stored(row: Row) -> Result<StoredEvent, StoreError> {
+    let (id, ehr, at, method, path_kind, path_id, sha256, body_sealed, body_key, tries) = row;
+    let kind = parse_opt("event.path_kind", path_kind.as_deref())?;
+    let path_id = parse_opt("event.path_id", path_id.as_deref())?;
+    Ok(StoredEvent {
+        id: parse("event.id", &id)?,
+        ehr: parse("event.ehr", &ehr)?,
+        at: UtcMillis(at),
+        method,
+        path: kind.zip(path_id),
+        sha256,
+        body_sealed: body_sealed.unwrap_or_default(),
+        body_key: body_key.unwrap_or_default(),
+        tries,
+    })
+}
+
+/// # Errors
+/// [`StoreError::Moved`] when the event has already ended.
+pub fn finish_event(tx: &mut Tx, id: &EventId, end: &EventEnd) -> Result<(), StoreError> {
+    let open = event::table.find(id.as_str()).filter(event::state.eq("new"));
+    let nothing_due = (event::due_at.eq(None::<i64>), event::lease_until.eq(None::<i64>));
+    let changed = match end {
+        EventEnd::Done => diesel::update(open)
+            .set((
+                event::state.eq("done"),
+                event::body_sealed.eq(None::<Vec<u8>>),
+                event::body_key.eq(None::<String>),
+                nothing_due,
+            ))
+            .execute(tx.conn())?,
+        EventEnd::Quarantined { why } => diesel::update(open)
+            .set((event::state.eq("quarantined"), event::why.eq(why), nothing_due))
+            .execute(tx.conn())?,
+    };
+    if changed == 1 { Ok(()) } else { Err(StoreError::Moved) }
+}
+
+/// Gives a leased event back, due again at `at`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn retry_event(tx: &mut Tx, id: &EventId, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(event::table.find(id.as_str()).filter(event::state.eq("new")))
+        .set((event::due_at.eq(at.0), event::lease_until.eq(None::<i64>)))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// The events that staff must look at: id, EHR, time, reason; newest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn quarantined(conn: &mut Conn, count: i64) -> Result<Vec<(String, String, UtcMillis, String)>, StoreError> {
+    let rows: Vec<(String, String, i64, Option<String>)> = event::table
+        .filter(event::state.eq("quarantined"))
+        .order(event::received_at.desc())
+        .limit(count)
+        .select((event::id, event::ehr, event::received_at, event::why))
+        .load(conn)?;
+    Ok(rows.into_iter().map(|(id, ehr, at, why)| (id, ehr, UtcMillis(at), why.unwrap_or_default())).collect())
+}
+
+/// Retention: removes ended events received before `done_before`, quarantined ones before
+/// `quarantined_before`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn delete_events_before(
+    tx: &mut Tx,
+    done_before: UtcMillis,
+    quarantined_before: UtcMillis,
+) -> Result<u64, StoreError> {
+    let done =
+        diesel::delete(event::table.filter(event::state.eq("done")).filter(event::received_at.lt(done_before.0)))
+            .execute(tx.conn())?;
+    let quarantined = diesel::delete(
+        event::table.filter(event::state.eq("quarantined")).filter(event::received_at.lt(quarantined_before.0)),
+    )
+    .execute(tx.conn())?;
+    Ok((done + quarantined) as u64)
+}

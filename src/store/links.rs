@@ -1,0 +1,316 @@
+//! Links: key material, life and files. At a link's death everything that can open it is emptied.
+
+use diesel::prelude::*;
+
+use super::conn::{Conn, Tx};
+use super::deliveries;
+use super::error::StoreError;
+use super::rows::{parse, signed, unsigned};
+use super::schema::{link, sealed_file};
+use crate::base::{DeliveryId, LinkId, MediaType, Reference, UtcMillis, VersionId};
+
+/// A link to be kept with its files.
+pub struct NewLink {
+    pub id: LinkId,
+    pub delivery: DeliveryId,
+    pub report_version: VersionId,
+    pub life_seconds: u64,
+    pub opens_max: u16,
+    /// The server's half of the key, under the epoch key named `epoch`.
+    pub share_wrapped: Vec<u8>,
+    pub epoch: String,
+    pub auth_sealed: Vec<u8>,
+    pub receipt_sealed: Vec<u8>,
+    pub files: Vec<NewFile>,
+}
+
+pub struct NewFile {
+    pub number: u16,
+    pub blob: String,
+    pub media: MediaType,
+    pub plain_bytes: u64,
+    pub sealed_bytes: u64,
+}
+
+/// A link as stored.
+#[derive(Clone)]
+pub struct LinkRow {
+    pub id: LinkId,
+    pub delivery: DeliveryId,
+    pub reference: Reference,
+    pub report_version: VersionId,
+    pub created_at: UtcMillis,
+    pub life_seconds: u64,
+    /// `None` until the first attempt to hand it over.
+    pub expires_at: Option<UtcMillis>,
+    pub opens_max: u16,
+    pub opened: u16,
+    pub share_wrapped: Option<Vec<u8>>,
+    pub epoch: String,
+    pub auth_sealed: Option<Vec<u8>>,
+    pub receipt_sealed: Option<Vec<u8>>,
+    pub shredded_at: Option<UtcMillis>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRow {
+    pub number: u16,
+    pub blob: String,
+    pub media: MediaType,
+    pub plain_bytes: u64,
+    pub sealed_bytes: u64,
+}
+
+/// Keeps a link and its files and makes it the delivery's current one.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::insert_into(link::table)
+        .values((
+            link::id.eq(new.id.as_str()),
+            link::delivery_id.eq(new.delivery.as_str()),
+            link::reference.eq(Reference::of(&new.id).as_str()),
+            link::report_version.eq(new.report_version.as_str()),
+            link::created_at.eq(at.0),
+            link::life_seconds.eq(signed("link.life_seconds", new.life_seconds)?),
+            link::opens_max.eq(i32::from(new.opens_max)),
+            link::share_wrapped.eq(&new.share_wrapped),
+            link::epoch.eq(&new.epoch),
+            link::auth_sealed.eq(&new.auth_sealed),
+            link::receipt_sealed.eq(&new.receipt_sealed),
+        ))
+        .execute(tx.conn())?;
+    for file in &new.files {
+        diesel::insert_into(sealed_file::table)
+            .values((
+                sealed_file::link_id.eq(new.id.as_str()),
+                sealed_file::number.eq(i32::from(file.number)),
+                sealed_file::blob.eq(&file.blob),
+                sealed_file::media.eq(file.media.as_str()),
+                sealed_file::plain_bytes.eq(signed("sealed_file.plain_bytes", file.plain_bytes)?),
+                sealed_file::sealed_bytes.eq(signed("sealed_file.sealed_bytes", file.sealed_bytes)?),
+            ))
+            .execute(tx.conn())?;
+    }
+    deliveries::attach_link(tx, &new.delivery, &new.id)
+}
+
+#[derive(Queryable)]
+struct Row {
+    id: String,
+    delivery_id: String,
+    reference: String,
+    report_version: String,
+    created_at: i64,
+    life_seconds: i64,
+    expires_at: Option<i64>,
+    opens_max: i32,
+    opened: i32,
+    share_wrapped: Option<Vec<u8>>,
+    epoch: String,
+    auth_sealed: Option<Vec<u8>>,
+    receipt_sealed: Option<Vec<u8>>,
+    shredded_at: Option<i64>,
+}
+
+macro_rules! columns {
+    () => {
+        (
+            link::id,
+            link::delivery_id,
+            link::reference,
+            link::report_version,
+            link::created_at,
+            link::life_seconds,
+            link::expires_at,
+            link::opens_max,
+            link::opened,
+            link::share_wrapped,
+            link::epoch,
+            link::auth_sealed,
+            link::receipt_sealed,
+            link::shredded_at,
+        )
+    };
+}
+
+impl TryFrom<Row> for LinkRow {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: parse("link.id", &row.id)?,
+            delivery: parse("link.delivery_id", &row.delivery_id)?,
+            reference: parse("link.reference", &row.reference)?,
+            report_version: parse("link.report_version", &row.report_version)?,
+            created_at: UtcMillis(row.created_at),
+            life_seconds: unsigned("link.life_seconds", row.life_seconds)?,
+            expires_at: row.expires_at.map(UtcMillis),
+            opens_max: unsigned("link.opens_max", row.opens_max.into())?,
+            opened: unsigned("link.opened", row.opened.into())?,
+            share_wrapped: row.share_wrapped,
+            epoch: row.epoch,
+            auth_sealed: row.auth_sealed,
+            receipt_sealed: row.receipt_sealed,
+            shredded_at: row.shredded_at.map(UtcMillis),
+        })
+    }
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn link(conn: &mut Conn, id: &LinkId) -> Result<Option<LinkRow>, StoreError> {
+    let row: Option<Row> = link::table.find(id.as_str()).select(columns!()).first(conn).optional()?;
+    row.map(LinkRow::try_from).transpose()
+}
+
+/// The links a patient's reference may mean: nearly always one.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn link_by_reference(conn: &mut Conn, reference: &Reference) -> Result<Vec<LinkRow>, StoreError> {
+    let rows: Vec<Row> =
+        link::table.filter(link::reference.eq(reference.as_str())).select(columns!()).limit(10).load(conn)?;
+    rows.into_iter().map(LinkRow::try_from).collect()
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn files_of(conn: &mut Conn, id: &LinkId) -> Result<Vec<FileRow>, StoreError> {
+    let rows: Vec<(i32, String, String, i64, i64)> = sealed_file::table
+        .filter(sealed_file::link_id.eq(id.as_str()))
+        .order(sealed_file::number.asc())
+        .select((
+            sealed_file::number,
+            sealed_file::blob,
+            sealed_file::media,
+            sealed_file::plain_bytes,
+            sealed_file::sealed_bytes,
+        ))
+        .load(conn)?;
+    rows.into_iter()
+        .map(|(number, blob, media, plain, sealed)| {
+            Ok(FileRow {
+                number: unsigned("sealed_file.number", number.into())?,
+                blob,
+                media: parse("sealed_file.media", &media)?,
+                plain_bytes: unsigned("sealed_file.plain_bytes", plain)?,
+                sealed_bytes: unsigned("sealed_file.sealed_bytes", sealed)?,
+            })
+        })
+        .collect()
+}
+
+/// Empties everything of a link that can open anything. Idempotent.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn shred_link(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(link::table.find(id.as_str()).filter(link::shredded_at.is_null()))
+        .set((
+            link::share_wrapped.eq(None::<Vec<u8>>),
+            link::receipt_sealed.eq(None::<Vec<u8>>),
+            link::ended_at.eq(at.0),
+            link::shredded_at.eq(at.0),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Fixes the end of a link's life; refuses to move it.
+///
+/// # Errors
+/// [`StoreError::Moved`] when it is fixed already.
+pub(super) fn fix_expiry(tx: &mut Tx, id: &LinkId, expires_at: UtcMillis) -> Result<(), StoreError> {
+    let changed = diesel::update(link::table.find(id.as_str()).filter(link::expires_at.is_null()))
+        .set(link::expires_at.eq(expires_at.0))
+        .execute(tx.conn())?;
+    if changed == 1 { Ok(()) } else { Err(StoreError::Moved) }
+}
+
+/// Links whose life ended by `now` and that are not shredded yet.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn links_due_to_expire(conn: &mut Conn, now: UtcMillis, count: i64) -> Result<Vec<LinkId>, StoreError> {
+    let rows: Vec<String> = link::table
+        .filter(link::expires_at.le(now.0))
+        .filter(link::shredded_at.is_null())
+        .order(link::expires_at.asc())
+        .limit(count)
+        .select(link::id)
+        .load(conn)?;
+    rows.iter().map(|id| parse("link.id", id)).collect()
+}
+
+/// Shredded links whose sealed files still lie in the blob store, with those files.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn dead_links_with_files(
+    conn: &mut Conn,
+    count: i64,
+) -> Result<Vec<(LinkId, DeliveryId, Vec<String>)>, StoreError> {
+    let rows: Vec<(String, String)> = link::table
+        .filter(link::shredded_at.is_not_null())
+        .filter(link::files_removed_at.is_null())
+        .limit(count)
+        .select((link::id, link::delivery_id))
+        .load(conn)?;
+    rows.iter()
+        .map(|(id, delivery)| {
+            let blobs = sealed_file::table.filter(sealed_file::link_id.eq(id)).select(sealed_file::blob).load(conn)?;
+            Ok((parse("link.id", id)?, parse("link.delivery_id", delivery)?, blobs))
+        })
+        .collect()
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn files_removed(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(link::table.find(id.as_str())).set(link::files_removed_at.eq(at.0)).execute(tx.conn())?;
+    Ok(())
+}
+
+/// Which of `blobs` belong to a link that is kept: all others are orphans of a release that died half-way.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn known_blobs(conn: &mut Conn, blobs: &[String]) -> Result<Vec<String>, StoreError> {
+    Ok(sealed_file::table.filter(sealed_file::blob.eq_any(blobs.to_vec())).select(sealed_file::blob).load(conn)?)
+}
+
+/// The epoch keys that a link still needs.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn epochs_in_use(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
+    Ok(link::table.filter(link::shredded_at.is_null()).select(link::epoch).distinct().load(conn)?)
+}
+
+/// Every link that can still open something and was made after `at`, for a restored database that cannot
+/// account for what happened since.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn live_links_created_after(conn: &mut Conn, at: UtcMillis) -> Result<Vec<LinkId>, StoreError> {
+    let rows: Vec<String> = link::table
+        .filter(link::shredded_at.is_null())
+        .filter(link::created_at.ge(at.0))
+        .select(link::id)
+        .load(conn)?;
+    rows.iter().map(|id| parse("link.id", id)).collect()
+}
+
+/// Retention: removes what is left of links that ended before `before`. Their pages then answer as unknown.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn forget_links_before(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
+    let changed =
+        diesel::update(link::table.filter(link::ended_at.lt(before.0)).filter(link::auth_sealed.is_not_null()))
+            .set(link::auth_sealed.eq(None::<Vec<u8>>))
+            .execute(tx.conn())?;
+    Ok(changed as u64)
+}

@@ -1,0 +1,68 @@
+//! All SQL, on SQLite and PostgreSQL.
+//!
+//! Job: keep what the steps agree on. One closure given to [`Store::write`] is one transaction: a state
+//! change, its audit line and the next step's row. What happens at most once is one guarded statement.
+//! Must stay true: [`advance`] is the only writer of a delivery's state, and it writes the audit line; a
+//! link's death reaches the death witness before its transaction commits; "the database cannot be
+//! reached" is never "not found".
+//! Must not know: FHIR, HTTP, mail, keys, or what sealed columns hold.
+
+mod audit_log;
+mod conn;
+mod control;
+mod deliveries;
+mod dialect;
+mod error;
+mod events;
+mod links;
+mod migrations;
+mod notices;
+mod openings;
+mod patients;
+mod polls;
+mod rows;
+mod schema;
+mod sources;
+mod writer;
+
+pub use audit_log::{
+    Anchorable, append, chain_lines, chain_names, export_after, highest_n, lines_between, record, remove_lines_before,
+};
+pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
+pub use control::{
+    KeyMark, Pause, control, destroyed_key, generation, installation_id, key_marks, mark_key, pause, paused, resume,
+    set_control,
+};
+pub use deliveries::{
+    Delivery, DeliveryFilter, DeliveryKind, Mode, NewDelivery, advance, deliveries, delivery, delivery_exists,
+    delivery_of_link, forget_cards, forget_facts, insert_delivery, latest_delivery_of, lease_due_deliveries,
+    next_issue_no, open_deliveries_of, postpone_delivery, sent_to_contact_since, set_report_version,
+};
+pub use error::StoreError;
+pub use events::{
+    EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantined,
+    retry_event,
+};
+pub use links::{
+    FileRow, LinkRow, NewFile, NewLink, dead_links_with_files, epochs_in_use, files_of, files_removed,
+    forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
+    live_links_created_after, shred_link,
+};
+pub use migrations::{MigrationState, migrate};
+pub use notices::{
+    LeasedNotice, NewNotice, NoticeRow, first_attempts_since, hold_unsent_notices, insert_notice, lease_notices,
+    leased_notices_lost, notice, notices_of, settle_notice, stale_notices,
+};
+pub use openings::{
+    Claim, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,
+    lapse_openings, openings_of, receive, running_claims, stretch_lease,
+};
+pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
+pub use polls::{
+    PollEnd, PollRow, SubscriptionRow, ensure_poll, ensure_subscription_row, lease_poll, lease_subscription,
+    poll_sooner, polls, settle_poll, settle_subscription, subscriptions,
+};
+pub use sources::{
+    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, gone_since, hear, lease_sources,
+    source,
+};

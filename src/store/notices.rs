@@ -1,0 +1,362 @@
+//! Notices: the outbox.
+
+use diesel::prelude::*;
+
+use super::conn::{Conn, Tx};
+use super::control::{Pause, paused};
+use super::deliveries::{self, Delivery};
+use super::error::StoreError;
+use super::links::{self, LinkRow};
+use super::rows::{from_json, parse, to_json};
+use super::schema::{delivery, notice, source};
+use crate::audit::{Actor, AuditEvent};
+use crate::base::{DeliveryId, LinkId, NoticeId, UtcMillis};
+use crate::policy::Channel;
+use crate::record::{Link, LinkEvent, LiveUntil, Notice, NoticeEvent, NoticeKind, Step};
+
+/// A message to be queued.
+pub struct NewNotice {
+    pub id: NoticeId,
+    pub delivery: DeliveryId,
+    pub link: LinkId,
+    pub kind: NoticeKind,
+    pub channel: Channel,
+    /// The link's secret under the outbox key named `secret_key`, until hand-over.
+    pub secret_sealed: Vec<u8>,
+    pub secret_key: String,
+}
+
+/// A notice as stored.
+#[derive(Clone)]
+pub struct NoticeRow {
+    pub id: NoticeId,
+    pub delivery: DeliveryId,
+    pub link: LinkId,
+    pub kind: NoticeKind,
+    pub channel: Channel,
+    pub state: Notice,
+    pub created_at: UtcMillis,
+    pub first_attempt_at: Option<UtcMillis>,
+    pub secret_sealed: Option<Vec<u8>>,
+    pub secret_key: Option<String>,
+    pub why: Option<String>,
+}
+
+/// A notice whose message this worker may send now.
+pub struct LeasedNotice {
+    pub notice: NoticeRow,
+    pub delivery: Delivery,
+    pub link: LinkRow,
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn insert_notice(tx: &mut Tx, new: &NewNotice, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::insert_into(notice::table)
+        .values((
+            notice::id.eq(new.id.as_str()),
+            notice::delivery_id.eq(new.delivery.as_str()),
+            notice::link_id.eq(new.link.as_str()),
+            notice::kind.eq(to_json("notice.kind", &new.kind)?),
+            notice::channel.eq(to_json("notice.channel", &new.channel)?),
+            notice::state.eq("queued"),
+            notice::due_at.eq(at.0),
+            notice::attempts.eq(0),
+            notice::ambiguous.eq(0),
+            notice::created_at.eq(at.0),
+            notice::secret_sealed.eq(&new.secret_sealed),
+            notice::secret_key.eq(&new.secret_key),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+#[derive(Queryable)]
+struct Row {
+    id: String,
+    delivery_id: String,
+    link_id: String,
+    kind: String,
+    channel: String,
+    state: String,
+    due_at: i64,
+    lease_until: Option<i64>,
+    attempts: i32,
+    ambiguous: i32,
+    created_at: i64,
+    first_attempt_at: Option<i64>,
+    secret_sealed: Option<Vec<u8>>,
+    secret_key: Option<String>,
+    why: Option<String>,
+}
+
+macro_rules! columns {
+    () => {
+        (
+            notice::id,
+            notice::delivery_id,
+            notice::link_id,
+            notice::kind,
+            notice::channel,
+            notice::state,
+            notice::due_at,
+            notice::lease_until,
+            notice::attempts,
+            notice::ambiguous,
+            notice::created_at,
+            notice::first_attempt_at,
+            notice::secret_sealed,
+            notice::secret_key,
+            notice::why,
+        )
+    };
+}
+
+impl TryFrom<Row> for NoticeRow {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let count = |column, number: i32| u32::try_from(number).map_err(|_| StoreError::BadRow { column });
+        let attempts = count("notice.attempts", row.attempts)?;
+        let ambiguous = count("notice.ambiguous", row.ambiguous)?;
+        let state = match (row.state.as_str(), row.lease_until) {
+            ("queued", _) => Notice::Queued { due: UtcMillis(row.due_at), attempts, ambiguous },
+            ("leased", Some(until)) => Notice::Leased { until: UtcMillis(until), attempts, ambiguous },
+            ("sent", _) => Notice::Sent,
+            ("unsure", _) => Notice::Unsure,
+            ("bounced", _) => Notice::Bounced,
+            ("dead", _) => Notice::Dead,
+            _ => return Err(StoreError::BadRow { column: "notice.state" }),
+        };
+        Ok(Self {
+            id: parse("notice.id", &row.id)?,
+            delivery: parse("notice.delivery_id", &row.delivery_id)?,
+            link: parse("notice.link_id", &row.link_id)?,
+            kind: from_json("notice.kind", &row.kind)?,
+            channel: from_json("notice.channel", &row.channel)?,
+            state,
+            created_at: UtcMillis(row.created_at),
+            first_attempt_at: row.first_attempt_at.map(UtcMillis),
+            secret_sealed: row.secret_sealed,
+            secret_key: row.secret_key,
+            why: row.why,
+        })
+    }
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn notice(conn: &mut Conn, id: &NoticeId) -> Result<Option<NoticeRow>, StoreError> {
+    let row: Option<Row> = notice::table.find(id.as_str()).select(columns!()).first(conn).optional()?;
+    row.map(NoticeRow::try_from).transpose()
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn notices_of(conn: &mut Conn, delivery: &DeliveryId) -> Result<Vec<NoticeRow>, StoreError> {
+    let rows: Vec<Row> = notice::table
+        .filter(notice::delivery_id.eq(delivery.as_str()))
+        .order(notice::created_at.asc())
+        .select(columns!())
+        .load(conn)?;
+    rows.into_iter().map(NoticeRow::try_from).collect()
+}
+
+/// Leases up to `count` due notices of live links, unless sending is paused. A notice whose source was last read before
+/// `read_since` waits: the report is read again before its message leaves. The first lease fixes the end of the link's
+/// life. The audit line of the attempt is written here, before the message leaves.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn lease_notices(
+    tx: &mut Tx,
+    now: UtcMillis,
+    read_since: UtcMillis,
+    count: i64,
+) -> Result<Vec<LeasedNotice>, StoreError> {
+    if paused(tx.conn())? != Pause::Running {
+        return Ok(Vec::new());
+    }
+    let due: Vec<Row> = notice::table
+        .inner_join(delivery::table.on(delivery::id.eq(notice::delivery_id)))
+        .inner_join(source::table.on(source::id.eq(delivery::source_id)))
+        .filter(notice::state.eq("queued"))
+        .filter(notice::due_at.le(now.0))
+        .filter(delivery::state.eq("live"))
+        .filter(delivery::mode.eq("live"))
+        .filter(source::read_at.ge(read_since.0))
+        .filter(source::gone_at.is_null())
+        .order(notice::due_at.asc())
+        .limit(count)
+        .select(columns!())
+        .load(tx.conn())?;
+    let mut leased = Vec::with_capacity(due.len());
+    for row in due {
+        if let Some(notice) = lease_one(tx, NoticeRow::try_from(row)?, now)? {
+            leased.push(notice);
+        }
+    }
+    Ok(leased)
+}
+
+fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<LeasedNotice>, StoreError> {
+    let Ok(step) = before.state.step(NoticeEvent::Lease, now) else { return Ok(None) };
+    let live = delivery::table
+        .filter(delivery::id.eq(before.delivery.as_str()))
+        .filter(delivery::state.eq("live"))
+        .select(delivery::id);
+    let Notice::Leased { until, attempts, .. } = *step.to() else { return Ok(None) };
+    let changed = diesel::update(
+        notice::table
+            .find(before.id.as_str())
+            .filter(notice::state.eq("queued"))
+            .filter(notice::due_at.le(now.0))
+            .filter(notice::delivery_id.eq_any(live)),
+    )
+    .set((
+        notice::state.eq("leased"),
+        notice::lease_until.eq(until.0),
+        notice::attempts.eq(i32::try_from(attempts).unwrap_or(i32::MAX)),
+        notice::first_attempt_at.eq(before.first_attempt_at.unwrap_or(now).0),
+    ))
+    .execute(tx.conn())?;
+    if changed != 1 {
+        return Ok(None);
+    }
+    let (Some(owner), Some(link)) =
+        (deliveries::delivery(tx.conn(), &before.delivery)?, links::link(tx.conn(), &before.link)?)
+    else {
+        return Err(StoreError::BadRow { column: "notice.delivery_id" });
+    };
+    let (owner, link) = fix_life(tx, owner, link, now)?;
+    let attempt = AuditEvent::NoticeAttempted { notice: before.id.clone(), attempt: attempts };
+    super::append(tx, &owner.entry(now, Actor::System, attempt))?;
+    let notice = NoticeRow { state: *step.to(), ..before };
+    Ok(Some(LeasedNotice { notice, delivery: owner, link }))
+}
+
+/// At the first attempt the end of the link's life is fixed; it never moves again.
+fn fix_life(tx: &mut Tx, owner: Delivery, link: LinkRow, now: UtcMillis) -> Result<(Delivery, LinkRow), StoreError> {
+    let Link::Live { until: LiveUntil::NotHandedOver } = owner.state else { return Ok((owner, link)) };
+    let expires_at = now.plus(std::time::Duration::from_secs(link.life_seconds));
+    links::fix_expiry(tx, &link.id, expires_at)?;
+    let step = owner.state.clone().step(LinkEvent::FirstAttempt { expires_at }, now)?;
+    deliveries::advance(tx, &owner, &step, Actor::System, now)?;
+    match (deliveries::delivery(tx.conn(), &owner.id)?, links::link(tx.conn(), &link.id)?) {
+        (Some(owner), Some(link)) => Ok((owner, link)),
+        (_, _) => Err(StoreError::Moved),
+    }
+}
+
+/// Writes the outcome of an attempt, guarded by that very attempt; empties the secret at any end.
+///
+/// # Errors
+/// [`StoreError::Moved`] when another worker has taken the notice since.
+pub fn settle_notice(
+    tx: &mut Tx,
+    before: &NoticeRow,
+    owner: &Delivery,
+    step: &Step<Notice>,
+    why: Option<&str>,
+    at: UtcMillis,
+) -> Result<(), StoreError> {
+    let attempts = match before.state {
+        Notice::Queued { attempts, .. } | Notice::Leased { attempts, .. } => attempts,
+        Notice::Sent | Notice::Unsure | Notice::Bounced | Notice::Dead => return Err(StoreError::Moved),
+    };
+    let row = notice::table
+        .find(before.id.as_str())
+        .filter(notice::state.eq(before.state.name()))
+        .filter(notice::attempts.eq(i32::try_from(attempts).unwrap_or(i32::MAX)));
+    let changed = match *step.to() {
+        Notice::Queued { due, ambiguous, .. } => diesel::update(row)
+            .set((
+                notice::state.eq("queued"),
+                notice::due_at.eq(due.0),
+                notice::ambiguous.eq(i32::try_from(ambiguous).unwrap_or(i32::MAX)),
+                notice::lease_until.eq(None::<i64>),
+                notice::why.eq(why),
+            ))
+            .execute(tx.conn())?,
+        Notice::Leased { .. } => return Err(StoreError::Moved),
+        end @ (Notice::Sent | Notice::Unsure | Notice::Bounced | Notice::Dead) => diesel::update(row)
+            .set((
+                notice::state.eq(end.name()),
+                notice::ended_at.eq(at.0),
+                notice::lease_until.eq(None::<i64>),
+                notice::secret_sealed.eq(None::<Vec<u8>>),
+                notice::why.eq(why),
+            ))
+            .execute(tx.conn())?,
+    };
+    if changed != 1 {
+        return Err(StoreError::Moved);
+    }
+    let event = AuditEvent::NoticeStepped { notice: before.id.clone(), to: *step.to(), why: why.map(str::to_owned) };
+    super::append(tx, &owner.entry(at, Actor::System, event))
+}
+
+/// Notices whose lease ran out: their worker died, and whether they were sent is unknown.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn leased_notices_lost(conn: &mut Conn, now: UtcMillis, count: i64) -> Result<Vec<NoticeRow>, StoreError> {
+    let rows: Vec<Row> = notice::table
+        .filter(notice::state.eq("leased"))
+        .filter(notice::lease_until.le(now.0))
+        .limit(count)
+        .select(columns!())
+        .load(conn)?;
+    rows.into_iter().map(NoticeRow::try_from).collect()
+}
+
+/// Queued notices made before `made_before`: they waited too long to tell the truth.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn stale_notices(conn: &mut Conn, made_before: UtcMillis, count: i64) -> Result<Vec<NoticeRow>, StoreError> {
+    let rows: Vec<Row> = notice::table
+        .filter(notice::state.eq("queued"))
+        .filter(notice::created_at.lt(made_before.0))
+        .limit(count)
+        .select(columns!())
+        .load(conn)?;
+    rows.into_iter().map(NoticeRow::try_from).collect()
+}
+
+/// Every notice that has not come to an end.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hold_unsent_notices(conn: &mut Conn) -> Result<Vec<NoticeRow>, StoreError> {
+    let rows: Vec<Row> =
+        notice::table.filter(notice::state.eq_any(["queued", "leased"])).select(columns!()).load(conn)?;
+    rows.into_iter().map(NoticeRow::try_from).collect()
+}
+
+/// How many messages were first attempted in `from <= t < until`: the breaker's measure.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn first_attempts_since(conn: &mut Conn, from: UtcMillis, until: UtcMillis) -> Result<i64, StoreError> {
+    Ok(notice::table
+        .filter(notice::first_attempt_at.ge(from.0))
+        .filter(notice::first_attempt_at.lt(until.0))
+        .count()
+        .get_result(conn)?)
+}
+
+/// Ends every unsent notice of a dead link and empties its secret.
+pub(super) fn cancel_notices(tx: &mut Tx, link: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(
+        notice::table.filter(notice::link_id.eq(link.as_str())).filter(notice::state.eq_any(["queued", "leased"])),
+    )
+    .set((
+        notice::state.eq("dead"),
+        notice::ended_at.eq(at.0),
+        notice::lease_until.eq(None::<i64>),
+        notice::secret_sealed.eq(None::<Vec<u8>>),
+    ))
+    .execute(tx.conn())?;
+    Ok(())
+}

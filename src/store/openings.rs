@@ -1,0 +1,351 @@
+//! Openings: the claim that at most so many browsers win.
+
+use diesel::prelude::*;
+
+use super::conn::{Conn, Tx};
+use super::error::StoreError;
+use super::links::{self, FileRow, LinkRow};
+use super::rows::{hash32, parse, unsigned};
+use super::schema::{delivery, link, opening, sealed_file};
+use crate::base::{LinkId, MediaType, OpeningId, UtcMillis};
+use crate::record::{Opening, OpeningEvent};
+
+/// An opening as stored.
+#[derive(Clone)]
+pub struct OpeningRow {
+    pub id: OpeningId,
+    pub link: LinkId,
+    pub cookie_hash: [u8; 32],
+    pub state: Opening,
+    pub begun_at: UtcMillis,
+    pub claimed_at: Option<UtcMillis>,
+    pub ended_at: Option<UtcMillis>,
+}
+
+type Row = (String, String, Vec<u8>, String, i64, Option<i64>, Option<i64>, Option<i64>);
+
+macro_rules! columns {
+    () => {
+        (
+            opening::id,
+            opening::link_id,
+            opening::cookie_hash,
+            opening::state,
+            opening::begun_at,
+            opening::claimed_at,
+            opening::lease_until,
+            opening::ended_at,
+        )
+    };
+}
+
+fn typed(row: Row) -> Result<OpeningRow, StoreError> {
+    let (id, link, cookie, state, begun_at, claimed_at, lease_until, ended_at) = row;
+    let bad = StoreError::BadRow { column: "opening.state" };
+    let state = match (state.as_str(), claimed_at, lease_until) {
+        ("begun", _, _) => Opening::Begun,
+        ("claimed", Some(since), Some(until)) => {
+            Opening::Claimed { since: UtcMillis(since), lease_until: UtcMillis(until) }
+        }
+        ("received", _, _) => Opening::Received,
+        ("lapsed", _, _) => Opening::Lapsed,
+        _ => return Err(bad),
+    };
+    Ok(OpeningRow {
+        id: parse("opening.id", &id)?,
+        link: parse("opening.link_id", &link)?,
+        cookie_hash: hash32("opening.cookie_hash", &cookie)?,
+        state,
+        begun_at: UtcMillis(begun_at),
+        claimed_at: claimed_at.map(UtcMillis),
+        ended_at: ended_at.map(UtcMillis),
+    })
+}
+
+/// All openings of a link, oldest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn openings_of(conn: &mut Conn, link: &LinkId) -> Result<Vec<OpeningRow>, StoreError> {
+    let rows: Vec<Row> = opening::table
+        .filter(opening::link_id.eq(link.as_str()))
+        .order(opening::begun_at.asc())
+        .select(columns!())
+        .load(conn)?;
+    rows.into_iter().map(typed).collect()
+}
+
+fn running(conn: &mut Conn, link: &LinkId, cookie: &[u8; 32]) -> Result<Option<OpeningRow>, StoreError> {
+    let row: Option<Row> = opening::table
+        .filter(opening::link_id.eq(link.as_str()))
+        .filter(opening::cookie_hash.eq(cookie.to_vec()))
+        .filter(opening::state.eq_any(["begun", "claimed"]))
+        .select(columns!())
+        .first(conn)
+        .optional()?;
+    row.map(typed).transpose()
+}
+
+/// Notes that the holder of the key looked, once per browser. `Some` when it was the first time.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn begin_opening(
+    tx: &mut Tx,
+    link: &LinkId,
+    cookie: &[u8; 32],
+    id: &OpeningId,
+    at: UtcMillis,
+) -> Result<Option<OpeningId>, StoreError> {
+    if running(tx.conn(), link, cookie)?.is_some() {
+        return Ok(None);
+    }
+    let inserted = tx.conn().transaction(|conn| {
+        diesel::insert_into(opening::table)
+            .values((
+                opening::id.eq(id.as_str()),
+                opening::link_id.eq(link.as_str()),
+                opening::cookie_hash.eq(cookie.to_vec()),
+                opening::state.eq(Opening::Begun.name()),
+                opening::begun_at.eq(at.0),
+            ))
+            .execute(conn)
+            .map_err(StoreError::from)
+    });
+    match inserted {
+        Ok(_) => Ok(Some(id.clone())),
+        // The same browser, at the same moment.
+        Err(StoreError::Duplicate) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// What became of an attempt to claim.
+pub enum Claim {
+    /// This browser won one of the openings.
+    Granted {
+        link: LinkRow,
+        files: Vec<FileRow>,
+        lease_until: UtcMillis,
+    },
+    /// It had won before, and its answer may have been lost: the same again, nothing spent.
+    Repeated {
+        link: LinkRow,
+        files: Vec<FileRow>,
+        lease_until: UtcMillis,
+    },
+    Refused(ClaimRefusal),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimRefusal {
+    /// No opening is left, the life has ended, or the link is dead: the caller looks which.
+    NotOpen,
+    /// This browser has not looked at the page yet.
+    NotBegun,
+}
+
+/// Claims an opening for this browser: the whole condition stands in the statement that counts it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn claim(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -> Result<Claim, StoreError> {
+    let Some(mine) = running(tx.conn(), link_id, cookie)? else {
+        return Ok(Claim::Refused(ClaimRefusal::NotBegun));
+    };
+    let outcome = tx.conn().transaction(|conn| claim_begun(conn, link_id, &mine.id, now));
+    let lease_until = match outcome {
+        Ok(lease_until) => lease_until,
+        Err(StoreError::Moved) => return repeat(tx, link_id, cookie, now),
+        Err(other) => return Err(other),
+    };
+    match links::link(tx.conn(), link_id)? {
+        Some(link) => Ok(Claim::Granted { files: links::files_of(tx.conn(), link_id)?, link, lease_until }),
+        None => Ok(Claim::Refused(ClaimRefusal::NotOpen)),
+    }
+}
+
+/// Locks this browser's row first, then counts: two requests of one browser cannot both count.
+fn claim_begun(conn: &mut Conn, link_id: &LinkId, mine: &OpeningId, now: UtcMillis) -> Result<UtcMillis, StoreError> {
+    let step = Opening::Begun.step(OpeningEvent::Claim, now)?;
+    let lease_until = match step.to() {
+        Opening::Claimed { lease_until, .. } => *lease_until,
+        Opening::Begun | Opening::Received | Opening::Lapsed => return Err(StoreError::Moved),
+    };
+    let claimed = diesel::update(opening::table.find(mine.as_str()).filter(opening::state.eq(Opening::Begun.name())))
+        .set((
+            opening::state.eq(step.to().name()),
+            opening::claimed_at.eq(now.0),
+            opening::lease_until.eq(lease_until.0),
+        ))
+        .execute(conn)?;
+    if claimed != 1 {
+        return Err(StoreError::Moved);
+    }
+    let live = delivery::table
+        .filter(delivery::link_id.eq(link_id.as_str()))
+        .filter(delivery::state.eq("live"))
+        .select(delivery::id);
+    let counted = diesel::update(
+        link::table
+            .find(link_id.as_str())
+            .filter(link::opened.lt(link::opens_max))
+            .filter(link::expires_at.gt(now.0))
+            .filter(link::shredded_at.is_null())
+            .filter(link::delivery_id.eq_any(live)),
+    )
+    .set(link::opened.eq(link::opened + 1))
+    .execute(conn)?;
+    if counted == 1 { Ok(lease_until) } else { Err(StoreError::Moved) }
+}
+
+/// The answer for a browser whose claim did not count now: perhaps it counted before.
+fn repeat(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -> Result<Claim, StoreError> {
+    let refused = Ok(Claim::Refused(ClaimRefusal::NotOpen));
+    let Some(mine) = running(tx.conn(), link_id, cookie)? else { return refused };
+    let Opening::Claimed { lease_until, .. } = mine.state else { return refused };
+    if lease_until <= now || !is_reachable(tx.conn(), link_id)? {
+        return refused;
+    }
+    match links::link(tx.conn(), link_id)? {
+        Some(link) if link.share_wrapped.is_some() => {
+            Ok(Claim::Repeated { files: links::files_of(tx.conn(), link_id)?, link, lease_until })
+        }
+        Some(_) | None => refused,
+    }
+}
+
+/// Whether a running claim may go on: expiry lets it finish, anything else that ended the link cuts it.
+fn is_reachable(conn: &mut Conn, link_id: &LinkId) -> Result<bool, StoreError> {
+    let count: i64 = delivery::table
+        .filter(delivery::link_id.eq(link_id.as_str()))
+        .filter(delivery::state.eq("live"))
+        .count()
+        .get_result(conn)?;
+    Ok(count > 0)
+}
+
+/// The right to read one sealed file now.
+pub struct FileGrant {
+    pub blob: String,
+    pub media: MediaType,
+    pub sealed_bytes: u64,
+    pub opening: OpeningId,
+    pub lease_until: UtcMillis,
+}
+
+/// `None` unless this browser holds a running claim on a link that may still be read.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn file_grant(
+    conn: &mut Conn,
+    link_id: &LinkId,
+    cookie: &[u8; 32],
+    number: u16,
+    now: UtcMillis,
+) -> Result<Option<FileGrant>, StoreError> {
+    let row: Option<(String, String, i64, String, Option<i64>)> = opening::table
+        .inner_join(sealed_file::table.on(sealed_file::link_id.eq(opening::link_id)))
+        .inner_join(delivery::table.on(delivery::link_id.eq(opening::link_id.nullable())))
+        .filter(opening::link_id.eq(link_id.as_str()))
+        .filter(opening::cookie_hash.eq(cookie.to_vec()))
+        .filter(opening::state.eq("claimed"))
+        .filter(opening::lease_until.gt(now.0))
+        .filter(delivery::state.eq("live"))
+        .filter(sealed_file::number.eq(i32::from(number)))
+        .select((sealed_file::blob, sealed_file::media, sealed_file::sealed_bytes, opening::id, opening::lease_until))
+        .first(conn)
+        .optional()?;
+    row.map(|(blob, media, sealed, opening, lease_until)| {
+        Ok(FileGrant {
+            blob,
+            media: parse("sealed_file.media", &media)?,
+            sealed_bytes: unsigned("sealed_file.sealed_bytes", sealed)?,
+            opening: parse("opening.id", &opening)?,
+            lease_until: UtcMillis(lease_until.unwrap_or(0)),
+        })
+    })
+    .transpose()
+}
+
+/// Progress: stretches a running lease as the table allows.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn stretch_lease(tx: &mut Tx, id: &OpeningId, now: UtcMillis) -> Result<(), StoreError> {
+    let row: Option<Row> = opening::table.find(id.as_str()).select(columns!()).first(tx.conn()).optional()?;
+    let Some(row) = row else { return Ok(()) };
+    let Ok(step) = typed(row)?.state.step(OpeningEvent::Progress, now) else { return Ok(()) };
+    if let Opening::Claimed { lease_until, .. } = step.to() {
+        diesel::update(opening::table.find(id.as_str()).filter(opening::state.eq("claimed")))
+            .set(opening::lease_until.eq(lease_until.0))
+            .execute(tx.conn())?;
+    }
+    Ok(())
+}
+
+/// Whether a receipt was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    Taken,
+    /// No running claim of this browser.
+    NothingToReceive,
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn receive(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], at: UtcMillis) -> Result<Received, StoreError> {
+    let changed = diesel::update(
+        opening::table
+            .filter(opening::link_id.eq(link_id.as_str()))
+            .filter(opening::cookie_hash.eq(cookie.to_vec()))
+            .filter(opening::state.eq("claimed")),
+    )
+    .set((opening::state.eq(Opening::Received.name()), opening::ended_at.eq(at.0)))
+    .execute(tx.conn())?;
+    Ok(if changed == 1 { Received::Taken } else { Received::NothingToReceive })
+}
+
+/// How many claims of a link are under way.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn running_claims(conn: &mut Conn, link_id: &LinkId, now: UtcMillis) -> Result<i64, StoreError> {
+    Ok(opening::table
+        .filter(opening::link_id.eq(link_id.as_str()))
+        .filter(opening::state.eq("claimed"))
+        .filter(opening::lease_until.gt(now.0))
+        .count()
+        .get_result(conn)?)
+}
+
+/// A claim whose lease ended without a receipt.
+pub struct LapsedOpening {
+    pub link: LinkId,
+}
+
+/// Ends the leases that ran out by `now`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn lapse_openings(tx: &mut Tx, now: UtcMillis) -> Result<Vec<LapsedOpening>, StoreError> {
+    let links: Vec<String> =
+        diesel::update(opening::table.filter(opening::state.eq("claimed")).filter(opening::lease_until.le(now.0)))
+            .set((opening::state.eq(Opening::Lapsed.name()), opening::ended_at.eq(now.0)))
+            .returning(opening::link_id)
+            .get_results(tx.conn())?;
+    links.iter().map(|link| Ok(LapsedOpening { link: parse("opening.link_id", link)? })).collect()
+}
+
+/// Ends every opening of a dead link.
+pub(super) fn end_openings(tx: &mut Tx, link_id: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(
+        opening::table
+            .filter(opening::link_id.eq(link_id.as_str()))
+            .filter(opening::state.eq_any(["begun", "claimed"])),
+    )
+    .set((opening::state.eq(Opening::Lapsed.name()), opening::ended_at.eq(at.0)))
+    .execute(tx.conn())?;
+    Ok(())
+}

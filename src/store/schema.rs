@@ -1,0 +1,224 @@
+//! The tables as diesel sees them: one schema for both databases, held to the migrations by a test.
+
+diesel::table! {
+    control (name) {
+        name -> Text,
+        value -> Text,
+        set_at -> BigInt,
+        set_by -> Text,
+    }
+}
+
+diesel::table! {
+    key_mark (kind, name) {
+        kind -> Text,
+        name -> Text,
+        fingerprint -> Text,
+        made_at -> BigInt,
+        destroyed_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    audit_line (n) {
+        n -> BigInt,
+        chain -> Text,
+        seq -> BigInt,
+        at -> BigInt,
+        clinic -> Nullable<Text>,
+        body -> Text,
+        prev -> Binary,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    event (id) {
+        id -> Text,
+        ehr -> Text,
+        received_at -> BigInt,
+        state -> Text,
+        method -> Text,
+        path_kind -> Nullable<Text>,
+        path_id -> Nullable<Text>,
+        sha256 -> Text,
+        body_bytes -> BigInt,
+        body_sealed -> Nullable<Binary>,
+        body_key -> Nullable<Text>,
+        due_at -> Nullable<BigInt>,
+        lease_until -> Nullable<BigInt>,
+        tries -> Integer,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    source (id) {
+        id -> Text,
+        ehr -> Text,
+        kind -> Text,
+        resource_id -> Text,
+        clinic -> Nullable<Text>,
+        heard_at -> BigInt,
+        heard_count -> BigInt,
+        heard_version -> Nullable<Text>,
+        due_at -> Nullable<BigInt>,
+        lease_until -> Nullable<BigInt>,
+        tries -> Integer,
+        read_at -> Nullable<BigInt>,
+        read_version -> Nullable<Text>,
+        status -> Nullable<Text>,
+        content_hash -> Nullable<Binary>,
+        subject_index -> Nullable<Binary>,
+        gone_at -> Nullable<BigInt>,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    delivery (id) {
+        id -> Text,
+        source_id -> Text,
+        ehr -> Text,
+        clinic -> Nullable<Text>,
+        report_version -> Text,
+        content_hash -> Binary,
+        recipient -> Text,
+        issue_no -> Integer,
+        mode -> Text,
+        kind -> Text,
+        row_version -> BigInt,
+        state -> Text,
+        state_detail -> Text,
+        state_at -> BigInt,
+        due_at -> Nullable<BigInt>,
+        lease_until -> Nullable<BigInt>,
+        tries -> Integer,
+        decision -> Text,
+        facts -> Text,
+        trace -> Text,
+        rules_hash -> Text,
+        card_sealed -> Nullable<Binary>,
+        contact_index -> Nullable<Binary>,
+        patient_index -> Nullable<Binary>,
+        link_id -> Nullable<Text>,
+        replaces -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    link (id) {
+        id -> Text,
+        delivery_id -> Text,
+        reference -> Text,
+        report_version -> Text,
+        created_at -> BigInt,
+        life_seconds -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        opens_max -> Integer,
+        opened -> Integer,
+        share_wrapped -> Nullable<Binary>,
+        epoch -> Text,
+        auth_sealed -> Nullable<Binary>,
+        receipt_sealed -> Nullable<Binary>,
+        ended_at -> Nullable<BigInt>,
+        shredded_at -> Nullable<BigInt>,
+        files_removed_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    sealed_file (link_id, number) {
+        link_id -> Text,
+        number -> Integer,
+        blob -> Text,
+        media -> Text,
+        plain_bytes -> BigInt,
+        sealed_bytes -> BigInt,
+    }
+}
+
+diesel::table! {
+    opening (id) {
+        id -> Text,
+        link_id -> Text,
+        cookie_hash -> Binary,
+        state -> Text,
+        begun_at -> BigInt,
+        claimed_at -> Nullable<BigInt>,
+        lease_until -> Nullable<BigInt>,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    notice (id) {
+        id -> Text,
+        delivery_id -> Text,
+        link_id -> Text,
+        kind -> Text,
+        channel -> Text,
+        state -> Text,
+        due_at -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        attempts -> Integer,
+        ambiguous -> Integer,
+        created_at -> BigInt,
+        first_attempt_at -> Nullable<BigInt>,
+        ended_at -> Nullable<BigInt>,
+        secret_sealed -> Nullable<Binary>,
+        secret_key -> Nullable<Text>,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    patient (patient_index) {
+        patient_index -> Binary,
+        key_sealed -> Nullable<Binary>,
+        created_at -> BigInt,
+        forgotten_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    poll (ehr, kind) {
+        ehr -> Text,
+        kind -> Text,
+        watermark -> BigInt,
+        next_at -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        last_ok_at -> Nullable<BigInt>,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    subscription (ehr, kind) {
+        ehr -> Text,
+        kind -> Text,
+        remote_id -> Nullable<Text>,
+        status -> Text,
+        next_at -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        tries -> Integer,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    control,
+    key_mark,
+    audit_line,
+    event,
+    source,
+    delivery,
+    link,
+    sealed_file,
+    opening,
+    notice,
+    patient,
+    poll,
+    subscription
+);

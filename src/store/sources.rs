@@ -1,0 +1,311 @@
+//! The resources that Chartseal follows, and whose turn it is to be read again.
+
+use diesel::prelude::*;
+use rand_core::CryptoRng;
+
+use super::conn::{Conn, Tx};
+use super::error::StoreError;
+use super::rows::{hash32, parse, parse_opt};
+use super::schema::{delivery, source};
+use crate::base::{ClinicId, EhrId, ResourceKey, SourceId, UtcMillis, VersionId};
+use crate::policy::ReportStatus;
+
+/// One followed resource.
+#[derive(Clone)]
+pub struct SourceRow {
+    pub id: SourceId,
+    pub key: ResourceKey,
+    pub clinic: Option<ClinicId>,
+    pub heard_at: UtcMillis,
+    /// Grows with each hearing; a reading that began before the last hearing is not the last word.
+    pub heard_count: i64,
+    pub heard_version: Option<VersionId>,
+    pub tries: i32,
+    pub read_at: Option<UtcMillis>,
+    pub read_version: Option<VersionId>,
+    pub status: Option<ReportStatus>,
+    pub content_hash: Option<[u8; 32]>,
+    pub subject_index: Option<[u8; 32]>,
+    pub gone_at: Option<UtcMillis>,
+    pub why: Option<String>,
+}
+
+/// What hearing of a resource led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// It will be read.
+    Due(SourceId),
+    /// This very version has been read before.
+    Known(SourceId),
+}
+
+/// Notes that an EHR spoke of `key`, and makes it due unless that version was already read.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hear(
+    tx: &mut Tx,
+    key: &ResourceKey,
+    version: Option<&VersionId>,
+    now: UtcMillis,
+    rng: &mut impl CryptoRng,
+) -> Result<Hearing, StoreError> {
+    let id = SourceId::random(rng);
+    let inserted = tx.conn().transaction(|conn| {
+        diesel::insert_into(source::table)
+            .values((
+                source::id.eq(id.as_str()),
+                source::ehr.eq(key.ehr.as_str()),
+                source::kind.eq(key.kind.as_str()),
+                source::resource_id.eq(key.id.as_str()),
+                source::heard_at.eq(now.0),
+                source::heard_count.eq(1_i64),
+                source::heard_version.eq(version.map(VersionId::as_str)),
+                source::due_at.eq(now.0),
+            ))
+            .execute(conn)
+            .map_err(StoreError::from)
+    });
+    match inserted {
+        Ok(_) => Ok(Hearing::Due(id)),
+        Err(StoreError::Duplicate) => hear_again(tx, key, version, now),
+        Err(other) => Err(other),
+    }
+}
+
+fn hear_again(
+    tx: &mut Tx,
+    key: &ResourceKey,
+    version: Option<&VersionId>,
+    now: UtcMillis,
+) -> Result<Hearing, StoreError> {
+    let (id, read, heard, gone): (String, Option<String>, Option<String>, Option<i64>) = source::table
+        .filter(source::ehr.eq(key.ehr.as_str()))
+        .filter(source::kind.eq(key.kind.as_str()))
+        .filter(source::resource_id.eq(key.id.as_str()))
+        .select((source::id, source::read_version, source::heard_version, source::gone_at))
+        .first(tx.conn())?;
+    let id: SourceId = parse("source.id", &id)?;
+    let read: Option<VersionId> = parse_opt("source.read_version", read.as_deref())?;
+    let heard: Option<VersionId> = parse_opt("source.heard_version", heard.as_deref())?;
+    if let (Some(version), Some(read)) = (version, &read)
+        && gone.is_none()
+        && (version == read || version.is_before(read) == Some(true))
+    {
+        return Ok(Hearing::Known(id));
+    }
+    // Events come in any order: what was heard of never falls back to an earlier number.
+    let newest = match (version, heard) {
+        (Some(new), Some(old)) if new.is_before(&old) == Some(true) => Some(old),
+        (Some(new), _) => Some(new.clone()),
+        (None, old) => old,
+    };
+    diesel::update(source::table.find(id.as_str()))
+        .set((
+            source::heard_at.eq(now.0),
+            source::heard_count.eq(source::heard_count + 1),
+            source::heard_version.eq(newest.map(String::from)),
+            source::due_at.eq(now.0),
+            source::tries.eq(0),
+        ))
+        .execute(tx.conn())?;
+    Ok(Hearing::Due(id))
+}
+
+type Row = (
+    String,
+    String,
+    String,
+    String,
+    Option<String>,
+    i64,
+    i64,
+    Option<String>,
+    i32,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<i64>,
+    Option<String>,
+);
+
+macro_rules! columns {
+    () => {
+        (
+            source::id,
+            source::ehr,
+            source::kind,
+            source::resource_id,
+            source::clinic,
+            source::heard_at,
+            source::heard_count,
+            source::heard_version,
+            source::tries,
+            source::read_at,
+            source::read_version,
+            source::status,
+            source::content_hash,
+            source::subject_index,
+            source::gone_at,
+            source::why,
+        )
+    };
+}
+
+fn typed(row: Row) -> Result<SourceRow, StoreError> {
+    let (
+        id,
+        ehr,
+        kind,
+        resource,
+        clinic,
+        heard_at,
+        heard_count,
+        heard_version,
+        tries,
+        read_at,
+        read,
+        status,
+        content,
+        subject,
+        gone_at,
+        why,
+    ) = row;
+    Ok(SourceRow {
+        id: parse("source.id", &id)?,
+        key: ResourceKey {
+            ehr: parse("source.ehr", &ehr)?,
+            kind: parse("source.kind", &kind)?,
+            id: parse("source.resource_id", &resource)?,
+        },
+        clinic: parse_opt("source.clinic", clinic.as_deref())?,
+        heard_at: UtcMillis(heard_at),
+        heard_count,
+        heard_version: parse_opt("source.heard_version", heard_version.as_deref())?,
+        tries,
+        read_at: read_at.map(UtcMillis),
+        read_version: parse_opt("source.read_version", read.as_deref())?,
+        status: status.map(|text| super::rows::from_json("source.status", &text)).transpose()?,
+        content_hash: content.map(|bytes| hash32("source.content_hash", &bytes)).transpose()?,
+        subject_index: subject.map(|bytes| hash32("source.subject_index", &bytes)).transpose()?,
+        gone_at: gone_at.map(UtcMillis),
+        why,
+    })
+}
+
+/// # Errors
+/// [`StoreError`].
+pub fn source(conn: &mut Conn, id: &SourceId) -> Result<Option<SourceRow>, StoreError> {
+    let row: Option<Row> = source::table.find(id.as_str()).select(columns!()).first(conn).optional()?;
+    row.map(typed).transpose()
+}
+
+/// Leases up to `count` due resources until `until`: one reader per resource at a time.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn lease_sources(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -> Result<Vec<SourceRow>, StoreError> {
+    let candidate = diesel::alias!(source as candidate);
+    let due = candidate
+        .filter(candidate.field(source::due_at).le(now.0))
+        .filter(candidate.field(source::lease_until).is_null().or(candidate.field(source::lease_until).le(now.0)))
+        .order(candidate.field(source::due_at).asc())
+        .limit(count)
+        .select(candidate.field(source::id));
+    let rows: Vec<Row> = diesel::update(
+        source::table
+            .filter(source::id.eq_any(due))
+            .filter(source::due_at.le(now.0))
+            .filter(source::lease_until.is_null().or(source::lease_until.le(now.0))),
+    )
+    .set((source::lease_until.eq(until.0), source::tries.eq(source::tries + 1)))
+    .returning(columns!())
+    .get_results(tx.conn())?;
+    rows.into_iter().map(typed).collect()
+}
+
+/// What a reading found, to be kept with the resource.
+pub struct SourceReading {
+    pub at: UtcMillis,
+    pub version: Option<VersionId>,
+    pub clinic: Option<ClinicId>,
+    pub status: Option<ReportStatus>,
+    pub content_hash: Option<[u8; 32]>,
+    pub subject_index: Option<[u8; 32]>,
+    pub gone_at: Option<UtcMillis>,
+    /// When to look again; `None` when only a new event brings it back.
+    pub next_at: Option<UtcMillis>,
+    pub why: Option<String>,
+}
+
+/// Ends the lease that began at `seen.heard_count`. If the EHR spoke again meanwhile, the resource stays due.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn finish_source(tx: &mut Tx, seen: &SourceRow, reading: &SourceReading) -> Result<(), StoreError> {
+    let row = source::table.find(seen.id.as_str());
+    diesel::update(row)
+        .set((
+            source::lease_until.eq(None::<i64>),
+            source::tries.eq(0),
+            source::read_at.eq(reading.at.0),
+            source::read_version.eq(reading.version.as_ref().map(VersionId::as_str)),
+            source::clinic.eq(reading.clinic.as_ref().map(ClinicId::as_str)),
+            source::status
+                .eq(reading.status.map(|status| super::rows::to_json("source.status", &status)).transpose()?),
+            source::content_hash.eq(reading.content_hash.map(|hash| hash.to_vec())),
+            source::subject_index.eq(reading.subject_index.map(|hash| hash.to_vec())),
+            source::gone_at.eq(reading.gone_at.map(|at| at.0)),
+            source::why.eq(reading.why.as_deref()),
+        ))
+        .execute(tx.conn())?;
+    diesel::update(row.filter(source::heard_count.eq(seen.heard_count)))
+        .set(source::due_at.eq(reading.next_at.map(|at| at.0)))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Ends the lease without a reading; due again at `at`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn fail_source(tx: &mut Tx, seen: &SourceRow, why: &str, at: Option<UtcMillis>) -> Result<(), StoreError> {
+    diesel::update(source::table.find(seen.id.as_str()))
+        .set((source::lease_until.eq(None::<i64>), source::due_at.eq(at.map(|at| at.0)), source::why.eq(why)))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Makes the sources of unfinished deliveries of `ehr` due that were last read before `read_before`: EHRs do not tell of
+/// deletions. Returns how many.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: UtcMillis) -> Result<usize, StoreError> {
+    let watched = delivery::table
+        .filter(delivery::state.eq_any(["live", "suspended", "recorded", "held"]))
+        .select(delivery::source_id);
+    Ok(diesel::update(
+        source::table
+            .filter(source::ehr.eq(ehr.as_str()))
+            .filter(source::id.eq_any(watched))
+            .filter(source::due_at.is_null())
+            .filter(source::read_at.lt(read_before.0)),
+    )
+    .set(source::due_at.eq(now.0))
+    .execute(tx.conn())?)
+}
+
+/// How many resources of `ehr` vanished since `since`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn gone_since(conn: &mut Conn, ehr: &EhrId, since: UtcMillis) -> Result<i64, StoreError> {
+    Ok(source::table
+        .filter(source::ehr.eq(ehr.as_str()))
+        .filter(source::gone_at.ge(since.0))
+        .count()
+        .get_result(conn)?)
+}
