@@ -57,7 +57,7 @@ impl Purpose {
         Self::Record,
     ];
 
-    const fn label(self) -> &'static str {
+    pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Share => "chartseal/1/wrap/share",
             Self::LinkSecret => "chartseal/1/wrap/link-secret",
@@ -84,7 +84,7 @@ pub enum RootUse {
 impl RootUse {
     pub const ALL: [Self; 5] = [Self::Records, Self::BlindIndex, Self::Pepper, Self::AuditMac, Self::PatientPseudonyms];
 
-    const fn label(self) -> &'static str {
+    pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Records => "chartseal/1/root/records",
             Self::BlindIndex => "chartseal/1/root/blind-index",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes sealed/*.json and schedule.json, from the words of src/sealing/FORMAT.md and not from the Rust code.
+"""Writes sealed/*.json, schedule.json and wrap.json, from the words of src/sealing/FORMAT.md and not from the Rust code.
 
     pip install tink==1.16.1 cryptography
     make_vectors.py
@@ -85,16 +85,17 @@ def vector(name, length, expect, edits=(), opened_as=None, opened_with=KEY, in_t
     save(
         HERE / "sealed" / f"{name}.json",
         {
-            "key": KEY.hex(),
-            "context": CONTEXT,
-            "plain": {"repeat": TEXT.hex(), "length": length},
-            "salt": SALT.hex(),
-            "nonce_prefix": PREFIX.hex(),
+            "sealing": {
+                "key": KEY.hex(),
+                "context": CONTEXT,
+                "plain": {"repeat": TEXT.hex(), "length": length},
+                "salt": SALT.hex(),
+                "nonce_prefix": PREFIX.hex(),
+            },
             "sealed_sha256": hashlib.sha256(sealed).hexdigest(),
             **written,
             "edits": list(edits),
-            "opened_as": as_context,
-            "opened_with": opened_with.hex(),
+            "opening": {"key": opened_with.hex(), "context": as_context},
             "expect": expect,
         },
     )
@@ -111,26 +112,24 @@ def save(path, value):
 
 def sealed_vectors():
     report = 3 * len(TEXT)
-    three = FIRST_FULL + 2 * INNER_FULL + 5  # four segments, the last of five bytes
+    two = FIRST_FULL + 5
+    four = FIRST_FULL + 2 * INNER_FULL + 5
     vector("opens-empty-report", 0, "opens")
     vector("opens-one-byte", 1, "opens")
     vector("opens-report", report, "opens")
     vector("opens-first-segment-less-one", FIRST_FULL - 1, "opens")
     vector("opens-first-segment-full", FIRST_FULL, "opens")
-    vector("opens-first-segment-and-one", FIRST_FULL + 1, "opens")
-    vector("opens-second-segment-full", FIRST_FULL + INNER_FULL, "opens")
-    vector("opens-four-segments", three, "opens")
+    vector("opens-first-segment-and-five", two, "opens")
+    vector("opens-four-segments", four, "opens")
 
     vector("file-of-no-bytes", report, "Truncated", [{"cut_to": 0}])
     vector("header-cut", report, "Truncated", [{"cut_to": 39}])
     vector("header-alone", report, "Truncated", [{"cut_to": 40}])
     vector("tag-cut-in-empty-report", 0, "Truncated", [{"cut_to": 55}])
-    vector("last-segment-missing", three, "Truncated", [{"cut_to": 3 * SEGMENT_BYTES}])
-    vector("last-two-segments-missing", three, "Truncated", [{"cut_to": 2 * SEGMENT_BYTES}])
-    vector("last-segment-cut-inside-its-tag", three, "Truncated", [{"cut_to": 3 * SEGMENT_BYTES + 15}])
-    vector("last-segment-cut-to-a-tag", three, "Truncated", [{"cut_to": 3 * SEGMENT_BYTES + 16}])
-    vector("last-segment-cut", three, "NotAuthentic in segment 3", [{"cut_to": 3 * SEGMENT_BYTES + 17}])
-    vector("inner-segment-cut", three, "NotAuthentic in segment 1", [{"cut_to": SEGMENT_BYTES + 500}])
+    vector("last-segment-missing", two, "Truncated", [{"cut_to": SEGMENT_BYTES}])
+    vector("last-segment-cut-inside-its-tag", two, "Truncated", [{"cut_to": SEGMENT_BYTES + 15}])
+    vector("last-segment-cut-to-a-tag", two, "Truncated", [{"cut_to": SEGMENT_BYTES + 16}])
+    vector("last-segment-cut", two, "NotAuthentic in segment 1", [{"cut_to": SEGMENT_BYTES + 17}])
 
     vector("header-length-39", report, "Header", [{"set_byte": {"at": 0, "to": 39}}])
     vector("header-length-0", report, "Header", [{"set_byte": {"at": 0, "to": 0}}])
@@ -138,11 +137,11 @@ def sealed_vectors():
     vector("nonce-prefix-bit", report, "NotAuthentic in segment 0", [flipped(report, 39)])
     vector("ciphertext-bit", report, "NotAuthentic in segment 0", [flipped(report, 40)])
     vector("tag-bit", report, "NotAuthentic in segment 0", [flipped(report, 40 + report + 15)])
-    vector("third-segment-bit", three, "NotAuthentic in segment 2", [flipped(three, 2 * SEGMENT_BYTES + 9)])
+    vector("second-segment-bit", two, "NotAuthentic in segment 1", [flipped(two, SEGMENT_BYTES)])
     vector("trailing-byte", report, "NotAuthentic in segment 0", [{"append": "00"}])
     # Here Tink is laxer: it never looks past a last segment that is exactly full.
     vector("trailing-byte-after-full-segment", FIRST_FULL, "TrailingBytes", [{"append": "00"}], in_tink="opens")
-    vector("swapped-segments", three, "NotAuthentic in segment 1", [{"swap_segments": [1, 2]}])
+    vector("swapped-segments", four, "NotAuthentic in segment 1", [{"swap_segments": [1, 2]}])
 
     vector("other-link", report, "NotAuthentic in segment 0", opened_as={"link": "Y2hhcnRzZWFsLTEi"})
     vector("other-number", report, "NotAuthentic in segment 0", opened_as={"number": 2})
@@ -174,6 +173,31 @@ def schedule():
     )
 
 
+def wrapping():
+    key, nonce, context, plain = bytes(range(32)), bytes(range(12)), b"row 7", b"wrapped"
+    purposes = ["share", "link-secret", "raw-event", "patient-card", "auth-key", "receipt-key", "record"]
+    uses = ["records", "blind-index", "pepper", "audit-mac", "patient-pseudonyms"]
+
+    def wrap(purpose):
+        associated = f"chartseal/1/wrap/{purpose}".encode() + b"\0" + context
+        return (b"\x01" + nonce + AESGCM(key).encrypt(nonce, plain, associated)).hex()
+
+    save(
+        HERE / "wrap.json",
+        {
+            "key": key.hex(),
+            "nonce": nonce.hex(),
+            "context": context.decode(),
+            "plain": plain.decode(),
+            "wrapped": {f"chartseal/1/wrap/{purpose}": wrap(purpose) for purpose in purposes},
+            "subkeys": {f"chartseal/1/root/{use}": hkdf(b"", key, f"chartseal/1/root/{use}".encode()).hex() for use in uses},
+            "blind_index": {"domain": "email", "value": "a@example.org", "index": mac(key, b"email\0a@example.org").hex()},
+            "fingerprint": mac(key, b"chartseal/1/fingerprint")[:16].hex(),
+        },
+    )
+
+
 if __name__ == "__main__":
     sealed_vectors()
     schedule()
+    wrapping()

@@ -10,20 +10,32 @@ const SEGMENT_BYTES: usize = 1 << 20;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Vector {
+    sealing: Sealing,
+    sealed_sha256: String,
+    sealed: Option<String>,
+    edits: Vec<Edit>,
+    opening: Opening,
+    expect: String,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Sealing {
     key: String,
     context: Context,
     plain: Recipe,
     salt: String,
     nonce_prefix: String,
-    sealed_sha256: String,
-    sealed: Option<String>,
-    edits: Vec<Edit>,
-    opened_as: Context,
-    opened_with: String,
-    expect: String,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Opening {
+    key: String,
+    context: Context,
+}
+
+#[derive(Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Context {
     link: LinkId,
@@ -32,7 +44,7 @@ struct Context {
     media: MediaType,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Recipe {
     repeat: String,
@@ -57,7 +69,24 @@ impl Context {
 
 impl Recipe {
     fn make(&self) -> Vec<u8> {
-        from_hex(&self.repeat).into_iter().cycle().take(self.length).collect()
+        let unit = from_hex(&self.repeat);
+        let mut plain = unit.repeat(self.length / unit.len() + 1);
+        plain.truncate(self.length);
+        plain
+    }
+}
+
+impl Sealing {
+    fn make(&self) -> Vec<u8> {
+        let key = ContentKey::of_bytes(bytes_of(&self.key));
+        let random = from_hex(&[self.salt.as_str(), &self.nonce_prefix].concat());
+        let mut sealer = Sealer::new(&key, &self.context.read(), &mut Script::new(random), Vec::new()).unwrap();
+        sealer.write(&self.plain.make()).unwrap();
+        let (sealed, length) = sealer.finish().unwrap();
+        let plain = self.plain.length as u64;
+        assert_eq!(length, SealedLength { plain, sealed: sealed.len() as u64 });
+        assert_eq!(sealed_length(plain), length.sealed);
+        sealed
     }
 }
 
@@ -77,38 +106,35 @@ impl Edit {
 
 #[test]
 fn every_published_vector_seals_to_the_same_bytes_and_opens_or_fails_as_it_says() {
+    // Many vectors start from one file; sealing a mebibyte without optimisation takes half a second.
+    let mut sealed_before: Vec<(Sealing, Vec<u8>)> = Vec::new();
     let mut held = 0;
     for entry in std::fs::read_dir(vectors_folder().join("sealed")).unwrap() {
         let path = entry.unwrap().path();
         let vector: Vector = read_json(&path);
-        hold(&path, &vector);
+        let known = sealed_before.iter().find(|(sealing, _)| *sealing == vector.sealing);
+        let sealed = known.map_or_else(|| vector.sealing.make(), |(_, sealed)| sealed.clone());
+        hold(&path, &vector, sealed.clone());
+        sealed_before.push((vector.sealing, sealed));
         held += 1;
     }
     assert!(held >= 30, "only {held} vectors were found");
 }
 
-fn hold(path: &Path, vector: &Vector) {
+fn hold(path: &Path, vector: &Vector, mut sealed: Vec<u8>) {
     let name = path.display();
-    let plain = vector.plain.make();
-    let random = from_hex(&[vector.salt.as_str(), &vector.nonce_prefix].concat());
-    let key = ContentKey::of_bytes(bytes_of(&vector.key));
-    let mut sealer = Sealer::new(&key, &vector.context.read(), &mut Script::new(random), Vec::new()).unwrap();
-    sealer.write(&plain).unwrap();
-    let (mut sealed, length) = sealer.finish().unwrap();
-
     assert_eq!(HEXLOWER.encode(&Sha256::digest(&sealed)), vector.sealed_sha256, "{name}");
     if let Some(hex) = &vector.sealed {
         assert_eq!(&HEXLOWER.encode(&sealed), hex, "{name}");
     }
-    assert_eq!(length, SealedLength { plain: plain.len() as u64, sealed: sealed.len() as u64 }, "{name}");
-    assert_eq!(sealed_length(length.plain), length.sealed, "{name}");
-
     for edit in &vector.edits {
         edit.apply(&mut sealed);
     }
-    let opened_with = ContentKey::of_bytes(bytes_of(&vector.opened_with));
+
+    let key = ContentKey::of_bytes(bytes_of(&vector.opening.key));
+    let plain = vector.sealing.plain.make();
     let mut opened = Vec::new();
-    let end = match open(&opened_with, &vector.opened_as.read(), sealed.as_slice(), &mut opened) {
+    let end = match open(&key, &vector.opening.context.read(), sealed.as_slice(), &mut opened) {
         Ok(length) => {
             assert_eq!(length, opened.len() as u64, "{name}");
             assert!(opened == plain, "{name}: opened to other bytes");
