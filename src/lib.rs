@@ -4,4 +4,5 @@ pub mod audit;
 pub mod base;
 pub mod policy;
 pub mod record;
+pub mod sealing;
 pub mod store;
