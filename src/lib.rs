@@ -2,4 +2,5 @@
 
 pub mod base;
 pub mod blobs;
+pub mod keys;
 pub mod policy;
