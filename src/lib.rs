@@ -2,6 +2,8 @@
 
 pub mod audit;
 pub mod base;
+pub mod blobs;
+pub mod keys;
 pub mod policy;
 pub mod record;
 pub mod sealing;
