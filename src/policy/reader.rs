@@ -62,14 +62,12 @@ impl<'t> Reader<'t> {
     }
 
     pub(super) fn table<'v>(&mut self, value: &'v Value<'t>, name: &str) -> Option<&'v DeTable<'t>> {
-        match value.get_ref() {
-            DeValue::Table(table) => Some(table),
-            other => {
-                let what = format!("'{name}' is {}, not a table", kind(other));
-                self.fault(&value.span(), what, format!("write it as {name} = {{ … }} or as a section [{name}]"));
-                None
-            }
+        let table = value.get_ref().as_table();
+        if table.is_none() {
+            let what = format!("'{name}' is {}, not a table", kind(value.get_ref()));
+            self.fault(&value.span(), what, format!("write it as {name} = {{ … }} or as a section [{name}]"));
         }
+        table
     }
 
     /// The tables of `[[name]]`.
@@ -80,10 +78,10 @@ impl<'t> Reader<'t> {
             return Vec::new();
         };
         let mut tables = Vec::new();
-        for row in rows.iter() {
-            match row.get_ref() {
-                DeValue::Table(table) => tables.push((row.span(), table)),
-                other => self.fault(&row.span(), format!("a row of '{name}' is {}", kind(other)), remedy.as_str()),
+        for row in rows {
+            match row.get_ref().as_table() {
+                Some(table) => tables.push((row.span(), table)),
+                None => self.fault(&row.span(), format!("a row of '{name}' is no table"), remedy.as_str()),
             }
         }
         tables
