@@ -418,12 +418,12 @@ fn check_over(reader: &mut Reader<'_>, drafts: &[Draft]) {
 }
 
 /// Takes away profiles that nothing left replaces, until none is left or only circles are.
-fn check_cycles(reader: &mut Reader<'_>, by_id: &BTreeMap<&str, &Draft>) {
-    let mut replacers: BTreeMap<&str, usize> = by_id.keys().map(|id| (*id, 0)).collect();
+fn check_cycles<'d>(reader: &mut Reader<'_>, by_id: &BTreeMap<&'d str, &'d Draft>) {
+    let mut replacers: BTreeMap<&'d str, usize> = by_id.keys().map(|id| (*id, 0)).collect();
     for target in by_id.values().flat_map(|draft| &draft.profile.over) {
         replacers.entry(target).and_modify(|count| *count += 1);
     }
-    let mut free: Vec<&str> = replacers.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
+    let mut free: Vec<&'d str> = replacers.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
     while let Some(id) = free.pop() {
         replacers.remove(id);
         for target in by_id.get(id).into_iter().flat_map(|draft| &draft.profile.over) {
@@ -435,10 +435,32 @@ fn check_cycles(reader: &mut Reader<'_>, by_id: &BTreeMap<&str, &Draft>) {
             }
         }
     }
-    // What is left lies on a circle or is replaced from one; the first in the file is named.
-    let first = replacers.keys().filter_map(|id| by_id.get(id)).min_by_key(|draft| draft.over_at.start);
-    if let Some(draft) = first {
-        let what = format!("'over' runs in a circle through the profile '{}'", draft.profile.id);
-        reader.fault(&draft.over_at, what, "take one of the profiles of the circle out of an 'over'");
+    let Some(circle) = circle_among(&replacers.into_keys().collect(), by_id) else { return };
+    if let Some(draft) = circle.iter().filter_map(|id| by_id.get(id)).min_by_key(|draft| draft.over_at.start) {
+        let what = format!("'over' runs in a circle: {}", quote(&circle.join(", ")));
+        reader.fault(&draft.over_at, what, "take one of these profiles out of the 'over' of another");
     }
+}
+
+/// One circle among profiles each of which another of them replaces: going back from any of them for as many
+/// steps as there are ends on a circle.
+fn circle_among<'d>(left: &BTreeSet<&'d str>, by_id: &BTreeMap<&'d str, &'d Draft>) -> Option<Vec<&'d str>> {
+    let mut replacer: BTreeMap<&str, &'d str> = BTreeMap::new();
+    for id in left {
+        for target in by_id.get(id).into_iter().flat_map(|draft| &draft.profile.over) {
+            replacer.insert(target, id);
+        }
+    }
+    let mut id = *left.first()?;
+    for _ in left {
+        id = replacer.get(id)?;
+    }
+    let mut circle = vec![id];
+    let mut next = *replacer.get(id)?;
+    while next != id {
+        circle.push(next);
+        next = replacer.get(next)?;
+    }
+    circle.sort_unstable();
+    Some(circle)
 }

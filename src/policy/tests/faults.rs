@@ -35,11 +35,9 @@ fn two(first_over: &str, second_id: &str, second_over: &str) -> String {
     row("a", first_over) + &row(second_id, second_over)
 }
 
-#[test]
-fn every_fault_has_its_line_and_remedy() {
-    let send = |rest: &str| with_then(&format!("action = \"send\", {rest}"));
-    // Body from line 4; the line of the one fault; a part of what it says.
-    let table: Vec<(String, usize, &str)> = vec![
+/// Body from line 4; the line of the fault; a part of what it says.
+fn faulty_files() -> Vec<(String, usize, &'static str)> {
+    let mut table: Vec<(String, usize, &str)> = vec![
         ("[profiles]\n".into(), 4, "known here are: policy, limits, profile"),
         ("[[restrict]]\nid = \"x\"\n".into(), 4, "does not know the section 'restrict' yet, and nothing was loaded"),
         ("[[classify]]\ntag = \"HIV\"\n".into(), 4, "'classify' yet"),
@@ -76,6 +74,14 @@ fn every_fault_has_its_line_and_remedy() {
             4,
             "use 'code' for a DiagnosticReport",
         ),
+    ];
+    table.extend(faulty_columns_and_ids());
+    table
+}
+
+fn faulty_columns_and_ids() -> Vec<(String, usize, &'static str)> {
+    let send = |rest: &str| with_then(&format!("action = \"send\", {rest}"));
+    vec![
         (with_then("expiry = \"72h\""), 7, "add action = \"send\""),
         (with_then("action = \"Send\""), 7, "write \"send\" or \"manual_review\" or \"block\""),
         (send("expiry = \"6h\""), 7, "write \"12h\" or more"),
@@ -103,12 +109,16 @@ fn every_fault_has_its_line_and_remedy() {
         ("profile = 3\n[limits]\n".into(), 4, "known here are"),
         (two("", "a", ""), 9, "give one of them another id"),
         (two("\"c\"", "b", ""), 6, "correct the id"),
-        (two("\"a\"", "b", ""), 6, "runs in a circle through the profile 'a'"),
-        (two("\"b\"", "b", "\"a\""), 6, "out of an 'over'"),
+        (two("\"a\"", "b", ""), 6, "runs in a circle: 'a'"),
+        (two("\"b\"", "b", "\"a\""), 6, "runs in a circle: 'a, b'"),
         ("id = \"again\"\n".into(), 4, "no key stands twice"),
         ("[[profile]\n".into(), 4, "this is not TOML"),
-    ];
-    for (body, line, part) in table {
+    ]
+}
+
+#[test]
+fn every_fault_has_its_line_and_remedy() {
+    for (body, line, part) in faulty_files() {
         let found = faults(&body);
         let hit = found.iter().any(|(at, _, text)| *at == line && text.contains(part));
         assert!(hit, "{body}\nexpected line {line}: {part}\nfound {found:#?}");
@@ -146,6 +156,19 @@ fn the_example_of_the_whole_language_is_refused_as_a_whole() {
     let found = faults(&(with_then("action = \"send\"") + body));
     assert_eq!(found.len(), 1);
     assert!(found[0].2.contains("nothing was loaded"));
+}
+
+#[test]
+fn a_circle_is_found_behind_other_profiles_and_only_its_members_are_named() {
+    let row = |id: &str, over: &str| profile(id, over, "code = \"loinc|4548-4\"", "action = \"block\"");
+    let tail = row("tail", "");
+    let sound = row("a", "\"b\", \"c\"") + &row("b", "\"d\"") + &row("c", "\"d\", \"tail\"") + &row("d", "");
+    assert_eq!(rules(&format!("{tail}{sound}")).profiles().len(), 5);
+    let circle = row("entry", "\"b\"") + &row("b", "\"c\"") + &row("c", "\"b\", \"tail\"");
+    let found = faults(&format!("{tail}{circle}"));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].0, 15, "{found:?}");
+    assert!(found[0].2.contains("circle: 'b, c'"), "{found:?}");
 }
 
 #[test]

@@ -27,11 +27,9 @@ fn an_hiv_test_among_laboratory_reports_is_reviewed() {
 
 #[test]
 fn its_example_to_copy_is_sound() {
-    let opened: String = STARTER_RULES
-        .lines()
-        .skip_while(|line| !line.starts_with("# [[profile]]"))
-        .map(|line| format!("{}\n", line.trim_start_matches("# ")))
-        .collect();
+    let example = STARTER_RULES.lines().skip_while(|line| !line.starts_with("# [[profile]]"));
+    let opened: Vec<_> = example.map(|line| line.trim_start_matches("# ")).collect();
+    let opened = opened.join("\n");
     let rules = RuleSet::parse(&format!("{STARTER_RULES}\n{opened}")).unwrap();
     assert_eq!(rules.profiles().len(), 2);
 }
