@@ -123,3 +123,58 @@ pub enum Decision {
     Review { why: ReviewReason, terms: Option<Terms> },
     Block { rule: String },
 }
+
+impl Channel {
+    pub const ALL: [Self; 2] = [Self::Email, Self::Sms];
+
+    /// The word in a rules file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Sms => "sms",
+        }
+    }
+}
+
+impl Challenge {
+    pub const ALL: [Self; 2] = [Self::Question, Self::Code];
+
+    /// The word in a rules file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Question => "question",
+            Self::Code => "code",
+        }
+    }
+}
+
+impl HoldBasis {
+    pub const ALL: [Self; 4] = [Self::Law, Self::PatientRequest, Self::IndividualHarm, Self::ClinicPolicy];
+
+    /// The word in a rules file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Law => "law",
+            Self::PatientRequest => "patient_request",
+            Self::IndividualHarm => "individual_harm",
+            Self::ClinicPolicy => "clinic_policy",
+        }
+    }
+}
+
+impl Wording {
+    pub const ALL: [Self; 3] = [Self::Full, Self::Generic, Self::Bare];
+
+    /// The word in a rules file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Generic => "generic",
+            Self::Bare => "bare",
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The rules as a clinic meets them.
+
+mod decisions;
+mod faults;
+mod properties;
+mod starter;
+
+use crate::base::{ClinicId, ResourceType, UtcMillis};
+use crate::policy::facts::{Coding, Facts, RecipientRole, ReportStatus};
+use crate::policy::{Decided, RuleSet, decide};
+
+const NOW: UtcMillis = UtcMillis(1_795_000_000_000);
+const HEADER: &str = "[policy]\nid = \"test\"\nversion = \"1\"\n";
+
+fn rules(body: &str) -> RuleSet {
+    RuleSet::parse(&format!("{HEADER}{body}")).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn profile(id: &str, over: &str, when: &str, then: &str) -> String {
+    format!("[[profile]]\nid = \"{id}\"\nover = [{over}]\nwhen = {{ {when} }}\nthen = {{ {then} }}\n")
+        .replace("over = []\n", "")
+}
+
+fn coding(text: &str) -> Coding {
+    match text.split_once('|') {
+        Some((system, code)) => Coding { system: Some(system.into()), code: code.into() },
+        None => Coding { system: None, code: text.into() },
+    }
+}
+
+/// A final report with these codes and categories, each `system|code` or bare.
+fn report(codes: &[&str], categories: &[&str]) -> Facts {
+    Facts {
+        recipient: RecipientRole::Patient,
+        clinic: ClinicId::parse("main").unwrap(),
+        kind: ResourceType::DiagnosticReport,
+        status: ReportStatus::Final,
+        codes: codes.iter().map(|code| coding(code)).collect(),
+        categories: categories.iter().map(|category| coding(category)).collect(),
+        issued: Some(NOW),
+    }
+}
+
+fn decided(body: &str, facts: &Facts) -> Decided {
+    decide(&rules(body), facts, NOW)
+}
