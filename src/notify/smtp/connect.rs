@@ -94,7 +94,8 @@ impl Door {
         Ok(connection)
     }
 
-    async fn connect(&self) -> Result<TcpStream, SendOutcome> {
+    /// A socket without Nagle's algorithm.
+    pub(super) async fn connect(&self) -> Result<TcpStream, SendOutcome> {
         let unreachable = |_| SendOutcome::Transient { why: Why::ours("the relay cannot be reached") };
         let addresses = lookup_host((self.url.host.as_str(), self.url.port))
             .await
