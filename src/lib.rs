@@ -4,6 +4,7 @@ pub mod audit;
 pub mod base;
 pub mod blobs;
 pub mod keys;
+pub mod notify;
 pub mod policy;
 pub mod record;
 pub mod sealing;

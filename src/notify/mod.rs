@@ -1,0 +1,54 @@
+//! Messages to patients: what they say, and how they are handed to the clinic's mail relay.
+//!
+//! Job: compose a notice from a few allowed facts, hand it over once, and say truthfully what became of it.
+//! Must stay true: nothing goes out in plain text except to this machine; a relay's own words never leave this module
+//! (they may repeat the address); what may have been sent is never called unsent; every call ends in bounded time.
+//! Must not know: the store, FHIR, patients, reports, retries (the outbox decides those).
+
+mod letter;
+mod outcome;
+mod recipients;
+mod smtp;
+mod template;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use letter::{ClinicPhone, DisplayName, MessageId, NameError, Outgoing};
+pub use outcome::{EnhancedStatus, Reply, SendOutcome, Why};
+pub use recipients::{OnlyTo, OnlyToError};
+pub use smtp::{Login, MailRelay, RelayError, RelayUrl, SmtpRelay, TlsMode};
+pub use template::{ComposeError, Language, LinkNotice, NoticeKind};
+
+/// Hands over mail, to those it is allowed to reach.
+pub struct Mailer {
+    via: Via,
+    only_to: OnlyTo,
+}
+
+/// Where mail goes.
+pub enum Via {
+    Smtp(SmtpRelay),
+    /// Kept in order of sending; for tests.
+    Memory(Arc<Mutex<Vec<Outgoing>>>),
+}
+
+impl Mailer {
+    #[must_use]
+    pub fn new(via: Via, only_to: OnlyTo) -> Self {
+        Self { via, only_to }
+    }
+
+    /// Makes one attempt. Ends within [`SmtpRelay::longest_send`].
+    pub async fn send(&self, mail: &Outgoing) -> SendOutcome {
+        if !self.only_to.allows(mail.to()) {
+            return SendOutcome::Withheld;
+        }
+        match &self.via {
+            Via::Smtp(relay) => relay.send(mail).await,
+            Via::Memory(kept) => {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(mail.clone());
+                SendOutcome::Accepted { response_code: 250 }
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `ScriptedRelay`: a double of an SMTP relay on a loopback port that does one scripted thing wrong.
+//!
+//! A double, because no real server refuses, cuts, stalls or lies at a named moment.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// What it does; each answer is a whole reply line without its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
+    Accept,
+    Greet(&'static str),
+    SilentAtGreeting,
+    AnswerSender(&'static str),
+    AnswerRecipient(&'static str),
+    AnswerData(&'static str),
+    AnswerContent(&'static str),
+    CutInContent,
+    CutAfterContent,
+    StallAfterContent,
+    StallAtRecipient,
+    /// Says goodbye to each connection after one message, as relays with a limit do.
+    CutWhenReused,
+    /// Accepts STARTTLS and adds a plain reply behind its answer, as someone on the way could.
+    InjectAfterStartTls,
+    RefuseStartTls,
+    RefuseLogin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    Plain,
+    StartTls,
+    TlsAtOnce,
+}
+
+pub(super) struct ScriptedRelay {
+    pub port: u16,
+    pub authority_pem: String,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    open: AtomicUsize,
+    open_most: AtomicUsize,
+    connections: AtomicUsize,
+    lines: Mutex<Vec<String>>,
+    messages: Mutex<Vec<Vec<u8>>>,
+}
+
+impl ScriptedRelay {
+    pub(super) async fn start(script: Script, offer: Offer) -> Self {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::new(Seen::default());
+        let shared = Arc::clone(&seen);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                socket.set_nodelay(true).unwrap();
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
+                shared.open_most.fetch_max(open, Ordering::SeqCst);
+                let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
+                tokio::spawn(async move {
+                    let _ = shared.serve(socket, script, offer, acceptor).await;
+                    shared.open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Self { port, authority_pem: cert.pem(), seen }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn open_most(&self) -> usize {
+        self.seen.open_most.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn messages(&self) -> Vec<Vec<u8>> {
+        self.seen.messages.lock().unwrap().clone()
+    }
+
+    /// The commands, whichever connection they came on.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.seen.lines.lock().unwrap().clone()
+    }
+}
+
+/// How a conversation ended.
+enum End {
+    Closed,
+    StartTls,
+}
+
+impl Seen {
+    async fn serve(&self, socket: TcpStream, script: Script, offer: Offer, tls: TlsAcceptor) -> std::io::Result<()> {
+        if script == Script::SilentAtGreeting {
+            let mut socket = socket;
+            socket.read_to_end(&mut Vec::new()).await?;
+            return Ok(());
+        }
+        let greeting = if let Script::Greet(line) = script { line } else { "220 scripted.test ESMTP" };
+        if offer == Offer::TlsAtOnce {
+            let mut encrypted = BufReader::new(tls.accept(socket).await?);
+            self.talk(&mut encrypted, script, Offer::Plain, Some(greeting)).await?;
+            return Ok(());
+        }
+        let mut plain = BufReader::new(socket);
+        if let End::StartTls = self.talk(&mut plain, script, offer, Some(greeting)).await? {
+            let mut encrypted = BufReader::new(tls.accept(plain.into_inner()).await?);
+            self.talk(&mut encrypted, script, Offer::Plain, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        wire: &mut BufReader<S>,
+        script: Script,
+        offer: Offer,
+        greeting: Option<&str>,
+    ) -> std::io::Result<End> {
+        if let Some(greeting) = greeting {
+            say(wire, greeting).await?;
+        }
+        let mut accepted = 0;
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if wire.read_line(&mut line).await? == 0 {
+                return Ok(End::Closed);
+            }
+            self.lines.lock().unwrap().push(line.trim_end().to_owned());
+            match line.split([' ', ':', '\r']).next().unwrap_or_default() {
+                "EHLO" => {
+                    let tls = if offer == Offer::StartTls { "250-STARTTLS\r\n" } else { "" };
+                    say(wire, &format!("250-scripted.test\r\n{tls}250-AUTH PLAIN LOGIN\r\n250 8BITMIME")).await?;
+                }
+                "STARTTLS" => match script {
+                    Script::RefuseStartTls => say(wire, "502 5.5.1 no").await?,
+                    Script::InjectAfterStartTls => {
+                        say(wire, "220 go on\r\n250-evil.test\r\n250 AUTH PLAIN").await?;
+                        return Ok(End::StartTls);
+                    }
+                    _ => {
+                        say(wire, "220 go on").await?;
+                        return Ok(End::StartTls);
+                    }
+                },
+                "AUTH" if script == Script::RefuseLogin => say(wire, "535 5.7.8 wrong").await?,
+                "AUTH" => say(wire, "235 2.7.0 welcome").await?,
+                "MAIL" => match script {
+                    Script::CutWhenReused if accepted > 0 => return Ok(End::Closed),
+                    Script::AnswerSender(reply) => say(wire, reply).await?,
+                    _ => say(wire, "250 2.1.0 OK").await?,
+                },
+                "RCPT" => match script {
+                    Script::StallAtRecipient => stall(wire).await?,
+                    Script::AnswerRecipient(reply) => say(wire, reply).await?,
+                    _ => say(wire, "250 2.1.5 OK").await?,
+                },
+                "DATA" if matches!(script, Script::AnswerData(_)) => {
+                    let Script::AnswerData(reply) = script else { unreachable!() };
+                    say(wire, reply).await?;
+                }
+                "DATA" => {
+                    say(wire, "354 go on").await?;
+                    if script == Script::CutInContent {
+                        wire.read_u8().await?;
+                        return Ok(End::Closed);
+                    }
+                    let message = content(wire).await?;
+                    self.messages.lock().unwrap().push(message);
+                    accepted += 1;
+                    match script {
+                        Script::CutAfterContent => return Ok(End::Closed),
+                        Script::StallAfterContent => stall(wire).await?,
+                        Script::AnswerContent(reply) => say(wire, reply).await?,
+                        _ => say(wire, "250 2.0.0 OK queued").await?,
+                    }
+                }
+                "RSET" => say(wire, "250 2.0.0 OK").await?,
+                "QUIT" => {
+                    say(wire, "221 2.0.0 bye").await?;
+                    return Ok(End::Closed);
+                }
+                _ => say(wire, "500 5.5.2 what?").await?,
+            }
+        }
+    }
+}
+
+/// Reads up to the line that holds a single dot.
+async fn content<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut BufReader<S>) -> std::io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    while !message.ends_with(b"\r\n.\r\n") {
+        if wire.read_until(b'\n', &mut message).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(message)
+}
+
+/// Says nothing until the other side gives up.
+async fn stall<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut BufReader<S>) -> std::io::Result<()> {
+    wire.read_to_end(&mut Vec::new()).await.map(drop)
+}
+
+async fn say<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut BufReader<S>, line: &str) -> std::io::Result<()> {
+    wire.get_mut().write_all(format!("{line}\r\n").as_bytes()).await?;
+    wire.get_mut().flush().await
+}
