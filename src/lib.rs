@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod base;
 pub mod blobs;
+pub mod fhir;
 pub mod keys;
 pub mod notify;
 pub mod policy;

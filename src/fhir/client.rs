@@ -1,0 +1,277 @@
+//! The connection to one EHR: reading reports and patients.
+//!
+//! Must stay true: an answer is what was asked for (type and id), or it is an error; the token goes to the
+//! base's origin alone.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response};
+use url::Url;
+
+use super::error::{EhrError, Malformed};
+use super::gate::parse_json;
+use super::guard::{Guard, Origin, Place};
+use super::patient::{Patient, read_patient};
+use super::report::{Report, read_report, read_status};
+use super::service::ServiceBase;
+use super::transport::{self, FHIR_JSON};
+use crate::base::{EhrId, FhirId, ResourceType, SecretText, UtcMillis};
+use crate::policy::ReportStatus;
+
+/// Where an EHR is and how Chartseal shows who it is.
+pub struct EhrConnection {
+    pub id: EhrId,
+    pub base: ServiceBase,
+    pub auth: Auth,
+    /// Servers beside the EHR from which attachments may be fetched, without the token.
+    pub attachment_origins: Vec<Origin>,
+    pub limits: Limits,
+}
+
+pub enum Auth {
+    None,
+    /// RFC 7617.
+    Basic {
+        user: String,
+        password: SecretText,
+    },
+    /// RFC 6750.
+    Bearer(SecretText),
+}
+
+/// How long and how much an EHR may answer.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub connect_timeout: Duration,
+    /// The longest silence within an answer.
+    pub read_timeout: Duration,
+    /// A whole answer other than an attachment.
+    pub answer_timeout: Duration,
+    /// A whole attachment.
+    pub attachment_timeout: Duration,
+    pub idle_connection: Duration,
+    /// One resource; an inline attachment of `inline_bytes_max` fits in base64.
+    pub resource_bytes_max: usize,
+    pub page_bytes_max: usize,
+    /// An attachment carried inside JSON, decoded.
+    pub inline_bytes_max: usize,
+    pub attachment_bytes_max: u64,
+    /// Pages of one search.
+    pub pages_max: usize,
+    /// Resources of one search.
+    pub found_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(60),
+            attachment_timeout: Duration::from_secs(30 * 60),
+            idle_connection: Duration::from_secs(60),
+            resource_bytes_max: 24 * MIB,
+            page_bytes_max: 64 * MIB,
+            inline_bytes_max: 16 * MIB,
+            attachment_bytes_max: 2 * 1024 * MIB as u64,
+            pages_max: 1000,
+            found_max: 50_000,
+        }
+    }
+}
+
+/// One EHR. Cheap to share behind an `Arc`; holds its connections.
+pub struct EhrClient {
+    pub(super) id: EhrId,
+    pub(super) base: ServiceBase,
+    pub(super) guard: Guard,
+    pub(super) limits: Limits,
+    ehr: reqwest::Client,
+    listed: reqwest::Client,
+    authorization: Option<HeaderValue>,
+}
+
+/// Whether a 404 or 410 came from the EHR itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FhirBody {
+    /// An `OperationOutcome`: the EHR says that the resource is gone.
+    Yes,
+    /// Anything else: a proxy or a wrong address may be speaking; not to be taken for a recall.
+    No,
+}
+
+/// What reading a report led to. Patient data: no `Debug`.
+pub enum ReadAnswer {
+    Report {
+        report: Box<Report>,
+        server_date: Option<UtcMillis>,
+    },
+    Gone {
+        fhir_body: FhirBody,
+    },
+    /// The resource breaks the standard. Its status could still be read where `status` says so: a report that
+    /// is taken back is acted on all the same.
+    Unreadable {
+        status: Option<ReportStatus>,
+        why: Malformed,
+    },
+}
+
+/// What reading a patient led to. Patient data: no `Debug`.
+pub enum PatientAnswer {
+    Patient { patient: Box<Patient> },
+    Gone { fhir_body: FhirBody },
+    Unreadable { why: Malformed },
+}
+
+/// Either a whole body or the word that the resource is gone.
+pub(super) enum Fetched {
+    Body { body: zeroize::Zeroizing<Vec<u8>>, headers: HeaderMap },
+    Gone(FhirBody),
+}
+
+/// The body of a 404 or 410 is looked at up to this size.
+const REFUSAL_BYTES_MAX: usize = 256 * 1024;
+
+impl EhrClient {
+    /// # Errors
+    /// `Settings` when TLS or the credentials cannot be used.
+    pub fn new(connection: EhrConnection) -> Result<Self, EhrError> {
+        let EhrConnection { id, base, auth, attachment_origins, limits } = connection;
+        let guard = Guard::new(&base, attachment_origins)?;
+        Ok(Self {
+            authorization: authorization(&auth)?,
+            ehr: transport::http(Place::Ehr, &guard, &limits)?,
+            listed: transport::http(Place::Listed, &guard, &limits)?,
+            id,
+            base,
+            guard,
+            limits,
+        })
+    }
+
+    #[must_use]
+    pub fn id(&self) -> &EhrId {
+        &self.id
+    }
+
+    #[must_use]
+    pub fn base(&self) -> &ServiceBase {
+        &self.base
+    }
+
+    /// Reads the current version of one report.
+    ///
+    /// # Errors
+    /// See [`EhrError::class`]; a resource that breaks the standard is an answer, not an error.
+    pub async fn read(&self, kind: ResourceType, id: &FhirId) -> Result<ReadAnswer, EhrError> {
+        let (body, headers) = match self.fetch(kind.as_str(), id).await? {
+            Fetched::Body { body, headers } => (body, headers),
+            Fetched::Gone(fhir_body) => return Ok(ReadAnswer::Gone { fhir_body }),
+        };
+        let why = match read_report(kind, &body, &self.base) {
+            Ok(report) if report.id == *id => {
+                let server_date = transport::server_date(&headers);
+                return Ok(ReadAnswer::Report { report: Box::new(report), server_date });
+            }
+            Ok(_) => wrong_id(kind.as_str()),
+            Err(why) => why,
+        };
+        let status = read_status(kind, &body).filter(|(read, _)| read == id).map(|(_, status)| status);
+        Ok(ReadAnswer::Unreadable { status, why })
+    }
+
+    /// Reads the current version of one patient.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_patient(&self, id: &FhirId) -> Result<PatientAnswer, EhrError> {
+        let body = match self.fetch("Patient", id).await? {
+            Fetched::Body { body, .. } => body,
+            Fetched::Gone(fhir_body) => return Ok(PatientAnswer::Gone { fhir_body }),
+        };
+        Ok(match read_patient(&body, &self.base) {
+            Ok(patient) if patient.id == *id => PatientAnswer::Patient { patient: Box::new(patient) },
+            Ok(_) => PatientAnswer::Unreadable { why: wrong_id("Patient") },
+            Err(why) => PatientAnswer::Unreadable { why },
+        })
+    }
+
+    async fn fetch(&self, kind: &str, id: &FhirId) -> Result<Fetched, EhrError> {
+        let request = self.ask(Method::GET, self.base.at(&[kind, id.as_str()]));
+        self.fetch_json(request, self.limits.resource_bytes_max).await
+    }
+
+    /// Sends and reads a FHIR JSON answer; 404 and 410 are told apart from everything else.
+    pub(super) async fn fetch_json(&self, request: RequestBuilder, limit_bytes: usize) -> Result<Fetched, EhrError> {
+        let response = transport::send(request, self.limits.answer_timeout).await?;
+        let status = response.status();
+        if matches!(status.as_u16(), 404 | 410) {
+            return Ok(Fetched::Gone(fhir_body(response).await?));
+        }
+        if !status.is_success() {
+            return Err(transport::refusal(status, response.headers()));
+        }
+        let headers = response.headers().clone();
+        if !transport::is_json(&transport::media_type(&headers)) {
+            return Err(EhrError::NotFhir);
+        }
+        Ok(Fetched::Body { body: transport::body(response, limit_bytes).await?, headers })
+    }
+
+    /// A request to the EHR's own origin, with the token.
+    pub(super) fn ask(&self, method: Method, url: Url) -> RequestBuilder {
+        self.request(Place::Ehr, method, url).header(ACCEPT, FHIR_JSON)
+    }
+
+    pub(super) fn request(&self, place: Place, method: Method, url: Url) -> RequestBuilder {
+        match place {
+            // The origin is looked at once more, whatever the caller believes.
+            Place::Ehr if self.guard.is_ehr(&url) => {
+                let request = self.ehr.request(method, url);
+                match &self.authorization {
+                    Some(value) => request.header(AUTHORIZATION, value),
+                    None => request,
+                }
+            }
+            Place::Ehr | Place::Listed => self.listed.request(method, url),
+        }
+    }
+}
+
+fn authorization(auth: &Auth) -> Result<Option<HeaderValue>, EhrError> {
+    use base64::Engine as _;
+    let text = match auth {
+        Auth::None => return Ok(None),
+        Auth::Basic { user, .. } if user.contains(':') => {
+            return Err(EhrError::Settings { why: "a Basic user name cannot hold a colon" });
+        }
+        Auth::Basic { user, password } => {
+            let pair = zeroize::Zeroizing::new(format!("{user}:{}", password.expose()));
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair.as_bytes()))
+        }
+        Auth::Bearer(token) => format!("Bearer {}", token.expose()),
+    };
+    let text = zeroize::Zeroizing::new(text);
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| EhrError::Settings { why: "the token holds a character that a header cannot carry" })?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+async fn fhir_body(response: Response) -> Result<FhirBody, EhrError> {
+    let body = match transport::body(response, REFUSAL_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(EhrError::TooLarge { .. }) => return Ok(FhirBody::No),
+        Err(error) => return Err(error),
+    };
+    let outcome = parse_json(&body)
+        .is_ok_and(|value| value.get("resourceType").and_then(serde_json::Value::as_str) == Some("OperationOutcome"));
+    Ok(if outcome { FhirBody::Yes } else { FhirBody::No })
+}
+
+fn wrong_id(kind: &str) -> Malformed {
+    Malformed::new(format!("{kind}.id"), "is not the id that was asked for")
+}

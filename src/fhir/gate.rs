@@ -1,0 +1,112 @@
+//! The gate: the one way from wire bytes to a FHIR element.
+//!
+//! Must stay true: `fhirbolt` 0.4 panics on an empty array and, in its lax mode, loops for ever on an unknown
+//! one; it is given only what [`super::project`] has cleaned, checked and cut down to the elements we use,
+//! in strict mode, through this one call.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fhirbolt::FhirReleases;
+use fhirbolt::element::Element;
+use fhirbolt::serde::{DeserializationConfig, DeserializationMode};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use super::error::Malformed;
+use super::project::{Schema, project, sanitise, unknown_modifiers};
+
+pub(super) type R4Element = Element<{ FhirReleases::R4 }>;
+
+/// A resource of the type asked for, cut down to its schema. Patient data: no `Debug`.
+pub(super) struct Admitted {
+    pub element: R4Element,
+    /// Elements that change the meaning of the resource and that Chartseal does not know.
+    pub unknown_modifiers: Vec<String>,
+}
+
+/// JSON from the wire: complete, at most 128 deep, no member named twice, an object.
+pub(super) fn parse_json(body: &[u8]) -> Result<Value, Malformed> {
+    let not_json = || Malformed::new("body", "is not one complete JSON object");
+    let value: Value = serde_json::from_slice(body).map_err(|_| not_json())?;
+    if !value.is_object() {
+        return Err(not_json());
+    }
+    // Value keeps the last of two equal members; the other half might have said "entered-in-error".
+    serde_json::from_slice::<NoTwins>(body).map_err(|_| Malformed::new("body", "names a member twice"))?;
+    Ok(value)
+}
+
+/// Reads `body`, already bounded in size where it was received, as the resource type of `schema`.
+pub(super) fn admit(body: &[u8], schema: &Schema) -> Result<Admitted, Malformed> {
+    let mut value = parse_json(body)?;
+    sanitise(&mut value);
+    if value.get("resourceType").and_then(Value::as_str) != Some(schema.kind) {
+        return Err(Malformed::new("resourceType", "is not the type that was asked for"));
+    }
+    let unknown_modifiers = unknown_modifiers(&value, schema.kind);
+    let projected = project(value, schema)?;
+    let config = DeserializationConfig { mode: DeserializationMode::Strict };
+    let read = || fhirbolt::json::from_json_value::<R4Element>(projected, Some(config));
+    let element = catch_unwind(AssertUnwindSafe(read))
+        .map_err(|_| Malformed::new(schema.kind, "could not be understood"))?
+        .map_err(|_| Malformed::new(schema.kind, "is not valid FHIR R4"))?;
+    Ok(Admitted { element, unknown_modifiers })
+}
+
+/// Any JSON, as long as no object holds the same member twice.
+struct NoTwins;
+
+impl<'de> Deserialize<'de> for NoTwins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NoTwinsVisitor)
+    }
+}
+
+struct NoTwinsVisitor;
+
+impl<'de> Visitor<'de> for NoTwinsVisitor {
+    type Value = NoTwins;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+    fn visit_unit<E>(self) -> Result<NoTwins, E> {
+        Ok(NoTwins)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<NoTwins, A::Error> {
+        while items.next_element::<NoTwins>()?.is_some() {}
+        Ok(NoTwins)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<NoTwins, A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            // serde_json's arbitrary precision shows a number as a map with this one member.
+            if name == "$serde_json::private::Number" {
+                members.next_value::<IgnoredAny>()?;
+            } else {
+                members.next_value::<NoTwins>()?;
+            }
+            if !names.insert(name) {
+                return Err(A::Error::custom("a member twice"));
+            }
+        }
+        Ok(NoTwins)
+    }
+}

@@ -1,0 +1,277 @@
+//! What an authenticated hook says changed. A hook grants nothing but "please look": every id heard here is
+//! read again from the configured base before anything happens.
+//!
+//! Must stay true: pure; read leniently, for envelopes mix FHIR releases (`SubscriptionStatus` on an R4 base,
+//! doubled types in a focus, numbers as text); whatever cannot be understood is said to be so, and nothing
+//! is guessed from it.
+
+use serde_json::Value;
+
+use super::service::split_reference;
+use crate::base::{FhirId, ResourceType, VersionId};
+
+/// A hook that names more resources than this is treated as a ping: the search finds them all.
+pub const HEARD_MAX: usize = 1000;
+
+/// One resource that is said to have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub kind: ResourceType,
+    pub id: FhirId,
+    /// The version the EHR spoke of, if it did; the current one may be later.
+    pub version: Option<VersionId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookContent {
+    /// Something changed; nobody says what.
+    Ping,
+    /// Never empty.
+    Changed(Vec<Heard>),
+    /// Nothing for us: another resource type, a handshake, a heartbeat. Names which.
+    Other(String),
+    Unreadable {
+        why: &'static str,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookMethod {
+    Post,
+    Put,
+    Delete,
+}
+
+/// The path after `/fhir/hook/{ehr}`, as received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookPath<'a> {
+    Bare,
+    /// `/{Type}/{id}`: the endpoint taken as a service base (R4 rest-hook with a payload).
+    Resource {
+        kind: &'a str,
+        id: &'a str,
+    },
+}
+
+/// Understands one call of a hook.
+#[must_use]
+pub fn read_hook(body: &[u8], path: HookPath<'_>, method: HookMethod) -> HookContent {
+    let named = match path {
+        HookPath::Bare => None,
+        HookPath::Resource { kind, id } => match (kind.parse(), FhirId::parse(id)) {
+            (Ok(kind), Ok(id)) => Some(Heard { kind, id, version: None }),
+            (Err(_), _) => return HookContent::Other(plain_name(kind)),
+            (_, Err(_)) => return HookContent::Unreadable { why: "the id in the path is not a FHIR id" },
+        },
+    };
+    let content = match method {
+        HookMethod::Delete => HookContent::Ping,
+        HookMethod::Post | HookMethod::Put => read_body(body),
+    };
+    // The path is enough: what an odd body adds to it is heard too, what it lacks is not missed.
+    match (named, content) {
+        (None, content) => content,
+        (Some(named), HookContent::Changed(mut heard)) => {
+            if !heard.iter().any(|one| one.kind == named.kind && one.id == named.id) {
+                heard.push(named);
+            }
+            HookContent::Changed(heard)
+        }
+        (Some(named), HookContent::Ping | HookContent::Other(_) | HookContent::Unreadable { .. }) => {
+            HookContent::Changed(vec![named])
+        }
+    }
+}
+
+fn read_body(body: &[u8]) -> HookContent {
+    if body.trim_ascii().is_empty() {
+        return HookContent::Ping;
+    }
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return HookContent::Unreadable { why: "the body is not JSON" };
+    };
+    let Some(members) = value.as_object() else {
+        return HookContent::Unreadable { why: "the body is not a JSON object" };
+    };
+    if members.is_empty() {
+        return HookContent::Ping;
+    }
+    match kind_of(&value) {
+        None => HookContent::Unreadable { why: "the body names no resource type" },
+        Some("Bundle") => read_bundle(&value),
+        Some("Parameters" | "SubscriptionStatus") => read_entries(std::slice::from_ref(&value), |entry| Some(entry)),
+        Some(kind) => match (kind.parse::<ResourceType>(), heard_resource(&value)) {
+            (Ok(_), Some(heard)) => HookContent::Changed(vec![heard]),
+            (Ok(_), None) => HookContent::Unreadable { why: "the resource has no usable id" },
+            (Err(_), _) => HookContent::Other(plain_name(kind)),
+        },
+    }
+}
+
+fn read_bundle(bundle: &Value) -> HookContent {
+    match bundle.get("entry") {
+        None | Some(Value::Null) => HookContent::Ping,
+        Some(Value::Array(entries)) => read_entries(entries, |entry| entry.get("resource")),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            HookContent::Unreadable { why: "the Bundle's entry is not a list" }
+        }
+    }
+}
+
+/// What a list of entries adds up to.
+#[derive(Default)]
+struct Tally {
+    heard: Vec<Heard>,
+    /// Handshake or heartbeat.
+    alive: Option<&'static str>,
+    other: Option<String>,
+    broken: bool,
+    /// The notification says that something happened.
+    event: bool,
+}
+
+fn read_entries<'a>(entries: &'a [Value], resource_of: fn(&'a Value) -> Option<&'a Value>) -> HookContent {
+    let mut tally = Tally::default();
+    for entry in entries {
+        match resource_of(entry) {
+            Some(resource) => tally.add_resource(resource),
+            None => tally.add_links(entry),
+        }
+        if tally.heard.len() > HEARD_MAX {
+            return HookContent::Ping;
+        }
+    }
+    match tally {
+        Tally { heard, .. } if !heard.is_empty() => HookContent::Changed(heard),
+        Tally { broken: true, .. } => HookContent::Unreadable { why: "a resource in the Bundle has no usable id" },
+        Tally { event: true, other: None, .. } => HookContent::Ping,
+        Tally { other: Some(other), .. } => HookContent::Other(other),
+        Tally { alive: Some(alive), .. } => HookContent::Other(alive.to_owned()),
+        Tally { .. } => HookContent::Ping,
+    }
+}
+
+impl Tally {
+    fn add(&mut self, heard: Heard) {
+        let known = self.heard.iter_mut().find(|known| known.kind == heard.kind && known.id == heard.id);
+        match known {
+            Some(known) => known.version = heard.version.or_else(|| known.version.take()),
+            None => self.heard.push(heard),
+        }
+    }
+
+    fn add_resource(&mut self, resource: &Value) {
+        match kind_of(resource) {
+            Some("Parameters") => self.add_parameters(resource),
+            Some("SubscriptionStatus") => self.add_status(resource),
+            Some(kind) if kind.parse::<ResourceType>().is_ok() => match heard_resource(resource) {
+                Some(heard) => self.add(heard),
+                None => self.broken = true,
+            },
+            Some(kind) => self.other = Some(plain_name(kind)),
+            None => self.broken = true,
+        }
+    }
+
+    /// An entry without a resource: the request it answers, or its full URL.
+    fn add_links(&mut self, entry: &Value) {
+        for link in [entry.pointer("/request/url"), entry.get("fullUrl")].into_iter().flatten() {
+            self.add_reference(link);
+        }
+    }
+
+    /// R4: the status as `Parameters`; names in kebab or camel case.
+    fn add_parameters(&mut self, resource: &Value) {
+        for parameter in list(resource.get("parameter")) {
+            match folded_name(parameter).as_str() {
+                "type" => self.add_type(parameter.get("valueCode").or_else(|| parameter.get("valueString"))),
+                "notificationevent" => {
+                    self.event = true;
+                    for part in list(parameter.get("part")) {
+                        if folded_name(part) == "focus" {
+                            let focus = ["valueReference", "valueUri", "valueUrl", "valueString", "valueCanonical"];
+                            focus.iter().filter_map(|name| part.get(*name)).for_each(|focus| self.add_reference(focus));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// R4B and R5: `SubscriptionStatus`.
+    fn add_status(&mut self, resource: &Value) {
+        self.add_type(resource.get("type"));
+        for event in list(resource.get("notificationEvent")) {
+            self.event = true;
+            if let Some(focus) = event.get("focus") {
+                self.add_reference(focus);
+            }
+        }
+    }
+
+    fn add_type(&mut self, kind: Option<&Value>) {
+        match kind.and_then(Value::as_str) {
+            Some("handshake") => self.alive = Some("handshake"),
+            Some("heartbeat") => self.alive = Some("heartbeat"),
+            Some("query-status") => self.alive = Some("query-status"),
+            Some(_) | None => {}
+        }
+    }
+
+    /// A `Reference` or a bare text: relative, absolute, versioned, or with its type doubled.
+    fn add_reference(&mut self, reference: &Value) {
+        let Some(text) = reference.as_str().or_else(|| reference.get("reference").and_then(Value::as_str)) else {
+            return;
+        };
+        match heard_reference(text) {
+            Ok(heard) => self.add(heard),
+            Err(Some(kind)) => self.other = Some(plain_name(kind)),
+            Err(None) => {}
+        }
+    }
+}
+
+/// The resource that `text` ends in; `Err` names another type, if there is one.
+fn heard_reference(text: &str) -> Result<Heard, Option<&str>> {
+    let path = text.split(['?', '#']).next().unwrap_or_default();
+    let parts: Vec<&str> = path.split('/').collect();
+    // The longest tail first, so that a version is not taken for an id.
+    for length in [4, 2] {
+        let Some(start) = parts.len().checked_sub(length) else { continue };
+        let tail = parts.get(start..).unwrap_or_default().join("/");
+        if let Some((kind, id, version)) = split_reference(&tail) {
+            let kind = kind.parse().map_err(|_| parts.get(start).copied())?;
+            return Ok(Heard { kind, id, version });
+        }
+    }
+    Err(None)
+}
+
+fn heard_resource(resource: &Value) -> Option<Heard> {
+    let text = |pointer| resource.pointer(pointer).and_then(Value::as_str);
+    Some(Heard {
+        kind: kind_of(resource)?.parse().ok()?,
+        id: FhirId::parse(text("/id")?).ok()?,
+        version: text("/meta/versionId").and_then(|version| VersionId::parse(version).ok()),
+    })
+}
+
+fn kind_of(resource: &Value) -> Option<&str> {
+    resource.get("resourceType").and_then(Value::as_str)
+}
+
+fn list(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn folded_name(parameter: &Value) -> String {
+    let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
+    name.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).take(64).collect()
+}
+
+/// A type name fit for a log: FHIR's alphabet and length, or a stand-in.
+fn plain_name(kind: &str) -> String {
+    let plain = (1..=64).contains(&kind.len()) && kind.bytes().all(|b| b.is_ascii_alphabetic());
+    if plain { kind.to_owned() } else { "an unnamed type".to_owned() }
+}

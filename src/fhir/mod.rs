@@ -1,0 +1,46 @@
+//! The EHR: asking it, believing as little of its answers as possible.
+//!
+//! Job: read reports, patients and attachments over FHIR R4 REST, search for what changed, keep a
+//! subscription, understand what a hook says, choose a patient's address.
+//! Must stay true: no wire bytes reach `fhirbolt` (see [`gate`]); no error, log or `Debug` carries a value,
+//! a URL or a token; the token goes to the EHR's own origin alone; a 404 is never mistaken for "nothing".
+//! Must not know: databases, rules, links, mail.
+
+mod attachment;
+mod client;
+mod contact;
+mod dates;
+mod element;
+mod error;
+mod gate;
+mod guard;
+mod hook;
+mod identity;
+mod patient;
+mod project;
+mod report;
+mod schema;
+mod search;
+mod service;
+mod sniff;
+mod subscription;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use attachment::AttachmentStream;
+pub use client::{Auth, EhrClient, EhrConnection, FhirBody, Limits, PatientAnswer, ReadAnswer};
+pub use contact::{ContactChoice, choose_email};
+pub use error::{EhrError, FaultClass, Malformed};
+pub use guard::Origin;
+pub use hook::{Heard, HookContent, HookMethod, HookPath, read_hook};
+pub use patient::{Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
+pub use report::{
+    AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
+};
+pub use search::{Changes, Completeness, SEARCH_CLOCK_DRIFT, SEARCH_COMMIT_LAG, SearchAnswer, Window};
+pub use service::ServiceBase;
+pub use sniff::{SNIFF_BYTES, sniff};
+pub use subscription::{HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, UpdateReason, Wish};
+pub use transport::install_tls;
