@@ -39,7 +39,7 @@ function hkdfInput(bytes) {
 
 function macKey(input, label, id) {
   const hmac = { name: 'HMAC', hash: 'SHA-256', length: 256 };
-  return crypto.subtle.deriveKey(input, labelled(label, id), hmac, false, ['sign']);
+  return crypto.subtle.deriveKey(labelled(label, id), input, hmac, false, ['sign']);
 }
 
 async function mac(key, ...parts) {
@@ -73,7 +73,7 @@ export class Keyring {
     const share = fromBase64url(shareText);
     const both = join(this.secret, share);
     const input = await hkdfInput(both);
-    const bits = new Uint8Array(await crypto.subtle.deriveBits(input, labelled('chartseal/1/content', this.id), 256));
+    const bits = new Uint8Array(await crypto.subtle.deriveBits(labelled('chartseal/1/content', this.id), input, 256));
     const key = await hkdfInput(bits);
     share.fill(0);
     both.fill(0);
@@ -92,7 +92,7 @@ export class Keyring {
 /** The AES key of one sealed file: Tink binds the associated data into the HKDF info. */
 export function fileKey(contentKey, salt, associated) {
   const aes = { name: 'AES-GCM', length: 256 };
-  return crypto.subtle.deriveKey(contentKey, hkdf(salt, TEXT.encode(associated)), aes, false, ['decrypt']);
+  return crypto.subtle.deriveKey(hkdf(salt, TEXT.encode(associated)), contentKey, aes, false, ['decrypt']);
 }
 
 // HKDF-SHA256 of sixteen zero bytes, info "chartseal/1/check", then AES-256-GCM with a zero nonce over "ok".
