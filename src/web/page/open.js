@@ -198,7 +198,8 @@ window.addEventListener('pageshow', (event) => {
   if (event.persisted) start();
 });
 onLinkPressedAgain(() => {
-  if (!reading) start();
+  if (reading) forgetSecret();
+  else start();
 });
 
 start();

@@ -42,6 +42,7 @@ export class PdfPages {
 
   async open(bytes) {
     const pdfjs = await loadPdfjs();
+    if (this.closed) return 0;
     this.worker = new Worker(trusted(WORKER));
     const broken = new Promise((resolve, reject) => {
       this.worker.onerror = () => reject(new Error('the worker did not start'));
@@ -60,8 +61,11 @@ export class PdfPages {
       standardFontDataUrl: `${HOME}fonts/`,
       verbosity: 0,
     });
-    this.document = await Promise.race([task.promise, broken]);
-    const first = await this.document.getPage(1);
+    const opened = await Promise.race([task.promise, broken]);
+    if (this.closed) return 0;
+    this.document = opened;
+    const first = await opened.getPage(1);
+    if (this.closed) return 0;
     const box = first.getViewport({ scale: 1 });
     for (let n = 1; n <= this.document.numPages; n += 1) this.addPage(n, box);
     this.layOut();
@@ -188,6 +192,7 @@ export class PdfPages {
   }
 
   close() {
+    this.closed = true;
     if (this.near) this.near.disconnect();
     if (this.here) this.here.disconnect();
     for (const page of this.pages) this.empty(page);

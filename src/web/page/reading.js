@@ -38,7 +38,11 @@ export class Reading {
     say(screens.say('doc.ready'));
     this.startClock();
     window.addEventListener('resize', this.onResize = () => this.afterResize());
-    for (const file of this.files) await this.addFile(file, many);
+    if (many) this.place.textContent = screens.say('doc.count', { n: this.files.length });
+    for (const file of this.files) {
+      await this.addFile(file, many);
+      if (!this.files) return;
+    }
   }
 
   untilText() {
@@ -128,11 +132,13 @@ export class Reading {
     } catch (notUtf8) {
       text = new TextDecoder('windows-1252').decode(file.bytes);
     }
-    const block = el('div', { class: 'text' }, text);
+    // Laboratories line their values up with spaces.
+    const columns = /\S( {2,}|\t)\S/.test(text);
+    const block = el('div', { class: columns ? 'text columns' : 'text' }, text);
     body.append(block);
     this.parts.push({
       resize: (zoom) => {
-        block.style.fontSize = `${zoom}em`;
+        body.style.fontSize = `${zoom}em`;
       },
       close: () => {},
     });

@@ -39,9 +39,16 @@ export class Screens {
 
   card(drawing, title, parts, tone) {
     const heading = el('h1', null, title);
+    say('');
     const badge = el('div', { class: `badge ${tone || ''}` }, icon(drawing));
     this.show(heading, [el('section', { class: 'card' }, badge, heading, ...parts)]);
     return heading;
+  }
+
+  /** Words in which the value called `name` is an element. */
+  sayWith(id, name, node) {
+    const [before, after] = this.say(id, { [name]: '\u0000' }).split('\u0000');
+    return el('p', null, before, node, after || '');
   }
 
   paragraphs(...ids) {
@@ -53,7 +60,8 @@ export class Screens {
     const how = phone
       ? el('a', { class: 'button quiet', href: telephone(phone) }, icon('phone'), el('span', null, `${this.say('call.do')} `, el('span', { class: 'number' }, phone)))
       : el('p', null, this.say('call.know'));
-    return el('div', { class: 'call' }, how, reference ? el('p', { class: 'small' }, this.say('call.reference')) : null);
+    const quote = reference ? this.sayWith('call.reference', 'reference', el('strong', { class: 'number' }, reference)) : null;
+    return el('div', { class: 'call' }, how, quote);
   }
 
   checking() {
@@ -93,12 +101,9 @@ export class Screens {
   help(onCopy) {
     const fold = (id, ...parts) => el('details', null, el('summary', null, this.say(id)), el('div', null, ...parts));
     const { phone } = this.facts;
-    const call = el('p', null, this.say(phone ? 'help.call' : 'help.call.nophone', { phone: '\u0000' }));
-    if (phone) {
-      const [before, after] = call.textContent.split('\u0000');
-      call.textContent = before;
-      call.append(el('a', { href: telephone(phone) }, phone), after || '');
-    }
+    const call = phone
+      ? this.sayWith('help.call', 'phone', el('a', { href: telephone(phone), class: 'number' }, phone))
+      : el('p', null, this.say('help.call.nophone'));
     return el('div', { class: 'help' },
       fold('help.how', ...this.paragraphs('help.how.1', 'help.how.2', 'help.how.3')),
       fold('help.unexpected', el('p', null, this.say('help.unexpected.1')), call),

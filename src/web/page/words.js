@@ -48,7 +48,7 @@ const EN = {
   'doc.ready': 'Your document is open.',
   'doc.page': 'Page {n} of {of}',
   'doc.pages.one': '1 page',
-  'doc.pages': '{n} pages',
+  'doc.count': '{n} documents',
   'doc.picture': 'Picture',
   'doc.text': 'Text',
   'doc.picture.alt': 'The document, as a picture. Call {clinic} if you need it read to you.',
