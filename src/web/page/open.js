@@ -1,0 +1,205 @@
+// The way of a patient through the page: look, press, fetch, read, clear. Holds the only state; every other module is told.
+//
+// Loading spends nothing: `begin` and `look` only ask. `open` is sent after a press and never by itself.
+
+import { currentLink, forgetSecret, onLinkPressedAgain } from './link.js';
+import { Keyring, browserCanOpen } from './keys.js';
+import { Refusal, Server } from './server.js';
+import { Damaged, SealedFile } from './sealed.js';
+import { Screens } from './screens.js';
+import { Reading } from './reading.js';
+import { loadPdfjs } from './pages.js';
+import { timeHere, wordsIn } from './words.js';
+
+const page = document.getElementById('page');
+const language = page.dataset.lang || 'en';
+const facts = { name: page.dataset.clinic, phone: null, reference: page.dataset.reference, zone: null };
+const screens = new Screens(wordsIn(language), language, facts);
+
+let keyring = null;
+let server = null;
+let look = null;
+let reading = null;
+// Counts starts: an answer that comes after the page went on to something else is dropped.
+let turn = 0;
+
+async function start() {
+  turn += 1;
+  const mine = turn;
+  const link = currentLink();
+  clear();
+  if (!link.id) return screens.wrong();
+  if (!link.secret) return screens.gone();
+  screens.checking();
+  if (!(await browserCanOpen())) return screens.old(copyLink);
+  try {
+    keyring = await Keyring.from(link.id, link.secret);
+    server = new Server(link, keyring);
+    look = await server.look();
+    if (mine !== turn) return undefined;
+    learn(look);
+    if (look.state === 'ended') return finish(look);
+    return screens.landing(look, { onOpen: openDocuments, onCopy: copyLink });
+  } catch (problem) {
+    return mine === turn ? refused(problem, start) : undefined;
+  }
+}
+
+function learn(answer) {
+  if (answer.clinic) {
+    facts.name = answer.clinic.name || facts.name;
+    facts.phone = answer.clinic.phone || null;
+  }
+  facts.reference = answer.reference || facts.reference;
+  facts.zone = answer.zone || facts.zone;
+  document.getElementById('clinic').textContent = facts.name;
+  document.getElementById('reference').textContent = facts.reference;
+}
+
+function finish(tombstone) {
+  learn(tombstone);
+  clear();
+  forgetSecret();
+  screens.ended(tombstone);
+}
+
+function refused(problem, again) {
+  const why = problem instanceof Refusal ? problem.why : 'offline';
+  if (why === 'ended') return finish(problem.tombstone);
+  if (why === 'cookie') return screens.cookies(start);
+  if (why === 'unknown') return screens.wrong();
+  if (why === 'busy') return screens.busy(again);
+  return screens.offline(again);
+}
+
+async function openDocuments() {
+  turn += 1;
+  const mine = turn;
+  const progress = screens.fetching();
+  try {
+    const claim = await server.open();
+    if (claim.files.some((file) => file.type === 'application/pdf')) loadPdfjs().catch(() => {});
+    const files = await fetchAll(claim, progress, () => mine === turn);
+    if (mine !== turn) return;
+    server.receipt('decrypted');
+    read(claim, files);
+  } catch (problem) {
+    if (mine !== turn) return;
+    if (problem instanceof Damaged) {
+      server.receipt('failed');
+      forgetPartial();
+      screens.damaged(openDocuments);
+    } else if (problem instanceof Refusal && problem.why === 'unknown') {
+      start();
+    } else {
+      refused(problem, openDocuments);
+    }
+  }
+}
+
+async function fetchAll(claim, progress, stillWanted) {
+  const key = await keyring.contentKey(claim.share);
+  const total = claim.files.reduce((sum, file) => sum + file.sealed_size, 0);
+  const files = [];
+  let arrived = 0;
+  for (const file of claim.files) {
+    const sealed = partlyFetched(claim, file, key);
+    arrived += sealed.received;
+    await server.fetchFile(file.n, sealed, (bytes) => {
+      if (!stillWanted()) throw new Refusal('unknown');
+      arrived += bytes;
+      progress.part(arrived / total);
+    });
+    files.push({ sealed, n: file.n, type: file.type });
+  }
+  progress.ready();
+  const read = files.map(({ sealed, n, type }) => ({ n, type, bytes: sealed.finish() }));
+  partial.clear();
+  return read;
+}
+
+// What a lost connection left half-fetched, so that "Try again" goes on from there.
+const partial = new Map();
+
+function partlyFetched(claim, file, key) {
+  const name = `${claim.version}\n${file.n}\n${file.sealed_size}`;
+  if (!partial.has(name)) partial.set(name, new SealedFile(key, keyring.id, claim.version, file));
+  return partial.get(name);
+}
+
+function forgetPartial() {
+  for (const sealed of partial.values()) sealed.wipe();
+  partial.clear();
+}
+
+function read(claim, files) {
+  const left = Math.max(60000, claim.lease_until - (Date.now() + server.clockAheadMs));
+  const terms = { until: Date.now() + left, save: claim.save !== false };
+  keyring.wipe();
+  forgetSecret();
+  reading = new Reading(screens, files, terms, ended);
+  reading.show();
+}
+
+function ended(how, until) {
+  clear();
+  if (how === 'done') screens.done();
+  else screens.lapsed(timeHere(until, language));
+}
+
+/** Puts the whole link on the clipboard; only before the claim, while the secret is still here. */
+async function copyLink() {
+  const link = currentLink();
+  if (!link.secret) return false;
+  const whole = `${location.origin}${link.base}${link.id}#${link.secret}`;
+  try {
+    await navigator.clipboard.writeText(whole);
+    return true;
+  } catch (refusedByBrowser) {
+    return copyOldWay(whole);
+  }
+}
+
+function copyOldWay(text) {
+  const field = document.createElement('textarea');
+  field.value = text;
+  field.readOnly = true;
+  field.className = 'unseen';
+  document.body.append(field);
+  field.select();
+  let copied = false;
+  try {
+    copied = document.execCommand('copy');
+  } catch (unsupported) {
+    copied = false;
+  }
+  field.value = '';
+  field.remove();
+  return copied;
+}
+
+function clear() {
+  if (reading) reading.wipe();
+  reading = null;
+  forgetPartial();
+  if (keyring) keyring.wipe();
+  keyring = null;
+}
+
+// A phone that is handed on must not bring the document back: leaving the page clears it, and the back button finds the gate.
+window.addEventListener('pagehide', () => {
+  turn += 1;
+  if (reading || partial.size > 0) {
+    clear();
+    document.getElementById('main').textContent = '';
+  }
+});
+window.addEventListener('pageshow', (event) => {
+  if (event.persisted) start();
+});
+onLinkPressedAgain(() => {
+  if (reading) forgetSecret();
+  else start();
+});
+
+start();

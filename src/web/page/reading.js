@@ -1,0 +1,273 @@
+// The screen on which documents are read: pages, pictures, text, the tools above them, and the end of the time.
+//
+// Everything readable is reachable from `wipe()`: after it nothing of the document is left on the page or in its memory.
+
+import { button, el, icon, say } from './dom.js';
+import { PdfPages } from './pages.js';
+import { timeHere } from './words.js';
+
+const ZOOMS = [1, 1.5, 2, 3];
+const WARNING_MS = 120000;
+const STAY_MS = 900000;
+const SAVED_URL_MS = 60000;
+
+const EXTENSIONS = { 'application/pdf': 'pdf', 'image/png': 'png', 'image/jpeg': 'jpg', 'text/plain': 'txt' };
+
+export class Reading {
+  /** `files` are `{n, type, bytes}` in plaintext, owned from here. `onEnd(how)` gets `done` or `lapsed`. */
+  constructor(screens, files, terms, onEnd) {
+    this.screens = screens;
+    this.files = files;
+    this.terms = terms;
+    this.onEnd = onEnd;
+    this.parts = [];
+    this.urls = [];
+    this.zoom = 0;
+    this.until = terms.until;
+  }
+
+  async show() {
+    const { screens } = this;
+    const many = this.files.length > 1;
+    const heading = el('h1', null, screens.say(many ? 'doc.title.many' : 'doc.title'));
+    this.untilLine = el('p', { class: 'small' }, this.untilText());
+    this.notice = el('div', { class: 'notice' });
+    this.host = el('div', { class: 'documents' });
+    const head = el('header', { class: 'reading-head' }, heading, this.untilLine);
+    screens.show(heading, [head, this.tools(), this.notice, this.host], 'reading');
+    say(screens.say('doc.ready'));
+    this.startClock();
+    window.addEventListener('resize', this.onResize = () => this.afterResize());
+    if (many) this.place.textContent = screens.say('doc.count', { n: this.files.length });
+    for (const file of this.files) {
+      await this.addFile(file, many);
+      if (!this.files) return;
+    }
+  }
+
+  untilText() {
+    return this.screens.say('doc.until', { time: timeHere(this.until, this.screens.language) });
+  }
+
+  tools() {
+    const { screens } = this;
+    const tool = (kind, id, press, drawing) => button(kind, screens.say(id), press, drawing);
+    this.smaller = tool('tool only', 'doc.smaller', () => this.zoomTo(this.zoom - 1), 'minus');
+    this.larger = tool('tool only', 'doc.larger', () => this.zoomTo(this.zoom + 1), 'plus');
+    this.smaller.disabled = true;
+    this.place = el('span', { class: 'place' });
+    const bar = el('div', { class: 'tools', role: 'group', 'aria-label': screens.say('doc.tools') });
+    bar.append(el('div', { class: 'sizes' }, this.smaller, this.place, this.larger));
+    if (this.terms.save && this.files.length === 1) bar.append(this.saveButton(this.files[0], 'doc.save'));
+    bar.append(tool('tool done', 'doc.done', () => this.askDone(), 'check'));
+    return bar;
+  }
+
+  saveButton(file, id) {
+    return button('tool save', this.screens.say(id, { n: file.n }), () => this.save(file), 'save');
+  }
+
+  async addFile(file, many) {
+    const { screens } = this;
+    const place = el('div', { class: 'document' });
+    if (many) {
+      const title = el('h2', null, screens.say('doc.nth', { n: file.n, of: this.files.length }));
+      place.append(el('div', { class: 'document-head' }, title, this.terms.save ? this.saveButton(file, 'doc.save.nth') : null));
+    }
+    this.host.append(place);
+    const body = el('div', { class: 'body', tabindex: '0', role: 'region', 'aria-label': screens.say(many ? 'doc.nth' : 'doc.title', { n: file.n, of: this.files.length }) });
+    place.append(body);
+    try {
+      if (file.type === 'application/pdf') await this.addPdf(file, body);
+      else if (file.type === 'text/plain') this.addText(file, body);
+      else if (EXTENSIONS[file.type]) await this.addPicture(file, body);
+      else throw new TypeError('type');
+    } catch (unshown) {
+      if (!this.files) return;
+      body.textContent = '';
+      body.append(el('p', { class: 'note' }, screens.say('doc.unshown')));
+    }
+  }
+
+  async addPdf(file, body) {
+    const { screens } = this;
+    const texts = {
+      page: (n, of) => screens.say('doc.page', { n, of }),
+      noText: () => screens.say('doc.page.notext'),
+      failed: () => screens.say('doc.page.failed'),
+    };
+    let count = 0;
+    const pages = new PdfPages(body, texts, (n) => this.setPlace(count > 1 ? texts.page(n, count) : ''));
+    this.parts.push(pages);
+    count = await pages.open(file.bytes);
+    if (!this.files) return;
+    file.bytes.fill(0);
+    file.bytes = null;
+    file.again = () => pages.bytes();
+    this.setPlace(screens.say(count === 1 ? 'doc.pages.one' : 'doc.page', { n: 1, of: count }));
+  }
+
+  async addPicture(file, body) {
+    const url = this.url(file.bytes, file.type);
+    const picture = el('img', { class: 'picture', alt: this.screens.say('doc.picture.alt'), src: url });
+    const shown = new Promise((resolve, reject) => {
+      picture.onload = resolve;
+      picture.onerror = reject;
+    });
+    body.append(picture);
+    this.parts.push({
+      resize: (zoom) => {
+        picture.style.width = `${zoom * 100}%`;
+      },
+      close: () => picture.removeAttribute('src'),
+    });
+    this.setPlace(this.screens.say('doc.picture'));
+    await shown;
+  }
+
+  addText(file, body) {
+    let text;
+    try {
+      text = new TextDecoder('utf-8', { fatal: true }).decode(file.bytes);
+    } catch (notUtf8) {
+      text = new TextDecoder('windows-1252').decode(file.bytes);
+    }
+    // Laboratories line their values up with spaces.
+    const columns = /\S( {2,}|\t)\S/.test(text);
+    const block = el('div', { class: columns ? 'text columns' : 'text' }, text);
+    body.append(block);
+    this.parts.push({
+      resize: (zoom) => {
+        body.style.fontSize = `${zoom}em`;
+      },
+      close: () => {},
+    });
+    this.setPlace(this.screens.say('doc.text'));
+  }
+
+  setPlace(text) {
+    if (this.files.length === 1 && text) this.place.textContent = text;
+  }
+
+  zoomTo(step) {
+    this.zoom = Math.max(0, Math.min(ZOOMS.length - 1, step));
+    this.smaller.disabled = this.zoom === 0;
+    this.larger.disabled = this.zoom === ZOOMS.length - 1;
+    for (const part of this.parts) part.resize(ZOOMS[this.zoom]);
+    say(this.screens.say('doc.size', { percent: ZOOMS[this.zoom] * 100 }));
+  }
+
+  afterResize() {
+    if (this.host.clientWidth === this.width) return;
+    clearTimeout(this.resizing);
+    this.resizing = setTimeout(() => {
+      this.width = this.host.clientWidth;
+      for (const part of this.parts) part.resize(ZOOMS[this.zoom]);
+    }, 200);
+  }
+
+  url(bytes, type) {
+    const url = URL.createObjectURL(new Blob([bytes], { type }));
+    this.urls.push(url);
+    return url;
+  }
+
+  async save(file) {
+    try {
+      const bytes = file.bytes || (await file.again());
+      const part = this.files.length > 1 ? `-${file.n}` : '';
+      const name = `document-${this.screens.facts.reference || 'copy'}${part}.${EXTENSIONS[file.type] || 'bin'}`;
+      const url = this.url(bytes, file.type);
+      const anchor = el('a', { href: url, download: name, class: 'unseen' });
+      document.body.append(anchor);
+      anchor.click();
+      anchor.remove();
+      setTimeout(() => URL.revokeObjectURL(url), SAVED_URL_MS);
+      this.afterSave(new File([bytes], name, { type: file.type }));
+    } catch (unsaved) {
+      this.tell(this.screens.say('doc.unsaved'));
+    }
+  }
+
+  // Some apps' built-in browsers ignore a download without a word: the system's own sheet is the way round.
+  afterSave(copy) {
+    const shareable = navigator.canShare && navigator.canShare({ files: [copy] });
+    const share = () => navigator.share({ files: [copy] }).catch((problem) => {
+      if (problem.name !== 'AbortError') this.tell(this.screens.say('doc.unsaved'));
+    });
+    this.tell(this.screens.say('doc.saved'), shareable ? button('quiet', this.screens.say('doc.share'), share) : null);
+  }
+
+  tell(text, ...more) {
+    this.asking = null;
+    this.notice.textContent = '';
+    this.notice.append(el('div', { class: 'told' }, el('p', null, text), ...more));
+    say(text);
+  }
+
+  askDone() {
+    const { screens } = this;
+    const back = document.activeElement;
+    const keep = () => {
+      this.notice.textContent = '';
+      if (back && back.focus) back.focus();
+    };
+    const yes = button('primary', screens.say('done.yes'), () => this.end('done'));
+    const text = el('p', { id: 'sure' }, screens.say('done.sure'));
+    const box = el('div', { class: 'told', role: 'group', 'aria-labelledby': 'sure' }, text,
+      el('div', { class: 'choices' }, yes, button('quiet', screens.say('done.no'), keep)));
+    this.asking = null;
+    this.notice.textContent = '';
+    this.notice.append(box);
+    yes.focus();
+  }
+
+  // WCAG 2.2.1: the end is announced, and staying takes one press, as often as wanted. The document is already here; the
+  // time protects a phone that was left lying.
+  startClock() {
+    this.clock = setInterval(() => {
+      const left = this.until - Date.now();
+      if (left <= 0) this.end('lapsed');
+      else if (left <= WARNING_MS && !this.asking) this.askStay();
+    }, 1000);
+  }
+
+  askStay() {
+    const { screens } = this;
+    const time = timeHere(this.until, screens.language);
+    const stay = button('primary', screens.say('soon.stay'), () => {
+      this.until = Date.now() + STAY_MS;
+      this.untilLine.textContent = this.untilText();
+      this.tell(screens.say('soon.stayed', { time: timeHere(this.until, screens.language) }));
+    });
+    const text = screens.say('soon.text', { time });
+    this.notice.textContent = '';
+    this.asking = el('div', { class: 'told', role: 'group', 'aria-label': screens.say('soon.title') },
+      el('p', { class: 'strong' }, icon('clock'), screens.say('soon.title')), el('p', null, text), stay);
+    this.notice.append(this.asking);
+    say(`${screens.say('soon.title')} ${text}`);
+  }
+
+  end(how) {
+    const { until } = this;
+    this.wipe();
+    this.onEnd(how, until);
+  }
+
+  wipe() {
+    clearInterval(this.clock);
+    clearTimeout(this.resizing);
+    window.removeEventListener('resize', this.onResize);
+    for (const part of this.parts) part.close();
+    for (const url of this.urls) URL.revokeObjectURL(url);
+    for (const file of this.files || []) {
+      if (file.bytes) file.bytes.fill(0);
+      file.bytes = null;
+      file.again = null;
+    }
+    this.parts = [];
+    this.urls = [];
+    this.files = null;
+    if (this.host) this.host.textContent = '';
+  }
+}

@@ -1,0 +1,197 @@
+// One card for every state in which no document is on the page. Knows words and elements, not the protocol.
+
+import { button, el, icon, say, telephone } from './dom.js';
+import { dayAndTime } from './words.js';
+
+// What stands before the title, and whether it worries.
+const ENDED = {
+  expired: 'clock', revoked: 'lock', recalled: 'alert', superseded: 'message',
+  spent: 'check', opened_elsewhere: 'device', suspended: 'clock',
+};
+
+/** `facts` is what is known of the clinic: `{name, phone, reference, zone}`. */
+export class Screens {
+  constructor(words, language, facts) {
+    this.words = words;
+    this.language = language;
+    this.facts = facts;
+    this.main = document.getElementById('main');
+  }
+
+  say(id, values) {
+    return this.words(id, { clinic: this.facts.name, phone: this.facts.phone, reference: this.facts.reference, ...values });
+  }
+
+  time(ms) {
+    return typeof ms === 'number' ? dayAndTime(ms, this.facts.zone || 'UTC', this.language) : this.say('time.unknown');
+  }
+
+  /** Replaces the page's content and moves the focus to the new heading. */
+  show(heading, children, layout) {
+    document.body.className = layout || '';
+    this.main.textContent = '';
+    this.main.append(...children);
+    document.title = this.say('title.of', { title: heading.textContent });
+    heading.tabIndex = -1;
+    window.scrollTo(0, 0);
+    heading.focus({ preventScroll: true });
+  }
+
+  card(drawing, title, parts, tone) {
+    const heading = el('h1', null, title);
+    say('');
+    const badge = el('div', { class: `badge ${tone || ''}` }, icon(drawing));
+    this.show(heading, [el('section', { class: 'card' }, badge, heading, ...parts)]);
+    return heading;
+  }
+
+  /** Words in which the value called `name` is an element. */
+  sayWith(id, name, node) {
+    const [before, after] = this.say(id, { [name]: '\u0000' }).split('\u0000');
+    return el('p', null, before, node, after || '');
+  }
+
+  paragraphs(...ids) {
+    return ids.map((id) => el('p', null, this.say(id)));
+  }
+
+  call() {
+    const { phone, reference } = this.facts;
+    const how = phone
+      ? el('a', { class: 'button quiet', href: telephone(phone) }, icon('phone'), el('span', null, `${this.say('call.do')} `, el('span', { class: 'number' }, phone)))
+      : el('p', null, this.say('call.know'));
+    const quote = reference ? this.sayWith('call.reference', 'reference', el('strong', { class: 'number' }, reference)) : null;
+    return el('div', { class: 'call' }, how, quote);
+  }
+
+  checking() {
+    const text = el('p', null, this.say('checking'));
+    this.main.textContent = '';
+    this.main.append(el('section', { class: 'card waiting' }, el('div', { class: 'turning' }), text));
+    say(this.say('checking'));
+  }
+
+  landing(look, { onOpen, onCopy }) {
+    const many = look.files > 1;
+    const yours = look.state === 'yours';
+    const titles = { yours: 'yours.title', one: 'ready.title', many: 'ready.title.many' };
+    const title = this.say(titles[yours ? 'yours' : many ? 'many' : 'one'], { n: look.files });
+    const opening = this.say(yours ? 'yours.open' : many ? 'ready.open.many' : 'ready.open');
+    const facts = el('ul', { class: 'facts' });
+    const fact = (drawing, text) => facts.append(el('li', null, icon(drawing), el('span', null, text)));
+    if (!yours || look.expires_at) fact('clock', this.say('ready.until', { time: this.time(look.expires_at) }));
+    if (!yours) fact('lock', this.opensLeft(look));
+    const open = button('primary', opening, () => {
+      open.disabled = true;
+      onOpen();
+    });
+    this.card('document', title, [
+      el('p', { class: 'lead' }, this.say(yours ? 'yours.lead' : 'ready.lead')),
+      facts,
+      open,
+      this.help(onCopy),
+    ]);
+  }
+
+  opensLeft(look) {
+    if (look.opens_max === 1) return this.say('ready.once');
+    return look.opens_left === 1 ? this.say('ready.left.one') : this.say('ready.left', { n: look.opens_left });
+  }
+
+  help(onCopy) {
+    const fold = (id, ...parts) => el('details', null, el('summary', null, this.say(id)), el('div', null, ...parts));
+    const { phone } = this.facts;
+    const call = phone
+      ? this.sayWith('help.call', 'phone', el('a', { href: telephone(phone), class: 'number' }, phone))
+      : el('p', null, this.say('help.call.nophone'));
+    return el('div', { class: 'help' },
+      fold('help.how', ...this.paragraphs('help.how.1', 'help.how.2', 'help.how.3')),
+      fold('help.unexpected', el('p', null, this.say('help.unexpected.1')), call),
+      fold('help.elsewhere', ...this.paragraphs('help.elsewhere.1', 'help.elsewhere.2'), this.copy(onCopy)));
+  }
+
+  copy(onCopy) {
+    const note = el('p', { class: 'small' });
+    const press = button('quiet', this.say('copy.do'), async () => {
+      const done = this.say((await onCopy()) ? 'copy.done' : 'copy.failed');
+      note.textContent = done;
+      say(done);
+    });
+    return el('div', null, press, note);
+  }
+
+  /** The progress card; returns what moves it: `part(0..1)` and `ready()`. */
+  fetching() {
+    const text = el('p', { class: 'lead' }, this.say('fetch.ask'));
+    const fill = el('div', { class: 'fill' });
+    const bar = el('div', { class: 'bar', role: 'progressbar', 'aria-label': this.say('fetch.bar'), 'aria-valuemin': '0', 'aria-valuemax': '100', 'aria-valuenow': '0' }, fill);
+    this.card('document', this.say('fetch.title'), [text, bar, el('p', { class: 'small' }, this.say('fetch.stay'))]);
+    let spoken = 0;
+    return {
+      part: (share) => {
+        const percent = Math.min(100, Math.floor(share * 100));
+        const line = this.say('fetch.part', { percent });
+        if (text.textContent === line) return;
+        text.textContent = line;
+        fill.style.transform = `scaleX(${share})`;
+        bar.setAttribute('aria-valuenow', String(percent));
+        if (percent - spoken < 25) return;
+        spoken = percent;
+        say(line);
+      },
+      ready: () => {
+        text.textContent = this.say('fetch.ready');
+        say(this.say('fetch.ready'));
+      },
+    };
+  }
+
+  gone() {
+    this.card('message', this.say('gone.title'), [...this.paragraphs('gone.text', 'gone.how'), this.calm('gone.spent')]);
+  }
+
+  wrong() {
+    this.card('message', this.say('wrong.title'), [...this.paragraphs('wrong.text', 'wrong.how'), this.call()]);
+  }
+
+  cookies(onRetry) {
+    this.card('lock', this.say('cookies.title'), [...this.paragraphs('cookies.text', 'cookies.how'), button('primary', this.say('retry'), onRetry, 'again')]);
+  }
+
+  old(onCopy) {
+    this.card('device', this.say('old.title'), [...this.paragraphs('old.text', 'old.how'), onCopy ? this.copy(onCopy) : null, this.call()]);
+  }
+
+  offline(onRetry) {
+    this.card('alert', this.say('offline.title'), [el('p', null, this.say('offline.text')), this.calm('offline.spent'), button('primary', this.say('retry'), onRetry, 'again')]);
+  }
+
+  busy(onRetry) {
+    this.card('clock', this.say('busy.title'), [el('p', null, this.say('busy.text')), button('primary', this.say('retry'), onRetry, 'again')]);
+  }
+
+  damaged(onRetry) {
+    this.card('alert', this.say('damaged.title'), [...this.paragraphs('damaged.text', 'damaged.how'), button('primary', this.say('retry'), onRetry, 'again'), this.call()], 'warn');
+  }
+
+  done() {
+    this.card('check', this.say('done.title'), this.paragraphs('done.text', 'done.copy'));
+  }
+
+  lapsed(time) {
+    this.card('clock', this.say('lapsed.title'), [el('p', null, this.say('lapsed.text', { time })), el('p', null, this.say('done.copy')), this.call()]);
+  }
+
+  ended(tombstone) {
+    const known = Object.prototype.hasOwnProperty.call(ENDED, tombstone.kind);
+    const kind = known ? tombstone.kind : 'other';
+    const text = el('p', null, this.say(`end.${kind}.text`, { time: this.time(tombstone.at) }));
+    const tone = kind === 'recalled' || kind === 'opened_elsewhere' ? 'warn' : 'ended';
+    const parts = [text, el('p', null, this.say(`end.${kind}.how`)), this.call()];
+    this.card(known ? ENDED[kind] : 'clock', this.say(`end.${kind}.title`), parts, tone);
+  }
+
+  calm(id) {
+    return el('p', { class: 'calm' }, icon('check'), el('span', null, this.say(id)));
+  }
+}

@@ -1,0 +1,190 @@
+// The conversation with our own server. Nothing here spends an opening except `open`, and `open` may be repeated.
+
+import { Damaged } from './sealed.js';
+
+const ANSWER_MS_MAX = 20000;
+const SILENCE_MS_MAX = 20000;
+const PAUSES_MS = [400, 1000, 2000, 4000, 8000, 8000];
+
+/** Why a request did not bring what it should: `offline`, `busy`, `cookie`, `unknown` or `ended` (with the tombstone). */
+export class Refusal extends Error {
+  constructor(why, tombstone) {
+    super(why);
+    this.why = why;
+    this.tombstone = tombstone || null;
+  }
+}
+
+function pause(ms) {
+  return new Promise((resolve) => {
+    const wake = () => {
+      clearTimeout(timer);
+      window.removeEventListener('online', wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, ms);
+    window.addEventListener('online', wake);
+  });
+}
+
+async function refusalOf(response) {
+  if (response.status === 409) return new Refusal('ended', await response.json());
+  if (response.status === 403) {
+    const body = await response.json().catch(() => ({}));
+    return new Refusal(body.problem === 'cookie' ? 'cookie' : 'unknown');
+  }
+  if (response.status === 429 || response.status >= 500) return new Refusal('busy');
+  return new Refusal('unknown');
+}
+
+async function post(url, body) {
+  const cutter = new AbortController();
+  const timer = setTimeout(() => cutter.abort(), ANSWER_MS_MAX);
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(body),
+      credentials: 'same-origin',
+      cache: 'no-store',
+      redirect: 'error',
+      signal: cutter.signal,
+    });
+    if (!response.ok) throw await refusalOf(response);
+    return await response.json();
+  } catch (problem) {
+    if (problem instanceof Refusal) throw problem;
+    throw new Refusal('offline');
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** One link's routes. */
+export class Server {
+  constructor(link, keyring) {
+    this.url = link.base + link.id;
+    this.keyring = keyring;
+    this.proven = null;
+    this.cookieHash = null;
+    this.clockAheadMs = 0;
+  }
+
+  async begin() {
+    const answer = await post(`${this.url}/begin`, {});
+    this.cookieHash = answer.cookie_hash;
+    this.clockAheadMs = answer.now - Date.now();
+    this.proven = { nonce: answer.nonce, proof: await this.keyring.proof(answer.nonce, answer.cookie_hash) };
+  }
+
+  /** The link's state, or its tombstone. */
+  async look() {
+    await this.begin();
+    return post(`${this.url}/look`, this.proven);
+  }
+
+  /** Claims the document for this browser. A lost answer is asked for again; an aged nonce is renewed once. */
+  async open() {
+    for (let turn = 0; ; turn += 1) {
+      try {
+        return await post(`${this.url}/open`, this.proven);
+      } catch (refusal) {
+        if (refusal.why === 'unknown' && turn === 0) await this.begin();
+        else if (refusal.why !== 'offline' || turn >= 2) throw refusal;
+        else await pause(PAUSES_MS[turn]);
+      }
+    }
+  }
+
+  /** Says how decryption ended. Never waits, never fails: the lease ends the opening with or without it. */
+  async receipt(outcome) {
+    try {
+      const sealed = await this.keyring.receipt(outcome, this.cookieHash);
+      await fetch(`${this.url}/receipt`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ outcome, mac: sealed }),
+        credentials: 'same-origin',
+        keepalive: true,
+      });
+    } catch (lost) {
+      // Nothing that the patient could do about it.
+    }
+  }
+
+  /** Fetches file `n` into `sealed`, going on where a cut connection left off. Calls `onBytes` as bytes come. */
+  async fetchFile(n, sealed, onBytes) {
+    const state = { etag: null, failures: 0 };
+    while (sealed.received < sealed.sealedSize) {
+      const before = sealed.received;
+      try {
+        await this.fetchRest(n, sealed, state, onBytes);
+        if (sealed.received === before) throw new Refusal('offline');
+      } catch (problem) {
+        const lasting = problem instanceof Damaged || (problem instanceof Refusal && problem.why !== 'offline' && problem.why !== 'busy');
+        if (lasting) throw problem;
+        if (sealed.received > before) state.failures = 0;
+        if (state.failures >= PAUSES_MS.length) throw new Refusal('offline');
+        await pause(PAUSES_MS[state.failures]);
+        state.failures += 1;
+      }
+    }
+  }
+
+  async fetchRest(n, sealed, state, onBytes) {
+    const cutter = new AbortController();
+    let timer = setTimeout(() => cutter.abort(), SILENCE_MS_MAX);
+    const stillAlive = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => cutter.abort(), SILENCE_MS_MAX);
+    };
+    try {
+      const resuming = sealed.received > 0;
+      const headers = {};
+      if (resuming) {
+        headers.Range = `bytes=${sealed.received}-`;
+        if (state.etag) headers['If-Range'] = state.etag;
+      }
+      const options = { headers, credentials: 'same-origin', cache: 'no-store', redirect: 'error', signal: cutter.signal };
+      const response = await fetch(`${this.url}/files/${n}`, options);
+      if (!response.ok) throw await refusalOf(response);
+      state.etag = response.headers.get('ETag') || state.etag;
+      let skip = resuming ? bytesToSkip(response, sealed.received) : 0;
+      for await (const chunk of chunksOf(response)) {
+        stillAlive();
+        const fresh = chunk.subarray(Math.min(skip, chunk.length));
+        skip -= chunk.length - fresh.length;
+        await sealed.push(fresh);
+        onBytes(fresh.length);
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+// A server or proxy that ignores Range sends everything again: the part that we have is passed over. Were it another
+// file, its tags would not verify.
+function bytesToSkip(response, received) {
+  if (response.status !== 206) return received;
+  const range = /^bytes (\d+)-/.exec(response.headers.get('Content-Range') || '');
+  if (!range || Number(range[1]) !== received) throw new Refusal('offline');
+  return 0;
+}
+
+async function* chunksOf(response) {
+  if (!response.body || !response.body.getReader) {
+    yield new Uint8Array(await response.arrayBuffer());
+    return;
+  }
+  const reader = response.body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
