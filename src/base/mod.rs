@@ -6,6 +6,7 @@
 //! Must not know: databases, FHIR, HTTP, mail, or any other module of this crate.
 
 pub mod address;
+pub mod bell;
 pub mod clock;
 pub mod ids;
 pub mod media;
@@ -14,6 +15,7 @@ pub mod secret;
 pub mod time;
 
 pub use address::{AddressError, EmailAddress};
+pub use bell::Bell;
 pub use clock::Clock;
 pub use ids::{
     ClinicId, DeliveryId, EhrId, EventId, FhirId, IdError, LinkId, NoticeId, OpeningId, OperatorName, Reference,

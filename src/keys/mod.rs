@@ -28,6 +28,7 @@ mod name;
 mod ring;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub use journal::{Death, DeathJournal, DeathKind, DeathRecord};
 pub use mark::{Mark, highest_mark};
 pub use name::{Fingerprint, KeyInfo, KeyKind, KeyName, KeyNameError, ReplicaName};
 pub use ring::{Found, KeyRing};
+pub use vault::{DatedSealed, Vault, VaultError};
 
 /// What went wrong with the keys or the journal. Tells paths, never keys.
 #[derive(Clone, Debug, thiserror::Error)]

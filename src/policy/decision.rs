@@ -83,6 +83,8 @@ pub enum ReviewReason {
     UnknownStatus,
     #[error("the report is older than report_age_max and is never sent by itself")]
     TooOld,
+    #[error("the report was issued before Chartseal began to follow this EHR and is never sent by itself")]
+    BeforeStart,
     #[error("the EHR gives no date for this report, so its age cannot be judged")]
     AgeUnknown,
     #[error("the patient has no usable e-mail address: {why}")]
@@ -97,8 +99,14 @@ pub enum ReviewReason {
     UnknownModifier { element: String },
     #[error("the report names another patient than before")]
     SubjectChanged,
+    #[error("the EHR had taken the report back, or staff had revoked it, and now it is there again")]
+    Reinstated,
     #[error("no clinic is configured for this report")]
     NoClinic,
+    #[error("this installation may not write to that recipient ([mail] only_to)")]
+    Withheld,
+    #[error("a key that the message needs is gone; send the report again")]
+    KeyGone,
     #[error("the notice waited too long before it could be handed over")]
     NoticeTooLate,
     #[error("the message was refused for good: {why}")]

@@ -54,7 +54,8 @@ pub enum ReportStatus {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Facts {
     pub recipient: RecipientRole,
-    pub clinic: ClinicId,
+    /// `None` when no clinic is configured for the report; a rule that names a clinic then never matches.
+    pub clinic: Option<ClinicId>,
     pub kind: ResourceType,
     pub status: ReportStatus,
     /// `DiagnosticReport.code` or `DocumentReference.type`.

@@ -89,7 +89,10 @@ impl When {
         let is_document = facts.kind == ResourceType::DocumentReference;
         let held = [
             (Predicate::Recipient, self.recipients.contains(&facts.recipient)),
-            (Predicate::Clinic, self.clinics.is_empty() || self.clinics.contains(&facts.clinic)),
+            (
+                Predicate::Clinic,
+                self.clinics.is_empty() || facts.clinic.as_ref().is_some_and(|clinic| self.clinics.contains(clinic)),
+            ),
             (Predicate::Resource, self.kinds.is_empty() || self.kinds.contains(&facts.kind)),
             (Predicate::Category, meets(&self.categories, &evidence.categories)),
             (Predicate::Type, self.types.is_empty() || is_document && meets(&self.types, &evidence.codes)),

@@ -78,6 +78,8 @@ pub enum RevokedBy {
     Operator(OperatorName),
     /// The EHR cancelled the report.
     Cancelled,
+    /// The EHR replaced the document by a newer one.
+    Replaced,
     /// The report names another patient than before.
     SubjectChanged,
     /// A restored database could not account for it.

@@ -5,12 +5,14 @@
 //! no table allows cannot be written. Terminal is final.
 //! Must not know: SQL, HTTP, keys, or how an event came about.
 
+mod card;
 mod link;
 mod notice;
 mod opening;
 #[cfg(test)]
 mod tests;
 
+pub use card::Card;
 pub use link::{Death, HoldEnd, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};
 pub use notice::{
     AMBIGUOUS_ATTEMPTS_MAX, LEASE as NOTICE_LEASE, Notice, NoticeEvent, NoticeKind, WAIT_MAX as NOTICE_WAIT_MAX,

@@ -59,8 +59,8 @@ pub use openings::{
 };
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{
-    PollEnd, PollRow, SubscriptionRow, ensure_poll, ensure_subscription_row, lease_poll, lease_subscription,
-    poll_sooner, polls, settle_poll, settle_subscription, subscriptions,
+    PollEnd, PollRow, SubscriptionRow, ensure_poll, ensure_subscription_row, followed_since, lease_poll,
+    lease_subscription, poll_sooner, polls, settle_poll, settle_subscription, subscriptions,
 };
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, gone_since, hear, lease_sources,

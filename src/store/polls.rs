@@ -13,6 +13,8 @@ use crate::base::{EhrId, ResourceType, UtcMillis};
 pub struct PollRow {
     pub ehr: EhrId,
     pub kind: ResourceType,
+    /// What was issued before is never sent by itself.
+    pub started_at: UtcMillis,
     /// Everything up to here has been seen.
     pub watermark: UtcMillis,
     pub next_at: UtcMillis,
@@ -20,18 +22,19 @@ pub struct PollRow {
     pub why: Option<String>,
 }
 
-type Row = (String, String, i64, i64, Option<i64>, Option<String>);
+type Row = (String, String, i64, i64, i64, Option<i64>, Option<String>);
 
 macro_rules! columns {
     () => {
-        (poll::ehr, poll::kind, poll::watermark, poll::next_at, poll::last_ok_at, poll::why)
+        (poll::ehr, poll::kind, poll::started_at, poll::watermark, poll::next_at, poll::last_ok_at, poll::why)
     };
 }
 
-fn typed((ehr, kind, watermark, next_at, last_ok_at, why): Row) -> Result<PollRow, StoreError> {
+fn typed((ehr, kind, started_at, watermark, next_at, last_ok_at, why): Row) -> Result<PollRow, StoreError> {
     Ok(PollRow {
         ehr: parse("poll.ehr", &ehr)?,
         kind: parse("poll.kind", &kind)?,
+        started_at: UtcMillis(started_at),
         watermark: UtcMillis(watermark),
         next_at: UtcMillis(next_at),
         last_ok_at: last_ok_at.map(UtcMillis),
@@ -55,6 +58,7 @@ pub fn ensure_poll(
             .values((
                 poll::ehr.eq(ehr.as_str()),
                 poll::kind.eq(kind.as_str()),
+                poll::started_at.eq(watermark.0),
                 poll::watermark.eq(watermark.0),
                 poll::next_at.eq(now.0),
             ))
@@ -113,16 +117,31 @@ pub fn settle_poll(tx: &mut Tx, row: &PollRow, end: &PollEnd, at: UtcMillis) -> 
     Ok(())
 }
 
-/// Brings an EHR's next poll forward to `at`, but never more often than once per `gap_after` since the last: a ping
-/// that names nothing, however often it comes, costs one search.
+/// A ping that names nothing costs at most one search per this time, however often it comes.
+const PING_GAP: std::time::Duration = crate::base::seconds(5);
+
+/// Brings an EHR's next polls forward, to now or to [`PING_GAP`] after the last one.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn poll_sooner(tx: &mut Tx, ehr: &EhrId, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(poll::table.filter(poll::ehr.eq(ehr.as_str())).filter(poll::next_at.gt(at.0)))
-        .set(poll::next_at.eq(at.0))
-        .execute(tx.conn())?;
+pub fn poll_sooner(tx: &mut Tx, ehr: &EhrId, now: UtcMillis) -> Result<(), StoreError> {
+    for row in polls(tx.conn())?.into_iter().filter(|row| row.ehr == *ehr) {
+        let earliest = row.last_ok_at.map_or(now, |last| last.plus(PING_GAP).max(now));
+        diesel::update(poll::table.find((ehr.as_str(), row.kind.as_str())).filter(poll::next_at.gt(earliest.0)))
+            .set(poll::next_at.eq(earliest.0))
+            .execute(tx.conn())?;
+    }
     Ok(())
+}
+
+/// When Chartseal began to follow `ehr`; `None` before its first start.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn followed_since(conn: &mut Conn, ehr: &EhrId) -> Result<Option<UtcMillis>, StoreError> {
+    let at: Option<i64> =
+        poll::table.filter(poll::ehr.eq(ehr.as_str())).select(diesel::dsl::min(poll::started_at)).first(conn)?;
+    Ok(at.map(UtcMillis))
 }
 
 /// # Errors

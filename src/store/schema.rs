@@ -186,6 +186,7 @@ diesel::table! {
     poll (ehr, kind) {
         ehr -> Text,
         kind -> Text,
+        started_at -> BigInt,
         watermark -> BigInt,
         next_at -> BigInt,
         lease_until -> Nullable<BigInt>,

@@ -190,6 +190,7 @@ CREATE TABLE patient (
 CREATE TABLE poll (
     ehr TEXT NOT NULL,
     kind TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
     watermark BIGINT NOT NULL,
     next_at BIGINT NOT NULL,
     lease_until BIGINT,

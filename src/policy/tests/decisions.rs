@@ -102,7 +102,7 @@ fn over_replaces_a_rule_only_where_its_own_matches() {
         );
     let mut facts = report(&[CBC], &[]);
     assert_eq!(sent(decided(&body, &facts).decision).opens.0.get(), 3);
-    facts.clinic = ClinicId::parse("derm").unwrap();
+    facts.clinic = Some(ClinicId::parse("derm").unwrap());
     assert_eq!(sent(decided(&body, &facts).decision).opens.0.get(), 20);
 }
 
@@ -160,7 +160,7 @@ fn all_named_conditions_must_hold() {
     let body = profile("a", "", when, "action = \"send\"");
     sent(decided(&body, &report(&[CBC], &[LAB])).decision);
     let mut elsewhere = report(&[CBC], &[LAB]);
-    elsewhere.clinic = ClinicId::parse("west").unwrap();
+    elsewhere.clinic = Some(ClinicId::parse("west").unwrap());
     let mut document = report(&[CBC], &[LAB]);
     document.kind = ResourceType::DocumentReference;
     for facts in [elsewhere, document, report(&[], &[LAB]), report(&[CBC], &[])] {

@@ -32,7 +32,7 @@ fn coding(text: &str) -> Coding {
 fn report(codes: &[&str], categories: &[&str]) -> Facts {
     Facts {
         recipient: RecipientRole::Patient,
-        clinic: ClinicId::parse("main").unwrap(),
+        clinic: Some(ClinicId::parse("main").unwrap()),
         kind: ResourceType::DiagnosticReport,
         status: ReportStatus::Final,
         codes: codes.iter().map(|code| coding(code)).collect(),

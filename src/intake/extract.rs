@@ -1,0 +1,102 @@
+//! From kept events to resources that are due.
+
+use super::{Intake, IntakeError, LEASE};
+use crate::audit::{Actor, AuditEvent, Chain, Entry, HeardBy};
+use crate::base::{ResourceKey, UtcMillis, minutes, random};
+use crate::fhir::{Heard, HookContent, HookMethod, HookPath, read_hook};
+use crate::keys::{KeyKind, KeyName, VaultError};
+use crate::sealing::Purpose;
+use crate::store::{self, EventEnd, Hearing, StoreError, StoredEvent, Tx};
+
+/// Events in one turn.
+const BATCH: i64 = 64;
+
+impl Intake {
+    pub(super) async fn extract_turn(&self) -> Result<usize, IntakeError> {
+        let now = self.clock.now();
+        let events = self.store.write(move |tx| store::lease_events(tx, now, now.plus(LEASE), BATCH)).await?;
+        let count = events.len();
+        for event in events {
+            let vault = self.vault.clone();
+            let (event, body) = tokio::task::spawn_blocking(move || {
+                let body = KeyName::parse(KeyKind::Intake, &event.body_key)
+                    .map_err(|_| VaultError::NotOurs)
+                    .and_then(|key| vault.open_dated(&key, Purpose::RawEvent, event.id.as_str(), &event.body_sealed));
+                (event, body)
+            })
+            .await
+            .map_err(|_| IntakeError::Stopped)?;
+            let content = match body {
+                Ok(body) => understand(&event, &body),
+                Err(VaultError::KeyGone | VaultError::NotOurs) => {
+                    HookContent::Unreadable { why: "the key of the kept body is gone" }
+                }
+                Err(VaultError::Key(error)) => {
+                    tracing::error!(%error, "an intake key cannot be read");
+                    let retry = now.plus(minutes(1));
+                    self.store.write(move |tx| store::retry_event(tx, &event.id, retry)).await?;
+                    continue;
+                }
+            };
+            self.store.write(move |tx| conclude(tx, &event, content, now)).await?;
+        }
+        if count > 0 {
+            self.due.ring();
+        }
+        Ok(count)
+    }
+}
+
+fn understand(event: &StoredEvent, body: &[u8]) -> HookContent {
+    let method = match event.method.as_str() {
+        "PUT" => HookMethod::Put,
+        "DELETE" => HookMethod::Delete,
+        _ => HookMethod::Post,
+    };
+    let path = match &event.path {
+        Some((kind, id)) => HookPath::Resource { kind: kind.as_str(), id: id.as_str() },
+        None => HookPath::Bare,
+    };
+    read_hook(body, path, method)
+}
+
+fn conclude(tx: &mut Tx, event: &StoredEvent, content: HookContent, now: UtcMillis) -> Result<(), StoreError> {
+    let end = match content {
+        HookContent::Changed(changed) => {
+            for heard in changed {
+                hear_one(tx, event, heard, now)?;
+            }
+            EventEnd::Done
+        }
+        HookContent::Ping => {
+            store::poll_sooner(tx, &event.ehr, now)?;
+            EventEnd::Done
+        }
+        HookContent::Other(_) => EventEnd::Done,
+        HookContent::Unreadable { why } => {
+            // Whatever it meant to say, the search will find it.
+            store::poll_sooner(tx, &event.ehr, now)?;
+            let event_line = AuditEvent::Quarantined { why: why.to_owned() };
+            store::record(tx, Chain::Ehr(event.ehr.clone()), now, event_line)?;
+            EventEnd::Quarantined { why: why.to_owned() }
+        }
+    };
+    store::finish_event(tx, &event.id, &end)
+}
+
+fn hear_one(tx: &mut Tx, event: &StoredEvent, heard: Heard, now: UtcMillis) -> Result<(), StoreError> {
+    let key = ResourceKey { ehr: event.ehr.clone(), kind: heard.kind, id: heard.id };
+    match store::hear(tx, &key, heard.version.as_ref(), now, &mut random::system())? {
+        Hearing::Due(source) => store::append(
+            tx,
+            &Entry {
+                chain: Chain::Source(source),
+                at: now,
+                clinic: None,
+                actor: Actor::Ehr(event.ehr.clone()),
+                event: AuditEvent::Heard { sha256: event.sha256.clone(), by: HeardBy::Hook },
+            },
+        ),
+        Hearing::Known(_) => Ok(()),
+    }
+}

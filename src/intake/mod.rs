@@ -1,0 +1,125 @@
+//! Hearing that something changed: hooks, polls, and the subscriptions that make an EHR send hooks.
+//!
+//! Job: turn what an EHR says into resources that are due to be read.
+//! Must stay true: a hook grants nothing but "please look"; its bytes are committed, sealed, before it is
+//! acknowledged; polling never stops beside working hooks; a watermark moves only after a whole walk.
+//! Must not know: what a report means, rules, patients.
+
+mod extract;
+mod hook;
+mod poll;
+mod subscribe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{Bell, Clock, EhrId, SecretText, UtcMillis, minutes};
+use crate::fhir::EhrClient;
+use crate::keys::Vault;
+use crate::store::{Store, StoreError};
+
+pub use hook::{HOOK_HEADER, HookAnswer, HookBody, HookCall};
+
+/// A step holds an event, a poll or a look at a subscription at most so long.
+const LEASE: Duration = minutes(2);
+
+/// What intake must know of one EHR.
+pub struct HeardEhr {
+    pub client: Arc<EhrClient>,
+    pub hook: Option<Hook>,
+    pub poll_every: Duration,
+    /// The first watermark: nothing older is ever asked for.
+    pub start_from: StartFrom,
+}
+
+/// How an EHR reaches us.
+pub struct Hook {
+    pub secret: SecretText,
+    /// `…/fhir/hook/{ehr}`, as the EHR sees it.
+    pub endpoint: url::Url,
+    pub subscribe: Subscribe,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscribe {
+    /// Create or find classic R4 Subscriptions.
+    R4,
+    /// Somebody else made them.
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartFrom {
+    Now,
+    At(UtcMillis),
+}
+
+/// The intake step.
+pub struct Intake {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) vault: Vault,
+    pub(crate) ehrs: Vec<HeardEhr>,
+    /// Rung when a resource is due.
+    pub(crate) due: Bell,
+    /// Rung when an event was kept.
+    pub(crate) kept: Bell,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the intake key cannot be used: {0}")]
+    Key(#[from] crate::keys::VaultError),
+    /// Us.
+    #[error("a part of the intake step stopped unexpectedly")]
+    Stopped,
+}
+
+impl Intake {
+    #[must_use]
+    pub fn new(store: Store, clock: Clock, vault: Vault, ehrs: Vec<HeardEhr>, kept: Bell, due: Bell) -> Self {
+        Self { store, clock, vault, ehrs, due, kept }
+    }
+
+    /// Starts the polls and subscriptions of EHRs that are new: the past is not asked for.
+    ///
+    /// # Errors
+    /// [`IntakeError::Store`].
+    pub async fn begin(&self) -> Result<(), IntakeError> {
+        let now = self.clock.now();
+        for ehr in &self.ehrs {
+            let id = ehr.client.id().clone();
+            let watermark = match ehr.start_from {
+                StartFrom::Now => now,
+                StartFrom::At(at) => at,
+            };
+            let subscribes = ehr.hook.as_ref().is_some_and(|hook| hook.subscribe == Subscribe::R4);
+            self.store
+                .write(move |tx| {
+                    for kind in crate::base::ResourceType::ALL {
+                        crate::store::ensure_poll(tx, &id, kind, watermark, now)?;
+                        if subscribes {
+                            crate::store::ensure_subscription_row(tx, &id, kind, now)?;
+                        }
+                    }
+                    Ok(())
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Does whatever is due: events, subscriptions, polls. Returns how much was done.
+    ///
+    /// # Errors
+    /// [`IntakeError`]; what was not done stays due.
+    pub async fn turn(&self) -> Result<usize, IntakeError> {
+        Ok(self.extract_turn().await? + self.subscribe_turn().await? + self.poll_turn().await?)
+    }
+
+    fn ehr(&self, id: &EhrId) -> Option<&HeardEhr> {
+        self.ehrs.iter().find(|ehr| ehr.client.id() == id)
+    }
+}

@@ -1,0 +1,139 @@
+//! Polling: what makes sure that nothing is missed, whatever the hooks do.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use super::{HeardEhr, Intake, IntakeError, LEASE};
+use crate::audit::{Actor, AuditEvent, Chain, Entry, HeardBy};
+use crate::base::{ResourceKey, ResourceType, UtcMillis, hours, minutes, random};
+use crate::fhir::{
+    Changes, Completeness, EhrError, Heard, SEARCH_CLOCK_DRIFT, SEARCH_COMMIT_LAG, SearchAnswer, Window,
+};
+use crate::store::{self, Hearing, PollEnd, PollRow};
+
+/// How far before the watermark each search reaches back: a transaction may commit late with an early time.
+const OVERLAP: Duration = minutes(10);
+/// How far ahead of our clock a server's may be and still have its newest resources found.
+const AHEAD: Duration = hours(1);
+const PAGE_COUNT: NonZeroU16 = NonZeroU16::MIN.saturating_add(199);
+/// Resources noted in one transaction.
+const CHUNK: usize = 200;
+
+impl Intake {
+    pub(super) async fn poll_turn(&self) -> Result<usize, IntakeError> {
+        let mut done = 0;
+        for ehr in &self.ehrs {
+            for kind in ResourceType::ALL {
+                let (id, now) = (ehr.client.id().clone(), self.clock.now());
+                let row = self.store.write(move |tx| store::lease_poll(tx, &id, kind, now, now.plus(LEASE))).await?;
+                if let Some(row) = row {
+                    self.poll(ehr, row, now).await?;
+                    done += 1;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    async fn poll(&self, ehr: &HeardEhr, row: PollRow, now: UtcMillis) -> Result<(), IntakeError> {
+        let since = row.watermark.minus(OVERLAP).max(row.started_at);
+        let answer = ehr.client.search_changed(row.kind, Window { since, until: now.plus(AHEAD) }, PAGE_COUNT).await;
+        let next_at = now.plus(ehr.poll_every);
+        match answer {
+            Ok(SearchAnswer::Walked(Changes { heard, completeness, server_date, .. })) => {
+                self.hear_all(&row, heard, now).await?;
+                match completeness {
+                    Completeness::Complete => {
+                        let reached = server_date.unwrap_or(now).minus(SEARCH_COMMIT_LAG).minus(SEARCH_CLOCK_DRIFT);
+                        let watermark = Some(row.watermark.max(reached));
+                        self.settle(row, PollEnd { watermark, next_at, why: None }, now).await
+                    }
+                    Completeness::Incomplete { why } => self.fault(row, why.to_owned(), next_at, now).await,
+                }
+            }
+            Ok(SearchAnswer::RestartWindow) => {
+                self.fault(row, "the EHR forgot its page links; the search begins again".to_owned(), now, now).await
+            }
+            Ok(SearchAnswer::WindowTooLarge) => self.narrower(ehr, row, since, now).await,
+            Err(error) => {
+                let wait = match &error {
+                    EhrError::Overloaded { retry_after: Some(pause) } => (*pause).max(ehr.poll_every),
+                    _ => ehr.poll_every,
+                };
+                self.fault(row, error.to_string(), now.plus(wait), now).await
+            }
+        }
+    }
+
+    /// Walks a window that is too large by halves, oldest first, so that it gets done whatever its size.
+    async fn narrower(
+        &self,
+        ehr: &HeardEhr,
+        row: PollRow,
+        since: UtcMillis,
+        now: UtcMillis,
+    ) -> Result<(), IntakeError> {
+        let mut until = UtcMillis(i64::midpoint(since.0, now.0));
+        while until > since {
+            match ehr.client.search_changed(row.kind, Window { since, until }, PAGE_COUNT).await {
+                Ok(SearchAnswer::Walked(Changes { heard, completeness: Completeness::Complete, .. })) => {
+                    self.hear_all(&row, heard, now).await?;
+                    // Past the overlap, so that the next search begins after this one.
+                    let watermark = Some(until.plus(OVERLAP).min(now.minus(SEARCH_COMMIT_LAG)).max(row.watermark));
+                    return self.settle(row, PollEnd { watermark, next_at: now, why: None }, now).await;
+                }
+                Ok(SearchAnswer::WindowTooLarge) => until = UtcMillis(i64::midpoint(since.0, until.0)),
+                Ok(SearchAnswer::Walked(_) | SearchAnswer::RestartWindow) | Err(_) => break,
+            }
+        }
+        let why = "too much changed at once for one search; it is tried again in smaller parts".to_owned();
+        self.fault(row, why, now.plus(ehr.poll_every), now).await
+    }
+
+    async fn hear_all(&self, row: &PollRow, heard: Vec<Heard>, now: UtcMillis) -> Result<(), IntakeError> {
+        let mut heard = heard;
+        let mut due = 0_u64;
+        while !heard.is_empty() {
+            let chunk: Vec<Heard> = heard.drain(..heard.len().min(CHUNK)).collect();
+            let ehr = row.ehr.clone();
+            due += self
+                .store
+                .write(move |tx| {
+                    let mut due = 0;
+                    for heard in chunk {
+                        let key = ResourceKey { ehr: ehr.clone(), kind: heard.kind, id: heard.id };
+                        let hearing = store::hear(tx, &key, heard.version.as_ref(), now, &mut random::system())?;
+                        if let Hearing::Due(source) = hearing {
+                            due += 1;
+                            let event = AuditEvent::Heard { sha256: String::new(), by: HeardBy::Poll };
+                            let actor = Actor::Ehr(ehr.clone());
+                            store::append(
+                                tx,
+                                &Entry { chain: Chain::Source(source), at: now, clinic: None, actor, event },
+                            )?;
+                        }
+                    }
+                    Ok(due)
+                })
+                .await?;
+        }
+        if due > 0 {
+            self.due.ring();
+        }
+        Ok(())
+    }
+
+    async fn fault(&self, row: PollRow, why: String, next_at: UtcMillis, now: UtcMillis) -> Result<(), IntakeError> {
+        if row.why.as_deref() != Some(&why) {
+            tracing::warn!(ehr = %row.ehr, kind = %row.kind, why, "polling failed; it is tried again");
+            let event = AuditEvent::PollFault { kind: row.kind.to_string(), why: why.clone() };
+            let chain = Chain::Ehr(row.ehr.clone());
+            self.store.write(move |tx| store::record(tx, chain, now, event)).await?;
+        }
+        self.settle(row, PollEnd { watermark: None, next_at, why: Some(why) }, now).await
+    }
+
+    async fn settle(&self, row: PollRow, end: PollEnd, now: UtcMillis) -> Result<(), IntakeError> {
+        Ok(self.store.write(move |tx| store::settle_poll(tx, &row, &end, now)).await?)
+    }
+}

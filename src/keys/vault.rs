@@ -1,0 +1,125 @@
+//! The keys at work: what is sealed for the database, and under which key.
+
+use zeroize::Zeroizing;
+
+use super::{Fingerprint, Found, KeyError, KeyName, KeyRing};
+use crate::base::Key256;
+use crate::sealing::{self, Purpose, RootUse};
+
+/// The ring and the keys derived from its root. Cheap to clone.
+#[derive(Clone)]
+pub struct Vault {
+    ring: KeyRing,
+    records: Key256,
+    index: Key256,
+    pepper: Key256,
+    audit: Key256,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// By design: what the key sealed cannot be opened any more.
+    #[error("the key is gone: it was destroyed, or the key directory was replaced")]
+    KeyGone,
+    /// Us or an intruder: the database holds what this installation's keys did not seal.
+    #[error("a sealed value does not open with this installation's keys")]
+    NotOurs,
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// A value sealed under a dated key, and that key's fingerprint for the database to compare.
+pub struct DatedSealed {
+    pub bytes: Vec<u8>,
+    pub fingerprint: Fingerprint,
+}
+
+impl Vault {
+    #[must_use]
+    pub fn new(ring: KeyRing) -> Self {
+        let subkey = |root_use| sealing::subkey(ring.root(), root_use);
+        Self {
+            records: subkey(RootUse::Records),
+            index: subkey(RootUse::BlindIndex),
+            pepper: subkey(RootUse::Pepper),
+            audit: subkey(RootUse::AuditMac),
+            ring,
+        }
+    }
+
+    #[must_use]
+    pub fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
+    #[must_use]
+    pub fn audit_key(&self) -> &Key256 {
+        &self.audit
+    }
+
+    #[must_use]
+    pub fn pepper(&self) -> &Key256 {
+        &self.pepper
+    }
+
+    /// Where two rows name the same person or address without saying whom.
+    #[must_use]
+    pub fn blind_index(&self, domain: &str, value: &str) -> [u8; 32] {
+        sealing::blind_index(&self.index, domain, value)
+    }
+
+    /// Seals a column under the records key; `context` binds it to its row.
+    #[must_use]
+    pub fn seal_record(&self, purpose: Purpose, context: &str, plain: &[u8]) -> Vec<u8> {
+        sealing::wrap(&self.records, purpose, context.as_bytes(), plain, &mut crate::base::random::system())
+    }
+
+    /// # Errors
+    /// [`VaultError::NotOurs`].
+    pub fn open_record(
+        &self,
+        purpose: Purpose,
+        context: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        sealing::unwrap(&self.records, purpose, context.as_bytes(), sealed).map_err(|_| VaultError::NotOurs)
+    }
+
+    /// Seals under a dated key, which is made when it is missing. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`VaultError::Key`].
+    pub fn seal_dated(
+        &self,
+        name: &KeyName,
+        purpose: Purpose,
+        context: &str,
+        plain: &[u8],
+    ) -> Result<DatedSealed, VaultError> {
+        let mut rng = crate::base::random::system();
+        let key = self.ring.find_or_create(name, &mut rng)?;
+        Ok(DatedSealed {
+            bytes: sealing::wrap(&key, purpose, context.as_bytes(), plain, &mut rng),
+            fingerprint: Fingerprint::of(&key),
+        })
+    }
+
+    /// Opens what [`Vault::seal_dated`] sealed. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`VaultError::KeyGone`] once the key was destroyed.
+    pub fn open_dated(
+        &self,
+        name: &KeyName,
+        purpose: Purpose,
+        context: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        match self.ring.find(name)? {
+            Found::Existing(key) => {
+                sealing::unwrap(&key, purpose, context.as_bytes(), sealed).map_err(|_| VaultError::NotOurs)
+            }
+            Found::Missing => Err(VaultError::KeyGone),
+        }
+    }
+}

@@ -1,0 +1,492 @@
+//! One reading, concluded in one transaction.
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+
+use super::plan::{self, Before, Doubt, Now, OldLinks, Plan};
+use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, PatientReading, ReadEhr, Resolve, ResolveError};
+use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
+use crate::base::{DeliveryId, FhirId, Key256, UtcMillis, VersionId, random};
+use crate::fhir::{ContactChoice, FhirBody, Report, StatusDoubt, Subject, choose_email};
+use crate::keys::Vault;
+use crate::policy::{self, Decision, Facts, RecipientRole, ReportStatus, ReviewReason};
+use crate::record::{Card, Link, LinkEvent, RevokedBy, SuspendedWhy};
+use crate::sealing::{Purpose, hmac_sha256};
+use crate::store::{self, Delivery, DeliveryKind, NewDelivery, SourceReading, SourceRow, StoreError, Tx};
+
+/// A decision and all that a delivery needs, made before the transaction begins.
+struct Prepared {
+    version: VersionId,
+    issued: Option<UtcMillis>,
+    facts: Facts,
+    decision: Decision,
+    trace: String,
+    rules_hash: String,
+    card: Option<Card>,
+    contact_index: Option<[u8; 32]>,
+    now: Now,
+}
+
+impl Resolve {
+    pub(super) async fn conclude_report(
+        &self,
+        ehr: &ReadEhr,
+        source: SourceRow,
+        report: Report,
+        patient: PatientReading,
+    ) -> Result<(), ResolveError> {
+        let now = self.clock.now();
+        let since = {
+            let id = source.key.ehr.clone();
+            self.store.read(move |conn| store::followed_since(conn, &id)).await?
+        };
+        let prepared = self.prepare(ehr, &source, &report, &patient, since, now)?;
+        let (vault, mode, recheck) = (self.vault.clone(), self.mode, ehr.recheck_every);
+        let clinic = ehr.clinic.clone();
+        self.store
+            .write(move |tx| {
+                let latest = store::latest_delivery_of(tx.conn(), &source.id)?;
+                let before = Before {
+                    content_hash: source.content_hash,
+                    subject_index: source.subject_index,
+                    latest: latest.as_ref().map(|latest| &latest.state),
+                };
+                let plan = plan::plan(&before, &prepared.now);
+                let reading = reading_of(&source, &prepared, clinic, now, recheck, &plan);
+                apply(tx, &Ground { vault: &vault, mode, now }, &source, &prepared, plan)?;
+                store::finish_source(tx, &source, &reading)
+            })
+            .await?;
+        Ok(())
+    }
+
+    fn prepare(
+        &self,
+        ehr: &ReadEhr,
+        source: &SourceRow,
+        report: &Report,
+        patient: &PatientReading,
+        since: Option<UtcMillis>,
+        now: UtcMillis,
+    ) -> Result<Prepared, ResolveError> {
+        let facts = Facts {
+            recipient: RecipientRole::Patient,
+            clinic: ehr.clinic.clone(),
+            kind: report.kind,
+            status: report.status,
+            codes: report.codes.clone(),
+            categories: report.categories.clone(),
+            issued: report.issued,
+        };
+        let rules =
+            self.rules.read().map(|rules| rules.clone()).unwrap_or_else(|poisoned| poisoned.into_inner().clone());
+        let decided = policy::decide(&rules, &facts, now);
+        let (subject, choice) = match (&report.subject, patient) {
+            (Subject::Patient(id), PatientReading::Read(patient)) => {
+                (Some(id.clone()), Some(choose_email(patient, now)))
+            }
+            (Subject::Patient(id), PatientReading::NotAsked | PatientReading::Unusable { .. }) => {
+                (Some(id.clone()), None)
+            }
+            (Subject::None | Subject::Unusable { .. }, _) => (None, None),
+        };
+        let objection = objection(ehr, report, patient, choice.as_ref(), since, now);
+        let (card, contact_index) = self.card(subject.clone(), choice);
+        let version = report.version.clone().map_or_else(|| version_from_content(&report.content_hash), Ok)?;
+        Ok(Prepared {
+            version,
+            issued: report.issued,
+            facts,
+            decision: plan::object(decided.decision.within(&self.available), objection),
+            trace: serde_json::to_string(&decided.trace)?,
+            rules_hash: HEXLOWER.encode(&decided.rules_hash),
+            card,
+            contact_index,
+            now: Now {
+                status: report.status,
+                content_hash: report.content_hash,
+                subject_index: subject.map(|id| patient_index(&self.vault, source, &id)),
+            },
+        })
+    }
+
+    fn card(&self, subject: Option<FhirId>, choice: Option<ContactChoice>) -> (Option<Card>, Option<[u8; 32]>) {
+        let Some(subject) = subject else { return (None, None) };
+        match choice {
+            Some(ContactChoice::One { address, explanation }) => {
+                let index = self.vault.blind_index("email", &address.comparison_form());
+                (Some(Card::new(Some(&address), subject, explanation)), Some(index))
+            }
+            Some(ContactChoice::Tie | ContactChoice::None { .. } | ContactChoice::PatientUnusable { .. }) | None => {
+                (Some(Card::new(None, subject, String::new())), None)
+            }
+        }
+    }
+
+    pub(super) async fn conclude_gone(
+        &self,
+        ehr: &ReadEhr,
+        source: SourceRow,
+        body: FhirBody,
+    ) -> Result<(), ResolveError> {
+        let now = self.clock.now();
+        let recheck = ehr.recheck_every;
+        self.store
+            .write(move |tx| {
+                let open = store::open_deliveries_of(tx.conn(), &source.id)?;
+                let first_seen = source.gone_at.unwrap_or(now);
+                let settled = now.since(first_seen) >= GONE_AGAIN_AFTER;
+                let many = store::gone_since(tx.conn(), &source.key.ehr, now.minus(GONE_WINDOW))? > GONE_MAX;
+                let next_at = match (settled, body, many) {
+                    (true, FhirBody::Yes, false) => {
+                        for delivery in &open {
+                            step(tx, delivery, LinkEvent::Recall, now)?;
+                        }
+                        None
+                    }
+                    (_, FhirBody::Yes | FhirBody::No, _) => {
+                        let why = if many { SuspendedWhy::ManyGone } else { SuspendedWhy::Gone };
+                        suspend(tx, &open, why, now)?;
+                        if many {
+                            tracing::error!(ehr = %source.key.ehr, "many reports vanished at once; their links are suspended until a person or the EHR settles it");
+                        }
+                        Some(now.plus(if settled { recheck } else { GONE_AGAIN_AFTER }))
+                    }
+                };
+                let event = AuditEvent::Gone { with_fhir_body: format!("{body:?}").to_lowercase() };
+                store::record(tx, Chain::Source(source.id.clone()), now, event)?;
+                let reading = SourceReading {
+                    at: now,
+                    version: source.read_version.clone(),
+                    clinic: source.clinic.clone(),
+                    status: source.status,
+                    content_hash: source.content_hash,
+                    subject_index: source.subject_index,
+                    gone_at: Some(first_seen),
+                    next_at,
+                    why: Some("the EHR no longer has it".to_owned()),
+                };
+                store::finish_source(tx, &source, &reading)
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// A report that cannot be read is not lost: a person sees it, and what is out is suspended.
+    pub(super) async fn conclude_unreadable(&self, source: SourceRow, why: String) -> Result<(), ResolveError> {
+        let now = self.clock.now();
+        let prepared = unreadable(&source, &why)?;
+        let (vault, mode) = (self.vault.clone(), self.mode);
+        self.store
+            .write(move |tx| {
+                let open = store::open_deliveries_of(tx.conn(), &source.id)?;
+                suspend(tx, &open, SuspendedWhy::WentBack, now)?;
+                if !store::delivery_exists(tx.conn(), &source.id, &prepared.version)? {
+                    deliver(
+                        tx,
+                        &Ground { vault: &vault, mode, now },
+                        &source,
+                        &prepared,
+                        DeliveryKind::New,
+                        Doubt::None,
+                        None,
+                    )?;
+                }
+                store::record(tx, Chain::Source(source.id.clone()), now, AuditEvent::Unreadable { why: why.clone() })?;
+                let reading = SourceReading {
+                    at: now,
+                    version: source.heard_version.clone(),
+                    clinic: source.clinic.clone(),
+                    status: source.status,
+                    content_hash: source.content_hash,
+                    subject_index: source.subject_index,
+                    gone_at: None,
+                    next_at: None,
+                    why: Some(why),
+                };
+                store::finish_source(tx, &source, &reading)
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// What every change in a conclusion stands on.
+struct Ground<'a> {
+    vault: &'a Vault,
+    mode: store::Mode,
+    now: UtcMillis,
+}
+
+/// The first objection, in the order in which a person would want to hear them.
+fn objection(
+    ehr: &ReadEhr,
+    report: &Report,
+    patient: &PatientReading,
+    choice: Option<&ContactChoice>,
+    since: Option<UtcMillis>,
+    now: UtcMillis,
+) -> Option<ReviewReason> {
+    if let Some(element) = report.unknown_modifiers.first() {
+        return Some(ReviewReason::UnknownModifier { element: element.clone() });
+    }
+    if let PatientReading::Unusable { why } = patient {
+        return Some(ReviewReason::Patient { why: why.clone() });
+    }
+    if let Some(doubt) = report.status_doubt.filter(|_| report.status != ReportStatus::Unknown) {
+        return Some(ReviewReason::Unreadable { why: doubt_text(doubt).to_owned() });
+    }
+    if ehr.clinic.is_none() {
+        return Some(ReviewReason::NoClinic);
+    }
+    if report.preferred_attachment().is_none() {
+        return Some(ReviewReason::Attachment { why: "the report carries none".to_owned() });
+    }
+    if let Err(why) = policy::age_gate(report.issued, ehr.report_age_max, now) {
+        return Some(why);
+    }
+    if matches!((report.issued, since), (Some(issued), Some(since)) if issued < since) {
+        return Some(ReviewReason::BeforeStart);
+    }
+    match choice {
+        Some(ContactChoice::One { .. }) => None,
+        Some(ContactChoice::Tie) => Some(ReviewReason::ContactTie),
+        Some(ContactChoice::None { why }) => Some(ReviewReason::NoContact { why: why.clone() }),
+        Some(ContactChoice::PatientUnusable { why }) => Some(ReviewReason::Patient { why: (*why).to_owned() }),
+        None => Some(ReviewReason::Patient { why: "the report names no patient that can be read".to_owned() }),
+    }
+}
+
+const fn doubt_text(doubt: StatusDoubt) -> &'static str {
+    match doubt {
+        StatusDoubt::Absent => "it has no status",
+        StatusDoubt::Unrecognised => "its status is not one of the standard's",
+        StatusDoubt::DocStatusAbsent => "it does not say whether the document is finished",
+        StatusDoubt::Appends => "it is incomplete without the document that it appends to",
+        StatusDoubt::RelationUnrecognised => "its relation to another document is not one of the standard's",
+    }
+}
+
+fn version_from_content(hash: &[u8; 32]) -> Result<VersionId, StoreError> {
+    let text = HEXLOWER.encode(hash);
+    VersionId::parse(text.get(..32).unwrap_or(&text)).map_err(|_| StoreError::BadRow { column: "report_version" })
+}
+
+fn patient_index(vault: &Vault, source: &SourceRow, patient: &FhirId) -> [u8; 32] {
+    vault.blind_index("patient", &format!("{}/{patient}", source.key.ehr))
+}
+
+fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, ResolveError> {
+    let reason = ReviewReason::Unreadable { why: why.to_owned() };
+    let version = match &source.heard_version {
+        Some(version) => version.clone(),
+        None => VersionId::parse("unread").map_err(|_| StoreError::BadRow { column: "report_version" })?,
+    };
+    Ok(Prepared {
+        version,
+        issued: None,
+        facts: Facts {
+            recipient: RecipientRole::Patient,
+            clinic: source.clinic.clone(),
+            kind: source.key.kind,
+            status: ReportStatus::Unknown,
+            codes: Vec::new(),
+            categories: Vec::new(),
+            issued: None,
+        },
+        decision: Decision::Review { why: reason, terms: None },
+        trace: String::new(),
+        rules_hash: String::new(),
+        card: None,
+        contact_index: None,
+        now: Now { status: ReportStatus::Unknown, content_hash: [0; 32], subject_index: None },
+    })
+}
+
+fn reading_of(
+    source: &SourceRow,
+    prepared: &Prepared,
+    clinic: Option<crate::base::ClinicId>,
+    now: UtcMillis,
+    recheck: std::time::Duration,
+    plan: &Plan,
+) -> SourceReading {
+    // What a patient could read stays remembered while the report is unfinished or withdrawn, so that its
+    // return can be told from a change.
+    let (content_hash, subject_index) = if plan::may_leave(prepared.now.status) {
+        (Some(prepared.now.content_hash), prepared.now.subject_index.or(source.subject_index))
+    } else {
+        (source.content_hash, source.subject_index)
+    };
+    let watched = matches!(plan, Plan::Deliver { .. } | Plan::Unchanged | Plan::NotForSending);
+    SourceReading {
+        at: now,
+        version: Some(prepared.version.clone()),
+        clinic,
+        status: Some(prepared.now.status),
+        content_hash,
+        subject_index,
+        gone_at: None,
+        next_at: watched.then(|| now.plus(recheck)),
+        why: None,
+    }
+}
+
+fn apply(
+    tx: &mut Tx,
+    ground: &Ground<'_>,
+    source: &SourceRow,
+    prepared: &Prepared,
+    plan: Plan,
+) -> Result<(), StoreError> {
+    let now = ground.now;
+    let open = store::open_deliveries_of(tx.conn(), &source.id)?;
+    let note = |tx: &mut Tx, event| store::record(tx, Chain::Source(source.id.clone()), now, event);
+    let (version, status) = (prepared.version.to_string(), format!("{:?}", prepared.now.status));
+    match plan {
+        Plan::Recall => {
+            for delivery in &open {
+                step(tx, delivery, LinkEvent::Recall, now)?;
+            }
+            note(tx, AuditEvent::NotForSending { version, status })
+        }
+        Plan::Revoke(by) => {
+            for delivery in &open {
+                step(tx, delivery, LinkEvent::Revoke { by: by.clone() }, now)?;
+            }
+            note(tx, AuditEvent::NotForSending { version, status })
+        }
+        Plan::NotForSending => {
+            suspend(tx, &open, SuspendedWhy::WentBack, now)?;
+            note(tx, AuditEvent::NotForSending { version, status })
+        }
+        Plan::Unchanged => {
+            for delivery in &open {
+                if let Link::Suspended { .. } = delivery.state {
+                    step(tx, delivery, LinkEvent::Restored, now)?;
+                }
+            }
+            for delivery in store::open_deliveries_of(tx.conn(), &source.id)? {
+                store::set_report_version(tx, &delivery, &prepared.version)?;
+            }
+            note(tx, AuditEvent::Unchanged { version })
+        }
+        Plan::Deliver { kind, old, doubt } => {
+            let replaces = open.last().map(|delivery| delivery.id.clone());
+            let made = deliver(tx, ground, source, prepared, kind, doubt, replaces)?;
+            for delivery in &open {
+                match old {
+                    OldLinks::Supersede => step(tx, delivery, LinkEvent::Supersede { by: made.clone() }, now)?,
+                    OldLinks::Keep => {}
+                    OldLinks::Revoke => {
+                        step(tx, delivery, LinkEvent::Revoke { by: RevokedBy::SubjectChanged }, now)?;
+                    }
+                    OldLinks::Suspend => suspend(tx, std::slice::from_ref(delivery), SuspendedWhy::WentBack, now)?,
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn deliver(
+    tx: &mut Tx,
+    ground: &Ground<'_>,
+    source: &SourceRow,
+    prepared: &Prepared,
+    kind: DeliveryKind,
+    doubt: Doubt,
+    replaces: Option<DeliveryId>,
+) -> Result<DeliveryId, StoreError> {
+    let doubt = match doubt {
+        Doubt::None => None,
+        Doubt::SubjectChanged => Some(ReviewReason::SubjectChanged),
+        Doubt::Reinstated => Some(ReviewReason::Reinstated),
+    };
+    let decision = plan::object(prepared.decision.clone(), doubt);
+    let id = DeliveryId::random(&mut random::system());
+    let patient = match &prepared.now.subject_index {
+        Some(index) => Some(pseudonym(tx, ground, index)?),
+        None => None,
+    };
+    let new = NewDelivery {
+        id: id.clone(),
+        source: source.id.clone(),
+        ehr: source.key.ehr.clone(),
+        clinic: prepared.facts.clinic.clone(),
+        report_version: prepared.version.clone(),
+        content_hash: prepared.now.content_hash,
+        recipient: RecipientRole::Patient,
+        issue_no: store::next_issue_no(tx.conn(), &source.id, &prepared.version)?,
+        mode: ground.mode,
+        kind,
+        state: plan::first_state(&decision, prepared.issued, ground.now),
+        decision: decision.clone(),
+        facts: prepared.facts.clone(),
+        trace: prepared.trace.clone(),
+        rules_hash: prepared.rules_hash.clone(),
+        card_sealed: prepared
+            .card
+            .as_ref()
+            .map(|card| ground.vault.seal_record(Purpose::PatientCard, id.as_str(), &card.to_bytes())),
+        contact_index: prepared.contact_index,
+        patient_index: prepared.now.subject_index,
+        replaces,
+    };
+    let event = AuditEvent::Decided {
+        version: prepared.version.to_string(),
+        rules_hash: prepared.rules_hash.clone(),
+        decision: serde_json::to_string(&decision).map_err(|_| StoreError::BadRow { column: "delivery.decision" })?,
+        mode: ground.mode.as_str().to_owned(),
+        patient,
+    };
+    let entry = Entry {
+        chain: Chain::Delivery(id.clone()),
+        at: ground.now,
+        clinic: new.clinic.clone(),
+        actor: Actor::System,
+        event,
+    };
+    store::insert_delivery(tx, &new, &entry)?;
+    Ok(id)
+}
+
+/// The patient as the audit names them, under a key of their own.
+fn pseudonym(tx: &mut Tx, ground: &Ground<'_>, index: &[u8; 32]) -> Result<Pseudonym, StoreError> {
+    let context = BASE64URL_NOPAD.encode(index);
+    let fresh = Key256::random(&mut random::system());
+    let sealed = ground.vault.seal_record(Purpose::Record, &context, fresh.expose());
+    let kept = store::remember_patient(tx, index, sealed, ground.now)?;
+    let bad = StoreError::BadRow { column: "patient.key_sealed" };
+    let Ok(plain) = ground.vault.open_record(Purpose::Record, &context, &kept) else { return Err(bad) };
+    let Some(key) = Key256::from_slice(&plain) else { return Err(bad) };
+    let mac = hmac_sha256(&key, &[b"chartseal/1/pseudonym", index]);
+    Ok(Pseudonym(BASE64URL_NOPAD.encode(mac.get(..16).unwrap_or_default())))
+}
+
+fn step(tx: &mut Tx, delivery: &Delivery, event: LinkEvent, now: UtcMillis) -> Result<(), StoreError> {
+    let step = delivery.state.clone().step(event, now)?;
+    store::advance(tx, delivery, &step, Actor::Ehr(delivery.ehr.clone()), now)
+}
+
+/// What is out is refused, reversibly; what has not left yet is read again before it does.
+fn suspend(tx: &mut Tx, open: &[Delivery], why: SuspendedWhy, now: UtcMillis) -> Result<(), StoreError> {
+    for delivery in open {
+        match delivery.state {
+            Link::Live { .. } => step(tx, delivery, LinkEvent::Suspend { why }, now)?,
+            Link::Recorded | Link::Held { .. } if why == SuspendedWhy::WentBack => {
+                step(tx, delivery, LinkEvent::NeedsReview { why: ReviewReason::WentBack }, now)?;
+            }
+            Link::Recorded
+            | Link::Held { .. }
+            | Link::Review { .. }
+            | Link::Suspended { .. }
+            | Link::Blocked
+            | Link::Spent
+            | Link::Expired
+            | Link::Revoked { .. }
+            | Link::Recalled
+            | Link::Superseded { .. } => {}
+        }
+    }
+    Ok(())
+}

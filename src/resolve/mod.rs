@@ -1,0 +1,212 @@
+//! Reading what changed, and deciding what follows.
+//!
+//! Job: under a lease per resource, read the report and its patient again from the EHR and conclude in one
+//! transaction: a new delivery, a recall, a replacement, or nothing.
+//! Must stay true: the re-read wins over whatever the event said, and never regresses; a recall acts before
+//! anything else; doubt is a review with its reason; nothing of the attachment is kept here.
+//! Must not know: how events arrive, how anything leaves.
+
+mod conclude;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::audit::{AuditEvent, Chain};
+use crate::base::{Bell, ClinicId, Clock, UtcMillis, minutes, seconds};
+use crate::fhir::{EhrClient, EhrError, FaultClass, FhirBody, PatientAnswer, ReadAnswer, Report, Subject};
+use crate::keys::Vault;
+use crate::policy::{Available, RuleSet};
+use crate::store::{self, Mode, SourceRow, Store, StoreError};
+
+/// One reading may take so long before another worker takes the resource.
+const LEASE: Duration = minutes(2);
+/// Resources read at the same time.
+const BATCH: i64 = 16;
+/// The waits after failed readings.
+const BACK_OFF: [Duration; 6] = [seconds(2), seconds(10), seconds(30), minutes(2), minutes(10), minutes(30)];
+/// How often an EHR may show an older version than it announced before the shown one is believed.
+const STALE_READS_MAX: i32 = 6;
+/// A resource that vanished is looked for again after this time, before it counts as taken back.
+const GONE_AGAIN_AFTER: Duration = minutes(1);
+/// More resources gone within [`GONE_WINDOW`] than this look like a failure of the EHR.
+const GONE_MAX: i64 = 5;
+const GONE_WINDOW: Duration = minutes(60);
+
+/// What resolving must know of one EHR.
+pub struct ReadEhr {
+    pub client: Arc<EhrClient>,
+    /// Whose reports these are; `None` sends them to review.
+    pub clinic: Option<ClinicId>,
+    pub report_age_max: Duration,
+    pub recheck_every: Duration,
+}
+
+/// The rules in force; replaced as a whole.
+pub type RulesInForce = Arc<RwLock<Arc<RuleSet>>>;
+
+/// The resolve step.
+pub struct Resolve {
+    pub store: Store,
+    pub clock: Clock,
+    pub vault: Vault,
+    pub ehrs: Vec<ReadEhr>,
+    pub rules: RulesInForce,
+    pub available: Available,
+    pub mode: Mode,
+    /// Rung when a delivery may be released.
+    pub decided: Bell,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a sealed record cannot be used: {0}")]
+    Vault(#[from] crate::keys::VaultError),
+    /// Us.
+    #[error("a record could not be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What was read, before anything is decided.
+enum Reading {
+    Report { report: Box<Report>, patient: PatientReading },
+    Gone(FhirBody),
+    Unreadable { why: String },
+    Later { why: String, wait: Duration },
+}
+
+/// The patient beside the report.
+enum PatientReading {
+    Read(Box<crate::fhir::Patient>),
+    /// Not needed: the report may not leave anyway.
+    NotAsked,
+    Unusable {
+        why: String,
+    },
+}
+
+impl Resolve {
+    /// Reads what is due. Returns how much was done.
+    ///
+    /// # Errors
+    /// [`ResolveError`]; what was not concluded stays due.
+    pub async fn turn(&self) -> Result<usize, ResolveError> {
+        let now = self.clock.now();
+        let due = self.store.write(move |tx| store::lease_sources(tx, now, now.plus(LEASE), BATCH)).await?;
+        let count = due.len();
+        for outcome in join_all(due.into_iter().map(|source| self.resolve(source))).await {
+            match outcome {
+                Ok(()) => {}
+                Err(ResolveError::Store(error)) if error.is_passing() => {
+                    tracing::warn!(%error, "a reading could not be concluded; its lease ends and it is tried again");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if count > 0 {
+            self.decided.ring();
+        }
+        Ok(count)
+    }
+
+    async fn resolve(&self, source: SourceRow) -> Result<(), ResolveError> {
+        let Some(ehr) = self.ehrs.iter().find(|ehr| *ehr.client.id() == source.key.ehr) else {
+            let why = "this EHR is no longer configured".to_owned();
+            return self.fail(source, why, None).await;
+        };
+        match self.read(ehr, &source).await {
+            Reading::Report { report, patient } => self.conclude_report(ehr, source, *report, patient).await,
+            Reading::Gone(body) => self.conclude_gone(ehr, source, body).await,
+            Reading::Unreadable { why } => self.conclude_unreadable(source, why).await,
+            Reading::Later { why, wait } => {
+                let at = self.clock.now().plus(wait);
+                self.fail(source, why, Some(at)).await
+            }
+        }
+    }
+
+    async fn read(&self, ehr: &ReadEhr, source: &SourceRow) -> Reading {
+        let report = match ehr.client.read(source.key.kind, &source.key.id).await {
+            Ok(ReadAnswer::Report { report, .. }) => report,
+            Ok(ReadAnswer::Gone { fhir_body }) => return Reading::Gone(fhir_body),
+            Ok(ReadAnswer::Unreadable { why, .. }) => return Reading::Unreadable { why: why.to_string() },
+            Err(error) => return failed(&error, source.tries),
+        };
+        if is_stale(&report, source) {
+            return Reading::Later {
+                why: "the EHR shows an older version than it announced".to_owned(),
+                wait: back_off(source.tries),
+            };
+        }
+        if !plan::may_leave(report.status) {
+            return Reading::Report { report, patient: PatientReading::NotAsked };
+        }
+        let patient = match &report.subject {
+            Subject::Patient(id) => match ehr.client.read_patient(id).await {
+                Ok(PatientAnswer::Patient { patient }) => PatientReading::Read(patient),
+                Ok(PatientAnswer::Gone { .. }) => {
+                    PatientReading::Unusable { why: "the EHR no longer has the patient's record".to_owned() }
+                }
+                Ok(PatientAnswer::Unreadable { why }) => PatientReading::Unusable { why: why.to_string() },
+                Err(error) if error.class() == FaultClass::Permanent => {
+                    PatientReading::Unusable { why: error.to_string() }
+                }
+                Err(error) => return failed(&error, source.tries),
+            },
+            Subject::None => PatientReading::Unusable { why: "the report names no patient".to_owned() },
+            Subject::Unusable { why } => PatientReading::Unusable { why: (*why).to_owned() },
+        };
+        Reading::Report { report, patient }
+    }
+
+    async fn fail(&self, source: SourceRow, why: String, at: Option<UtcMillis>) -> Result<(), ResolveError> {
+        let now = self.clock.now();
+        let is_news = source.why.as_deref() != Some(&why);
+        if is_news {
+            tracing::warn!(source = %source.id, ehr = %source.key.ehr, why, "a resource could not be read");
+        }
+        self.store
+            .write(move |tx| {
+                if is_news {
+                    let event = AuditEvent::Unreadable { why: why.clone() };
+                    store::record(tx, Chain::Source(source.id.clone()), now, event)?;
+                }
+                store::fail_source(tx, &source, &why, at)
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+fn failed(error: &EhrError, tries: i32) -> Reading {
+    match (error.class(), error) {
+        (FaultClass::Permanent, _) => Reading::Unreadable { why: error.to_string() },
+        (FaultClass::Transient | FaultClass::Settings, EhrError::Overloaded { retry_after: Some(pause) }) => {
+            Reading::Later { why: error.to_string(), wait: (*pause).max(back_off(tries)) }
+        }
+        (FaultClass::Transient | FaultClass::Settings, _) => {
+            Reading::Later { why: error.to_string(), wait: back_off(tries) }
+        }
+    }
+}
+
+fn back_off(tries: i32) -> Duration {
+    let index = usize::try_from(tries.max(1) - 1).unwrap_or(0);
+    BACK_OFF.get(index).or(BACK_OFF.last()).copied().unwrap_or(LEASE)
+}
+
+/// Whether the EHR still shows less than it announced, or than it showed before. After some tries what it
+/// shows is believed: an announcement may be of a version that was rolled back.
+fn is_stale(report: &Report, source: &SourceRow) -> bool {
+    let Some(version) = &report.version else { return false };
+    let behind = |other: &Option<crate::base::VersionId>| {
+        other.as_ref().is_some_and(|other| version.is_before(other) == Some(true))
+    };
+    source.tries < STALE_READS_MAX && (behind(&source.heard_version) || behind(&source.read_version))
+}

@@ -1,0 +1,181 @@
+//! What a reading means for what is already on its way. Pure.
+//!
+//! The status table (<https://hl7.org/fhir/R4/valueset-diagnostic-report-status.html> and
+//! <https://hl7.org/fhir/R4/documentreference.html>): unfinished reports are recorded; final, amended,
+//! corrected and appended ones may leave; cancelled, superseded and entered-in-error ones are refused.
+
+use crate::base::UtcMillis;
+use crate::policy::{Decision, HoldBasis, Release, ReportStatus, ReviewReason, Terms};
+use crate::record::{HoldEnd, Link, RevokedBy};
+use crate::store::DeliveryKind;
+
+/// What follows from one reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Refuse everything of this report at once.
+    Recall,
+    Revoke(RevokedBy),
+    /// Nothing may leave; what is out is suspended.
+    NotForSending,
+    /// A patient would read the same as before.
+    Unchanged,
+    Deliver {
+        kind: DeliveryKind,
+        old: OldLinks,
+        doubt: Doubt,
+    },
+}
+
+/// What becomes of the links that are out when a new delivery is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OldLinks {
+    /// Refused at once; the new delivery takes their place.
+    Supersede,
+    /// Their content remains valid.
+    Keep,
+    /// The report is now another patient's.
+    Revoke,
+    /// Nobody can say what the status means.
+    Suspend,
+}
+
+/// Why a person must look at the new delivery whatever the rules say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    None,
+    SubjectChanged,
+    Reinstated,
+}
+
+/// What was known before this reading.
+pub(super) struct Before<'a> {
+    pub content_hash: Option<[u8; 32]>,
+    pub subject_index: Option<[u8; 32]>,
+    /// The newest delivery's state, whatever became of it.
+    pub latest: Option<&'a Link>,
+}
+
+/// What was read.
+pub(super) struct Now {
+    pub status: ReportStatus,
+    pub content_hash: [u8; 32],
+    pub subject_index: Option<[u8; 32]>,
+}
+
+/// Whether a report of this status is delivered at all, perhaps after a review.
+pub(super) const fn may_leave(status: ReportStatus) -> bool {
+    match status {
+        ReportStatus::Final
+        | ReportStatus::Amended
+        | ReportStatus::Corrected
+        | ReportStatus::Appended
+        | ReportStatus::Unknown => true,
+        ReportStatus::Unfinished
+        | ReportStatus::Superseded
+        | ReportStatus::Cancelled
+        | ReportStatus::EnteredInError => false,
+    }
+}
+
+pub(super) fn plan(before: &Before<'_>, now: &Now) -> Plan {
+    let old = match now.status {
+        ReportStatus::EnteredInError => return Plan::Recall,
+        ReportStatus::Cancelled => return Plan::Revoke(RevokedBy::Cancelled),
+        ReportStatus::Superseded => return Plan::Revoke(RevokedBy::Replaced),
+        ReportStatus::Unfinished => return Plan::NotForSending,
+        ReportStatus::Final | ReportStatus::Amended | ReportStatus::Corrected => OldLinks::Supersede,
+        ReportStatus::Appended => OldLinks::Keep,
+        ReportStatus::Unknown => OldLinks::Suspend,
+    };
+    let Some(latest) = before.latest else {
+        return Plan::Deliver { kind: DeliveryKind::New, old, doubt: Doubt::None };
+    };
+    let subject_changed = matches!((before.subject_index, now.subject_index), (Some(was), Some(is)) if was != is);
+    if subject_changed {
+        return Plan::Deliver { kind: DeliveryKind::Updated, old: OldLinks::Revoke, doubt: Doubt::SubjectChanged };
+    }
+    let taken_back = is_taken_back(latest);
+    if before.content_hash == Some(now.content_hash) && taken_back == TakenBack::No {
+        return Plan::Unchanged;
+    }
+    let doubt = match taken_back {
+        TakenBack::ByTheEhr | TakenBack::ByStaff if before.content_hash == Some(now.content_hash) => {
+            // A link that staff revoked stays revoked while nothing changes.
+            if taken_back == TakenBack::ByStaff {
+                return Plan::Unchanged;
+            }
+            Doubt::Reinstated
+        }
+        TakenBack::ByTheEhr | TakenBack::ByStaff => Doubt::Reinstated,
+        TakenBack::No => Doubt::None,
+    };
+    Plan::Deliver { kind: kind_after(latest), old, doubt }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TakenBack {
+    No,
+    ByTheEhr,
+    ByStaff,
+}
+
+const fn is_taken_back(latest: &Link) -> TakenBack {
+    match latest {
+        Link::Recalled
+        | Link::Revoked { by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged } => {
+            TakenBack::ByTheEhr
+        }
+        Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore } => TakenBack::ByStaff,
+        Link::Recorded
+        | Link::Held { .. }
+        | Link::Review { .. }
+        | Link::Live { .. }
+        | Link::Suspended { .. }
+        | Link::Blocked
+        | Link::Spent
+        | Link::Expired
+        | Link::Superseded { .. } => TakenBack::No,
+    }
+}
+
+/// A patient who was never sent anything gets a new report, not an updated one.
+const fn kind_after(latest: &Link) -> DeliveryKind {
+    match latest {
+        Link::Recorded | Link::Held { .. } | Link::Review { .. } | Link::Blocked => DeliveryKind::New,
+        Link::Live { .. }
+        | Link::Suspended { .. }
+        | Link::Spent
+        | Link::Expired
+        | Link::Revoked { .. }
+        | Link::Recalled
+        | Link::Superseded { .. } => DeliveryKind::Updated,
+    }
+}
+
+/// The first state of a delivery. A hold counts from the report's own time, so that an old event replayed
+/// does not begin a new hold.
+pub(super) fn first_state(decision: &Decision, issued: Option<UtcMillis>, now: UtcMillis) -> Link {
+    match decision {
+        Decision::Send { terms: Terms { release: Release::Manual, .. } } => {
+            Link::Held { until: HoldEnd::Person, basis: HoldBasis::ClinicPolicy }
+        }
+        Decision::Send { terms: Terms { release: Release::Auto { hold_seconds, basis }, .. } } => {
+            let until = issued.unwrap_or(now).min(now).plus(std::time::Duration::from_secs(*hold_seconds));
+            if *hold_seconds == 0 || until <= now {
+                Link::Recorded
+            } else {
+                Link::Held { until: HoldEnd::At(until), basis: *basis }
+            }
+        }
+        Decision::Review { why, .. } => Link::Review { why: why.clone() },
+        Decision::Block { .. } => Link::Blocked,
+    }
+}
+
+/// A send that something else than a rule objects to becomes a review; everything else stays.
+pub(super) fn object(decision: Decision, objection: Option<ReviewReason>) -> Decision {
+    match (decision, objection) {
+        (Decision::Send { terms }, Some(why)) => Decision::Review { why, terms: Some(terms) },
+        (unchanged @ (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }), _) => unchanged,
+    }
+}
