@@ -2,5 +2,6 @@
 
 pub mod base;
 pub mod blobs;
+pub mod config;
 pub mod keys;
 pub mod policy;
