@@ -64,7 +64,7 @@ impl Source {
             variables.into_iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
         variables.sort();
         for (name, value) in variables {
-            source.overlay(name, value, mistakes);
+            source.overlay(&name, value, mistakes);
         }
         source
     }
@@ -111,8 +111,8 @@ impl Source {
         }
     }
 
-    fn overlay(&mut self, name: String, text: String, mistakes: &Mistakes) {
-        let place = Place::Variable(name.clone());
+    fn overlay(&mut self, name: &str, text: String, mistakes: &Mistakes) {
+        let place = Place::Variable(name.to_owned());
         let path = name.strip_prefix(VARIABLE_PREFIX).unwrap_or_default().to_lowercase();
         let entry = Entry { place: place.clone(), value: Value::Variable(text) };
         let parts: Vec<&str> = path.split("__").collect();

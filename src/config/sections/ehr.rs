@@ -11,6 +11,10 @@ use super::server::reachable_locally;
 use super::{did_you_mean, is_loopback, parse_origin, parse_web_url, with_slash};
 use crate::base::{ClinicId, EhrId, UtcMillis, minutes};
 
+const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
+const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
+const HOOK: &str = "the address at which the EHR reaches this server, such as \"https://hooks.clinic.example\"";
+
 pub(super) fn read_all(
     tables: Vec<Table>,
     listen: SocketAddr,
@@ -32,7 +36,6 @@ pub(super) fn read_all(
 
 fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<ClinicId>) -> Option<Ehr> {
     let id = section.required("id", "1 to 40 of a-z, 0-9 and inner hyphens", EhrId::parse);
-    const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
     let base_url = section.required("base_url", BASE, |text| parse_web_url(text, BASE)).map(with_slash);
     let auth = auth(section);
     let subscribe = section.choice("subscribe", &[("r4", Subscribe::R4), ("off", Subscribe::Off)], Subscribe::Off);
@@ -46,7 +49,6 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let start_from = section.optional("start_from", parse_start).unwrap_or(StartFrom::Now);
     let report_age_max = section.duration("report_age_max", "7d", ("1h", "1y"));
     let clinic = clinic(section, clinics);
-    const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
     let attachment_origins = section
         .list("attachment_origins", |text| parse_origin(text, ORIGIN).map(|url| url.origin()))
         .unwrap_or_default();
@@ -115,7 +117,6 @@ fn hook_base(
     base_url: Option<&url::Url>,
     subscribe: Subscribe,
 ) -> url::Url {
-    const HOOK: &str = "the address at which the EHR reaches this server, such as \"https://hooks.clinic.example\"";
     let is_written = section.is_written("hook_url");
     let written = section.optional("hook_url", |text| parse_web_url(text, HOOK));
     let itself = reachable_locally(listen);
