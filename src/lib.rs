@@ -3,12 +3,14 @@
 pub mod audit;
 pub mod base;
 pub mod blobs;
+pub mod config;
 pub mod fhir;
 pub mod intake;
 pub mod keys;
 pub mod notify;
 pub mod policy;
 pub mod record;
+pub mod release;
 pub mod resolve;
 pub mod sealing;
 pub mod store;

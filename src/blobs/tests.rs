@@ -2,10 +2,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use super::*;
-use crate::base::random;
+use crate::base::{minutes, random};
 
 const FAR_FUTURE: UtcMillis = UtcMillis(4_102_444_800_000);
 
@@ -112,12 +111,14 @@ fn the_sweep_sees_every_file_older_than_it_asks_for() {
     let store = store(dir.path());
     let mut keys: Vec<BlobKey> = (0..20).map(|_| key()).collect();
     keys.sort();
-    keys.iter().for_each(|key| put(&store, key, b"x"));
+    for key in &keys {
+        put(&store, key, b"x");
+    }
     fs::write(dir.path().join("blobs/README"), "a stranger").unwrap();
     assert_eq!(visible(&store), keys);
     let old = dir.path().join("blobs").join(&keys[7].as_str()[..2]).join(keys[7].as_str());
     let file = OpenOptions::new().write(true).open(old).unwrap();
-    file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(60)).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + minutes(1)).unwrap();
     let found: Vec<_> = store.list_older_than(UtcMillis(60_001)).unwrap().map(Result::unwrap).collect();
     assert_eq!(found, [BlobInfo { key: keys[7].clone(), length_bytes: 1, modified: UtcMillis(60_000) }]);
 }

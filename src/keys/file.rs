@@ -210,7 +210,8 @@ pub(super) fn make_private_directory(path: &Path) -> Result<(), KeyError> {
 
 pub(super) fn refuse_wider(path: &Path, metadata: &fs::Metadata, wanted: u32) -> Result<(), KeyError> {
     let mode = metadata.mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(KeyError::TooOpen { path: path.to_owned(), mode, wanted }) }
+    let for_others = mode & 0o077;
+    if for_others == 0 { Ok(()) } else { Err(KeyError::TooOpen { path: path.to_owned(), mode, wanted }) }
 }
 
 pub(super) fn sync_parent(path: &Path) -> Result<(), KeyError> {

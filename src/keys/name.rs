@@ -132,7 +132,9 @@ pub(super) fn mac(key: &Key256, parts: &[&[u8]]) -> [u8; FINGERPRINT_BYTES] {
     block.iter_mut().zip(key.expose()).for_each(|(to, from)| *to = *from);
     let mut mac = Hmac::<Sha256>::new(&block.into());
     zeroize::Zeroize::zeroize(&mut block);
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     let whole = mac.finalize().into_bytes();
     let mut short = [0; FINGERPRINT_BYTES];
     short.iter_mut().zip(whole).for_each(|(to, from)| *to = from);

@@ -106,6 +106,8 @@ impl KeyRing {
             self.cache().remove(name);
             return Ok(Found::Missing);
         };
+        // Its creator may not have come to this yet, and what is sealed with the key must not outlive it.
+        file::sync_parent(&path)?;
         let mut cache = self.cache();
         if cache.len() >= CACHED_KEYS_MAX {
             cache.clear();

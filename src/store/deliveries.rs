@@ -388,6 +388,17 @@ pub fn next_issue_no(conn: &mut Conn, source: &SourceId, version: &VersionId) ->
     Ok(last.unwrap_or(0) + 1)
 }
 
+/// Keeps the card of the address that the link goes to.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn set_card(tx: &mut Tx, id: &DeliveryId, sealed: &[u8], contact_index: &[u8; 32]) -> Result<(), StoreError> {
+    diesel::update(delivery::table.find(id.as_str()))
+        .set((delivery::card_sealed.eq(sealed.to_vec()), delivery::contact_index.eq(contact_index.to_vec())))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
 /// A new version said the same: the delivery now stands for it.
 ///
 /// # Errors

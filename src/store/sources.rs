@@ -298,6 +298,17 @@ pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: Ut
     .execute(tx.conn())?)
 }
 
+/// Makes one resource due, whatever was heard of it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn read_again(tx: &mut Tx, id: &SourceId, now: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(source::table.find(id.as_str()))
+        .set((source::due_at.eq(now.0), source::heard_count.eq(source::heard_count + 1)))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
 /// How many resources of `ehr` vanished since `since`.
 ///
 /// # Errors

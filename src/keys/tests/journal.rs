@@ -78,7 +78,7 @@ fn a_flipped_bit_in_a_whole_line_is_damage_wherever_it_is() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
         fs::write(&path, &changed).unwrap();
-        let line = whole[..at].iter().filter(|b| **b == b'\n').count() + 1;
+        let line = whole[..at].split(|b| *b == b'\n').count();
         let read = DeathJournal::read_all(dir.path(), &mac_key());
         assert!(matches!(read, Err(KeyError::Damaged { line: found, .. }) if found == line), "byte {at}");
     }
@@ -129,7 +129,7 @@ fn threads_that_append_at_once_lose_nothing() {
             scope.spawn(|| {
                 barrier.wait();
                 for death in deaths() {
-                    journal.append(&[death.clone()]).unwrap();
+                    journal.append(std::slice::from_ref(&death)).unwrap();
                     assert!(recorded(dir.path()).contains(&death), "recorded before it is acknowledged");
                 }
             });

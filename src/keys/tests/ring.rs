@@ -9,7 +9,7 @@ use crate::base::{Key256, UtcMillis, random};
 
 const NOON: UtcMillis = UtcMillis(1_795_348_800_000);
 
-fn exists(found: Found) -> bool {
+fn exists(found: &Found) -> bool {
     match found {
         Found::Existing(_) => true,
         Found::Missing => false,
@@ -63,7 +63,7 @@ fn dated_keys_are_missing_then_made_then_found() {
         (KeyName::outbox(NOON), "outbox/2026-11-22T12.key"),
         (KeyName::intake(NOON), "intake/2026-11-22.key"),
     ] {
-        assert!(!exists(ring.find(&name).unwrap()));
+        assert!(!exists(&ring.find(&name).unwrap()));
         let made = ring.find_or_create(&name, &mut random::system()).unwrap();
         let found = KeyRing::open(&dir).unwrap().find_or_create(&name, &mut random::system()).unwrap();
         assert!(made.matches(found.expose()));
@@ -102,7 +102,7 @@ fn a_key_that_another_process_destroyed_is_forgotten_here() {
     let other = KeyRing::open(&dir).unwrap();
     other.destroy(&name).unwrap();
     other.destroy(&name).unwrap();
-    assert!(!exists(ring.find(&name).unwrap()));
+    assert!(!exists(&ring.find(&name).unwrap()));
     assert_eq!(fs::read_dir(dir.join("epoch")).unwrap().count(), 0);
     let second = ring.find_or_create(&name, &mut random::system()).unwrap();
     assert!(!first.matches(second.expose()));
@@ -148,7 +148,7 @@ fn a_crash_while_destroying_is_finished_at_the_next_start() {
     let name = KeyName::epoch(NOON);
     ring.find_or_create(&name, &mut random::system()).unwrap();
     fs::rename(dir.join("epoch/2026-11-22.key"), dir.join("epoch/2026-11-22.key.doomed")).unwrap();
-    assert!(!exists(ring.find(&name).unwrap()));
+    assert!(!exists(&ring.find(&name).unwrap()));
     KeyRing::open(&dir).unwrap();
     assert_eq!(fs::read_dir(dir.join("epoch")).unwrap().count(), 0);
 }
@@ -193,7 +193,7 @@ fn a_key_file_must_be_exactly_what_its_name_says() {
         assert!(!error.to_string().contains(key));
     }
     fs::write(&path, format!("chartseal-key 1 epoch 2026-11-22 {key}\n")).unwrap();
-    assert!(exists(ring.find(&KeyName::epoch(NOON)).unwrap()));
+    assert!(exists(&ring.find(&KeyName::epoch(NOON)).unwrap()));
     fs::write(&path, b"chartseal-key \xff").unwrap();
     assert!(matches!(KeyRing::open(&dir).unwrap().list(), Err(KeyError::Malformed(_))));
 }

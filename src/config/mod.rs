@@ -1,0 +1,281 @@
+//! The configuration: one strict parse of `chartseal.toml` and the environment.
+//!
+//! Job: turn both into typed values, with defaults on which one machine can run.
+//! Must stay true: an unknown key, a bad value or a missing file is a mistake, and all mistakes are told
+//! at once, each with its place and what would be right; secrets come from files and variables only and
+//! are never shown; the environment is read by the caller, once, and passed in.
+//! Must not know: what the values are used for.
+//!
+//! `CHARTSEAL__SECTION__KEY` overrides a key, `CHARTSEAL__EHR__0__BASE_URL` one of a list of sections;
+//! a list of values is separated by commas. Relative paths start at the file's directory.
+
+mod mistake;
+mod section;
+mod sections;
+mod source;
+mod starter;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use ipnet::IpNet;
+use url::Url;
+
+use crate::base::{ClinicId, EhrId, EmailAddress, SecretText, UtcMillis};
+use crate::blobs::BlobUrl;
+
+pub use mistake::{ConfigError, Mistake, Place};
+pub use starter::{Starter, starter_config};
+
+/// Everything that an installation decides. Holds secrets: no Debug.
+#[derive(Clone)]
+pub struct Config {
+    pub server: Server,
+    pub store: StoreUrl,
+    pub blobs: BlobUrl,
+    pub keys_dir: PathBuf,
+    pub mode: Mode,
+    pub clinics: Vec<Clinic>,
+    pub ehrs: Vec<Ehr>,
+    /// Without mail nothing can be sent; always there in [`Mode::Live`].
+    pub mail: Option<Mail>,
+    pub policy_file: PathBuf,
+    pub retention: Retention,
+    pub limits: Limits,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Health and metrics.
+    pub admin_listen: SocketAddr,
+    /// What patients' links begin with; an origin, with `/` as its path.
+    pub patient_url: Url,
+    /// Where staff reach the console; an origin.
+    pub staff_url: Url,
+    /// Only these may say who the client is.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What stands on pages that belong to no clinic.
+    pub display_name: Option<String>,
+}
+
+#[derive(Clone)]
+pub enum StoreUrl {
+    Sqlite(PathBuf),
+    /// `url` carries no password.
+    Postgres {
+        url: Url,
+        password: Option<SecretText>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything is decided and shown; nothing leaves.
+    Shadow,
+    Live,
+}
+
+#[derive(Clone, Debug)]
+pub struct Clinic {
+    pub id: ClinicId,
+    pub name: String,
+    pub phone: ClinicPhone,
+    pub timezone: Tz,
+    pub language: Language,
+    /// The sender of its messages.
+    pub from: EmailAddress,
+}
+
+/// A phone number as the clinic prints it: digits, spaces, `+ - . / ( )`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClinicPhone(String);
+
+/// A language tag such as `en` or `pt-BR` (RFC 5646, language and region).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Language(String);
+
+#[derive(Clone)]
+pub struct Ehr {
+    pub id: EhrId,
+    /// The FHIR base, with a `/` at its end.
+    pub base_url: Url,
+    pub auth: EhrAuth,
+    pub subscribe: Subscribe,
+    pub poll_every: Duration,
+    /// `None`: the caller derives one for this EHR from the root key.
+    pub hook_secret: Option<SecretText>,
+    /// The address at which this EHR reaches `/fhir/hook/{ehr}`; an origin or a path prefix ending in `/`.
+    pub hook_base: Url,
+    pub start_from: StartFrom,
+    /// An older report is never sent by itself.
+    pub report_age_max: Duration,
+    /// The clinic of reports that no mapping names; the only clinic when there is one.
+    pub clinic: Option<ClinicId>,
+    /// Where attachments may come from, besides the EHR itself.
+    pub attachment_origins: Vec<url::Origin>,
+    /// How often the sources of live links are read again.
+    pub recheck_every: Duration,
+}
+
+#[derive(Clone)]
+pub enum EhrAuth {
+    None,
+    Basic { user: String, password: SecretText },
+    Bearer { token: SecretText },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscribe {
+    R4,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartFrom {
+    /// The moment at which the EHR was first met.
+    Now,
+    At(UtcMillis),
+}
+
+#[derive(Clone)]
+pub struct Mail {
+    pub host: String,
+    pub port: u16,
+    pub security: MailSecurity,
+    pub login: Option<MailLogin>,
+    /// Certificates to trust, PEM; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+    pub recipients: Recipients,
+    pub connections_max: u64,
+}
+
+#[derive(Clone)]
+pub struct MailLogin {
+    pub user: String,
+    pub password: SecretText,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailSecurity {
+    /// To this machine only.
+    Plain,
+    /// `smtp://` with STARTTLS, which must succeed.
+    StartTls,
+    /// `smtps://`.
+    Implicit,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    Anyone,
+    /// For a trial: mail to anybody else is not sent. Never empty.
+    Only(Vec<EmailAddress>),
+}
+
+/// How long patient data of each class is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    pub raw_events: Duration,
+    pub quarantine: Duration,
+    pub contacts: Duration,
+    pub facts: Duration,
+    pub tombstones: Duration,
+    pub audit: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A longer hook body is verified and treated as an empty ping.
+    pub hook_body_bytes_max: u64,
+    pub attachment_bytes_max: u64,
+    /// Content carried inside JSON.
+    pub inline_bytes_max: u64,
+    pub attachments_per_report_max: u64,
+    pub notices_per_patient_day_max: u64,
+    pub notices_per_address_day_max: u64,
+    /// An hour with this many times the usual notices pauses sending.
+    pub breaker_hour_multiple: u64,
+}
+
+impl Config {
+    /// Reads the file at `path` with `variables` laid over it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`], or all mistakes at once.
+    pub fn load(path: &Path, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), kind: error.kind() })?;
+        Self::parse(&text, path, variables)
+    }
+
+    /// Reads `text` as the content of the file at `path`; the files it names are read from the disk.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        sections::read(text, path, variables)
+    }
+}
+
+macro_rules! visible_text {
+    ($name:ident) => {
+        impl $name {
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+visible_text!(ClinicPhone);
+visible_text!(Language);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    #[error("expected a phone number of 3 to 32 digits, spaces and + - . / ( )")]
+    Phone,
+    #[error("expected a language such as \"en\", \"es\" or \"pt-BR\"")]
+    Language,
+}
+
+impl ClinicPhone {
+    /// # Errors
+    /// Says which shape was expected.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        let text = text.trim();
+        let is_phone = (3..=32).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_digit() || b" +-./()".contains(&b))
+            && text.bytes().filter(u8::is_ascii_digit).count() >= 3;
+        if is_phone { Ok(Self(text.to_owned())) } else { Err(TextError::Phone) }
+    }
+}
+
+impl Language {
+    /// # Errors
+    /// Says which shape was expected.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        let (language, region) = text.split_once('-').map_or((text, None), |(l, r)| (l, Some(r)));
+        let is_tag = (2..=3).contains(&language.len())
+            && language.bytes().all(|b| b.is_ascii_lowercase())
+            && region.is_none_or(|r| r.len() == 2 && r.bytes().all(|b| b.is_ascii_uppercase()));
+        if is_tag { Ok(Self(text.to_owned())) } else { Err(TextError::Language) }
+    }
+}

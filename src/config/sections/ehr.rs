@@ -1,0 +1,150 @@
+//! `[[ehr]]`.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::super::section::{Context, Section, not_empty};
+use super::super::source::Table;
+use super::super::{Ehr, EhrAuth, StartFrom, Subscribe};
+use super::server::reachable_locally;
+use super::{did_you_mean, is_loopback, parse_origin, parse_web_url, with_slash};
+use crate::base::{ClinicId, EhrId, UtcMillis, minutes};
+
+const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
+const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
+const HOOK: &str = "the address at which the EHR reaches this server, such as \"https://hooks.clinic.example\"";
+
+pub(super) fn read_all(
+    tables: Vec<Table>,
+    listen: SocketAddr,
+    clinics: &BTreeSet<ClinicId>,
+    context: Context<'_>,
+) -> Vec<Ehr> {
+    let (mut ehrs, mut ids) = (Vec::new(), BTreeSet::new());
+    for (index, table) in tables.into_iter().enumerate() {
+        let mut section = Section::numbered("ehr", index, table, context);
+        let ehr = read(&mut section, listen, clinics);
+        if ehr.as_ref().is_some_and(|ehr| !ids.insert(ehr.id.clone())) {
+            section.complain("id", "another EHR has this id: give each its own");
+        }
+        section.finish();
+        ehrs.extend(ehr);
+    }
+    ehrs
+}
+
+fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<ClinicId>) -> Option<Ehr> {
+    let id = section.required("id", "1 to 40 of a-z, 0-9 and inner hyphens", EhrId::parse);
+    let base_url = section.required("base_url", BASE, |text| parse_web_url(text, BASE)).map(with_slash);
+    let auth = auth(section);
+    let subscribe = section.choice("subscribe", &[("r4", Subscribe::R4), ("off", Subscribe::Off)], Subscribe::Off);
+    let poll_every = Duration::from_secs(section.number("poll_seconds", 60, 1..=86_400));
+    let hook_secret = section.secret("hook_secret", "hook_secret_file");
+    if hook_secret.as_ref().is_some_and(|secret| secret.expose().contains(':')) {
+        // Some EHRs cut a header at its second colon.
+        section.complain("hook_secret_file", "expected a secret without a colon");
+    }
+    let hook_base = hook_base(section, listen, base_url.as_ref(), subscribe);
+    let start_from = section.optional("start_from", parse_start).unwrap_or(StartFrom::Now);
+    let report_age_max = section.duration("report_age_max", "7d", ("1h", "1y"));
+    let clinic = clinic(section, clinics);
+    let attachment_origins = section
+        .list("attachment_origins", |text| parse_origin(text, ORIGIN).map(|url| url.origin()))
+        .unwrap_or_default();
+    let recheck_every = minutes(section.number("recheck_minutes", 15, 1..=1_440));
+    Some(Ehr {
+        id: id?,
+        base_url: base_url?,
+        auth: auth?,
+        subscribe,
+        poll_every,
+        hook_secret,
+        hook_base,
+        start_from,
+        report_age_max,
+        clinic,
+        attachment_origins,
+        recheck_every,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Scheme {
+    None,
+    Basic,
+    Bearer,
+}
+
+fn auth(section: &mut Section<'_>) -> Option<EhrAuth> {
+    let schemes = [("none", Scheme::None), ("basic", Scheme::Basic), ("bearer", Scheme::Bearer)];
+    let scheme = section.choice("auth", &schemes, Scheme::None);
+    let user = section.optional("user", not_empty);
+    let password = section.secret("password", "password_file");
+    let token = section.secret("token", "token_file");
+    match scheme {
+        Scheme::None => {
+            for (key, is_given) in
+                [("user", user.is_some()), ("password_file", password.is_some()), ("token_file", token.is_some())]
+            {
+                if is_given {
+                    section.complain(key, "not used with auth = \"none\": set `auth`, or remove it");
+                }
+            }
+            Some(EhrAuth::None)
+        }
+        Scheme::Basic => {
+            if user.is_none() && !section.is_written("user") {
+                section.complain("user", "missing: auth = \"basic\" needs it");
+            }
+            if password.is_none() && !section.is_written("password_file") && !section.is_written("password") {
+                section.complain("password_file", "missing: auth = \"basic\" needs it");
+            }
+            Some(EhrAuth::Basic { user: user?, password: password? })
+        }
+        Scheme::Bearer => {
+            if token.is_none() && !section.is_written("token_file") && !section.is_written("token") {
+                section.complain("token_file", "missing: auth = \"bearer\" needs it");
+            }
+            Some(EhrAuth::Bearer { token: token? })
+        }
+    }
+}
+
+fn hook_base(
+    section: &mut Section<'_>,
+    listen: SocketAddr,
+    base_url: Option<&url::Url>,
+    subscribe: Subscribe,
+) -> url::Url {
+    let is_written = section.is_written("hook_url");
+    let written = section.optional("hook_url", |text| parse_web_url(text, HOOK));
+    let itself = reachable_locally(listen);
+    let ehr_is_elsewhere = base_url.is_some_and(|url| !is_loopback(url));
+    match subscribe {
+        Subscribe::R4 if !is_written && ehr_is_elsewhere && is_loopback(&itself) => {
+            section
+                .complain("hook_url", format!("missing, and {itself} cannot be reached from the EHR: expected {HOOK}"));
+        }
+        Subscribe::R4 | Subscribe::Off => {}
+    }
+    with_slash(written.unwrap_or(itself))
+}
+
+fn clinic(section: &mut Section<'_>, clinics: &BTreeSet<ClinicId>) -> Option<ClinicId> {
+    let parse = |text: &str| {
+        clinics.iter().find(|id| id.as_str() == text).cloned().ok_or_else(|| {
+            format!("no [[clinic]] has this id{}", did_you_mean(text, clinics.iter().map(ClinicId::as_str)))
+        })
+    };
+    let written = section.optional("clinic", parse);
+    if clinics.len() == 1 { written.or_else(|| clinics.first().cloned()) } else { written }
+}
+
+fn parse_start(text: &str) -> Result<StartFrom, &'static str> {
+    if text == "now" {
+        return Ok(StartFrom::Now);
+    }
+    let at = UtcMillis::parse_rfc3339(text).map(StartFrom::At);
+    at.ok_or("expected \"now\" or an instant such as \"2026-11-22T00:00:00Z\"")
+}

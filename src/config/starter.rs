@@ -1,0 +1,123 @@
+//! The file that `init` writes: short, commented, and valid as it stands.
+
+/// What `init` asks for. Texts are written as TOML strings; `Config::parse` judges them.
+#[derive(Clone, Copy, Debug)]
+pub struct Starter<'a> {
+    pub clinic_id: &'a str,
+    pub clinic_name: &'a str,
+    pub phone: &'a str,
+    pub timezone: &'a str,
+    pub language: &'a str,
+    pub from: &'a str,
+    pub ehr_id: &'a str,
+    pub ehr_base_url: &'a str,
+}
+
+/// A `chartseal.toml` in shadow mode for one clinic, one EHR and one machine.
+#[must_use]
+pub fn starter_config(starter: &Starter<'_>) -> String {
+    let mut text = TEMPLATE.to_owned();
+    for (mark, value) in [
+        ("@clinic_id", starter.clinic_id),
+        ("@clinic_name", starter.clinic_name),
+        ("@phone", starter.phone),
+        ("@timezone", starter.timezone),
+        ("@language", starter.language),
+        ("@from", starter.from),
+        ("@ehr_id", starter.ehr_id),
+        ("@ehr_base_url", starter.ehr_base_url),
+    ] {
+        let line_end = format!("{mark}\n");
+        text = text.replacen(&line_end, &format!("{}\n", toml::Value::from(value)), 1);
+    }
+    text
+}
+
+const TEMPLATE: &str = r#"# Chartseal's configuration. `chartseal check` reads it and tells every mistake at once.
+#
+# A line that begins with # and a key shows a default. CHARTSEAL__SECTION__KEY in the environment overrides a key
+# (CHARTSEAL__EHR__0__BASE_URL for the first [[ehr]]). Secrets never stand here: name a file, or set the variable.
+# Relative paths start at this file's directory.
+
+[mode]
+# "shadow" decides and shows everything, and sends nothing. Change it to "live" when the desk shows what you expect.
+send = "shadow"
+
+[[clinic]]
+id = @clinic_id
+# Patients see the name and the number in every message and on every page.
+name = @clinic_name
+phone = @phone
+timezone = @timezone
+language = @language
+# Messages come from this address; its domain needs SPF and DKIM for the relay below.
+from = @from
+
+[[ehr]]
+id = @ehr_id
+base_url = @ehr_base_url
+# "none", "basic" (user, password_file) or "bearer" (token_file).
+#auth = "none"
+# "r4" asks the EHR to call us at hook_url; polling goes on beside it.
+#subscribe = "off"
+#hook_url = "https://hooks.clinic.example"
+#poll_seconds = 60
+# "now" or an instant: what was final before is left alone.
+#start_from = "now"
+# An older report is never sent by itself.
+#report_age_max = "7d"
+# Sources of live links are read again this often, because EHRs do not tell of deletes.
+#recheck_minutes = 15
+# Other origins from which attachments may be fetched.
+#attachment_origins = []
+
+[server]
+#listen = "127.0.0.1:8080"
+#admin_listen = "127.0.0.1:8081"
+# Two different https origins as soon as others than this machine reach them.
+#patient_url = "http://127.0.0.1:8080"
+#staff_url = "http://127.0.0.1:8080"
+# Only these may say who the client is.
+#trusted_proxies = []
+
+# Needed for "live".
+#[mail]
+#url = "smtp://relay.clinic.example:587"
+#tls = "required"
+#user = "chartseal"
+#password_file = "secrets/mail-password"
+# For a trial: nobody else gets mail.
+#only_to = ["you@clinic.example"]
+#connections_max = 4
+
+[store]
+# Or postgres://USER@HOST/DATABASE with password_file.
+#url = "sqlite:chartseal.db"
+
+[blobs]
+#url = "file:blobs"
+
+[keys]
+# Back up root/ inside it, somewhere else than the database's backups. Never back up the rest.
+#dir = "keys"
+
+[policy]
+#file = "policy.toml"
+
+[retention]
+#raw_events = "1h"
+#quarantine = "14d"
+#contacts = "90d"
+#facts = "1y"
+#tombstones = "1y"
+#audit = "10y"
+
+[limits]
+#hook_body_bytes_max = "1MiB"
+#attachment_bytes_max = "64MiB"
+#inline_bytes_max = "16MiB"
+#attachments_per_report_max = 20
+#notices_per_patient_day_max = 6
+#notices_per_address_day_max = 6
+#breaker_hour_multiple = 4
+"#;

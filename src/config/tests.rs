@@ -1,0 +1,282 @@
+mod mistakes;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::*;
+use crate::base::{hours, minutes, seconds};
+
+const HOUR: u64 = 3_600;
+
+const CLINIC: &str = r#"
+[[clinic]]
+id = "main"
+name = "Riverside"
+phone = "+1 555 0100"
+timezone = "America/Chicago"
+from = "results@clinic.example"
+"#;
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn parse_at(dir: &Path, text: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::parse(text, &dir.join("chartseal.toml"), variables(pairs))
+}
+
+fn parse(text: &str, pairs: &[(&str, &str)]) -> Config {
+    parse_at(Path::new("/srv/chartseal"), text, pairs)
+        .map_err(|error| error.to_string())
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn an_empty_file_is_enough_for_one_machine() {
+    let config = parse("", &[]);
+    assert_eq!(config.server.listen, "127.0.0.1:8080".parse::<SocketAddr>().unwrap());
+    assert_eq!(config.server.admin_listen, "127.0.0.1:8081".parse::<SocketAddr>().unwrap());
+    assert_eq!(config.server.patient_url.as_str(), "http://127.0.0.1:8080/");
+    assert_eq!(config.server.staff_url.as_str(), "http://127.0.0.1:8080/");
+    assert!(matches!(config.store, StoreUrl::Sqlite(path) if path == Path::new("/srv/chartseal/chartseal.db")));
+    assert_eq!(config.blobs, BlobUrl::File("/srv/chartseal/blobs".into()));
+    assert_eq!(config.keys_dir, Path::new("/srv/chartseal/keys"));
+    assert_eq!(config.policy_file, Path::new("/srv/chartseal/policy.toml"));
+    assert_eq!(config.mode, Mode::Shadow);
+    assert!(config.mail.is_none() && config.clinics.is_empty() && config.ehrs.is_empty());
+    assert_eq!(config.retention.raw_events, hours(1));
+    assert_eq!(config.retention.quarantine, hours(14 * 24));
+    assert_eq!(config.limits.inline_bytes_max, 16 << 20);
+}
+
+#[test]
+fn an_ehr_has_careful_defaults() {
+    let text = format!("{CLINIC}[[ehr]]\nid = \"main\"\nbase_url = \"https://ehr.example/fhir/r4\"\n");
+    let config = parse(&text, &[]);
+    let ehr = &config.ehrs[0];
+    assert_eq!(ehr.base_url.as_str(), "https://ehr.example/fhir/r4/");
+    assert_eq!(ehr.hook_base.as_str(), "http://127.0.0.1:8080/");
+    assert!(matches!(ehr.auth, EhrAuth::None));
+    assert_eq!((ehr.subscribe, ehr.start_from), (Subscribe::Off, StartFrom::Now));
+    assert_eq!((ehr.poll_every, ehr.recheck_every, ehr.report_age_max), (seconds(60), minutes(15), hours(7 * 24)));
+    assert_eq!(ehr.clinic.as_ref().map(ClinicId::as_str), Some("main"), "the only clinic");
+    assert_eq!(config.clinics[0].language.as_str(), "en");
+}
+
+#[test]
+fn every_key_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in
+        [("password", "p4ss word\n"), ("token", "t0ken\r\n"), ("hook", "h00k"), ("policy.toml", ""), ("ca.pem", "")]
+    {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let config = parse_at(dir.path(), EVERY_KEY, &[]).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.server.trusted_proxies.len(), 2);
+    assert_eq!(config.server.display_name.as_deref(), Some("Riverside"));
+    assert!(matches!(&config.store, StoreUrl::Postgres { url, password: Some(password) }
+        if url.as_str() == "postgres://seal@db.example/chartseal" && password.expose() == "p4ss word"));
+    assert_eq!(config.blobs, BlobUrl::File("/var/blobs".into()));
+    assert_eq!(config.keys_dir, Path::new("/var/keys"));
+    assert_eq!(config.mode, Mode::Live);
+    assert_eq!(config.clinics[0].timezone, chrono_tz::America::Mexico_City);
+    assert_eq!(config.clinics[0].language.as_str(), "es");
+    let [basic, bearer] = config.ehrs.as_slice() else { panic!("two EHRs") };
+    assert!(
+        matches!(&basic.auth, EhrAuth::Basic { user, password } if user == "seal" && password.expose() == "p4ss word")
+    );
+    assert!(matches!(&bearer.auth, EhrAuth::Bearer { token } if token.expose() == "t0ken"));
+    assert_eq!(basic.subscribe, Subscribe::R4);
+    assert_eq!(basic.hook_base.as_str(), "https://hooks.clinic.example/seal/");
+    assert!(basic.hook_secret.as_ref().is_some_and(|secret| secret.expose() == "h00k"));
+    assert_eq!(bearer.start_from, StartFrom::At(UtcMillis::parse_rfc3339("2026-11-01T00:00:00Z").unwrap()));
+    assert_eq!(basic.start_from, bearer.start_from, "as text and as a TOML date");
+    assert_eq!(basic.attachment_origins.len(), 1);
+    let mail = config.mail.unwrap();
+    assert_eq!((mail.host.as_str(), mail.port, mail.security), ("relay.example", 587, MailSecurity::StartTls));
+    assert!(mail.login.is_some_and(|login| login.user == "seal" && login.password.expose() == "p4ss word"));
+    assert!(matches!(mail.recipients, Recipients::Only(only) if only.len() == 1));
+    assert_eq!(config.retention.audit, seconds(20 * 365 * 24 * HOUR));
+    assert_eq!(config.limits.attachment_bytes_max, 200 << 20);
+    assert_eq!(config.limits.hook_body_bytes_max, 4096);
+}
+
+#[test]
+fn variables_override_the_file_and_add_to_it() {
+    let text =
+        format!("{CLINIC}[server]\nlisten = \"nonsense\"\n[mail]\nurl = \"smtp://relay.example\"\nuser = \"seal\"\n");
+    let config = parse(
+        &text,
+        &[
+            ("CHARTSEAL__SERVER__LISTEN", "127.0.0.1:9000"),
+            ("CHARTSEAL__SERVER__TRUSTED_PROXIES", "10.0.0.1, 10.1.0.0/16"),
+            ("CHARTSEAL__CLINIC__0__LANGUAGE", "es"),
+            ("CHARTSEAL__EHR__0__ID", "lab"),
+            ("CHARTSEAL__EHR__0__BASE_URL", "http://localhost:8089/fhir"),
+            ("CHARTSEAL__EHR__0__AUTH", "bearer"),
+            ("CHARTSEAL__EHR__0__TOKEN", "from the environment"),
+            ("CHARTSEAL__EHR__0__POLL_SECONDS", "5"),
+            ("CHARTSEAL__MAIL__PASSWORD", "also"),
+            ("CHARTSEAL__LIMITS__INLINE_BYTES_MAX", "8MiB"),
+            ("CHARTSEAL_HOME", "not ours"),
+            ("PATH", "/bin"),
+        ],
+    );
+    assert_eq!(config.server.listen.port(), 9000);
+    assert_eq!(config.server.trusted_proxies.len(), 2);
+    assert_eq!(config.clinics[0].language.as_str(), "es");
+    assert!(matches!(&config.ehrs[0].auth, EhrAuth::Bearer { token } if token.expose() == "from the environment"));
+    assert_eq!(config.ehrs[0].poll_every, seconds(5));
+    assert!(config.mail.unwrap().login.is_some_and(|login| login.password.expose() == "also"));
+    assert_eq!(config.limits.inline_bytes_max, 8 << 20);
+}
+
+#[test]
+fn relays_are_reached_as_their_url_says() {
+    for (url, tls, port, security) in [
+        ("smtp://relay.example", "required", 587, MailSecurity::StartTls),
+        ("smtps://relay.example", "required", 465, MailSecurity::Implicit),
+        ("smtp://localhost:2525", "none", 2525, MailSecurity::Plain),
+        ("smtp://[::1]:2525", "none", 2525, MailSecurity::Plain),
+    ] {
+        let mail = parse(&format!("[mail]\nurl = \"{url}\"\ntls = \"{tls}\"\n"), &[]).mail.unwrap();
+        assert_eq!((mail.port, mail.security), (port, security), "{url}");
+        assert_eq!(mail.recipients, Recipients::Anyone);
+    }
+}
+
+#[test]
+fn a_missing_file_says_how_to_get_one() {
+    let error = Config::load(Path::new("/nowhere/chartseal.toml"), []).err().unwrap();
+    assert!(error.to_string().contains("chartseal init"));
+}
+
+fn starter() -> String {
+    starter_config(&Starter {
+        clinic_id: "main",
+        clinic_name: "Dr. \"Ana\" García",
+        phone: "+52 55 5555 0100",
+        timezone: "America/Mexico_City",
+        language: "es",
+        from: "results@clinic.example",
+        ehr_id: "lab",
+        ehr_base_url: "http://127.0.0.1:8089/fhir",
+    })
+}
+
+#[test]
+fn the_starter_file_is_valid_as_it_stands() {
+    let text = starter();
+    assert!(!text.contains("= @"), "every answer is written");
+    let config = parse(&text, &[]);
+    assert_eq!(config.clinics[0].name, "Dr. \"Ana\" García");
+    assert_eq!(config.ehrs[0].id.as_str(), "lab");
+    assert_eq!(config.mode, Mode::Shadow);
+}
+
+#[test]
+fn the_starter_files_comments_tell_the_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("secrets")).unwrap();
+    fs::write(dir.path().join("secrets/mail-password"), "x").unwrap();
+    fs::write(dir.path().join("policy.toml"), "").unwrap();
+    let text = starter();
+    let told: String = text
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|rest| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()))
+                .unwrap_or(line)
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert!(told.contains("\n[mail]\n") && told.contains("\nhook_body_bytes_max"));
+    let (told, left_out) = (
+        parse_at(dir.path(), &told, &[]).unwrap_or_else(|error| panic!("{error}")),
+        parse_at(dir.path(), &text, &[]).unwrap_or_else(|error| panic!("{error}")),
+    );
+    assert_eq!((told.retention, told.limits), (left_out.retention, left_out.limits));
+    assert_eq!(format!("{:?}", told.server), format!("{:?}", left_out.server));
+    assert_eq!(
+        (told.blobs, told.keys_dir, told.policy_file),
+        (left_out.blobs, left_out.keys_dir, left_out.policy_file)
+    );
+    let of_ehr = |config: &Ehr| {
+        (config.poll_every, config.recheck_every, config.report_age_max, config.start_from, config.subscribe)
+    };
+    assert_eq!(of_ehr(&told.ehrs[0]), of_ehr(&left_out.ehrs[0]));
+    assert!(told.mail.is_some_and(|mail| mail.connections_max == 4));
+}
+
+const EVERY_KEY: &str = r#"
+[server]
+listen = "0.0.0.0:8080"
+admin_listen = "127.0.0.1:9090"
+patient_url = "https://r.clinic.example"
+staff_url = "https://desk.clinic.example"
+trusted_proxies = ["10.0.0.1", "fd00::/8"]
+display_name = "Riverside"
+[store]
+url = "postgres://seal@db.example/chartseal"
+password_file = "password"
+[blobs]
+url = "file:/var/blobs"
+[keys]
+dir = "/var/keys"
+[mode]
+send = "live"
+[[clinic]]
+id = "main"
+name = "Riverside"
+phone = "+1 (555) 0100"
+timezone = "America/Mexico_City"
+language = "es"
+from = "results@clinic.example"
+[[ehr]]
+id = "main"
+base_url = "https://ehr.example/fhir/r4"
+auth = "basic"
+user = "seal"
+password_file = "password"
+subscribe = "r4"
+poll_seconds = 30
+hook_secret_file = "hook"
+hook_url = "https://hooks.clinic.example/seal"
+start_from = "2026-11-01T00:00:00Z"
+report_age_max = "3d"
+clinic = "main"
+attachment_origins = ["https://files.ehr.example"]
+recheck_minutes = 5
+[[ehr]]
+id = "lab"
+base_url = "https://lab.example/r4/"
+auth = "bearer"
+token_file = "token"
+start_from = 2026-11-01T00:00:00Z
+[mail]
+url = "smtp://relay.example"
+tls = "required"
+user = "seal"
+password_file = "password"
+ca_file = "ca.pem"
+only_to = ["ana@clinic.example"]
+connections_max = 2
+[policy]
+file = "policy.toml"
+[retention]
+raw_events = "30m"
+quarantine = "7d"
+contacts = "30d"
+facts = "2y"
+tombstones = "90d"
+audit = "20y"
+[limits]
+hook_body_bytes_max = 4096
+attachment_bytes_max = "200MiB"
+inline_bytes_max = "8MiB"
+attachments_per_report_max = 5
+notices_per_patient_day_max = 3
+notices_per_address_day_max = 3
+breaker_hour_multiple = 10
+"#;

@@ -1,0 +1,265 @@
+//! Each mistake, where it is told, and a part of what is said to be right.
+
+use super::*;
+
+fn mistakes(text: &str, pairs: &[(&str, &str)]) -> Vec<Mistake> {
+    match parse_at(Path::new("/nowhere"), text, pairs) {
+        Ok(_) => Vec::new(),
+        Err(ConfigError::Mistakes(mistakes)) => mistakes,
+        Err(ConfigError::Unreadable { .. }) => panic!("nothing is read"),
+    }
+}
+
+/// The clinic stands before, on eight lines; `line` counts in `text` alone.
+fn check(text: &str, line: usize, key: &str, remedy: &str) {
+    let found = mistakes(&format!("{text}\n{CLINIC}"), &[]);
+    let is_it = |mistake: &Mistake| {
+        matches!(&mistake.place, Place::File { line: at, .. } if *at == line)
+            && mistake.key == key
+            && mistake.remedy.contains(remedy)
+    };
+    assert!(found.len() == 1 && is_it(&found[0]), "{text}\n→ {found:#?}");
+}
+
+const EHR: &str = "[[ehr]]\nid = \"lab\"\nbase_url = \"https://ehr.example/r4\"\n";
+
+#[test]
+fn mistakes_in_the_server_section_are_told_with_line_and_remedy() {
+    for (text, line, key, remedy) in [
+        ("[server]\nlisten = \"8080\"", 2, "server.listen", "\"127.0.0.1:8080\""),
+        ("[server]\nlisten = 8080", 2, "server.listen", "expected text in quotes"),
+        ("[server]\n\nlisten_adress = \"x\"", 3, "server.listen_adress", "did you mean `listen`?"),
+        ("[server]\nadmin_listen = \"127.0.0.1:8080\"", 2, "server.admin_listen", "another address or port"),
+        ("[server]\npatient_url = \"http://r.example\"", 2, "server.patient_url", "without https"),
+        ("[server]\nstaff_url = \"http://desk.example\"", 2, "server.staff_url", "without https"),
+        ("[server]\npatient_url = \"https://r.example/links\"", 2, "server.patient_url", "without a path"),
+        ("[server]\npatient_url = \"https://r.example/?x\"", 2, "server.patient_url", "without ? and #"),
+        ("[server]\npatient_url = \"ftp://r.example\"", 2, "server.patient_url", "https://r.clinic.example"),
+        ("[server]\ntrusted_proxies = [\"10.0.0.1\",\n\"10.0/8\"]", 3, "server.trusted_proxies", "\"10.0.0.0/8\""),
+        ("[server]\ntrusted_proxies = \"10.0.0.1\"", 2, "server.trusted_proxies", "expected a list"),
+        ("[server]\ndisplay_name = \" \"", 2, "server.display_name", "not nothing"),
+        (
+            "[server]\npatient_url = \"https://a.example\"\nstaff_url = \"https://a.example:443\"",
+            3,
+            "server.staff_url",
+            "another origin",
+        ),
+    ] {
+        check(text, line, key, remedy);
+    }
+}
+
+#[test]
+fn a_server_that_others_reach_needs_its_addresses_told() {
+    let found = mistakes("[server]\nlisten = \"0.0.0.0:80\"", &[]);
+    let keys: Vec<_> = found.iter().map(|mistake| mistake.key.as_str()).collect();
+    assert_eq!(keys, ["server.patient_url", "server.staff_url"]);
+}
+
+#[test]
+fn mistakes_in_the_plain_sections_are_told_with_line_and_remedy() {
+    for (text, line, key, remedy) in [
+        ("[sever]", 1, "sever", "did you mean `server`?"),
+        ("\nserver = 1", 2, "server", "expected a section, [server]"),
+        ("[store]\nurl = \"mysql://x\"", 2, "store.url", "sqlite:PATH or postgres://"),
+        ("[store]\nurl = \"sqlite:\"", 2, "store.url", "sqlite:PATH"),
+        ("[store]\npassword_file = \"nope\"", 2, "store.password_file", "there is no file /nowhere/nope"),
+        ("[blobs]\nurl = \"s3://bucket\"", 2, "blobs.url", "file: and the path"),
+        ("[keys]\ndir = \"\"", 2, "keys.dir", "not nothing"),
+        ("[keys]\ndirectory = \"keys\"", 2, "keys.directory", "did you mean `dir`?"),
+        ("[mode]\nsend = \"on\"", 2, "mode.send", "\"shadow\" or \"live\""),
+        ("[mode]\nsend = \"live\"", 2, "mode.send", "without a [mail] section"),
+        ("[mode]\nsend = true", 2, "mode.send", "expected text in quotes"),
+        ("[policy]\nfile = \"rules.toml\"", 2, "policy.file", "there is no file /nowhere/rules.toml"),
+        ("[retention]\nraw_events = \"2h\"", 2, "retention.raw_events", "from \"1m\" to \"1h\""),
+        ("[retention]\nquarantine = \"fortnight\"", 2, "retention.quarantine", "in s, m, h, d or y"),
+        ("[limits]\ninline_bytes_max = \"16 megs\"", 2, "limits.inline_bytes_max", "\"1KiB\" to \"64MiB\""),
+        ("[limits]\nhook_body_bytes_max = 0", 2, "limits.hook_body_bytes_max", "\"1KiB\""),
+        ("[limits]\nbreaker_hour_multiple = 1", 2, "limits.breaker_hour_multiple", "from 2 to 100"),
+        ("[limits]\nbreaker_hour_multiple = 2.5", 2, "limits.breaker_hour_multiple", "from 2 to 100"),
+        ("[limits]\nbreaker_hour_multiple = -1", 2, "limits.breaker_hour_multiple", "from 2 to 100"),
+        ("[limits]\nbreaker_hour_multiple = 0x7fffffffffffffffff", 2, "limits.breaker_hour_multiple", "from 2 to 100"),
+    ] {
+        check(text, line, key, remedy);
+    }
+}
+
+#[test]
+fn mistakes_about_clinics_are_told_with_line_and_remedy() {
+    let clinic = |line: &str| {
+        CLINIC.trim_start().replace("id = \"main\"", "id = \"second\"").replacen('\n', &format!("\n{line}\n"), 1)
+    };
+    for (line, key, remedy) in [
+        ("language = \"Spanish\"", "clinic[0].language", "\"pt-BR\""),
+        ("phon = \"1\"", "clinic[0].phon", "did you mean `phone`?"),
+    ] {
+        check(&clinic(line), 2, key, remedy);
+    }
+    for (from, to, at, key, remedy) in [
+        ("America/Chicago", "America/Chicgo", 5, "clinic[0].timezone", "did you mean `America/Chicago`?"),
+        ("+1 555 0100", "call us", 4, "clinic[0].phone", "3 to 32 digits"),
+        ("results@clinic.example", "results", 6, "clinic[0].from", "exactly one @"),
+        ("id = \"second\"", "id = \"Second\"", 2, "clinic[0].id", "a-z, 0-9"),
+        ("name = \"Riverside\"\n", "", 1, "clinic[0].name", "missing: expected the clinic's name"),
+        ("id = \"second\"", "id = \"main\"", 10, "clinic[1].id", "give each its own"),
+    ] {
+        check(&clinic("").replace("[[clinic]]\n\n", "[[clinic]]\n").replace(from, to), at, key, remedy);
+    }
+    let found = mistakes("[clinic]\nid = \"main\"", &[]);
+    assert!(found[0].remedy.contains("write [[clinic]]"), "{found:?}");
+}
+
+#[test]
+fn mistakes_about_ehrs_are_told_with_line_and_remedy() {
+    for (line, key, remedy) in [
+        ("auth = \"oauth\"", "ehr[0].auth", "\"none\" or \"basic\" or \"bearer\""),
+        ("subscribe = \"R4\"", "ehr[0].subscribe", "did you mean `r4`?"),
+        ("poll_seconds = 0", "ehr[0].poll_seconds", "from 1 to 86400"),
+        ("poll_seconds = \"60\"", "ehr[0].poll_seconds", "a number from 1"),
+        ("recheck_minutes = 0", "ehr[0].recheck_minutes", "from 1 to 1440"),
+        ("start_from = \"yesterday\"", "ehr[0].start_from", "\"now\" or an instant"),
+        ("start_from = 2026-11-01", "ehr[0].start_from", "\"now\" or an instant"),
+        ("report_age_max = \"7\"", "ehr[0].report_age_max", "from \"1h\" to \"1y\""),
+        ("clinic = \"mian\"", "ehr[0].clinic", "did you mean `main`?"),
+        ("clinic = \"zzz\"", "ehr[0].clinic", "no [[clinic]] has this id"),
+        ("hook_url = \"hooks.example\"", "ehr[0].hook_url", "https://hooks.clinic.example"),
+        ("attachment_origins = [\"https://f.example/x\"]", "ehr[0].attachment_origins", "without a path"),
+        ("attachment_origins = [1]", "ehr[0].attachment_origins", "text in quotes"),
+        ("user = \"seal\"", "ehr[0].user", "not used with auth = \"none\""),
+        ("token_file = \"nope\"", "ehr[0].token_file", "there is no file"),
+        ("poll_second = 5", "ehr[0].poll_second", "did you mean `poll_seconds`?"),
+    ] {
+        check(&format!("{EHR}{line}"), 4, key, remedy);
+    }
+    for (text, line, key, remedy) in [
+        (format!("{EHR}subscribe = \"r4\""), 1, "ehr[0].hook_url", "cannot be reached from the EHR"),
+        (format!("{EHR}{EHR}"), 5, "ehr[1].id", "give each its own"),
+        (EHR.replace("https", "ftp"), 3, "ehr[0].base_url", "the FHIR base"),
+        (EHR.replace("id = \"lab\"\n", ""), 1, "ehr[0].id", "missing"),
+        (format!("{EHR}auth = \"bearer\""), 1, "ehr[0].token_file", "missing: auth = \"bearer\" needs it"),
+        (
+            format!("{EHR}auth = \"basic\"\nuser = \"x\""),
+            1,
+            "ehr[0].password_file",
+            "missing: auth = \"basic\" needs it",
+        ),
+    ] {
+        check(&text, line, key, remedy);
+    }
+}
+
+#[test]
+fn mistakes_about_mail_are_told_with_line_and_remedy() {
+    for (text, line, key, remedy) in [
+        ("[mail]", 1, "mail.url", "missing: expected smtp://HOST:PORT"),
+        ("[mail]\nurl = \"relay.example:25\"", 2, "mail.url", "smtp://HOST:PORT"),
+        ("[mail]\nurl = \"smtp://r.example\"\ntls = \"none\"", 3, "mail.tls", "in the clear"),
+        ("[mail]\nurl = \"smtps://localhost\"\ntls = \"none\"", 3, "mail.tls", "always uses TLS"),
+        ("[mail]\nurl = \"smtp://r.example\"\ntls = \"yes\"", 3, "mail.tls", "\"required\" or \"none\""),
+        ("[mail]\nurl = \"smtp://r.example\"\nuser = \"x\"", 1, "mail.password_file", "`user` needs it"),
+        ("[mail]\nurl = \"smtp://r.example\"\nca_file = \"ca.pem\"", 3, "mail.ca_file", "there is no file"),
+        ("[mail]\nurl = \"smtp://r.example\"\nonly_to = []", 3, "mail.only_to", "at least one address"),
+        ("[mail]\nurl = \"smtp://r.example\"\nonly_to = [\"ana\"]", 3, "mail.only_to", "exactly one @"),
+        ("[mail]\nurl = \"smtp://r.example\"\nconnections_max = 0", 3, "mail.connections_max", "from 1 to 100"),
+    ] {
+        check(text, line, key, remedy);
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_place() {
+    let found = mistakes("[server]\nlisten \"x\"\n", &[]);
+    assert!(matches!(found[0].place, Place::File { line: 2, .. }), "{found:?}");
+    assert!(found[0].remedy.starts_with("this is not TOML: "));
+    let found = mistakes("[keys]\ndir = \"a\"\ndir = \"b\"\n", &[]);
+    assert!(matches!(found[0].place, Place::File { line: 3, .. }), "{found:?}");
+}
+
+#[test]
+fn a_mistake_prints_file_line_column_value_and_remedy() {
+    let error = parse_at(Path::new("/nowhere"), "[mode]\n  send = \"on\"", &[]).err().unwrap();
+    let expected = "/nowhere/chartseal.toml:2:3: mode.send = \"on\": expected \"shadow\" or \"live\"";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    let text = "[mode]\nsend = \"on\"\n[limits]\nx = 1\n[server]\nlisten = \"y\"\n[sever]\n";
+    let found = mistakes(text, &[("CHARTSEAL__KEYS__DIR", "")]);
+    let keys: Vec<_> = found.iter().map(|mistake| mistake.key.as_str()).collect();
+    assert_eq!(keys, ["mode.send", "limits.x", "server.listen", "sever", "keys.dir"]);
+}
+
+#[test]
+fn a_variables_mistake_names_the_variable() {
+    for (name, value, remedy) in [
+        ("CHARTSEAL__SERVER__LISTEN", "8080", "server.listen = \"8080\": expected an IP address"),
+        ("CHARTSEAL__EHR__0__POLL_SECONDS", "0", "ehr[0].poll_seconds = \"0\": expected a number"),
+        ("CHARTSEAL__SERVER__LISTEM", "x", "did you mean `listen`?"),
+        ("CHARTSEAL__SEVER__LISTEN", "x", "did you mean `server`?"),
+        ("CHARTSEAL__EHR__BASE_URL", "x", "expected CHARTSEAL__EHR__0__KEY"),
+        ("CHARTSEAL__EHR__7__ID", "x", "expected a number from 0 to 1 after EHR"),
+        ("CHARTSEAL__SERVER", "x", "expected CHARTSEAL__SERVER__KEY"),
+        ("CHARTSEAL__SERVER__A__B", "x", "expected CHARTSEAL__SERVER__KEY"),
+        ("CHARTSEAL__STORE__PASSWORD", "", "the variable is empty"),
+    ] {
+        let found = mistakes(EHR, &[(name, value)]);
+        assert_eq!(found.len(), 1, "{name} {found:#?}");
+        let text = found[0].to_string();
+        assert!(text.starts_with(&format!("{name}: ")) && text.contains(remedy), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_with_the_two_right_places() {
+    let text = format!("{EHR}auth = \"bearer\"\ntoken = \"hunter2\"");
+    let found = mistakes(&text, &[]);
+    assert_eq!(found.len(), 1);
+    let remedy = &found[0].remedy;
+    assert!(remedy.contains("`token_file`") && remedy.contains("CHARTSEAL__EHR__0__TOKEN"), "{remedy}");
+}
+
+#[test]
+fn a_secret_file_holds_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    for (content, is_good) in [("s3cret\n", true), ("", false), ("\n", false), ("a\nb\n", false)] {
+        fs::write(dir.path().join("hook"), content).unwrap();
+        let read = parse_at(dir.path(), &format!("{EHR}hook_secret_file = \"hook\""), &[]);
+        assert_eq!(read.is_ok(), is_good, "{content:?}");
+    }
+    fs::write(dir.path().join("hook"), "a:b").unwrap();
+    assert!(parse_at(dir.path(), &format!("{EHR}hook_secret_file = \"hook\""), &[]).is_err());
+}
+
+#[test]
+fn no_secret_is_ever_part_of_a_message() {
+    let secret = "hunter2";
+    for text in [
+        format!("[store]\npassword = \"{secret}\""),
+        format!("[store]\npassword = [\"{secret}\"]"),
+        format!("[store]\nurl = \"postgres://seal:{secret}@db.example/x\""),
+        format!("[store]\nurl = \"postgres://db.example/x?password={secret}\""),
+        format!("[store]\nurl = \"postgres://seal:{secret}?x@db.example/x\""),
+        format!("[store]\nurl = \"postgres://seal:x?{secret}@db.example/x\""),
+        format!("[store]\nurl = \"postgres:seal:{secret}@db.example/x\""),
+        format!("[store]\npasswrd = \"{secret}\""),
+        format!("[mail]\nurl = \"smtp://seal:{secret}@relay.example\""),
+        format!("[mail]\nurl = \"smtp://relay.example\"\npassword = \"{secret}\""),
+        format!("[server]\npatient_url = \"https://seal:{secret}@r.example\""),
+        format!("{EHR}hook_secret = \"{secret}\""),
+        format!("{EHR}token = \"{secret}\""),
+        format!("{EHR}password = \"{secret}\""),
+        EHR.replace("https://", &format!("https://seal:{secret}@")),
+        format!("[store]\npassword = \"{secret}"),
+        format!("[store]\npassword = {secret}"),
+        format!("[store]\npassword = \"{secret}\" {secret}"),
+    ] {
+        let found = mistakes(&text, &[]);
+        assert!(!found.is_empty(), "{text}");
+        assert!(!format!("{found:?}").contains(secret), "{found:?}");
+    }
+    for name in ["CHARTSEAL__STORE__PASSWORD", "CHARTSEAL__EHR__0__TOKEN", "CHARTSEAL__EHR__0__PASSWRD"] {
+        let found = mistakes(&format!("{EHR}[store]\nurl = \"x\""), &[(name, secret)]);
+        assert!(!format!("{found:?}").contains(secret), "{found:?}");
+    }
+}

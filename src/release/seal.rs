@@ -1,0 +1,144 @@
+//! From the EHR's bytes to a sealed file, a few chunks in memory at a time.
+
+use std::io::Write as _;
+
+use super::{Attempt, Release, SourceEhr, failed, stored_file};
+use crate::base::{LinkId, MediaType, random};
+use crate::blobs::{BlobError, BlobKey, BlobStore};
+use crate::fhir::{AttachmentRef, AttachmentStream, SNIFF_BYTES, sniff};
+use crate::policy::ReviewReason;
+use crate::sealing::{ContentKey, FileContext, FileNumber, SealError, SealedLength, Sealer};
+use crate::store::{Delivery, NewFile};
+
+/// Chunks between the network and the sealer.
+const CHUNKS_IN_FLIGHT: usize = 4;
+
+pub(super) struct Sealed {
+    pub(super) file: NewFile,
+}
+
+impl Release {
+    /// Fetches, judges, seals and stores. The blob is visible only after the whole attachment was verified.
+    pub(super) async fn fetch_and_seal(
+        &self,
+        ehr: &SourceEhr,
+        attachment: &AttachmentRef,
+        content: &ContentKey,
+        link: &LinkId,
+        delivery: &Delivery,
+    ) -> Result<Sealed, Attempt> {
+        let mut stream = ehr.client.fetch_attachment(attachment).await.map_err(|error| failed(&error))?;
+        let (head, media) = judge_head(&mut stream, attachment).await?;
+        let context =
+            FileContext { link: link.clone(), number: FileNumber::FIRST, version: delivery.report_version.clone(), media };
+        let (chunks, receiver) = tokio::sync::mpsc::channel(CHUNKS_IN_FLIGHT);
+        let blob = BlobKey::random(&mut random::system());
+        let writing = {
+            let (blobs, blob, content) = (self.blobs.clone(), blob.clone(), content.clone());
+            tokio::task::spawn_blocking(move || seal_into(&blobs, &blob, &content, &context, receiver))
+        };
+        let fed = feed(&mut stream, head, chunks).await;
+        let written = writing.await.map_err(|_| later("sealing stopped unexpectedly"))?;
+        fed?;
+        let length = written?;
+        Ok(Sealed { file: stored_file(blob.as_str().to_owned(), media, length.plain, length.sealed) })
+    }
+}
+
+/// Reads as much as the type needs to be told by.
+async fn judge_head(
+    stream: &mut AttachmentStream,
+    attachment: &AttachmentRef,
+) -> Result<(Vec<u8>, MediaType), Attempt> {
+    let mut head = Vec::new();
+    while head.len() < SNIFF_BYTES {
+        match stream.next().await.map_err(|error| failed(&error))? {
+            Some(chunk) => head.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    if head.is_empty() {
+        return Err(review("it is empty"));
+    }
+    let declared = attachment.content_type.as_deref().or(stream.declared_type());
+    let first = head.get(..SNIFF_BYTES).unwrap_or(&head);
+    match sniff(first, declared) {
+        Some(media) => Ok((head, media)),
+        None => Err(review("it is neither PDF, PNG, JPEG nor plain text, or not what it is declared to be")),
+    }
+}
+
+/// What the sealer is given: bytes, and at the very end the word that they were all verified.
+enum Chunk {
+    Bytes(Vec<u8>),
+    Verified,
+}
+
+async fn feed(
+    stream: &mut AttachmentStream,
+    head: Vec<u8>,
+    chunks: tokio::sync::mpsc::Sender<Chunk>,
+) -> Result<(), Attempt> {
+    // A closed channel means that the sealer failed; its own error says why.
+    if chunks.send(Chunk::Bytes(head)).await.is_err() {
+        return Ok(());
+    }
+    loop {
+        match stream.next().await.map_err(|error| failed(&error))? {
+            Some(bytes) => {
+                if chunks.send(Chunk::Bytes(bytes.to_vec())).await.is_err() {
+                    return Ok(());
+                }
+            }
+            None => {
+                let _ = chunks.send(Chunk::Verified).await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn seal_into(
+    blobs: &BlobStore,
+    blob: &BlobKey,
+    content: &ContentKey,
+    context: &FileContext,
+    mut chunks: tokio::sync::mpsc::Receiver<Chunk>,
+) -> Result<SealedLength, Attempt> {
+    let writer = blobs.create(blob).map_err(|error| disk(&error))?;
+    let mut sealer = Sealer::new(content, context, &mut random::system(), writer).map_err(|error| sealing(&error))?;
+    loop {
+        match chunks.blocking_recv() {
+            Some(Chunk::Bytes(bytes)) => {
+                let bytes = zeroize::Zeroizing::new(bytes);
+                sealer.write(&bytes).map_err(|error| sealing(&error))?;
+            }
+            Some(Chunk::Verified) => {
+                let (mut writer, length) = sealer.finish().map_err(|error| sealing(&error))?;
+                writer.flush().map_err(|error| disk(&BlobError::from(error)))?;
+                writer.commit().map_err(|error| disk(&error))?;
+                return Ok(length);
+            }
+            // The fetch failed half-way: the unfinished file vanishes with its writer.
+            None => return Err(later("the attachment did not arrive whole")),
+        }
+    }
+}
+
+fn disk(error: &BlobError) -> Attempt {
+    tracing::error!(%error, "a sealed file cannot be stored");
+    later(&format!("the sealed file cannot be stored: {error}"))
+}
+
+fn sealing(error: &SealError) -> Attempt {
+    tracing::error!(%error, "sealing failed");
+    later(&format!("sealing failed: {error}"))
+}
+
+fn later(why: &str) -> Attempt {
+    Attempt::Later { why: why.to_owned() }
+}
+
+fn review(why: &str) -> Attempt {
+    Attempt::Review(ReviewReason::Attachment { why: why.to_owned() })
+}
