@@ -26,6 +26,7 @@ pub struct Mailer {
 }
 
 /// Where mail goes.
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Via {
     Smtp(SmtpRelay),
     /// Kept in order of sending; for tests.
@@ -50,5 +51,28 @@ impl Mailer {
                 SendOutcome::Accepted { response_code: 250 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{EmailAddress, NoticeId};
+
+    #[tokio::test]
+    async fn a_recipient_outside_the_list_is_never_written_to() {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let mailer = Mailer::new(Via::Memory(Arc::clone(&kept)), OnlyTo::parse(["clinic.test"]).unwrap());
+        let from = EmailAddress::parse("notices@clinic.test").unwrap();
+        let id = MessageId::of(&NoticeId::parse("AAAAAAAAAAAAAAAA").unwrap(), &from);
+        for (to, expected) in [
+            ("ana@patient.test", SendOutcome::Withheld),
+            ("eve@clinic.test", SendOutcome::Accepted { response_code: 250 }),
+        ] {
+            let mail = Outgoing::new(from.clone(), EmailAddress::parse(to).unwrap(), id.clone(), Vec::new());
+            assert_eq!(mailer.send(&mail).await, expected);
+        }
+        let kept = kept.lock().unwrap();
+        assert_eq!(kept.iter().map(|mail| mail.to().expose()).collect::<Vec<_>>(), ["eve@clinic.test"]);
     }
 }

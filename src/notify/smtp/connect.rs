@@ -32,12 +32,12 @@ use crate::notify::outcome::{SendOutcome, Why};
 /// All that is needed to open a connection.
 pub(super) struct Door {
     url: RelayUrl,
-    tls: Tls,
+    encryption: Encryption,
     login: Option<(String, SecretText)>,
     hello: ClientId,
 }
 
-enum Tls {
+enum Encryption {
     None,
     AtOnce { connector: TlsConnector, name: ServerName<'static> },
     StartTls(TlsParameters),
@@ -49,18 +49,18 @@ impl Door {
             Some(path) => Some(std::fs::read(path).map_err(RelayError::CaFile)?),
             None => None,
         };
-        let tls = match (relay.tls, relay.url.security) {
+        let encryption = match (relay.tls, relay.url.security) {
             (TlsMode::None, Security::AtOnce) => return Err(RelayError::PlainInsideTls),
             (TlsMode::None, Security::Later) if !relay.url.is_loopback() => {
                 return Err(RelayError::PlainToAnotherMachine);
             }
-            (TlsMode::None, Security::Later) => Tls::None,
-            (TlsMode::Required, Security::AtOnce) => Tls::AtOnce {
+            (TlsMode::None, Security::Later) => Encryption::None,
+            (TlsMode::Required, Security::AtOnce) => Encryption::AtOnce {
                 connector: TlsConnector::from(Arc::new(tls_config(authorities.as_deref())?)),
                 name: ServerName::try_from(relay.url.host.clone()).map_err(|_| RelayError::Url)?,
             },
             (TlsMode::Required, Security::Later) => {
-                Tls::StartTls(starttls_parameters(&relay.url.host, authorities.as_deref())?)
+                Encryption::StartTls(starttls_parameters(&relay.url.host, authorities.as_deref())?)
             }
         };
         if !is_host_name(&relay.hello_name) {
@@ -68,7 +68,7 @@ impl Door {
         }
         Ok(Self {
             url: relay.url,
-            tls,
+            encryption,
             login: relay.login.map(|login| (login.user, login.password)),
             hello: ClientId::Domain(relay.hello_name),
         })
@@ -77,17 +77,17 @@ impl Door {
     /// A connection past greeting, TLS and login.
     pub(super) async fn open(&self) -> Result<AsyncSmtpConnection, SendOutcome> {
         let socket = self.connect().await?;
-        let stream: Box<dyn AsyncTokioStream> = match &self.tls {
-            Tls::None => Box::new(socket),
-            Tls::AtOnce { connector, name } => {
+        let stream: Box<dyn AsyncTokioStream> = match &self.encryption {
+            Encryption::None => Box::new(socket),
+            Encryption::AtOnce { connector, name } => {
                 let encrypted = connector.connect(name.clone(), socket).await.map_err(|e| handshake_failed(&e))?;
                 Box::new(Encrypted(encrypted))
             }
-            Tls::StartTls(_) => Box::new(LineByLine(BufReader::new(socket))),
+            Encryption::StartTls(_) => Box::new(LineByLine(BufReader::new(socket))),
         };
         let greeted = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await;
         let mut connection = greeted.map_err(|e| judge(Stage::Greeting, Some(&e), &AtomicBool::new(false)))?;
-        if let Tls::StartTls(parameters) = &self.tls {
+        if let Encryption::StartTls(parameters) = &self.encryption {
             self.encrypt(&mut connection, parameters.clone()).await?;
         }
         self.log_in(&mut connection).await?;
@@ -100,10 +100,10 @@ impl Door {
         let addresses = lookup_host((self.url.host.as_str(), self.url.port))
             .await
             .map_err(|_| SendOutcome::Transient { why: Why::ours("the relay's name cannot be resolved") })?;
-        let addresses: Vec<SocketAddr> = match &self.tls {
+        let addresses: Vec<SocketAddr> = match &self.encryption {
             // Whatever the hosts file says of localhost.
-            Tls::None => addresses.filter(|address| address.ip().is_loopback()).collect(),
-            Tls::AtOnce { .. } | Tls::StartTls(_) => addresses.collect(),
+            Encryption::None => addresses.filter(|address| address.ip().is_loopback()).collect(),
+            Encryption::AtOnce { .. } | Encryption::StartTls(_) => addresses.collect(),
         };
         let socket = TcpStream::connect(addresses.as_slice()).await.map_err(unreachable)?;
         socket.set_nodelay(true).map_err(unreachable)?;

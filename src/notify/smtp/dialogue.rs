@@ -83,9 +83,12 @@ pub(super) fn judge(stage: Stage, error: Option<&Error>, end_reached: &AtomicBoo
         return SendOutcome::Transient { why: Why::answered(stage.deferred(), reply) };
     }
     let why = Why::answered(stage.refused(), reply);
+    // 530: a login or STARTTLS is required (RFC 4954 §6, RFC 3207 §4). All mail would fare the same.
+    if reply.code == 530 {
+        return SendOutcome::Misconfigured { why };
+    }
     match stage {
-        // 530: authentication or STARTTLS is required (RFC 4954 §6, RFC 3207 §4). All mail would fare the same.
-        _ if reply.code == 530 => SendOutcome::Misconfigured { why },
+        // Nobody has been named yet: it is not about this recipient.
         Stage::Greeting | Stage::StartTls | Stage::Login | Stage::Sender => SendOutcome::Misconfigured { why },
         Stage::Recipient | Stage::Data | Stage::Content => SendOutcome::Permanent { why },
     }

@@ -25,6 +25,8 @@ pub(super) enum Script {
     CutInContent,
     CutAfterContent,
     StallAfterContent,
+    TalkWithoutEndAtGreeting,
+    TalkWithoutEndAfterContent,
     StallAtRecipient,
     /// Says goodbye to each connection after one message, as relays with a limit do.
     CutWhenReused,
@@ -105,8 +107,9 @@ impl ScriptedRelay {
     }
 }
 
-/// How a conversation ended.
+/// How a conversation, or a part of it, ended.
 enum End {
+    Answered,
     Closed,
     StartTls,
 }
@@ -139,10 +142,13 @@ impl Seen {
         offer: Offer,
         greeting: Option<&str>,
     ) -> std::io::Result<End> {
+        if script == Script::TalkWithoutEndAtGreeting {
+            talk_without_end(wire, "220-").await?;
+        }
         if let Some(greeting) = greeting {
             say(wire, greeting).await?;
         }
-        let mut accepted = 0;
+        let mut messages = 0;
         let mut line = String::new();
         loop {
             line.clear();
@@ -155,47 +161,29 @@ impl Seen {
                     let tls = if offer == Offer::StartTls { "250-STARTTLS\r\n" } else { "" };
                     say(wire, &format!("250-scripted.test\r\n{tls}250-AUTH PLAIN LOGIN\r\n250 8BITMIME")).await?;
                 }
-                "STARTTLS" => match script {
-                    Script::RefuseStartTls => say(wire, "502 5.5.1 no").await?,
-                    Script::InjectAfterStartTls => {
-                        say(wire, "220 go on\r\n250-evil.test\r\n250 AUTH PLAIN").await?;
-                        return Ok(End::StartTls);
-                    }
-                    _ => {
-                        say(wire, "220 go on").await?;
-                        return Ok(End::StartTls);
-                    }
-                },
-                "AUTH" if script == Script::RefuseLogin => say(wire, "535 5.7.8 wrong").await?,
-                "AUTH" => say(wire, "235 2.7.0 welcome").await?,
-                "MAIL" => match script {
-                    Script::CutWhenReused if accepted > 0 => return Ok(End::Closed),
-                    Script::AnswerSender(reply) => say(wire, reply).await?,
-                    _ => say(wire, "250 2.1.0 OK").await?,
-                },
-                "RCPT" => match script {
-                    Script::StallAtRecipient => stall(wire).await?,
-                    Script::AnswerRecipient(reply) => say(wire, reply).await?,
-                    _ => say(wire, "250 2.1.5 OK").await?,
-                },
-                "DATA" if matches!(script, Script::AnswerData(_)) => {
-                    let Script::AnswerData(reply) = script else { unreachable!() };
-                    say(wire, reply).await?;
+                "STARTTLS" if script == Script::RefuseStartTls => say(wire, "502 5.5.1 no").await?,
+                "STARTTLS" => {
+                    let added =
+                        if script == Script::InjectAfterStartTls { "\r\n250-evil.test\r\n250 AUTH PLAIN" } else { "" };
+                    say(wire, &format!("220 go on{added}")).await?;
+                    return Ok(End::StartTls);
+                }
+                "AUTH" => {
+                    say(wire, if script == Script::RefuseLogin { "535 5.7.8 wrong" } else { "235 2.7.0 hello" })
+                        .await?;
+                }
+                "MAIL" if script == Script::CutWhenReused && messages > 0 => return Ok(End::Closed),
+                "MAIL" => {
+                    say(wire, if let Script::AnswerSender(reply) = script { reply } else { "250 2.1.0 OK" }).await?;
+                }
+                "RCPT" if script == Script::StallAtRecipient => stall(wire).await?,
+                "RCPT" => {
+                    say(wire, if let Script::AnswerRecipient(reply) = script { reply } else { "250 2.1.5 OK" }).await?;
                 }
                 "DATA" => {
-                    say(wire, "354 go on").await?;
-                    if script == Script::CutInContent {
-                        wire.read_u8().await?;
+                    messages += 1;
+                    if let End::Closed = self.take_message(wire, script).await? {
                         return Ok(End::Closed);
-                    }
-                    let message = content(wire).await?;
-                    self.messages.lock().unwrap().push(message);
-                    accepted += 1;
-                    match script {
-                        Script::CutAfterContent => return Ok(End::Closed),
-                        Script::StallAfterContent => stall(wire).await?,
-                        Script::AnswerContent(reply) => say(wire, reply).await?,
-                        _ => say(wire, "250 2.0.0 OK queued").await?,
                     }
                 }
                 "RSET" => say(wire, "250 2.0.0 OK").await?,
@@ -206,6 +194,35 @@ impl Seen {
                 _ => say(wire, "500 5.5.2 what?").await?,
             }
         }
+    }
+
+    async fn take_message<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        wire: &mut BufReader<S>,
+        script: Script,
+    ) -> std::io::Result<End> {
+        if let Script::AnswerData(reply) = script {
+            say(wire, reply).await?;
+            return Ok(End::Answered);
+        }
+        say(wire, "354 go on").await?;
+        if script == Script::CutInContent {
+            wire.read_u8().await?;
+            return Ok(End::Closed);
+        }
+        let message = content(wire).await?;
+        self.messages.lock().unwrap().push(message);
+        if script == Script::CutAfterContent {
+            return Ok(End::Closed);
+        }
+        if script == Script::TalkWithoutEndAfterContent {
+            talk_without_end(wire, "250-").await?;
+        }
+        if script == Script::StallAfterContent {
+            stall(wire).await?;
+        }
+        say(wire, if let Script::AnswerContent(reply) = script { reply } else { "250 2.0.0 OK queued" }).await?;
+        Ok(End::Answered)
     }
 }
 
@@ -223,6 +240,16 @@ async fn content<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut BufReader<S>) -> 
 /// Says nothing until the other side gives up.
 async fn stall<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut BufReader<S>) -> std::io::Result<()> {
     wire.read_to_end(&mut Vec::new()).await.map(drop)
+}
+
+/// One reply of ever more lines, until the other side hangs up.
+async fn talk_without_end<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut BufReader<S>,
+    line: &str,
+) -> std::io::Result<()> {
+    loop {
+        say(wire, line).await?;
+    }
 }
 
 async fn say<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut BufReader<S>, line: &str) -> std::io::Result<()> {

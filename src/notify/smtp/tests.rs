@@ -45,8 +45,8 @@ fn authority_file(pem: &str) -> NamedTempFile {
     file
 }
 
-fn login() -> Option<Login> {
-    Some(Login { user: "clinic".to_owned(), password: SecretText::new("secret".to_owned()) })
+fn login() -> Login {
+    Login { user: "clinic".to_owned(), password: SecretText::new("secret".to_owned()) }
 }
 
 /// Over TLS, trusting the double's certificate, with a login.
@@ -54,7 +54,7 @@ fn encrypted(double: &ScriptedRelay, scheme: &str) -> SmtpRelay {
     let file = authority_file(&double.authority_pem);
     let url = format!("{scheme}://localhost:{}", double.port);
     let ca_file = Some(file.path().to_owned());
-    SmtpRelay::new(MailRelay { ca_file, login: login(), ..settings(&url, TlsMode::Required) }).unwrap()
+    SmtpRelay::new(MailRelay { ca_file, login: Some(login()), ..settings(&url, TlsMode::Required) }).unwrap()
 }
 
 async fn outcome_of(script: Script) -> SendOutcome {
@@ -173,6 +173,14 @@ async fn silence_ends_in_time_and_is_judged_by_what_was_said_before() {
 }
 
 #[tokio::test]
+async fn a_relay_that_never_stops_talking_is_left() {
+    let greeting = impatient_outcome_of(Script::TalkWithoutEndAtGreeting).await;
+    assert!(matches!(greeting, SendOutcome::Transient { .. }), "{greeting:?}");
+    let content = impatient_outcome_of(Script::TalkWithoutEndAfterContent).await;
+    assert!(matches!(content, SendOutcome::Ambiguous { .. }), "{content:?}");
+}
+
+#[tokio::test]
 async fn a_relay_that_is_not_there_is_transient() {
     let relay = SmtpRelay::new(settings("smtp://127.0.0.1:1", TlsMode::None)).unwrap();
     assert_eq!(told(relay.send(&mail()).await), "transient: the relay cannot be reached");
@@ -184,10 +192,10 @@ async fn many_senders_never_open_more_sockets_than_allowed() {
     let relay = Arc::new(plain(&double, PATIENT));
     let outcomes = join_all((0..50).map(|_| {
         let relay = Arc::clone(&relay);
-        async move { relay.send(&mail()).await }
+        tokio::spawn(async move { relay.send(&mail()).await })
     }))
     .await;
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, SendOutcome::Accepted { .. })));
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(SendOutcome::Accepted { .. }))));
     assert_eq!(double.messages().len(), 50);
     assert!(double.open_most() <= 4, "{}", double.open_most());
     assert!(double.connections() <= 4, "each connection serves many messages: {}", double.connections());
@@ -273,7 +281,7 @@ async fn a_login_is_sent_and_its_refusal_is_for_staff() {
     ] {
         let double = ScriptedRelay::start(script, Offer::Plain).await;
         let url = format!("smtp://127.0.0.1:{}", double.port);
-        let relay = SmtpRelay::new(MailRelay { login: login(), ..settings(&url, TlsMode::None) }).unwrap();
+        let relay = SmtpRelay::new(MailRelay { login: Some(login()), ..settings(&url, TlsMode::None) }).unwrap();
         assert_eq!(told(relay.send(&mail()).await), expected);
         assert!(double.lines().iter().any(|line| line == "AUTH PLAIN AGNsaW5pYwBzZWNyZXQ="));
     }

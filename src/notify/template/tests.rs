@@ -162,7 +162,7 @@ fn a_name_cannot_leave_its_place() {
             .collect();
         let expected =
             ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"];
-        assert_eq!(BTreeSet::from_iter(fields.iter().copied()), BTreeSet::from(expected), "{head}");
+        assert_eq!(fields.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from(expected), "{head}");
         assert_eq!(fields.len(), expected.len());
         assert!(!decoded(&notice).1.contains("<b>"));
     }
