@@ -70,10 +70,10 @@ fn seal_in_pieces<'a>(layout: Layout, pieces: impl Iterator<Item = &'a [u8]>, ra
     for piece in pieces {
         sealer.write(piece).unwrap();
     }
-    let (sealed, length) = sealer.finish().unwrap();
-    assert_eq!(length.sealed, sealed.len() as u64);
+    let (file, length) = sealer.finish().unwrap();
+    assert_eq!(length.sealed, file.len() as u64);
     assert_eq!(length.sealed, layout.sealed_length(length.plain));
-    sealed
+    file
 }
 
 /// What was released, and how it ended.

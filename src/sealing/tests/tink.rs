@@ -46,10 +46,10 @@ fn tink_opens_what_we_seal() {
         let mut rng = crate::base::random::system();
         let mut sealer = Sealer::new(&content_key(), &context(), &mut rng, Vec::new()).unwrap();
         sealer.write(&plain).unwrap();
-        let (mut sealed, _) = sealer.finish().unwrap();
-        assert!(tink(&[], sealed.clone()) == Some(plain), "{length} bytes");
-        sealed[45] ^= 1;
-        assert!(tink(&[], sealed).is_none(), "{length} bytes, changed");
+        let (mut file, _) = sealer.finish().unwrap();
+        assert!(tink(&[], file.clone()) == Some(plain), "{length} bytes");
+        file[45] ^= 1;
+        assert!(tink(&[], file).is_none(), "{length} bytes, changed");
     }
 }
 

@@ -82,11 +82,11 @@ impl Sealing {
         let random = from_hex(&[self.salt.as_str(), &self.nonce_prefix].concat());
         let mut sealer = Sealer::new(&key, &self.context.read(), &mut Script::new(random), Vec::new()).unwrap();
         sealer.write(&self.plain.make()).unwrap();
-        let (sealed, length) = sealer.finish().unwrap();
+        let (file, length) = sealer.finish().unwrap();
         let plain = self.plain.length as u64;
-        assert_eq!(length, SealedLength { plain, sealed: sealed.len() as u64 });
+        assert_eq!(length, SealedLength { plain, sealed: file.len() as u64 });
         assert_eq!(sealed_length(plain), length.sealed);
-        sealed
+        file
     }
 }
 
