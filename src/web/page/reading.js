@@ -34,7 +34,8 @@ export class Reading {
     this.notice = el('div', { class: 'notice' });
     this.host = el('div', { class: 'documents' });
     const head = el('header', { class: 'reading-head' }, heading, this.untilLine);
-    screens.show(heading, [head, this.tools(), this.notice, this.host], 'reading');
+    const desk = el('div', { class: 'desk' }, this.tools(), this.notice);
+    screens.show(heading, [head, desk, this.host], 'reading');
     say(screens.say('doc.ready'));
     this.startClock();
     window.addEventListener('resize', this.onResize = () => this.afterResize());
@@ -201,7 +202,10 @@ export class Reading {
   tell(text, ...more) {
     this.asking = null;
     this.notice.textContent = '';
-    this.notice.append(el('div', { class: 'told' }, el('p', null, text), ...more));
+    const close = button('quiet', this.screens.say('ok'), () => {
+      this.notice.textContent = '';
+    });
+    this.notice.append(el('div', { class: 'told' }, el('p', null, text), el('div', { class: 'choices' }, ...more, close)));
     say(text);
   }
 

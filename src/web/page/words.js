@@ -98,6 +98,7 @@ const EN = {
   'busy.title': 'Very busy right now',
   'busy.text': 'Please wait a minute, then try again. Nothing is lost.',
   retry: 'Try again',
+  ok: 'OK',
   'damaged.title': 'The document did not arrive whole',
   'damaged.text': 'What arrived here is not exactly what the clinic sealed, so we do not show it.',
   'damaged.how': 'Try once more. If it happens again, call the clinic and give the reference below.',
@@ -156,5 +157,6 @@ export function dayAndTime(ms, zone, language) {
 
 /** The time of day on this device's own clock, for what ends within the hour. */
 export function timeHere(ms, language) {
-  return new Intl.DateTimeFormat(language, { hour: 'numeric', minute: '2-digit' }).format(ms);
+  const time = new Intl.DateTimeFormat(language, { hour: 'numeric', minute: '2-digit' }).format(ms);
+  return time.replace(/\s/g, '\u00a0');
 }
