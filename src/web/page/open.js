@@ -81,6 +81,7 @@ async function openDocuments() {
     if (claim.files.some((file) => file.type === 'application/pdf')) loadPdfjs().catch(() => {});
     const files = await fetchAll(claim, progress, () => mine === turn);
     if (mine !== turn) return;
+    // Signs before it first waits, so the keys may be wiped right after.
     server.receipt('decrypted');
     read(claim, files);
   } catch (problem) {

@@ -48,6 +48,8 @@ export class PdfPages {
       this.worker.onerror = () => reject(new Error('the worker did not start'));
     });
     this.port = new pdfjs.PDFWorker({ port: this.worker, verbosity: 0 });
+    // A worker handed over as a port is not told by itself to keep off the console.
+    this.port.messageHandler.send('configure', { verbosity: 0 });
     this.pdfjs = pdfjs;
     const task = pdfjs.getDocument({
       data: bytes,

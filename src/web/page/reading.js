@@ -34,7 +34,8 @@ export class Reading {
     this.notice = el('div', { class: 'notice' });
     this.host = el('div', { class: 'documents' });
     const head = el('header', { class: 'reading-head' }, heading, this.untilLine);
-    screens.show(heading, [head, this.tools(), this.notice, this.host], 'reading');
+    const desk = el('div', { class: 'desk' }, this.tools(), this.notice);
+    screens.show(heading, [head, desk, this.host], 'reading');
     say(screens.say('doc.ready'));
     this.startClock();
     window.addEventListener('resize', this.onResize = () => this.afterResize());
@@ -108,7 +109,7 @@ export class Reading {
   }
 
   async addPicture(file, body) {
-    const url = this.url(file.bytes, file.type);
+    const url = this.url(new Blob([file.bytes], { type: file.type }));
     const picture = el('img', { class: 'picture', alt: this.screens.say('doc.picture.alt'), src: url });
     const shown = new Promise((resolve, reject) => {
       picture.onload = resolve;
@@ -166,8 +167,8 @@ export class Reading {
     }, 200);
   }
 
-  url(bytes, type) {
-    const url = URL.createObjectURL(new Blob([bytes], { type }));
+  url(blob) {
+    const url = URL.createObjectURL(blob);
     this.urls.push(url);
     return url;
   }
@@ -177,13 +178,14 @@ export class Reading {
       const bytes = file.bytes || (await file.again());
       const part = this.files.length > 1 ? `-${file.n}` : '';
       const name = `document-${this.screens.facts.reference || 'copy'}${part}.${EXTENSIONS[file.type] || 'bin'}`;
-      const url = this.url(bytes, file.type);
+      const copy = new File([bytes], name, { type: file.type });
+      const url = this.url(copy);
       const anchor = el('a', { href: url, download: name, class: 'unseen' });
       document.body.append(anchor);
       anchor.click();
       anchor.remove();
       setTimeout(() => URL.revokeObjectURL(url), SAVED_URL_MS);
-      this.afterSave(new File([bytes], name, { type: file.type }));
+      this.afterSave(copy);
     } catch (unsaved) {
       this.tell(this.screens.say('doc.unsaved'));
     }
@@ -201,7 +203,10 @@ export class Reading {
   tell(text, ...more) {
     this.asking = null;
     this.notice.textContent = '';
-    this.notice.append(el('div', { class: 'told' }, el('p', null, text), ...more));
+    const close = button('quiet', this.screens.say('ok'), () => {
+      this.notice.textContent = '';
+    });
+    this.notice.append(el('div', { class: 'told' }, el('p', null, text), el('div', { class: 'choices' }, ...more, close)));
     say(text);
   }
 

@@ -9,6 +9,12 @@ const ENDED = {
   spent: 'check', opened_elsewhere: 'device', suspended: 'clock',
 };
 
+// Browsers built into other apps often swallow downloads without a word. Only ever a hint: nothing is refused for it.
+function insideApp() {
+  const agent = navigator.userAgent;
+  return /; wv\)|FBA[NV]|Instagram|\bLine\//.test(agent) || (/iPhone|iPad/.test(agent) && !/Safari\//.test(agent));
+}
+
 /** `facts` is what is known of the clinic: `{name, phone, reference, zone}`. */
 export class Screens {
   constructor(words, language, facts) {
@@ -88,6 +94,7 @@ export class Screens {
     this.card('document', title, [
       el('p', { class: 'lead' }, this.say(yours ? 'yours.lead' : 'ready.lead')),
       facts,
+      insideApp() ? el('p', { class: 'calm' }, icon('device'), el('span', null, this.say('ready.inapp'))) : null,
       open,
       this.help(onCopy),
     ]);

@@ -100,13 +100,14 @@ export class Server {
   async receipt(outcome) {
     try {
       const sealed = await this.keyring.receipt(outcome, this.cookieHash);
-      await fetch(`${this.url}/receipt`, {
+      const options = {
         method: 'POST',
         headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify({ outcome, mac: sealed }),
         credentials: 'same-origin',
-        keepalive: true,
-      });
+      };
+      // Chrome 80 refuses `keepalive` with a JSON body.
+      await fetch(`${this.url}/receipt`, { ...options, keepalive: true }).catch(() => fetch(`${this.url}/receipt`, options));
     } catch (lost) {
       // Nothing that the patient could do about it.
     }

@@ -15,6 +15,7 @@ const EN = {
   'ready.left': 'Opens in {n} more browsers',
   'ready.open': 'Open my document',
   'ready.open.many': 'Open my documents',
+  'ready.inapp': 'You seem to be inside another app. You can read your document here, but saving a copy may not work. To keep a copy, open it in Chrome or Safari: see below.',
   'yours.title': 'Your document is still here',
   'yours.lead': 'You have already opened it in this browser. You can open it again for a short while.',
   'yours.open': 'Open it again',
@@ -58,9 +59,9 @@ const EN = {
   'doc.tools': 'Document tools',
   'doc.save': 'Save a copy',
   'doc.save.nth': 'Save document {n}',
-  'doc.saved': 'Saved. Look in your downloads or files.',
+  'doc.saved': 'Your copy is on its way. Look in your downloads or files.',
   'doc.share': 'Not there? Save it another way',
-  'doc.unsaved': 'Saving did not work in this app. Open the link from your message in Chrome or Safari to save a copy.',
+  'doc.unsaved': 'Saving did not work in this app. You can still read the document here.',
   'doc.smaller': 'Smaller',
   'doc.larger': 'Larger',
   'doc.size': 'Size {percent} %',
@@ -98,6 +99,7 @@ const EN = {
   'busy.title': 'Very busy right now',
   'busy.text': 'Please wait a minute, then try again. Nothing is lost.',
   retry: 'Try again',
+  ok: 'OK',
   'damaged.title': 'The document did not arrive whole',
   'damaged.text': 'What arrived here is not exactly what the clinic sealed, so we do not show it.',
   'damaged.how': 'Try once more. If it happens again, call the clinic and give the reference below.',
@@ -156,5 +158,6 @@ export function dayAndTime(ms, zone, language) {
 
 /** The time of day on this device's own clock, for what ends within the hour. */
 export function timeHere(ms, language) {
-  return new Intl.DateTimeFormat(language, { hour: 'numeric', minute: '2-digit' }).format(ms);
+  const time = new Intl.DateTimeFormat(language, { hour: 'numeric', minute: '2-digit' }).format(ms);
+  return time.replace(/\s/g, '\u00a0');
 }
