@@ -75,7 +75,8 @@ async fn a_page_that_is_not_whole_says_so_and_keeps_the_rest() {
         (json!({"fullUrl": "x"}), false),
         (json!(7), false),
     ] {
-        let (changes, _) = walked(vec![page(&[odd.clone(), entry("a", "1", IN)], None)]).await;
+        let odd_page = || page(&[odd.clone(), entry("a", "1", IN)], None);
+        let (changes, _) = walked(vec![odd_page(), odd_page()]).await;
         assert_eq!(changes.heard.len(), 1);
         assert_eq!(changes.completeness == Completeness::Complete, complete, "{odd}");
     }
@@ -85,9 +86,10 @@ async fn a_page_that_is_not_whole_says_so_and_keeps_the_rest() {
 async fn page_links_lead_neither_away_nor_in_circles_nor_on_for_ever() {
     let (answer, _) = search(vec![page(&[], Some("https://evil.test/fhir?_page=2"))]).await;
     assert!(matches!(answer, Err(EhrError::ForbiddenUrl { .. })));
-    let (changes, ehr) = walked(vec![page(&[], Some("?_page=2")), page(&[], Some("?_page=2"))]).await;
+    let circle = || page(&[], Some("?_page=2"));
+    let (changes, ehr) = walked(vec![circle(), circle(), circle(), circle()]).await;
     assert!(matches!(changes.completeness, Completeness::Incomplete { .. }));
-    assert_eq!(ehr.asked().len(), 2);
+    assert_eq!(ehr.asked().len(), 4);
     let script = (0..9).map(|n| page(&[], Some(&format!("?_page={n}")))).collect();
     assert!(matches!(search(script).await.0, Ok(SearchAnswer::WindowTooLarge)));
     let many: Vec<Value> = (0..6).map(|n| entry(&n.to_string(), "1", IN)).collect();
@@ -118,4 +120,12 @@ async fn an_answer_that_is_no_bundle_is_refused() {
     ] {
         assert!(matches!(search(vec![fhir(200, &body)]).await.0, Err(EhrError::Malformed(_))));
     }
+}
+
+#[tokio::test]
+async fn a_server_that_remarks_on_elements_is_asked_without_before_the_walk_counts_as_incomplete() {
+    let remark = json!({"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "warning"}]}, "search": {"mode": "outcome"}});
+    let (changes, ehr) = walked(vec![page(&[remark], None), page(&[entry("a", "1", IN)], None)]).await;
+    assert_eq!((changes.heard.len(), changes.completeness), (1, Completeness::Complete));
+    assert!(!ehr.asked()[1].line().contains("_elements"));
 }
