@@ -102,6 +102,16 @@ pub enum FhirBody {
     No,
 }
 
+impl FhirBody {
+    /// What a 404 means where the address itself was asked, not a resource.
+    pub(super) const fn nothing_here(self) -> EhrError {
+        match self {
+            Self::Yes => EhrError::Rejected { status: 404 },
+            Self::No => EhrError::NotFhir,
+        }
+    }
+}
+
 /// What reading a report led to. Patient data: no `Debug`.
 pub enum ReadAnswer {
     Report {

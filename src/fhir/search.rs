@@ -111,7 +111,7 @@ impl EhrClient {
             let (body, headers) = match self.fetch_json(request, self.limits.page_bytes_max).await? {
                 Fetched::Body { body, headers } => (body, headers),
                 // On the first page there is no link to forget: the address is wrong.
-                Fetched::Gone(_) if page_number == 0 => return Err(EhrError::Gone),
+                Fetched::Gone(body) if page_number == 0 => return Err(body.nothing_here()),
                 Fetched::Gone(_) => return Ok(SearchAnswer::RestartWindow),
             };
             if page_number == 0 {

@@ -69,7 +69,7 @@ fn the_lowest_rank_in_use_wins() {
         emails(
             json!([{"value": "temp@x.test", "use": "temp", "period": {"start": "2026-11-21", "end": "2026-11-21"}}])
         ),
-        "temp@x.test (the only one in use without a rank)"
+        "temp@x.test (the only address in use)"
     );
 }
 

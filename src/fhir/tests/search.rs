@@ -100,7 +100,9 @@ async fn page_links_lead_neither_away_nor_in_circles_nor_on_for_ever() {
 async fn a_forgotten_page_restarts_the_window_and_a_missing_first_page_is_an_error() {
     let gone = || answer(410, "", b"");
     assert!(matches!(search(vec![page(&[], Some("?_page=2")), gone()]).await.0, Ok(SearchAnswer::RestartWindow)));
-    assert!(matches!(search(vec![gone()]).await.0, Err(EhrError::Gone)));
+    assert_eq!(search(vec![gone()]).await.0.err(), Some(EhrError::NotFhir));
+    let unsupported = fhir(404, &json!({"resourceType": "OperationOutcome"}));
+    assert_eq!(search(vec![unsupported]).await.0.err(), Some(EhrError::Rejected { status: 404 }));
     assert!(matches!(search(vec![page(&[], Some("?_page=2"))]).await.0, Err(EhrError::Unreachable)));
 }
 
