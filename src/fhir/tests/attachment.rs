@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::scripted::{Say, ScriptedEhr, answer, fhir, raw};
 use super::*;
 
-fn form(attachment: Value) -> AttachmentRef {
+fn form(attachment: &Value) -> AttachmentRef {
     diagnostic(&[("presentedForm", json!([attachment]))]).unwrap().attachments.remove(0)
 }
 
 fn at(url: &str) -> AttachmentRef {
-    form(json!({"contentType": "application/pdf", "url": url, "size": 389, "hash": "5nS2tW6galINvmCpOXr0OJzF2DA="}))
+    form(&json!({"contentType": "application/pdf", "url": url, "size": 389, "hash": "5nS2tW6galINvmCpOXr0OJzF2DA="}))
 }
 
 async fn whole(stream: Result<AttachmentStream, EhrError>) -> Result<Vec<u8>, EhrError> {
@@ -57,12 +57,12 @@ async fn inline_data_is_decoded_checked_and_capped() {
     let original = diagnostic(&[]).unwrap();
     let client = client_of("http://127.0.0.1:1/fhir", |connection| connection.limits.inline_bytes_max = 389);
     assert_eq!(whole(client.fetch_attachment(&original.attachments[0]).await).await.unwrap(), PDF);
-    let wrong = form(json!({"data": "QU JD\n", "size": 4}));
+    let wrong = form(&json!({"data": "QU JD\n", "size": 4}));
     assert_eq!(
         whole(client.fetch_attachment(&wrong).await).await.err(),
         Some(EhrError::Mismatch { what: "its size differs" })
     );
-    let none = form(json!({"title": "x", "contentType": "application/pdf"}));
+    let none = form(&json!({"title": "x", "contentType": "application/pdf"}));
     assert_eq!(client.fetch_attachment(&none).await.err(), Some(EhrError::NoAttachment));
     let client = client_of("http://127.0.0.1:1/fhir", |connection| connection.limits.inline_bytes_max = 388);
     let large = client.fetch_attachment(&original.attachments[0]).await;
@@ -104,7 +104,7 @@ async fn whatever_the_server_does_wrong_the_file_is_not_complete() {
     ] {
         assert_eq!(fetching(say, &at("Binary/b1")).await.err(), Some(error));
     }
-    let undeclared = form(json!({"url": "Binary/b1"}));
+    let undeclared = form(&json!({"url": "Binary/b1"}));
     let long = fetching(answer(200, pdf_type, &[0; 1001]), &undeclared).await;
     assert_eq!(long.err(), Some(EhrError::TooLarge { limit_bytes: 1000 }));
 }

@@ -86,7 +86,8 @@ async fn a_subscription_is_changed_only_for_a_reason_that_is_told() {
         (remote("off", "DiagnosticReport?", OURS), None, UpdateReason::WasOff),
         (remote("active", "DiagnosticReport?status=final", OURS), Some("s1"), UpdateReason::CriteriaDiffered),
     ] {
-        let mut script = vec![found(&[held.clone()]), fhir(200, &remote("requested", "DiagnosticReport?", OURS))];
+        let mut script =
+            vec![found(std::slice::from_ref(&held)), fhir(200, &remote("requested", "DiagnosticReport?", OURS))];
         if known.is_some() {
             script.insert(0, fhir(200, &held));
         }
