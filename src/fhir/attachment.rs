@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use reqwest::header::ACCEPT;
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
@@ -75,9 +75,11 @@ impl EhrClient {
         let request = self.request(place, Method::GET, url).header(ACCEPT, accept);
         let response = transport::send(request, self.limits.attachment_timeout).await?;
         let status = response.status();
-        if !status.is_success() {
+        if status != StatusCode::OK {
             return Err(match (place, status.as_u16()) {
                 (Place::Listed, code @ (401 | 403)) => EhrError::LinkRefused { status: code },
+                // Accepted, partial, no content: not the file, perhaps later.
+                (Place::Ehr | Place::Listed, code @ 200..=299) => EhrError::Server { status: code },
                 (Place::Ehr | Place::Listed, _) => transport::refusal(status, response.headers()),
             });
         }

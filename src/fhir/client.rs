@@ -16,7 +16,7 @@ use super::patient::{Patient, read_patient};
 use super::report::{Report, read_report, read_status};
 use super::service::ServiceBase;
 use super::transport::{self, FHIR_JSON};
-use crate::base::{EhrId, FhirId, ResourceType, SecretText, UtcMillis};
+use crate::base::{EhrId, FhirId, ResourceType, SecretText, UtcMillis, minutes, seconds};
 use crate::policy::ReportStatus;
 
 /// Where an EHR is and how Chartseal shows who it is.
@@ -67,11 +67,11 @@ impl Default for Limits {
     fn default() -> Self {
         const MIB: usize = 1024 * 1024;
         Self {
-            connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_secs(30),
-            answer_timeout: Duration::from_secs(60),
-            attachment_timeout: Duration::from_secs(30 * 60),
-            idle_connection: Duration::from_secs(60),
+            connect_timeout: seconds(10),
+            read_timeout: seconds(30),
+            answer_timeout: minutes(1),
+            attachment_timeout: minutes(30),
+            idle_connection: minutes(1),
             resource_bytes_max: 24 * MIB,
             page_bytes_max: 64 * MIB,
             inline_bytes_max: 16 * MIB,
@@ -100,6 +100,16 @@ pub enum FhirBody {
     Yes,
     /// Anything else: a proxy or a wrong address may be speaking; not to be taken for a recall.
     No,
+}
+
+impl FhirBody {
+    /// What a 404 means where the address itself was asked, not a resource.
+    pub(super) const fn nothing_here(self) -> EhrError {
+        match self {
+            Self::Yes => EhrError::Rejected { status: 404 },
+            Self::No => EhrError::NotFhir,
+        }
+    }
 }
 
 /// What reading a report led to. Patient data: no `Debug`.
@@ -171,16 +181,11 @@ impl EhrClient {
             Fetched::Body { body, headers } => (body, headers),
             Fetched::Gone(fhir_body) => return Ok(ReadAnswer::Gone { fhir_body }),
         };
-        let why = match read_report(kind, &body, &self.base) {
-            Ok(report) if report.id == *id => {
-                let server_date = transport::server_date(&headers);
-                return Ok(ReadAnswer::Report { report: Box::new(report), server_date });
-            }
-            Ok(_) => wrong_id(kind.as_str()),
-            Err(why) => why,
-        };
-        let status = read_status(kind, &body).filter(|(read, _)| read == id).map(|(_, status)| status);
-        Ok(ReadAnswer::Unreadable { status, why })
+        let (base, id) = (self.base.clone(), id.clone());
+        let server_date = transport::server_date(&headers);
+        apart(kind.as_str(), move || judge_report(kind, &id, &body, &base, server_date))
+            .await
+            .or_else(|why| Ok(ReadAnswer::Unreadable { status: None, why }))
     }
 
     /// Reads the current version of one patient.
@@ -192,10 +197,15 @@ impl EhrClient {
             Fetched::Body { body, .. } => body,
             Fetched::Gone(fhir_body) => return Ok(PatientAnswer::Gone { fhir_body }),
         };
-        Ok(match read_patient(&body, &self.base) {
-            Ok(patient) if patient.id == *id => PatientAnswer::Patient { patient: Box::new(patient) },
-            Ok(_) => PatientAnswer::Unreadable { why: wrong_id("Patient") },
-            Err(why) => PatientAnswer::Unreadable { why },
+        let (base, id) = (self.base.clone(), id.clone());
+        let read = apart("Patient", move || match read_patient(&body, &base) {
+            Ok(patient) if patient.id == id => Ok(patient),
+            Ok(_) => Err(wrong_id("Patient")),
+            Err(why) => Err(why),
+        });
+        Ok(match read.await {
+            Ok(Ok(patient)) => PatientAnswer::Patient { patient: Box::new(patient) },
+            Ok(Err(why)) | Err(why) => PatientAnswer::Unreadable { why },
         })
     }
 
@@ -239,6 +249,27 @@ impl EhrClient {
             Place::Ehr | Place::Listed => self.listed.request(method, url),
         }
     }
+}
+
+/// Reads large resources off the async workers; a reader that panics has read nothing.
+async fn apart<T: Send + 'static>(kind: &str, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Malformed> {
+    tokio::task::spawn_blocking(read).await.map_err(|_| Malformed::new(kind, "could not be understood"))
+}
+
+fn judge_report(
+    kind: ResourceType,
+    id: &FhirId,
+    body: &[u8],
+    base: &ServiceBase,
+    server_date: Option<UtcMillis>,
+) -> ReadAnswer {
+    let why = match read_report(kind, body, base) {
+        Ok(report) if report.id == *id => return ReadAnswer::Report { report: Box::new(report), server_date },
+        Ok(_) => wrong_id(kind.as_str()),
+        Err(why) => why,
+    };
+    let status = read_status(kind, body).filter(|(read, _)| read == id).map(|(_, status)| status);
+    ReadAnswer::Unreadable { status, why }
 }
 
 fn authorization(auth: &Auth) -> Result<Option<HeaderValue>, EhrError> {

@@ -81,8 +81,7 @@ pub fn choose_email(patient: &Patient, now: UtcMillis) -> ContactChoice {
     };
     let mut equals = equals.into_iter();
     let (Some(address), None) = (equals.next(), equals.next()) else { return ContactChoice::Tie };
-    let chosen =
-        if rank == u32::MAX { "the only one in use without a rank".to_owned() } else { format!("rank {rank}") };
+    let chosen = if rank == u32::MAX { "the only address in use".to_owned() } else { format!("rank {rank}") };
     let explanation = match sentence(&skipped) {
         Some(skipped) => format!("{chosen}; {skipped}"),
         None => chosen,

@@ -11,8 +11,7 @@ pub(super) fn span(text: &str) -> Option<(UtcMillis, UtcMillis)> {
         let at = UtcMillis::parse_rfc3339(text)?;
         return Some((at, UtcMillis(at.0.saturating_add(1))));
     }
-    let day =
-        |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|day| (1..=9998).contains(&day.year()));
+    let day = |text: &str| day(text).filter(|day| (1..=9998).contains(&day.year()));
     let (first, after) = match text.len() {
         4 => {
             day(&format!("{text}-01-01")).and_then(|first| Some((first, first.checked_add_months(Months::new(12))?)))?
@@ -26,7 +25,9 @@ pub(super) fn span(text: &str) -> Option<(UtcMillis, UtcMillis)> {
 
 /// A complete day, as `Patient.birthDate` is compared with; `None` for a bare year or month.
 pub(super) fn day(text: &str) -> Option<NaiveDate> {
-    if text.len() == 10 { NaiveDate::parse_from_str(text, "%Y-%m-%d").ok() } else { None }
+    // chrono would also take signs, spaces and short fields.
+    let plain = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    if plain { NaiveDate::parse_from_str(text, "%Y-%m-%d").ok() } else { None }
 }
 
 fn midnight(day: NaiveDate) -> Option<UtcMillis> {

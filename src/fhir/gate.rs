@@ -1,7 +1,7 @@
 //! The gate: the one way from wire bytes to a FHIR element.
 //!
 //! Must stay true: `fhirbolt` 0.4 panics on an empty array and, in its lax mode, loops for ever on an unknown
-//! one; it is given only what [`super::project`] has cleaned, checked and cut down to the elements we use,
+//! one; it is given only what `project` has cleaned, checked and cut down to the elements we use,
 //! in strict mode, through this one call.
 
 use std::collections::HashSet;

@@ -190,16 +190,17 @@ fn reach_v4(ip: Ipv4Addr) -> Reach {
     }
 }
 
-/// IANA IPv6 Special-Purpose Address Registry: only 2000::/3 is public.
+/// IANA IPv6 Special-Purpose Address Registry: only `2000::/3` is public.
 fn reach_v6(ip: Ipv6Addr) -> Reach {
     const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    // 2001::/23 is IETF protocol space (Teredo and the like), 2001:db8::/32 documentation.
+    let public = match ip.segments() {
+        [0x2001, second, ..] => second >= 0x200 && second != 0xdb8,
+        [first, ..] => first & 0xe000 == 0x2000,
+    };
     if ip.is_multicast() || ip.is_unspecified() || ip.is_unicast_link_local() || ip == METADATA {
         Reach::Never
-    } else if ip.segments().first().is_some_and(|first| first & 0xe000 == 0x2000 && *first != 0x2001) {
-        Reach::Public
-    } else if ip.segments().starts_with(&[0x2001])
-        && ip.segments().get(1).is_some_and(|second| *second >= 0x200 && *second != 0xdb8)
-    {
+    } else if public {
         Reach::Public
     } else {
         Reach::Inside

@@ -99,7 +99,7 @@ fn read_body(body: &[u8]) -> HookContent {
     match kind_of(&value) {
         None => HookContent::Unreadable { why: "the body names no resource type" },
         Some("Bundle") => read_bundle(&value),
-        Some("Parameters" | "SubscriptionStatus") => read_entries(std::slice::from_ref(&value), |entry| Some(entry)),
+        Some("Parameters" | "SubscriptionStatus") => read_entries(std::slice::from_ref(&value), Some),
         Some(kind) => match (kind.parse::<ResourceType>(), heard_resource(&value)) {
             (Ok(_), Some(heard)) => HookContent::Changed(vec![heard]),
             (Ok(_), None) => HookContent::Unreadable { why: "the resource has no usable id" },

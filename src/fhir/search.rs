@@ -16,13 +16,13 @@ use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
 use super::hook::Heard;
 use super::transport;
-use crate::base::{FhirId, ResourceType, UtcMillis, VersionId};
+use crate::base::{FhirId, ResourceType, UtcMillis, VersionId, minutes, seconds};
 
 /// A transaction may commit this long after the `lastUpdated` it carries.
-pub const SEARCH_COMMIT_LAG: Duration = Duration::from_secs(120);
+pub const SEARCH_COMMIT_LAG: Duration = minutes(2);
 /// How far the server's `Date` may be from the clock that stamps `lastUpdated`. A watermark stays behind the
 /// server's `Date` by both.
-pub const SEARCH_CLOCK_DRIFT: Duration = Duration::from_secs(2);
+pub const SEARCH_CLOCK_DRIFT: Duration = seconds(2);
 
 /// `since <= lastUpdated < until`, by the server's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl EhrClient {
     /// leave out everything but id and meta; one that cannot is asked again without that wish.
     ///
     /// # Errors
-    /// See [`EhrError::class`]. Nothing is returned of a walk that failed half-way.
+    /// See [`EhrError::class`]. Nothing is returned of a walk that failed half-way. `TooLarge`: ask for fewer a page.
     pub async fn search_changed(
         &self,
         kind: ResourceType,
@@ -81,7 +81,9 @@ impl EhrClient {
     ) -> Result<SearchAnswer, EhrError> {
         let short = self.search_url(kind, window, page_count, &[("_elements", "id,meta")]);
         match self.walk(kind, window, short).await {
-            Err(EhrError::Rejected { status: 400 | 422 }) => {
+            // The wish itself may be what the server refuses or remarks upon.
+            Err(EhrError::Rejected { status: 400 | 422 })
+            | Ok(SearchAnswer::Walked(Changes { completeness: Completeness::Incomplete { .. }, .. })) => {
                 self.walk(kind, window, self.search_url(kind, window, page_count, &[])).await
             }
             answer => answer,
@@ -109,7 +111,7 @@ impl EhrClient {
             let (body, headers) = match self.fetch_json(request, self.limits.page_bytes_max).await? {
                 Fetched::Body { body, headers } => (body, headers),
                 // On the first page there is no link to forget: the address is wrong.
-                Fetched::Gone(_) if page_number == 0 => return Err(EhrError::Gone),
+                Fetched::Gone(body) if page_number == 0 => return Err(body.nothing_here()),
                 Fetched::Gone(_) => return Ok(SearchAnswer::RestartWindow),
             };
             if page_number == 0 {

@@ -144,7 +144,7 @@ impl EhrClient {
         let request = self.ask(Method::GET, url);
         let body = match self.fetch_json(request, self.limits.page_bytes_max).await? {
             Fetched::Body { body, .. } => body,
-            Fetched::Gone(_) => return Err(EhrError::Gone),
+            Fetched::Gone(body) => return Err(body.nothing_here()),
         };
         let bundle = parse_json(&body)?;
         for entry in bundle.get("entry").and_then(Value::as_array).into_iter().flatten() {

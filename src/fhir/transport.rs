@@ -13,11 +13,11 @@ use zeroize::Zeroizing;
 use super::client::Limits;
 use super::error::EhrError;
 use super::guard::{Guard, Place};
-use crate::base::UtcMillis;
+use crate::base::{UtcMillis, hours};
 
 pub(super) const FHIR_JSON: &str = "application/fhir+json";
 /// A server that asks for a longer pause is asked again after this.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+const RETRY_AFTER_MAX: Duration = hours(1);
 
 /// Makes ring the TLS provider of the process; the first call wins, later ones change nothing.
 pub fn install_tls() {
@@ -52,14 +52,8 @@ pub(super) async fn send(request: RequestBuilder, total: Duration) -> Result<Res
     Ok(response)
 }
 
-pub(super) fn fault(error: &reqwest::Error) -> EhrError {
-    if error.is_timeout() {
-        EhrError::TimedOut
-    } else if error.is_body() || error.is_decode() {
-        EhrError::CutShort
-    } else {
-        EhrError::Unreachable
-    }
+fn fault(error: &reqwest::Error) -> EhrError {
+    if error.is_timeout() { EhrError::TimedOut } else { EhrError::Unreachable }
 }
 
 /// The error that a status other than 2xx stands for.
@@ -93,10 +87,8 @@ pub(super) async fn body(mut response: Response, limit_bytes: usize) -> Result<Z
 }
 
 pub(super) async fn chunk(response: &mut Response) -> Result<Option<Bytes>, EhrError> {
-    response.chunk().await.map_err(|error| match fault(&error) {
-        EhrError::TimedOut => EhrError::TimedOut,
-        _ => EhrError::CutShort,
-    })
+    let cut = |error: reqwest::Error| if error.is_timeout() { EhrError::TimedOut } else { EhrError::CutShort };
+    response.chunk().await.map_err(cut)
 }
 
 /// The media type of the answer without parameters, lower case; empty when there is none.
