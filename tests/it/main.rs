@@ -1,0 +1,4 @@
+//! Every test that needs more than one module: one binary, so that its outside parts are started once.
+
+mod support;
+mod testbed_works;
