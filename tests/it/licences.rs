@@ -8,13 +8,25 @@ use serde::Deserialize;
 use crate::support::part;
 
 /// Licences that ask for no more than their own text and a name.
-const PERMISSIVE: [&str; 12] = [
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "ISC", "MIT",
-    "MIT-0", "Unlicense", "Zlib",
+const PERMISSIVE: [&str; 13] = [
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
 ];
 
 /// What may stay although it is not on the list, with the reason.
-const EXCEPTIONS: [(&str, &str, &str); 0] = [];
+const EXCEPTIONS: [(&str, &str, &str); 1] =
+    [("webpki-root-certs", "CDLA-Permissive-2.0", "Mozilla's list of root certificates: data, free to use and change")];
 
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
@@ -94,12 +106,24 @@ fn one_of<'w>(words: &'w [&'w str]) -> (bool, &'w [&'w str]) {
 
 #[test]
 fn a_licence_is_judged_by_its_whole_expression() {
-    for good in ["MIT", "MIT/Apache-2.0", "GPL-3.0-only OR MIT", "(MIT OR GPL-2.0) AND Zlib", "Apache-2.0 WITH LLVM-exception"] {
+    for good in
+        ["MIT", "MIT/Apache-2.0", "GPL-3.0-only OR MIT", "(MIT OR GPL-2.0) AND Zlib", "Apache-2.0 WITH LLVM-exception"]
+    {
         assert!(is_permissive(good), "{good}");
     }
-    for bad in ["GPL-3.0-or-later", "MIT AND MPL-2.0", "(MIT OR ISC) AND LGPL-3.0", "no licence", "", "(MIT", "MIT)", "MIT MIT"] {
+    for bad in [
+        "GPL-3.0-or-later",
+        "MIT AND MPL-2.0",
+        "(MIT OR ISC) AND LGPL-3.0",
+        "no licence",
+        "",
+        "(MIT",
+        "MIT)",
+        "MIT MIT",
+    ] {
         assert!(!is_permissive(bad), "{bad}");
     }
-    let stray = Package { name: "x".into(), license: Some("MIT".into()), source: Some("git+https://example.test".into()) };
+    let stray =
+        Package { name: "x".into(), license: Some("MIT".into()), source: Some("git+https://example.test".into()) };
     assert!(complaint(&stray).is_some());
 }

@@ -138,11 +138,13 @@ impl Browser {
         requests.clone()
     }
 
-    /// The requests that left `origin` (`http://host:port`); `data:` and `blob:` never leave.
+    /// The requests that left `origin` (`http://host:port`); `data:`, `blob:` and the
+    /// browser's own pages never leave.
     pub async fn off_origin_requests(&self, origin: &str) -> Vec<String> {
         let inside = format!("{}/", origin.trim_end_matches('/'));
         let stays = |url: &str| {
-            url.starts_with(&inside) || ["data:", "blob:", "about:"].iter().any(|scheme| url.starts_with(scheme))
+            url.starts_with(&inside)
+                || ["data:", "blob:", "about:", "chrome:"].iter().any(|scheme| url.starts_with(scheme))
         };
         self.requests().await.into_iter().filter(|url| !stays(url)).collect()
     }
@@ -192,9 +194,10 @@ fn capabilities(chromium: &std::path::Path, part: &Part) -> Capabilities {
         "--disable-crash-reporter",
         "--disable-dev-shm-usage",
         "--password-store=basic",
+        "about:blank",
     ];
     let mut arguments: Vec<String> = arguments.map(String::from).to_vec();
-    arguments.push(format!("--user-data-dir={}", folder.join("profile").display()));
+    arguments.insert(0, format!("--user-data-dir={}", folder.join("profile").display()));
     let wishes = json!({
         "browserName": "chrome",
         "goog:chromeOptions": {

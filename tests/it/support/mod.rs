@@ -3,6 +3,8 @@
 //! Must stay true: a missing part fails the test and names the command that installs it; nothing is skipped. Every part
 //! has a folder of its own and dies with the test process, however that ends.
 
+#![allow(dead_code, reason = "the test bed offers more than the tests of any one day use")]
+
 pub mod browser;
 pub mod ehr;
 pub mod hooks;

@@ -20,7 +20,7 @@ part=$!
             looks=$((looks + 1))
         done
     fi
-    exec setsid sh -c 'kill -KILL -- "-$1"; rm -rf -- "$2"' sh "$$" "$folder"
+    exec setsid sh -c 'kill -9 "-$1"; rm -rf -- "$2"' sh "$$" "$folder"
 } &
 wait "$part"
 echo "$?" >"$folder/ended"
