@@ -15,7 +15,7 @@ use super::part::{self, EndWith, Part, Recipe};
 use super::{wait, web_client};
 
 /// How long the driver may take to listen, on a loaded machine.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// The part of the screen that shows the page.
 #[derive(Clone, Copy)]
@@ -65,19 +65,19 @@ impl Browser {
             environment: vec![("HOME", folder.clone().into()), ("TMPDIR", folder.clone().into())],
             end_with: EndWith::Terminate,
         };
-        let part = Part::start(recipe, folder);
+        let program = Part::start(recipe, folder);
         let port: u16 = wait::until("chromedriver", START_LIMIT, || {
-            part.assert_running();
-            let log = part.log();
+            program.assert_running();
+            let log = program.log();
             let said = log.lines().find_map(|line| line.split_once("started successfully on port "))?.1;
             said.trim_end_matches('.').parse().ok()
         })
         .await;
-        let wishes = capabilities(&chromium, &part);
+        let wishes = capabilities(&chromium, &program);
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), wishes).await;
         let browser = Self {
             driver: Some(driver.expect("Chromium opens a window")),
-            part,
+            part: program,
             console: Mutex::default(),
             requests: Mutex::default(),
         };
@@ -210,10 +210,8 @@ fn capabilities(chromium: &std::path::Path, part: &Part) -> Capabilities {
         },
         "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
     });
-    match wishes {
-        Value::Object(map) => map.into(),
-        _ => unreachable!("the wishes are an object"),
-    }
+    let Value::Object(wishes) = wishes else { unreachable!("the wishes are an object") };
+    wishes.into()
 }
 
 fn requested_url(message: &str) -> Option<String> {

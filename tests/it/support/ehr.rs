@@ -1,4 +1,4 @@
-//! A real EHR: `sekmet-fhir` (PyPI), a FHIR R4 server that sends subscriptions, driven by plain JSON as a lab would.
+//! A real EHR: `sekmet-fhir` (`PyPI`), a FHIR R4 server that sends subscriptions, driven by plain JSON as a lab would.
 //!
 //! It cannot serve raw Binary, sign its pushes, or tell of deletes; a test that needs those needs a double, named as one.
 

@@ -12,7 +12,7 @@ use super::part::{self, EndWith, Part, Recipe};
 use super::{python, wait};
 
 /// How long the server may take to listen, on a loaded machine.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long a mail may take to arrive.
 const MAIL_LIMIT: Duration = Duration::from_secs(30);
@@ -75,13 +75,13 @@ impl Mailbox {
             }
         }
         let recipe = Recipe { name: "faultsmtp", command, environment: vec![], end_with: EndWith::Terminate };
-        let part = Part::start(recipe, folder);
+        let program = Part::start(recipe, folder);
         let port = wait::until("the mail server", START_LIMIT, || {
-            part.assert_running();
-            part.log().lines().find_map(|line| line.strip_prefix("listening ")?.parse().ok())
+            program.assert_running();
+            program.log().lines().find_map(|line| line.strip_prefix("listening ")?.parse().ok())
         })
         .await;
-        Self { port, part }
+        Self { port, part: program }
     }
 
     /// The certificate to trust after [`Manner::StartTls`], good for `localhost` and `127.0.0.1`.

@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 /// A document of one page per text, each text in 24-point Helvetica on US Letter paper. ASCII only.
 pub fn with_pages(texts: &[&str]) -> Vec<u8> {
     let page_count = texts.len();
-    let kids = (0..page_count).map(|n| format!("{} 0 R ", 4 + 2 * n)).collect::<String>();
+    let kids: Vec<_> = (0..page_count).map(|n| format!("{} 0 R", 4 + 2 * n)).collect();
     let mut objects = vec![
         "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-        format!("<< /Type /Pages /Kids [ {kids}] /Count {page_count} >>"),
+        format!("<< /Type /Pages /Kids [ {} ] /Count {page_count} >>", kids.join(" ")),
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>".to_owned(),
     ];
     for (n, text) in texts.iter().enumerate() {
@@ -28,7 +28,7 @@ fn file(objects: &[String]) -> Vec<u8> {
     let mut text = "%PDF-1.4\n".to_owned();
     let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
     for (n, object) in objects.iter().enumerate() {
-        write!(table, "{:010} 00000 n \n", text.len()).expect("text grows");
+        writeln!(table, "{:010} 00000 n ", text.len()).expect("text grows");
         write!(text, "{} 0 obj\n{object}\nendobj\n", n + 1).expect("text grows");
     }
     let table_at = text.len();

@@ -1,4 +1,4 @@
-//! One private PostgreSQL cluster per run, and a database of its own for every test.
+//! One private Postgres cluster per run, and a database of its own for every test.
 //!
 //! The server refuses to run as root; then it runs as Debian's `postgres` user, in a folder of the tests.
 
@@ -16,7 +16,7 @@ use super::part::{self, EndWith, Part, Recipe};
 use super::wait;
 
 /// How long a cluster may take to answer its first connection, on a loaded machine.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// A second start on another port is worth it when somebody took the port in between.
 const START_TRIES: u32 = 3;
@@ -42,7 +42,7 @@ pub enum Commits {
 /// The URL of a new, empty database in the cluster that all tests of this run share.
 ///
 /// # Panics
-/// When PostgreSQL is not installed or does not start.
+/// When Postgres is not installed or does not start.
 pub fn fresh_database() -> String {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
     SHARED.get_or_init(|| Cluster::start(Commits::Fast)).fresh_database()
@@ -52,7 +52,7 @@ impl Cluster {
     /// A cluster of one's own: for a test that stops it.
     ///
     /// # Panics
-    /// When PostgreSQL is not installed or does not start.
+    /// When Postgres is not installed or does not start.
     pub fn start(commits: Commits) -> Self {
         (0..START_TRIES).find_map(|_| Self::try_start(commits)).expect("PostgreSQL starts")
     }
@@ -80,11 +80,11 @@ impl Cluster {
         for setting in settings(port, commits) {
             command.extend(["-c".into(), setting.into()]);
         }
-        let part = Part::start(
+        let program = Part::start(
             Recipe { name: "postgres", command, environment: vec![], end_with: EndWith::Interrupt },
             folder,
         );
-        let cluster = Self { part, port, databases: AtomicU32::new(0) };
+        let cluster = Self { part: program, port, databases: AtomicU32::new(0) };
         wait::until_blocking("PostgreSQL", START_LIMIT, || {
             if cluster.part.has_ended() && cluster.part.log().contains("Address already in use") {
                 return Some(None);
@@ -111,7 +111,7 @@ fn settings(port: u16, commits: Commits) -> Vec<String> {
     match commits {
         Commits::Durable => {}
         Commits::Fast => {
-            settings.extend(["fsync=off".into(), "full_page_writes=off".into(), "synchronous_commit=off".into()])
+            settings.extend(["fsync=off".into(), "full_page_writes=off".into(), "synchronous_commit=off".into()]);
         }
     }
     settings

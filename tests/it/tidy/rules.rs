@@ -39,7 +39,7 @@ const EMPTY_WORDS: [&str; 3] = ["manager", "helper", "util"];
 
 pub fn complaints(source: &Source) -> Vec<String> {
     let mut found = complaints_about_shape(source);
-    if source.path.ends_with(".rs") {
+    if is_rust(&source.path) {
         let words = words_of(&without_comments_and_literals(&source.text));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let room = room_of(&source.path);
@@ -61,7 +61,7 @@ pub fn complaints_about_shape(source: &Source) -> Vec<String> {
     if lines > FILE_LINES_MAX {
         found.push(format!("has {lines} lines; {FILE_LINES_MAX} are allowed"));
     }
-    if source.path.ends_with(".rs") && !source.text.starts_with("//! ") {
+    if is_rust(&source.path) && !source.text.starts_with("//! ") {
         found.push("does not begin with `//!` and its job".into());
     }
     found.extend(
@@ -69,12 +69,15 @@ pub fn complaints_about_shape(source: &Source) -> Vec<String> {
     );
     let path = source.path.to_lowercase();
     found.extend(EMPTY_WORDS.iter().filter(|word| path.contains(*word)).map(|word| format!("is called {word}")));
-    let is_prefixed = |what: &String| what.starts_with(&source.path);
-    found.iter().map(|what| if is_prefixed(what) { what.clone() } else { with_path(source, what) }).collect()
+    found.iter().map(|what| with_path(source, what)).collect()
 }
 
 fn with_path(source: &Source, what: &str) -> String {
     if what.starts_with(&source.path) { what.to_owned() } else { format!("{}: {what}", source.path) }
+}
+
+fn is_rust(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|kind| kind == "rs")
 }
 
 /// `src/store/links.rs` and `src/store.rs` are both the room `store`.
