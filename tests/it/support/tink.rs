@@ -1,5 +1,6 @@
 //! A foreign reader of our sealed files: Google's Tink, in Python.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,7 +18,7 @@ pub fn open(key: &[u8], associated_data: &[u8], sealed: &Path) -> Result<Vec<u8>
     let answer = Command::new(python::program("python"))
         .arg(part::installed(part::in_project("tests/vectors/open_with_tink.py")))
         .args([hex.encode(key), hex.encode(associated_data)])
-        .arg(sealed)
+        .stdin(File::open(sealed).expect("the sealed file is there"))
         .output()
         .expect("python can be run");
     if answer.status.success() {

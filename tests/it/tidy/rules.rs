@@ -12,9 +12,15 @@ const LAYERS: [&[&str]; 6] = [
     &["app", "config", "main", "lib"],
 ];
 
-/// Who may import whom within a layer: a record knows its terms, an audit line knows what it records.
-const NEIGHBOURS: [(&str, &str); 5] =
-    [("record", "policy"), ("audit", "record"), ("app", "config"), ("main", "app"), ("main", "config")];
+/// Who may import whom within a layer: a record knows its terms, an audit line knows what it records and why.
+const NEIGHBOURS: [(&str, &str); 6] = [
+    ("record", "policy"),
+    ("audit", "record"),
+    ("audit", "policy"),
+    ("app", "config"),
+    ("main", "app"),
+    ("main", "config"),
+];
 
 /// What a room may not import although it lies lower.
 const CLOSED_DOORS: [(&str, &str); 1] = [("web", "store")];
