@@ -1,1 +1,3 @@
+//! The program: arguments, configuration, run, exit code.
+
 fn main() {}

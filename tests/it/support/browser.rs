@@ -1,0 +1,226 @@
+//! A real browser: Debian's Chromium through its own driver, with everything it said and asked for on record.
+//!
+//! Each test has its own driver, profile and window. What runs in workers is not on the request record; the page's
+//! Content-Security-Policy answers for those, and its violations are console errors.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use thirtyfour::{Capabilities, WebDriver};
+
+use super::part::{self, EndWith, Part, Recipe};
+use super::{wait, web_client};
+
+/// How long the driver may take to listen, on a loaded machine.
+const START_LIMIT: Duration = Duration::from_mins(1);
+
+/// The part of the screen that shows the page.
+#[derive(Clone, Copy)]
+pub struct Window {
+    pub width_pixels: u32,
+    pub height_pixels: u32,
+}
+
+/// An old small phone: 320 CSS pixels, the narrowest that WCAG 1.4.10 asks for.
+pub const PHONE: Window = Window { width_pixels: 320, height_pixels: 640 };
+
+pub const DESKTOP: Window = Window { width_pixels: 1280, height_pixels: 800 };
+
+#[derive(Clone, Copy)]
+pub enum ColorScheme {
+    Light,
+    Dark,
+}
+
+#[derive(Clone, Copy)]
+pub enum Network {
+    Up,
+    Cut,
+}
+
+/// A running browser; dereferences to its [`WebDriver`]. It ends when dropped or when the test process dies.
+pub struct Browser {
+    driver: Option<WebDriver>,
+    part: Part,
+    console: Mutex<Vec<String>>,
+    requests: Mutex<Vec<String>>,
+}
+
+impl Browser {
+    /// Opens an empty page.
+    ///
+    /// # Panics
+    /// When Chromium or its driver is not installed or does not start.
+    pub async fn open(window: Window) -> Self {
+        web_client::install_cryptography();
+        let chromium = part::installed("/usr/bin/chromium".into());
+        let chromedriver = part::installed("/usr/bin/chromedriver".into());
+        let folder = part::new_folder("browser");
+        let recipe = Recipe {
+            name: "chromedriver",
+            command: vec![chromedriver.into(), "--port=0".into()],
+            environment: vec![("HOME", folder.clone().into()), ("TMPDIR", folder.clone().into())],
+            end_with: EndWith::Terminate,
+        };
+        let program = Part::start(recipe, folder);
+        let port: u16 = wait::until("chromedriver", START_LIMIT, || {
+            program.assert_running();
+            let log = program.log();
+            let said = log.lines().find_map(|line| line.split_once("started successfully on port "))?.1;
+            said.trim_end_matches('.').parse().ok()
+        })
+        .await;
+        let wishes = capabilities(&chromium, &program);
+        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), wishes).await;
+        let browser = Self {
+            driver: Some(driver.expect("Chromium opens a window")),
+            part: program,
+            console: Mutex::default(),
+            requests: Mutex::default(),
+        };
+        browser.resize(window).await;
+        browser
+    }
+
+    /// Where the browser puts what the patient downloads.
+    pub fn downloads(&self) -> PathBuf {
+        self.part.folder().join("downloads")
+    }
+
+    /// Gives the page exactly this many CSS pixels, also fewer than a desktop window can have.
+    pub async fn resize(&self, window: Window) {
+        let size = json!({
+            "width": window.width_pixels,
+            "height": window.height_pixels,
+            "deviceScaleFactor": 1,
+            "mobile": false,
+        });
+        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// What `prefers-color-scheme` says from now on.
+    pub async fn prefer(&self, scheme: ColorScheme) {
+        let value = match scheme {
+            ColorScheme::Light => "light",
+            ColorScheme::Dark => "dark",
+        };
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": value}]});
+        self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Pulls the plug of this page, or puts it back.
+    pub async fn set_network(&self, network: Network) {
+        let is_offline = matches!(network, Network::Cut);
+        self.devtools("Network.enable", json!({})).await;
+        self.devtools(
+            "Network.emulateNetworkConditions",
+            json!({"offline": is_offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}),
+        )
+        .await;
+    }
+
+    /// Every console message of level error since the start: exceptions, failed loads, policy violations.
+    pub async fn console_errors(&self) -> Vec<String> {
+        let entries = self.get_log("browser").await.expect("the driver keeps the console");
+        let mut console = self.console.lock().expect("no test panics here");
+        console.extend(entries.into_iter().filter(|entry| entry.level == "SEVERE").map(|entry| entry.message));
+        console.clone()
+    }
+
+    /// Every URL the page asked for since the start.
+    pub async fn requests(&self) -> Vec<String> {
+        let entries = self.get_log("performance").await.expect("the driver keeps the requests");
+        let mut requests = self.requests.lock().expect("no test panics here");
+        requests.extend(entries.iter().filter_map(|entry| requested_url(&entry.message)));
+        requests.clone()
+    }
+
+    /// The requests that left `origin` (`http://host:port`); `data:`, `blob:` and the
+    /// browser's own pages never leave.
+    pub async fn off_origin_requests(&self, origin: &str) -> Vec<String> {
+        let inside = format!("{}/", origin.trim_end_matches('/'));
+        let stays = |url: &str| {
+            url.starts_with(&inside)
+                || ["data:", "blob:", "about:", "chrome:"].iter().any(|scheme| url.starts_with(scheme))
+        };
+        self.requests().await.into_iter().filter(|url| !stays(url)).collect()
+    }
+
+    /// Keeps what the page looks like in `target/screens/NAME.png`.
+    pub async fn keep_screen(&self, name: &str) -> PathBuf {
+        let folder = part::in_project("target/screens");
+        std::fs::create_dir_all(&folder).expect("target/ is ours");
+        let path = folder.join(format!("{name}.png"));
+        self.screenshot(&path).await.expect("the page can be photographed");
+        path
+    }
+
+    async fn devtools(&self, method: &str, parameters: Value) {
+        self.cdp().send_raw(method, parameters).await.unwrap_or_else(|error| panic!("{method}: {error}"));
+    }
+}
+
+impl Deref for Browser {
+    type Target = WebDriver;
+
+    fn deref(&self) -> &WebDriver {
+        self.driver.as_ref().expect("the browser is open until it is dropped")
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The part ends with its whole process group; a polite farewell would block the runtime.
+        if let Some(driver) = self.driver.take() {
+            let _ = driver.leak();
+        }
+    }
+}
+
+fn capabilities(chromium: &std::path::Path, part: &Part) -> Capabilities {
+    let folder = part.folder();
+    let arguments = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-crash-reporter",
+        "--disable-dev-shm-usage",
+        "--password-store=basic",
+        "about:blank",
+    ];
+    let mut arguments: Vec<String> = arguments.map(String::from).to_vec();
+    arguments.insert(0, format!("--user-data-dir={}", folder.join("profile").display()));
+    let wishes = json!({
+        "browserName": "chrome",
+        "goog:chromeOptions": {
+            "binary": chromium,
+            "args": arguments,
+            "prefs": {
+                "download.default_directory": folder.join("downloads"),
+                "download.prompt_for_download": false,
+            },
+        },
+        "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+    });
+    let Value::Object(wishes) = wishes else { unreachable!("the wishes are an object") };
+    wishes.into()
+}
+
+fn requested_url(message: &str) -> Option<String> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let event = &message["message"];
+    let url = match event["method"].as_str()? {
+        "Network.requestWillBeSent" => &event["params"]["request"]["url"],
+        "Network.webSocketCreated" => &event["params"]["url"],
+        _ => return None,
+    };
+    url.as_str().map(str::to_owned)
+}

@@ -1,0 +1,19 @@
+//! What the tests stand on: real outside parts, started on loopback and gone when the tests are.
+//!
+//! Must stay true: a missing part fails the test and names the command that installs it; nothing is skipped. Every part
+//! has a folder of its own and dies with the test process, however that ends.
+
+#![allow(dead_code, reason = "the test bed offers more than the tests of any one day use")]
+
+pub mod browser;
+pub mod ehr;
+pub mod hooks;
+pub mod mailbox;
+pub mod part;
+pub mod pdf;
+pub mod planted;
+pub mod postgres;
+pub mod python;
+pub mod tink;
+pub mod wait;
+pub mod web_client;
