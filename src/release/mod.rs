@@ -16,15 +16,14 @@ use crate::audit::{Actor, AuditEvent};
 use crate::base::{Bell, Clock, Key256, LinkId, LinkSecret, NoticeId, UtcMillis, minutes, random, seconds};
 use crate::blobs::BlobStore;
 use crate::fhir::{
-    AttachmentRef, ContactChoice, EhrClient, EhrError, FaultClass, PatientAnswer, ReadAnswer, Report, Subject, choose_email,
+    AttachmentRef, ContactChoice, EhrClient, EhrError, FaultClass, PatientAnswer, ReadAnswer, Report, Subject,
+    choose_email,
 };
 use crate::keys::{KeyName, Vault, VaultError};
 use crate::policy::{Channel, Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, Purpose, ReceiptKey};
-use crate::store::{
-    self, Delivery, DeliveryKind, NewFile, NewLink, NewNotice, SourceRow, Store, StoreError, Tx,
-};
+use crate::store::{self, Delivery, DeliveryKind, NewFile, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
 
 use seal::Sealed;
 
@@ -74,7 +73,9 @@ enum Attempt {
     Ready(Box<Ready>),
     /// The report or patient changed: resolving must look first.
     Changed,
-    Later { why: String },
+    Later {
+        why: String,
+    },
     Review(ReviewReason),
 }
 
@@ -169,7 +170,9 @@ impl Release {
         let source_id = delivery.source.clone();
         let source = self.store.read(move |conn| store::source(conn, &source_id)).await?;
         let Some(source) = source else {
-            return Ok(Attempt::Review(ReviewReason::Unreadable { why: "its resource is no longer followed".to_owned() }));
+            return Ok(Attempt::Review(ReviewReason::Unreadable {
+                why: "its resource is no longer followed".to_owned(),
+            }));
         };
         let Some(ehr) = self.ehrs.iter().find(|ehr| *ehr.client.id() == delivery.ehr) else {
             return Ok(Attempt::Review(ReviewReason::Unreadable { why: "its EHR is no longer configured".to_owned() }));
@@ -262,10 +265,9 @@ impl Release {
         terms: Terms,
     ) -> Result<Attempt, ReleaseError> {
         let mut rng = random::system();
-        let (id, secret, share) =
-            (LinkId::random(&mut rng), LinkSecret::random(&mut rng), Key256::random(&mut rng));
+        let (id, secret, share) = (LinkId::random(&mut rng), LinkSecret::random(&mut rng), Key256::random(&mut rng));
         let content = ContentKey::derive(&secret, &share, &id);
-        let sealed = match self.fetch_and_seal(ehr, attachment, &content, &id, delivery).await {
+        let sealed = match self.fetch_and_seal(ehr, attachment, content, &id, delivery).await {
             Ok(sealed) => sealed,
             Err(attempt) => return Ok(attempt),
         };
@@ -346,7 +348,13 @@ struct LinkKeys {
     share: Key256,
 }
 
-fn commit_link(tx: &mut Tx, vault: &Vault, delivery: &Delivery, ready: &Ready, now: UtcMillis) -> Result<(), StoreError> {
+fn commit_link(
+    tx: &mut Tx,
+    vault: &Vault,
+    delivery: &Delivery,
+    ready: &Ready,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
     for (key, fingerprint) in &ready.fingerprints {
         if store::mark_key(tx, key.kind().as_str(), key.as_str(), fingerprint, now)? != *fingerprint {
             return Err(StoreError::Refused { why: "a dated key that was replaced" });

@@ -23,18 +23,22 @@ impl Release {
         &self,
         ehr: &SourceEhr,
         attachment: &AttachmentRef,
-        content: &ContentKey,
+        content: ContentKey,
         link: &LinkId,
         delivery: &Delivery,
     ) -> Result<Sealed, Attempt> {
         let mut stream = ehr.client.fetch_attachment(attachment).await.map_err(|error| failed(&error))?;
         let (head, media) = judge_head(&mut stream, attachment).await?;
-        let context =
-            FileContext { link: link.clone(), number: FileNumber::FIRST, version: delivery.report_version.clone(), media };
+        let context = FileContext {
+            link: link.clone(),
+            number: FileNumber::FIRST,
+            version: delivery.report_version.clone(),
+            media,
+        };
         let (chunks, receiver) = tokio::sync::mpsc::channel(CHUNKS_IN_FLIGHT);
         let blob = BlobKey::random(&mut random::system());
         let writing = {
-            let (blobs, blob, content) = (self.blobs.clone(), blob.clone(), content.clone());
+            let (blobs, blob) = (self.blobs.clone(), blob.clone());
             tokio::task::spawn_blocking(move || seal_into(&blobs, &blob, &content, &context, receiver))
         };
         let fed = feed(&mut stream, head, chunks).await;

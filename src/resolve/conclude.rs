@@ -172,14 +172,26 @@ impl Resolve {
     }
 
     /// A report that cannot be read is not lost: a person sees it, and what is out is suspended.
-    pub(super) async fn conclude_unreadable(&self, source: SourceRow, why: String) -> Result<(), ResolveError> {
+    /// A recall is a recall, even in a resource that is otherwise broken.
+    pub(super) async fn conclude_unreadable(
+        &self,
+        source: SourceRow,
+        why: String,
+        status: Option<ReportStatus>,
+    ) -> Result<(), ResolveError> {
         let now = self.clock.now();
         let prepared = unreadable(&source, &why)?;
         let (vault, mode) = (self.vault.clone(), self.mode);
         self.store
             .write(move |tx| {
                 let open = store::open_deliveries_of(tx.conn(), &source.id)?;
-                suspend(tx, &open, SuspendedWhy::WentBack, now)?;
+                if status == Some(ReportStatus::EnteredInError) {
+                    for delivery in &open {
+                        step(tx, delivery, LinkEvent::Recall, now)?;
+                    }
+                } else {
+                    suspend(tx, &open, SuspendedWhy::WentBack, now)?;
+                }
                 if !store::delivery_exists(tx.conn(), &source.id, &prepared.version)? {
                     deliver(
                         tx,

@@ -20,7 +20,7 @@ use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, Clock, UtcMillis, minutes, seconds};
 use crate::fhir::{EhrClient, EhrError, FaultClass, FhirBody, PatientAnswer, ReadAnswer, Report, Subject};
 use crate::keys::Vault;
-use crate::policy::{Available, RuleSet};
+use crate::policy::{Available, ReportStatus, RuleSet};
 use crate::store::{self, Mode, SourceRow, Store, StoreError};
 
 /// One reading may take so long before another worker takes the resource.
@@ -77,7 +77,7 @@ pub enum ResolveError {
 enum Reading {
     Report { report: Box<Report>, patient: PatientReading },
     Gone(FhirBody),
-    Unreadable { why: String },
+    Unreadable { why: String, status: Option<ReportStatus> },
     Later { why: String, wait: Duration },
 }
 
@@ -123,7 +123,7 @@ impl Resolve {
         match self.read(ehr, &source).await {
             Reading::Report { report, patient } => self.conclude_report(ehr, source, *report, patient).await,
             Reading::Gone(body) => self.conclude_gone(ehr, source, body).await,
-            Reading::Unreadable { why } => self.conclude_unreadable(source, why).await,
+            Reading::Unreadable { why, status } => self.conclude_unreadable(source, why, status).await,
             Reading::Later { why, wait } => {
                 let at = self.clock.now().plus(wait);
                 self.fail(source, why, Some(at)).await
@@ -135,7 +135,7 @@ impl Resolve {
         let report = match ehr.client.read(source.key.kind, &source.key.id).await {
             Ok(ReadAnswer::Report { report, .. }) => report,
             Ok(ReadAnswer::Gone { fhir_body }) => return Reading::Gone(fhir_body),
-            Ok(ReadAnswer::Unreadable { why, .. }) => return Reading::Unreadable { why: why.to_string() },
+            Ok(ReadAnswer::Unreadable { why, status }) => return Reading::Unreadable { why: why.to_string(), status },
             Err(error) => return failed(&error, source.tries),
         };
         if is_stale(&report, source) {
@@ -186,7 +186,7 @@ impl Resolve {
 
 fn failed(error: &EhrError, tries: i32) -> Reading {
     match (error.class(), error) {
-        (FaultClass::Permanent, _) => Reading::Unreadable { why: error.to_string() },
+        (FaultClass::Permanent, _) => Reading::Unreadable { why: error.to_string(), status: None },
         (FaultClass::Transient | FaultClass::Settings, EhrError::Overloaded { retry_after: Some(pause) }) => {
             Reading::Later { why: error.to_string(), wait: (*pause).max(back_off(tries)) }
         }
