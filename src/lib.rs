@@ -8,6 +8,7 @@ pub mod fhir;
 pub mod intake;
 pub mod keys;
 pub mod notify;
+pub mod open;
 pub mod policy;
 pub mod record;
 pub mod release;

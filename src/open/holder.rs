@@ -1,0 +1,75 @@
+//! Who holds the link: the proof, checked so that a stranger learns nothing from the answer or its time.
+
+use super::{Holder, Nonce, Open, OpenError};
+use crate::base::LinkId;
+use crate::keys::VaultError;
+use crate::sealing::{AuthKey, Purpose, verify_proof};
+use crate::store::{self, Delivery, LinkRow};
+
+/// The row name that the decoy is bound to. Sixteen characters like an id, but not one that is ever made.
+pub(super) const DECOY: &str = "AAAAAAAAAAAAAAAA";
+
+/// A request whose sender proved to hold the link's secret.
+pub(super) struct Proven {
+    pub(super) link: LinkRow,
+    /// The delivery that the link belongs to, as it stands now.
+    pub(super) delivery: Delivery,
+    pub(super) cookie_hash: [u8; 32],
+}
+
+impl Open {
+    pub(super) async fn prove(&self, holder: &Holder<'_>) -> Result<Proven, OpenError> {
+        let cookie_hash = holder.cookie.and_then(super::nonce::hash_of).ok_or(OpenError::NoCookie)?;
+        let now = self.clock.now();
+        let nonce = Nonce::verify(holder.nonce, holder.link, &cookie_hash, self.vault.pepper(), now);
+        let given = data_encoding::BASE64URL_NOPAD.decode(holder.proof.as_bytes()).unwrap_or_default();
+        let named = LinkId::parse(holder.link).ok();
+        let decoy = LinkId::parse(DECOY).map_err(|_| OpenError::Stopped)?;
+        let asked = named.unwrap_or(decoy);
+
+        // The same reads and the same arithmetic whether the link exists or not.
+        let id = asked.clone();
+        let (row, delivery) = self
+            .store
+            .read(move |conn| {
+                let row = store::link(conn, &id)?;
+                let delivery = match &row {
+                    Some(row) => store::delivery(conn, &row.delivery)?,
+                    None => store::delivery_of_link(conn, &id)?,
+                };
+                Ok((row, delivery))
+            })
+            .await?;
+        let known = row.as_ref().and_then(|row| row.auth_sealed.clone());
+        let key = match &known {
+            Some(sealed) => self.vault.open_record(Purpose::AuthKey, asked.as_str(), sealed)?,
+            None => self.vault.open_record(Purpose::AuthKey, DECOY, &self.decoy)?,
+        };
+        let key = AuthKey::from_slice(&key).ok_or(VaultError::NotOurs)?;
+        let proven = verify_proof(&key, nonce.as_deref().unwrap_or_default(), &asked, &cookie_hash, &given);
+        match (proven, nonce, known, row, delivery) {
+            (Some(_), Some(_), Some(_), Some(link), Some(delivery)) => Ok(Proven { link, delivery, cookie_hash }),
+            (_, _, _, _, _) => Err(OpenError::NotHolder),
+        }
+    }
+
+    /// The same holder's link and delivery as they stand now.
+    pub(super) async fn reload(&self, proven: &Proven) -> Result<Proven, OpenError> {
+        let id = proven.link.id.clone();
+        let (row, delivery) = self
+            .store
+            .read(move |conn| {
+                let row = store::link(conn, &id)?;
+                let delivery = match &row {
+                    Some(row) => store::delivery(conn, &row.delivery)?,
+                    None => None,
+                };
+                Ok((row, delivery))
+            })
+            .await?;
+        match (row, delivery) {
+            (Some(link), Some(delivery)) => Ok(Proven { link, delivery, cookie_hash: proven.cookie_hash }),
+            (_, _) => Err(OpenError::NotHolder),
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Opening: from the first look to the receipt.
+//!
+//! Job: let whoever holds a link's secret look, claim, fetch and confirm, and nobody else learn anything.
+//! Must stay true: without the proof nothing is counted, sent or revealed, and known, unknown and malformed ids
+//! answer alike; looking spends nothing; the share leaves only in the answer to a claim; every request checks the
+//! state again.
+//! Must not know: HTTP, cookies' syntax, how the link reached its holder. The content key is never here.
+
+mod holder;
+mod nonce;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use crate::audit::{Actor, AuditEvent};
+use crate::base::{ClinicId, Clock, Key256, LinkId, MediaType, OpeningId, Reference, UtcMillis, minutes, random};
+use crate::blobs::{BlobError, BlobKey, BlobStore};
+use crate::keys::{KeyKind, KeyName, Vault, VaultError};
+use crate::record::{LinkEvent, OPENING_LEASE};
+use crate::sealing::{Purpose, ReceiptKey, ReceiptOutcome, verify_receipt};
+use crate::store::{self, Claim, Delivery, LinkRow, Received, Store, StoreError, Tx};
+
+pub use nonce::{Begun, COOKIE_CHARACTERS, Nonce};
+pub use state::{Ended, EndedKind, Looked};
+
+/// A lease is stretched when it has less than this left to its full length.
+const STRETCH_AFTER: std::time::Duration = minutes(1);
+
+/// What a page may say about the clinic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClinicCard {
+    pub name: String,
+    pub phone: String,
+    /// IANA.
+    pub zone: String,
+}
+
+/// The open step.
+pub struct Open {
+    store: Store,
+    clock: Clock,
+    vault: Vault,
+    blobs: BlobStore,
+    clinics: HashMap<ClinicId, ClinicCard>,
+    /// For a delivery whose clinic is no longer configured.
+    house: ClinicCard,
+    /// A sealed key of nobody, so that an unknown link costs the same work as a known one.
+    decoy: Vec<u8>,
+}
+
+/// What a request of the page carries, unparsed: a malformed part is answered like a wrong one.
+pub struct Holder<'a> {
+    pub link: &'a str,
+    pub cookie: Option<&'a str>,
+    pub nonce: &'a str,
+    pub proof: &'a str,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Patient: the browser did not send the cookie back.
+    #[error("the browser did not return the cookie")]
+    NoCookie,
+    /// Patient or stranger: no such link, or not its secret.
+    #[error("no link answers to this")]
+    NotHolder,
+    /// Outside.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Us or outside.
+    #[error("a key cannot be used: {0}")]
+    Vault(#[from] VaultError),
+    #[error("a sealed file cannot be read: {0}")]
+    Blob(#[from] BlobError),
+    /// Us.
+    #[error("a part of the open step stopped unexpectedly")]
+    Stopped,
+}
+
+/// The answer to a claim.
+pub enum Opened {
+    Granted(Box<Granted>),
+    Ended(Ended),
+}
+
+/// Everything that the browser needs to fetch and decrypt.
+pub struct Granted {
+    pub share: Key256,
+    pub report_version: String,
+    pub files: Vec<OpenFile>,
+    pub lease_until: UtcMillis,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenFile {
+    pub number: u16,
+    pub media: MediaType,
+    pub plain_bytes: u64,
+    pub sealed_bytes: u64,
+}
+
+/// A sealed file that this browser may read now.
+pub struct SealedFile {
+    pub blob: BlobKey,
+    pub sealed_bytes: u64,
+    /// Names these bytes for ever: a blob is never written twice.
+    pub etag: String,
+}
+
+impl Open {
+    #[must_use]
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        vault: Vault,
+        blobs: BlobStore,
+        clinics: HashMap<ClinicId, ClinicCard>,
+        house: ClinicCard,
+    ) -> Self {
+        let decoy = vault.seal_record(Purpose::AuthKey, holder::DECOY, &[0; 32]);
+        Self { store, clock, vault, blobs, clinics, house, decoy }
+    }
+
+    /// What every page shows before anything is proved: made from the id alone, known or not.
+    #[must_use]
+    pub fn reference_of(&self, link: &str) -> Option<Reference> {
+        LinkId::parse(link).ok().map(|link| Reference::of(&link))
+    }
+
+    #[must_use]
+    pub fn house(&self) -> &ClinicCard {
+        &self.house
+    }
+
+    /// Begins a visit: a cookie for this browser and a nonce to prove with. Spends and stores nothing.
+    #[must_use]
+    pub fn begin(&self, link: &str, cookie: Option<&str>) -> Begun {
+        Begun::new(link, cookie, self.vault.pepper(), self.clock.now(), &mut random::system())
+    }
+
+    /// Says how the link stands, to its holder. Spends nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn look(&self, holder: &Holder<'_>) -> Result<Looked, OpenError> {
+        let proven = self.prove(holder).await?;
+        let now = self.clock.now();
+        let looked = self.looked(&proven, now).await?;
+        if let Looked::Ready(_) = looked {
+            let (link, cookie, delivery) = (proven.link.id.clone(), proven.cookie_hash, proven.delivery.clone());
+            let id = OpeningId::random(&mut random::system());
+            self.store
+                .write(move |tx| {
+                    if store::begin_opening(tx, &link, &cookie, &id, now)?.is_some() {
+                        let event = AuditEvent::Landed { link: link.clone() };
+                        store::append(tx, &delivery.entry(now, Actor::Holder, event))?;
+                    }
+                    Ok(())
+                })
+                .await?;
+        }
+        Ok(looked)
+    }
+
+    /// Claims an opening for this browser and gives the share; repeated, it gives the same again.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(&self, holder: &Holder<'_>) -> Result<Opened, OpenError> {
+        let proven = self.prove(holder).await?;
+        let now = self.clock.now();
+        let (delivery, cookie) = (proven.delivery.clone(), proven.cookie_hash);
+        let link = proven.link.id.clone();
+        let id = OpeningId::random(&mut random::system());
+        let claim = self.store.write(move |tx| claim(tx, &delivery, &link, &cookie, &id, now)).await?;
+        match claim {
+            Claim::Granted { link, files, lease_until } | Claim::Repeated { link, files, lease_until } => {
+                self.grant(link, files, lease_until).await
+            }
+            Claim::Refused(_) => {
+                let again = self.reload(&proven).await?;
+                match self.looked(&again, now).await? {
+                    Looked::Ended(ended) => Ok(Opened::Ended(ended)),
+                    // Raced by another browser that has lapsed since, or ended between the two looks.
+                    Looked::Ready(_) | Looked::Yours(_) => {
+                        Ok(Opened::Ended(self.ended(&again, EndedKind::OpenedElsewhere, Some(now))))
+                    }
+                }
+            }
+        }
+    }
+
+    async fn grant(
+        &self,
+        link: LinkRow,
+        files: Vec<store::FileRow>,
+        lease_until: UtcMillis,
+    ) -> Result<Opened, OpenError> {
+        let vault = self.vault.clone();
+        let report_version = link.report_version.to_string();
+        let share = tokio::task::spawn_blocking(move || {
+            let name = KeyName::parse(KeyKind::Epoch, &link.epoch).map_err(|_| VaultError::NotOurs)?;
+            let wrapped = link.share_wrapped.ok_or(VaultError::KeyGone)?;
+            let share = vault.open_dated(&name, Purpose::Share, link.id.as_str(), &wrapped)?;
+            Key256::from_slice(&share).ok_or(VaultError::NotOurs)
+        })
+        .await
+        .map_err(|_| OpenError::Stopped)??;
+        let files = files
+            .into_iter()
+            .map(|file| OpenFile {
+                number: file.number,
+                media: file.media,
+                plain_bytes: file.plain_bytes,
+                sealed_bytes: file.sealed_bytes,
+            })
+            .collect();
+        Ok(Opened::Granted(Box::new(Granted { share, report_version, files, lease_until })))
+    }
+
+    /// The sealed file, if this browser holds a running claim. Progress stretches the claim's lease.
+    ///
+    /// # Errors
+    /// [`OpenError::NotHolder`] for everybody else.
+    pub async fn file(&self, link: &str, cookie: Option<&str>, number: u16) -> Result<SealedFile, OpenError> {
+        let now = self.clock.now();
+        let link = LinkId::parse(link).map_err(|_| OpenError::NotHolder)?;
+        let cookie_hash = nonce::hash_of(cookie.ok_or(OpenError::NotHolder)?).ok_or(OpenError::NotHolder)?;
+        let grant = self.store.read(move |conn| store::file_grant(conn, &link, &cookie_hash, number, now)).await?;
+        let grant = grant.ok_or(OpenError::NotHolder)?;
+        if grant.lease_until.since(now) + STRETCH_AFTER < OPENING_LEASE {
+            let opening = grant.opening.clone();
+            self.store.write(move |tx| store::stretch_lease(tx, &opening, now)).await?;
+        }
+        let blob = BlobKey::parse(&grant.blob).map_err(|_| StoreError::BadRow { column: "sealed_file.blob" })?;
+        let etag = format!("\"{}\"", grant.blob);
+        Ok(SealedFile { blob, sealed_bytes: grant.sealed_bytes, etag })
+    }
+
+    /// Reads up to `length` bytes of a sealed file from `start`, on a blocking thread.
+    ///
+    /// # Errors
+    /// [`OpenError::Blob`].
+    pub async fn read(&self, blob: BlobKey, start: u64, length: u64) -> Result<Vec<u8>, OpenError> {
+        let blobs = self.blobs.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut range = blobs.open_range(&blob, start, length)?;
+            let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+            range.read_to_end(&mut bytes).map_err(BlobError::from)?;
+            Ok(bytes)
+        })
+        .await
+        .map_err(|_| OpenError::Stopped)?
+    }
+
+    /// Takes the browser's word, proved, that it could read every file, or could not. A good receipt ends the claim
+    /// before its lease does; a bad one leaves it, so that the holder can try again.
+    ///
+    /// # Errors
+    /// [`OpenError::NotHolder`] for a wrong proof or without a claim.
+    pub async fn receipt(
+        &self,
+        link: &str,
+        cookie: Option<&str>,
+        outcome: ReceiptOutcome,
+        mac: &str,
+    ) -> Result<(), OpenError> {
+        let cookie_hash = nonce::hash_of(cookie.ok_or(OpenError::NotHolder)?).ok_or(OpenError::NotHolder)?;
+        let id = LinkId::parse(link).map_err(|_| OpenError::NotHolder)?;
+        let asked = id.clone();
+        let found = self
+            .store
+            .read(move |conn| Ok((store::link(conn, &asked)?, store::delivery_of_link(conn, &asked)?)))
+            .await?;
+        let (Some(row), Some(delivery)) = found else { return Err(OpenError::NotHolder) };
+        let sealed = row.receipt_sealed.ok_or(OpenError::NotHolder)?;
+        let key = self.vault.open_record(Purpose::ReceiptKey, id.as_str(), &sealed)?;
+        let key = ReceiptKey::from_slice(&key).ok_or(VaultError::NotOurs)?;
+        let given = data_encoding::BASE64URL_NOPAD.decode(mac.as_bytes()).map_err(|_| OpenError::NotHolder)?;
+        if !verify_receipt(&key, outcome, &id, &cookie_hash, &given) {
+            return Err(OpenError::NotHolder);
+        }
+        let now = self.clock.now();
+        self.store.write(move |tx| take_receipt(tx, &delivery, &id, &cookie_hash, outcome, now)).await?;
+        Ok(())
+    }
+}
+
+/// Begins where the page has not looked, and claims; the audit line in the same commit.
+fn claim(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    link: &LinkId,
+    cookie: &[u8; 32],
+    id: &OpeningId,
+    now: UtcMillis,
+) -> Result<Claim, StoreError> {
+    store::begin_opening(tx, link, cookie, id, now)?;
+    let claim = store::claim(tx, link, cookie, now)?;
+    let event = match &claim {
+        Claim::Granted { lease_until, .. } => {
+            Some(AuditEvent::Claimed { link: link.clone(), lease_until: *lease_until })
+        }
+        Claim::Repeated { .. } => None,
+        Claim::Refused(why) => Some(AuditEvent::ClaimRefused { link: link.clone(), why: format!("{why:?}") }),
+    };
+    if let Some(event) = event {
+        store::append(tx, &delivery.entry(now, Actor::Holder, event))?;
+    }
+    Ok(claim)
+}
+
+fn take_receipt(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    link: &LinkId,
+    cookie: &[u8; 32],
+    outcome: ReceiptOutcome,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    match outcome {
+        ReceiptOutcome::Failed => {
+            let event = AuditEvent::DecryptFailed { link: link.clone() };
+            store::append(tx, &delivery.entry(now, Actor::Holder, event))
+        }
+        ReceiptOutcome::Decrypted => {
+            if store::receive(tx, link, cookie, now)? == Received::NothingToReceive {
+                return Ok(());
+            }
+            let event = AuditEvent::Decrypted { link: link.clone() };
+            store::append(tx, &delivery.entry(now, Actor::Holder, event))?;
+            let Some(row) = store::link(tx.conn(), link)? else { return Ok(()) };
+            if row.opened < row.opens_max || store::running_claims(tx.conn(), link, now)? > 0 {
+                return Ok(());
+            }
+            let Some(current) = store::delivery(tx.conn(), &delivery.id)? else { return Ok(()) };
+            match current.state.clone().step(LinkEvent::LastLeaseEnded, now) {
+                Ok(step) => store::advance(tx, &current, &step, Actor::Holder, now),
+                // Dead already, by another way.
+                Err(_) => Ok(()),
+            }
+        }
+    }
+}

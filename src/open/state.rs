@@ -1,0 +1,159 @@
+//! How a link stands, said to its holder: ready, theirs already, or what ended it.
+
+use super::holder::Proven;
+use super::{ClinicCard, Open, OpenError};
+use crate::base::{Reference, UtcMillis};
+use crate::record::{Link, LiveUntil, Opening, RevokedBy};
+use crate::store::{self, OpeningRow};
+
+/// What the holder is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// One press opens it.
+    Ready(Standing),
+    /// This browser has opened it and may go on.
+    Yours(Standing),
+    Ended(Ended),
+}
+
+/// A live link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub clinic: ClinicCard,
+    pub reference: Reference,
+    pub expires_at: UtcMillis,
+    pub opens_left: u16,
+    pub opens_max: u16,
+    pub files: u16,
+}
+
+/// A tombstone: what happened, when, whom to call. No patient data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub kind: EndedKind,
+    pub at: Option<UtcMillis>,
+    pub clinic: ClinicCard,
+    pub reference: Reference,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedKind {
+    Expired,
+    Revoked,
+    Recalled,
+    Superseded,
+    /// This browser has opened it before.
+    Spent,
+    OpenedElsewhere,
+    Suspended,
+}
+
+impl EndedKind {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Recalled => "recalled",
+            Self::Superseded => "superseded",
+            Self::Spent => "spent",
+            Self::OpenedElsewhere => "opened_elsewhere",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+impl Open {
+    pub(super) async fn looked(&self, proven: &Proven, now: UtcMillis) -> Result<Looked, OpenError> {
+        let id = proven.link.id.clone();
+        let (openings, files) = self
+            .store
+            .read(move |conn| Ok((store::openings_of(conn, &id)?, store::files_of(conn, &id)?.len())))
+            .await?;
+        let judged = judge(proven, &openings, now);
+        let standing = |expires_at| Standing {
+            clinic: self.clinic_of(proven),
+            reference: proven.link.reference.clone(),
+            expires_at,
+            opens_left: proven.link.opens_max.saturating_sub(proven.link.opened),
+            opens_max: proven.link.opens_max,
+            files: u16::try_from(files).unwrap_or(u16::MAX),
+        };
+        Ok(match judged {
+            Judged::Ready(expires_at) => Looked::Ready(standing(expires_at)),
+            Judged::Yours(expires_at) => Looked::Yours(standing(expires_at)),
+            Judged::Ended(kind, at) => Looked::Ended(self.ended(proven, kind, at)),
+        })
+    }
+
+    pub(super) fn ended(&self, proven: &Proven, kind: EndedKind, at: Option<UtcMillis>) -> Ended {
+        Ended { kind, at, clinic: self.clinic_of(proven), reference: proven.link.reference.clone() }
+    }
+
+    fn clinic_of(&self, proven: &Proven) -> ClinicCard {
+        let clinic = proven.delivery.clinic.as_ref().and_then(|id| self.clinics.get(id));
+        clinic.unwrap_or(&self.house).clone()
+    }
+}
+
+enum Judged {
+    Ready(UtcMillis),
+    Yours(UtcMillis),
+    Ended(EndedKind, Option<UtcMillis>),
+}
+
+fn judge(proven: &Proven, openings: &[OpeningRow], now: UtcMillis) -> Judged {
+    let delivery = &proven.delivery;
+    let at = Some(delivery.state_at);
+    if delivery.link.as_ref() != Some(&proven.link.id) {
+        return Judged::Ended(EndedKind::Superseded, at);
+    }
+    match &delivery.state {
+        Link::Live { until: LiveUntil::At(expires_at) } => judge_live(proven, openings, *expires_at, now),
+        // Nobody can hold the secret of a message that was not handed over; fail closed.
+        Link::Live { until: LiveUntil::NotHandedOver } | Link::Suspended { .. } => {
+            Judged::Ended(EndedKind::Suspended, at)
+        }
+        Link::Spent => opened_by(proven, openings),
+        Link::Expired => Judged::Ended(EndedKind::Expired, proven.link.expires_at.or(at)),
+        Link::Revoked { by } => match by {
+            RevokedBy::Operator(_) | RevokedBy::Restore => Judged::Ended(EndedKind::Revoked, at),
+            RevokedBy::Cancelled | RevokedBy::SubjectChanged => Judged::Ended(EndedKind::Recalled, at),
+            RevokedBy::Replaced => Judged::Ended(EndedKind::Superseded, at),
+        },
+        Link::Recalled => Judged::Ended(EndedKind::Recalled, at),
+        Link::Superseded { .. } => Judged::Ended(EndedKind::Superseded, at),
+        Link::Recorded | Link::Held { .. } | Link::Review { .. } | Link::Blocked => {
+            Judged::Ended(EndedKind::Revoked, at)
+        }
+    }
+}
+
+fn judge_live(proven: &Proven, openings: &[OpeningRow], expires_at: UtcMillis, now: UtcMillis) -> Judged {
+    let mine = |row: &&OpeningRow| row.cookie_hash == proven.cookie_hash;
+    let running = openings.iter().filter(mine).any(|row| match row.state {
+        Opening::Claimed { lease_until, .. } => now < lease_until,
+        Opening::Begun | Opening::Received | Opening::Lapsed => false,
+    });
+    if running {
+        Judged::Yours(expires_at)
+    } else if expires_at <= now {
+        Judged::Ended(EndedKind::Expired, Some(expires_at))
+    } else if proven.link.opened >= proven.link.opens_max {
+        opened_by(proven, openings)
+    } else {
+        Judged::Ready(expires_at)
+    }
+}
+
+/// Tells the browser that opened it from every other.
+fn opened_by(proven: &Proven, openings: &[OpeningRow]) -> Judged {
+    let claimed = |row: &OpeningRow| row.claimed_at.map(|at| (at, row.cookie_hash));
+    let last = openings.iter().filter_map(claimed).max_by_key(|(at, _)| *at);
+    let mine = openings.iter().filter_map(claimed).filter(|(_, cookie)| *cookie == proven.cookie_hash).max();
+    match (mine, last) {
+        (Some((at, _)), _) => Judged::Ended(EndedKind::Spent, Some(at)),
+        (None, Some((at, _))) => Judged::Ended(EndedKind::OpenedElsewhere, Some(at)),
+        (None, None) => Judged::Ended(EndedKind::Revoked, Some(proven.delivery.state_at)),
+    }
+}
