@@ -15,7 +15,7 @@ const EN = {
   'ready.left': 'Opens in {n} more browsers',
   'ready.open': 'Open my document',
   'ready.open.many': 'Open my documents',
-  'ready.inapp': 'You seem to be inside another app. You can read your document here, but saving a copy may not work. To keep a copy, open it in Chrome or Safari: see below.',
+  'ready.inapp': 'You seem to be inside another app, where saving a copy may not work. To keep one, open the link in Chrome or Safari: see below.',
   'yours.title': 'Your document is still here',
   'yours.lead': 'You have already opened it in this browser. You can open it again for a short while.',
   'yours.open': 'Open it again',
