@@ -3,7 +3,6 @@
 // Plain, warm, short. Never a test name, a department, a person's name: the page does not know them either.
 
 const EN = {
-  moment: 'One moment…',
   checking: 'We are checking your link.',
 
   'ready.title': 'You have a document',
