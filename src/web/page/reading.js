@@ -13,6 +13,17 @@ const SAVED_URL_MS = 60000;
 
 const EXTENSIONS = { 'application/pdf': 'pdf', 'image/png': 'png', 'image/jpeg': 'jpg', 'text/plain': 'txt' };
 
+// EHRs write plain text as UTF-8, with a mark as UTF-16, and on old Windows machines as neither.
+function decode(bytes) {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder('utf-16le').decode(bytes);
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder('utf-16be').decode(bytes);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (notUtf8) {
+    return new TextDecoder('windows-1252').decode(bytes);
+  }
+}
+
 export class Reading {
   /** `files` are `{n, type, bytes}` in plaintext, owned from here. `onEnd(how)` gets `done` or `lapsed`. */
   constructor(screens, files, terms, onEnd) {
@@ -37,6 +48,7 @@ export class Reading {
     const desk = el('div', { class: 'desk' }, this.tools(), this.notice);
     screens.show(heading, [head, desk, this.host], 'reading');
     say(screens.say('doc.ready'));
+    this.width = this.host.clientWidth;
     this.startClock();
     window.addEventListener('resize', this.onResize = () => this.afterResize());
     if (many) this.place.textContent = screens.say('doc.count', { n: this.files.length });
@@ -127,12 +139,7 @@ export class Reading {
   }
 
   addText(file, body) {
-    let text;
-    try {
-      text = new TextDecoder('utf-8', { fatal: true }).decode(file.bytes);
-    } catch (notUtf8) {
-      text = new TextDecoder('windows-1252').decode(file.bytes);
-    }
+    const text = decode(file.bytes);
     // Laboratories line their values up with spaces.
     const columns = /\S( {2,}|\t)\S/.test(text);
     const block = el('div', { class: columns ? 'text columns' : 'text' }, text);

@@ -38,6 +38,7 @@ export class SealedFile {
 
   /** Takes the next bytes off the wire. */
   async push(bytes) {
+    if (!this.contentKey) throw new Damaged('wiped');
     if (this.received + bytes.length > this.sealedSize) throw new Damaged('trailing bytes');
     let at = 0;
     while (at < bytes.length) {

@@ -3,7 +3,6 @@
 // Plain, warm, short. Never a test name, a department, a person's name: the page does not know them either.
 
 const EN = {
-  moment: 'One moment…',
   checking: 'We are checking your link.',
 
   'ready.title': 'You have a document',
@@ -15,7 +14,7 @@ const EN = {
   'ready.left': 'Opens in {n} more browsers',
   'ready.open': 'Open my document',
   'ready.open.many': 'Open my documents',
-  'ready.inapp': 'You seem to be inside another app. You can read your document here, but saving a copy may not work. To keep a copy, open it in Chrome or Safari: see below.',
+  'ready.inapp': 'You seem to be inside another app, where saving a copy may not work. To keep one, open the link in Chrome or Safari: see below.',
   'yours.title': 'Your document is still here',
   'yours.lead': 'You have already opened it in this browser. You can open it again for a short while.',
   'yours.open': 'Open it again',
