@@ -64,5 +64,5 @@ pub use polls::{
 };
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, gone_since, hear, lease_sources,
-    read_again, source,
+    read_again, read_stale_sources_again, source,
 };
