@@ -4,6 +4,7 @@ pub mod audit;
 pub mod base;
 pub mod blobs;
 pub mod config;
+pub mod desk;
 pub mod fhir;
 pub mod intake;
 pub mod keys;
