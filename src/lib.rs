@@ -1,5 +1,6 @@
 //! Chartseal: the map of the house is written here as the rooms are built.
 
+pub mod app;
 pub mod audit;
 pub mod base;
 pub mod blobs;

@@ -1,0 +1,4 @@
+//! The only wiring: a configuration becomes a running service.
+
+pub mod start;
+pub mod steps;
