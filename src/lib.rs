@@ -4,6 +4,7 @@ pub mod app;
 pub mod audit;
 pub mod base;
 pub mod blobs;
+pub mod cli;
 pub mod config;
 pub mod desk;
 pub mod fhir;

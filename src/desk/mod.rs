@@ -8,8 +8,6 @@
 mod restore;
 mod shown;
 
-use std::sync::Arc;
-
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, random};
 use crate::keys::Vault;
@@ -297,6 +295,3 @@ fn not_possible(state: &'static str, deed: &'static str, link: &Link) -> DeskErr
     };
     DeskError::NotPossible { state, deed, remedy }
 }
-
-/// The store as several parts of one process share it.
-pub type SharedDesk = Arc<Desk>;
