@@ -15,3 +15,4 @@ pub mod release;
 pub mod resolve;
 pub mod sealing;
 pub mod store;
+pub mod web;
