@@ -20,3 +20,4 @@ pub mod resolve;
 pub mod sealing;
 pub mod store;
 pub mod sweep;
+pub mod web;
