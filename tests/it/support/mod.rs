@@ -8,6 +8,8 @@
 pub mod browser;
 pub mod clinic;
 pub mod ehr;
+pub mod ehr_double;
+pub mod holder;
 pub mod hooks;
 pub mod mailbox;
 pub mod part;
@@ -15,6 +17,7 @@ pub mod pdf;
 pub mod planted;
 pub mod postgres;
 pub mod python;
+pub mod service;
 pub mod tink;
 pub mod wait;
 pub mod web_client;
