@@ -174,6 +174,7 @@ pub fn advance(
     if step.from() != &before.state {
         return Err(StoreError::Moved);
     }
+    hold(tx, &before.id)?;
     let changed =
         diesel::update(delivery::table.find(before.id.as_str()).filter(delivery::row_version.eq(before.row_version)))
             .set((
@@ -198,6 +199,11 @@ pub fn advance(
     }
     let event = AuditEvent::Stepped { from: before.state.name().to_owned(), to: step.to().clone() };
     audit_log::append(tx, &entry_for(before, at, actor, event))
+}
+
+/// Holds a delivery with all that belongs to it: see [`audit_log::hold`].
+pub(super) fn hold(tx: &mut Tx, id: &DeliveryId) -> Result<(), StoreError> {
+    audit_log::hold(tx.conn(), &Chain::Delivery(id.clone()))
 }
 
 /// A line for the delivery's own chain.
