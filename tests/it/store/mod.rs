@@ -25,11 +25,11 @@ macro_rules! on_both {
 mod bed;
 mod claims;
 // mod contention;
-// mod deliveries;
+mod deliveries;
 // mod erasure;
 mod events;
 mod migrations;
-// mod notices;
+mod notices;
 // mod outages;
 // mod polls;
 mod sources;
