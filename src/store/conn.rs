@@ -269,11 +269,16 @@ fn connect_sqlite(path: &std::path::Path, access: Access) -> Result<Conn, StoreE
     let mut conn = diesel::SqliteConnection::establish(text).map_err(|_| StoreError::CannotOpen {
         why: "the SQLite file in [store] url cannot be opened: check that its folder exists and is writable".to_owned(),
     })?;
-    conn.batch_execute(dialect::SQLITE_WAIT)?;
-    conn.batch_execute(SQLITE_SESSION)?;
-    match access {
-        Access::Write => conn.batch_execute("PRAGMA journal_mode = WAL;")?,
-        Access::Read => conn.batch_execute("PRAGMA query_only = ON;")?,
+    let mode = match access {
+        Access::Write => "PRAGMA journal_mode = WAL",
+        Access::Read => "PRAGMA query_only = ON",
+    };
+    for setting in [dialect::SQLITE_WAIT, SQLITE_SESSION, mode] {
+        conn.batch_execute(setting).map_err(|error| {
+            let error = StoreError::from(error);
+            let why = "the file in [store] url is not a SQLite database".to_owned();
+            if error.is_passing() { error } else { StoreError::CannotOpen { why } }
+        })?;
     }
     Ok(Conn::Sqlite(conn))
 }

@@ -21,17 +21,17 @@ macro_rules! on_both {
     };
 }
 
-// mod audit;
+mod audit;
 mod bed;
 mod claims;
-// mod contention;
+mod contention;
 mod deliveries;
-// mod erasure;
+mod erasure;
 mod events;
 mod migrations;
 mod notices;
-// mod outages;
-// mod polls;
+mod outages;
+mod polls;
 mod sources;
 mod stage;
 mod writes;

@@ -204,7 +204,7 @@ pub fn handed_over(tx: &mut Tx, number: u8, opens: u16) -> Result<Released, Stor
 
 /// Takes the stored state one step on.
 pub fn step(tx: &mut Tx, id: &DeliveryId, event: LinkEvent, at: UtcMillis) -> Result<(), StoreError> {
-    let before = store::delivery(tx.conn(), id)?.expect("the delivery is there");
+    let before = store::hold_delivery(tx, id)?.expect("the delivery is there");
     let step = before.state.clone().step(event, at)?;
     store::advance(tx, &before, &step, Actor::System, at)
 }
