@@ -23,8 +23,8 @@ pub struct HookCall {
 
 pub enum HookBody {
     Whole(Vec<u8>),
-    /// Larger than the limit: kept as if it were an empty ping.
-    TooLarge,
+    /// Larger than the limit, or in an encoding that is not read: kept as if it were an empty ping.
+    Unread,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Intake {
         let (event, fingerprint, key) = tokio::task::spawn_blocking(move || {
             let body = match call.body {
                 HookBody::Whole(body) => body,
-                HookBody::TooLarge => Vec::new(),
+                HookBody::Unread => Vec::new(),
             };
             let key = KeyName::intake(now);
             let sealed = vault.seal_dated(&key, Purpose::RawEvent, id.as_str(), &body)?;

@@ -24,7 +24,7 @@ use crate::sealing::{Purpose, ReceiptKey, ReceiptOutcome, verify_receipt};
 use crate::store::{self, Claim, Delivery, LinkRow, Received, Store, StoreError, Tx};
 
 pub use nonce::{Begun, COOKIE_CHARACTERS, Nonce};
-pub use state::{Ended, EndedKind, Looked};
+pub use state::{Ended, EndedKind, Looked, Standing};
 
 /// A lease is stretched when it has less than this left to its full length.
 const STRETCH_AFTER: std::time::Duration = minutes(1);

@@ -1,3 +1,5 @@
+//! The step tables, whole.
+
 use super::*;
 use crate::base::{DeliveryId, UtcMillis, minutes};
 use crate::policy::{HoldBasis, ReviewReason};

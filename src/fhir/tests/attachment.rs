@@ -1,3 +1,5 @@
+//! Attachments: inline, by reference, and never from elsewhere.
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

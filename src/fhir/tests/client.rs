@@ -1,3 +1,5 @@
+//! Reading from an EHR that answers, fails, stalls and lies.
+
 use std::time::Duration;
 
 use serde_json::json;

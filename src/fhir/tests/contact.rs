@@ -1,3 +1,5 @@
+//! Which address a patient is written to.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which addresses are followed, and which never.
+
 use super::*;
 
 fn guard(base: &str, listed: &[&str]) -> Guard {

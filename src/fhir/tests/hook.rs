@@ -1,3 +1,5 @@
+//! What a hook says, in every shape that EHRs send.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Reports as EHRs write them, and what is made of them.
+
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Searches: pages, windows, and servers that lose their place.
+
 use std::num::NonZeroU16;
 
 use serde_json::{Value, json};

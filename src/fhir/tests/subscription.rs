@@ -1,3 +1,5 @@
+//! Subscriptions at the EHR: made, found, and gone wrong.
+
 use serde_json::{Value, json};
 
 use super::scripted::{Say, ScriptedEhr, answer, fhir};

@@ -169,6 +169,25 @@ on_both! {
         .await;
     }
 
+    async fn the_sources_of_waiting_notices_are_read_again_but_not_before_a_failed_one_may(bed: Bed) {
+        bed.write(|tx| {
+            let it = stage::released(tx, 1, 1)?;
+            let source = store::delivery(tx.conn(), &it.delivery)?.expect("it is there").source;
+            stage::read_report(tx, 2)?;
+            assert_eq!(store::read_stale_sources_again(tx, NOW, NOW)?, 0, "read lately");
+            let later = NOW.plus(after(900));
+            assert_eq!(store::read_stale_sources_again(tx, later, later)?, 1);
+            let seen = lease_one(tx, later)?;
+            assert_eq!(seen.id, source);
+            store::fail_source(tx, &seen, "overloaded", Some(later.plus(after(60))))?;
+            assert_eq!(store::read_stale_sources_again(tx, later, later)?, 0, "the EHR named its time");
+            assert_eq!(store::due_for_recheck(tx, &stage::ehr(), later, later)?, 0);
+            assert_eq!(lease_one(tx, later.plus(after(60)))?.tries, 2);
+            Ok(())
+        })
+        .await;
+    }
+
     async fn reading_again_makes_a_known_resource_due(bed: Bed) {
         bed.write(|tx| {
             let id = stage::read_report(tx, 1)?;

@@ -1,0 +1,66 @@
+//! The page's own files, carried in the binary, under an address that changes with their content.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
+
+use super::answers;
+
+#[derive(RustEmbed)]
+#[folder = "src/web/page/"]
+#[exclude = "*.html"]
+#[exclude = "*.md"]
+struct Assets;
+
+/// Bytes of the digest in the address.
+const HASH_BYTES: usize = 12;
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// One name for all files, so that modules that import each other always come from one release.
+static HASH: LazyLock<String> = LazyLock::new(|| {
+    let mut names: Vec<_> = Assets::iter().collect();
+    names.sort();
+    let mut digest = Sha256::new();
+    for name in names {
+        digest.update(name.as_bytes());
+        digest.update([0]);
+        if let Some(file) = Assets::get(&name) {
+            digest.update(file.metadata.sha256_hash());
+        }
+    }
+    data_encoding::HEXLOWER.encode(digest.finalize().as_slice().get(..HASH_BYTES).unwrap_or_default())
+});
+
+/// The path that the page writes before its files' names, such as `/assets/0123456789abcdef01234567`.
+pub(super) fn base() -> String {
+    format!("/assets/{}", *HASH)
+}
+
+pub(super) async fn asset(path: web::Path<(String, String)>) -> HttpResponse {
+    let (hash, name) = path.into_inner();
+    if hash != *HASH {
+        return answers::nothing_here();
+    }
+    let Some(file) = Assets::get(&name) else { return answers::nothing_here() };
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, FOR_EVER)).insert_header((header::CONTENT_TYPE, type_of(&name)));
+    match file.data {
+        Cow::Borrowed(bytes) => response.body(bytes),
+        Cow::Owned(bytes) => response.body(bytes),
+    }
+}
+
+fn type_of(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "ttf" => "font/ttf",
+        "bcmap" | "pfb" => "application/octet-stream",
+        _ => "text/plain; charset=utf-8",
+    }
+}

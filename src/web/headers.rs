@@ -1,0 +1,82 @@
+//! The headers of every answer, and the reasons to refuse a request by its headers alone.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+/// Trusted Types name one policy: pdf.js makes its worker's own address with it.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types chartseal-worker";
+
+const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), bluetooth=(), browsing-topics=(), camera=(), \
+     clipboard-read=(), clipboard-write=(self), display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), \
+     geolocation=(), gyroscope=(), hid=(), idle-detection=(), interest-cohort=(), local-fonts=(), magnetometer=(), \
+     microphone=(), midi=(), payment=(), picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), \
+     serial=(), storage-access=(), usb=(), web-share=(self), window-management=(), xr-spatial-tracking=()";
+
+/// Two years, as browsers' preload lists ask for.
+const STRICT_TRANSPORT_SECURITY: &str = "max-age=63072000; includeSubDomains";
+
+const ALWAYS: [(HeaderName, &str); 8] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::PERMISSIONS_POLICY, PERMISSIONS_POLICY),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+    (header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+    (HeaderName::from_static("x-robots-tag"), "noindex, nofollow, noarchive"),
+];
+
+/// Whether patients reach us by https. Browsers must then never try without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Https,
+    /// Only on this machine itself: the configuration refuses it elsewhere.
+    Plain,
+}
+
+impl Transport {
+    pub(super) fn of(url: &Url) -> Self {
+        if url.scheme() == "https" { Self::Https } else { Self::Plain }
+    }
+}
+
+pub(super) fn put(headers: &mut HeaderMap, transport: Transport) {
+    for (name, value) in ALWAYS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    match transport {
+        Transport::Https => {
+            let value = HeaderValue::from_static(STRICT_TRANSPORT_SECURITY);
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
+        }
+        Transport::Plain => {}
+    }
+}
+
+/// What a request's headers say of its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// Our own page, as far as the browser tells; an old one tells nothing.
+    OurPage,
+    /// Another site, or a browser that only guesses what may be wanted.
+    Stranger,
+}
+
+/// Judges by `Origin`, `Sec-Fetch-Site`, `Sec-Purpose` and `Purpose`. Absence is neutral: old web views send none.
+pub(super) fn sender(request: &HttpRequest, our_origin: &str) -> Sender {
+    let headers = request.headers();
+    let says = |name: &str, allowed: &str| headers.get_all(name).all(|value| value.as_bytes() == allowed.as_bytes());
+    let prefetches = |name: &str| {
+        headers
+            .get_all(name)
+            .any(|value| value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("prefetch")))
+    };
+    let foreign = !says("Origin", our_origin) || !says("Sec-Fetch-Site", "same-origin");
+    if foreign || prefetches("Sec-Purpose") || prefetches("Purpose") { Sender::Stranger } else { Sender::OurPage }
+}

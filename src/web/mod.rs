@@ -1,0 +1,129 @@
+//! The edge: HTTP over the open and intake steps, and the routes that operators watch.
+//!
+//! Job: routes, cookies, headers, limits; the patient's page with all its files in the binary.
+//! Must stay true: strangers get constant answers, and known, unknown and malformed ids the same; nothing but POST
+//! changes anything; no path, header or body of a request reaches a log; no file is held in memory whole.
+//! Must not know: the store, FHIR, keys, where sealed files lie, or who may open what: that is `open`'s and `intake`'s.
+//!
+//! ```text
+//! patients   GET /r/{…}   POST /r/{id}/{begin,look,open,receipt}   GET /r/{id}/files/{n}   GET /assets/{hash}/{…}
+//! EHRs       POST PUT DELETE /fhir/hook/{ehr}[/{Type}/{id}]
+//! operators  GET /healthz /readyz /metrics   (an address of its own)
+//! ```
+
+mod access_log;
+mod answers;
+mod assets;
+mod files;
+mod headers;
+mod health;
+mod hooks;
+mod limits;
+mod page;
+mod protocol;
+mod range;
+#[cfg(test)]
+mod tests;
+mod traffic;
+
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, Resource, guard};
+use governor::clock::DefaultClock;
+use ipnet::IpNet;
+use url::Url;
+
+use access_log::{Edge, observe};
+use headers::Transport;
+use limits::PerNetwork;
+use page::Page;
+
+use crate::open::Open;
+
+pub use health::{Admin, Readiness};
+pub use hooks::Hooks;
+pub use traffic::Traffic;
+
+const ROBOTS: &str = "User-agent: *\nDisallow: /\n";
+
+/// What the patients' routes need.
+pub struct Patient {
+    open: Arc<Open>,
+    /// As browsers write it: `https://r.clinic.example`.
+    origin: String,
+    page: Page,
+    limit: PerNetwork<DefaultClock>,
+    edge: web::Data<Edge>,
+}
+
+impl Patient {
+    /// `trusted_proxies` are believed about who asked; nobody else is.
+    #[must_use]
+    pub fn new(open: Arc<Open>, patient_url: &Url, trusted_proxies: Vec<IpNet>, traffic: Arc<Traffic>) -> Self {
+        Self {
+            page: Page::new(&open.house().name),
+            origin: patient_url.origin().ascii_serialization(),
+            limit: PerNetwork::new(trusted_proxies, DefaultClock::default()),
+            edge: web::Data::new(Edge { transport: Transport::of(patient_url), traffic }),
+            open,
+        }
+    }
+}
+
+/// The patients' routes, and the answer to every path that nothing else answers.
+pub fn patient(cfg: &mut ServiceConfig, patient: &Arc<Patient>) {
+    let get_or_head = || guard::Any(guard::Get()).or(guard::Head());
+    let posts =
+        |path: &str| web::resource(path).default_service(web::to(|| async { answers::method_not_allowed("POST") }));
+    cfg.app_data(web::Data::from(Arc::clone(patient)))
+        .app_data(patient.edge.clone())
+        .service(
+            web::scope("/r")
+                .wrap(from_fn(observe))
+                .service(posts("/{link}/begin").route(web::post().to(protocol::begin)))
+                .service(posts("/{link}/look").route(web::post().to(protocol::look)))
+                .service(posts("/{link}/open").route(web::post().to(protocol::open)))
+                .service(posts("/{link}/receipt").route(web::post().to(protocol::receipt)))
+                .service(
+                    Resource::new("/{link}/files/{n}")
+                        .route(web::route().guard(get_or_head()).to(files::file))
+                        .default_service(web::to(|| async { answers::method_not_allowed("GET, HEAD") })),
+                )
+                .service(web::resource("/{rest}*").to(page::page))
+                .default_service(web::to(|| async { answers::nothing_here() })),
+        )
+        .service(
+            web::resource("/assets/{hash}/{name}*")
+                .wrap(from_fn(observe))
+                .route(web::route().guard(get_or_head()).to(assets::asset))
+                .default_service(web::to(|| async { answers::method_not_allowed("GET, HEAD") })),
+        )
+        .service(web::resource("/robots.txt").wrap(from_fn(observe)).to(robots))
+        .default_service(web::route().to(|| async { answers::nothing_here() }).wrap(from_fn(observe)));
+}
+
+/// The EHRs' routes.
+pub fn hooks(cfg: &mut ServiceConfig, hooks: &Arc<Hooks>) {
+    cfg.app_data(web::Data::from(Arc::clone(hooks))).app_data(hooks.edge.clone()).service(
+        web::scope("/fhir/hook")
+            .wrap(from_fn(observe))
+            .service(web::resource("/{ehr}").to(hooks::hook))
+            .service(web::resource("/{ehr}/{kind}/{id}").to(hooks::hook))
+            .default_service(web::to(|| async { answers::nothing_here() })),
+    );
+}
+
+/// The operators' routes; they belong on an address that strangers cannot reach.
+pub fn admin(cfg: &mut ServiceConfig, admin: &Arc<Admin>) {
+    cfg.app_data(web::Data::from(Arc::clone(admin)))
+        .route("/healthz", web::get().to(health::alive))
+        .route("/readyz", web::get().to(health::ready))
+        .route("/metrics", web::get().to(health::metrics));
+}
+
+async fn robots() -> HttpResponse {
+    HttpResponse::Ok().insert_header(header::ContentType::plaintext()).body(ROBOTS)
+}

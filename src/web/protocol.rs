@@ -1,0 +1,253 @@
+//! The page's conversation: begin, look, open, receipt. JSON in, JSON out; every decision is `open`'s.
+
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
+use data_encoding::BASE64URL_NOPAD;
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Patient;
+use super::answers::Problem;
+use super::headers::{Sender, Transport, sender};
+use super::limits::Pace;
+use crate::base::LinkId;
+use crate::open::{ClinicCard, Ended, Granted, Holder, Looked, OpenError, Opened, Standing};
+use crate::sealing::ReceiptOutcome;
+
+pub(super) const COOKIE: &str = "chartseal";
+/// A claim outlives a lease by far, so that the same browser is still told "you opened it".
+const COOKIE_LIFE_SECONDS: u32 = 24 * 60 * 60;
+/// The largest body that the page sends is some 200 bytes.
+const BODY_BYTES_MAX: usize = 4 * 1024;
+
+#[derive(Deserialize)]
+struct Nothing {}
+
+#[derive(Deserialize)]
+struct Proof {
+    nonce: String,
+    proof: String,
+}
+
+#[derive(Deserialize)]
+struct Receipt {
+    outcome: String,
+    mac: String,
+}
+
+#[derive(Serialize)]
+struct BegunView {
+    nonce: String,
+    cookie_hash: String,
+    /// Milliseconds since 1970, by the store's clock.
+    now: i64,
+}
+
+#[derive(Serialize)]
+struct ClinicView {
+    name: String,
+    phone: String,
+}
+
+#[derive(Serialize)]
+struct StandingView {
+    state: &'static str,
+    clinic: ClinicView,
+    reference: String,
+    zone: String,
+    expires_at: i64,
+    opens_left: u16,
+    opens_max: u16,
+    files: u16,
+}
+
+#[derive(Serialize)]
+struct EndedView {
+    state: &'static str,
+    kind: &'static str,
+    at: Option<i64>,
+    clinic: ClinicView,
+    reference: String,
+    zone: String,
+}
+
+#[derive(Serialize)]
+struct GrantedView {
+    share: String,
+    version: String,
+    files: Vec<FileView>,
+    lease_until: i64,
+}
+
+#[derive(Serialize)]
+struct FileView {
+    n: u16,
+    #[serde(rename = "type")]
+    media: &'static str,
+    size: u64,
+    sealed_size: u64,
+}
+
+pub(super) async fn begin(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    if let Err(problem) = read_json::<Nothing>(&patient, &request, body).await {
+        return problem.answer();
+    }
+    let link = link_of(&request);
+    let begun = patient.open.begin(link, cookie_of(&request).as_deref());
+    let cookie = cookie_header(link, begun.cookie.expose(), patient.edge.transport);
+    let view =
+        BegunView { nonce: begun.nonce, cookie_hash: BASE64URL_NOPAD.encode(&begun.cookie_hash), now: begun.now.0 };
+    HttpResponse::Ok().insert_header((header::SET_COOKIE, cookie)).json(view)
+}
+
+pub(super) async fn look(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let proof = match read_json::<Proof>(&patient, &request, body).await {
+        Ok(proof) => proof,
+        Err(problem) => return problem.answer(),
+    };
+    let cookie = cookie_of(&request);
+    match patient.open.look(&holder(&request, cookie.as_deref(), &proof)).await {
+        Ok(Looked::Ready(standing)) => HttpResponse::Ok().json(StandingView::new("ready", standing)),
+        Ok(Looked::Yours(standing)) => HttpResponse::Ok().json(StandingView::new("yours", standing)),
+        Ok(Looked::Ended(ended)) => HttpResponse::Ok().json(EndedView::new(ended)),
+        Err(error) => refused(&error),
+    }
+}
+
+pub(super) async fn open(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let proof = match read_json::<Proof>(&patient, &request, body).await {
+        Ok(proof) => proof,
+        Err(problem) => return problem.answer(),
+    };
+    let cookie = cookie_of(&request);
+    match patient.open.open(&holder(&request, cookie.as_deref(), &proof)).await {
+        Ok(Opened::Granted(granted)) => HttpResponse::Ok().json(GrantedView::new(*granted)),
+        Ok(Opened::Ended(ended)) => HttpResponse::Conflict().json(EndedView::new(ended)),
+        Err(error) => refused(&error),
+    }
+}
+
+pub(super) async fn receipt(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let receipt = match read_json::<Receipt>(&patient, &request, body).await {
+        Ok(receipt) => receipt,
+        Err(problem) => return problem.answer(),
+    };
+    let outcome = ReceiptOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == receipt.outcome);
+    let Some(outcome) = outcome else { return Problem::Malformed.answer() };
+    let cookie = cookie_of(&request);
+    match patient.open.receipt(link_of(&request), cookie.as_deref(), outcome, &receipt.mac).await {
+        Ok(()) => HttpResponse::NoContent().finish(),
+        Err(error) => refused(&error),
+    }
+}
+
+/// What a stranger is told of an error, and what the log is.
+pub(super) fn refused(error: &OpenError) -> HttpResponse {
+    match error {
+        OpenError::NoCookie => Problem::Cookie.answer(),
+        OpenError::NotHolder => Problem::Unknown.answer(),
+        OpenError::Store(_) | OpenError::Vault(_) | OpenError::Blob(_) | OpenError::Stopped => {
+            tracing::error!(%error, "a request of the page cannot be answered");
+            Problem::Unavailable.answer()
+        }
+    }
+}
+
+/// Refuses by what the headers and the pace say, before anything else is done.
+pub(super) fn admit(patient: &Patient, request: &HttpRequest) -> Result<(), Problem> {
+    match patient.limit.admit(request) {
+        Pace::TooFast => return Err(Problem::TooMany),
+        Pace::Fine => {}
+    }
+    match sender(request, &patient.origin) {
+        Sender::Stranger => Err(Problem::Foreign),
+        Sender::OurPage => Ok(()),
+    }
+}
+
+/// The id as it was asked for, well-formed or not.
+pub(super) fn link_of(request: &HttpRequest) -> &str {
+    request.match_info().query("link")
+}
+
+pub(super) fn cookie_of(request: &HttpRequest) -> Option<String> {
+    request.cookie(COOKIE).map(|cookie| cookie.value().to_owned())
+}
+
+fn holder<'a>(request: &'a HttpRequest, cookie: Option<&'a str>, proof: &'a Proof) -> Holder<'a> {
+    Holder { link: link_of(request), cookie, nonce: &proof.nonce, proof: &proof.proof }
+}
+
+/// Nothing of a malformed id is repeated in a header.
+fn cookie_header(link: &str, value: &str, transport: Transport) -> String {
+    let path = LinkId::parse(link).map_or_else(|_| "/r/incomplete".to_owned(), |link| format!("/r/{link}"));
+    let secure = match transport {
+        Transport::Https => "; Secure",
+        Transport::Plain => "",
+    };
+    format!("{COOKIE}={value}; Path={path}; HttpOnly; SameSite=Strict; Max-Age={COOKIE_LIFE_SECONDS}{secure}")
+}
+
+async fn read_json<T: DeserializeOwned>(
+    patient: &Patient,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<T, Problem> {
+    admit(patient, request)?;
+    if !request.content_type().trim().eq_ignore_ascii_case("application/json") {
+        return Err(Problem::ContentType);
+    }
+    let body = read_body(body).await?;
+    serde_json::from_slice(&body).map_err(|_| Problem::Malformed)
+}
+
+async fn read_body(mut body: web::Payload) -> Result<Bytes, Problem> {
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| Problem::Malformed)?;
+        if whole.len() + chunk.len() > BODY_BYTES_MAX {
+            return Err(Problem::TooLarge);
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}
+
+impl StandingView {
+    fn new(state: &'static str, standing: Standing) -> Self {
+        let Standing { clinic, reference, expires_at, opens_left, opens_max, files } = standing;
+        let ClinicCard { name, phone, zone } = clinic;
+        let clinic = ClinicView { name, phone };
+        let reference = reference.as_str().to_owned();
+        Self { state, clinic, reference, zone, expires_at: expires_at.0, opens_left, opens_max, files }
+    }
+}
+
+impl EndedView {
+    fn new(ended: Ended) -> Self {
+        let Ended { kind, at, clinic, reference } = ended;
+        let ClinicCard { name, phone, zone } = clinic;
+        let clinic = ClinicView { name, phone };
+        let reference = reference.as_str().to_owned();
+        Self { state: "ended", kind: kind.as_str(), at: at.map(|at| at.0), clinic, reference, zone }
+    }
+}
+
+impl GrantedView {
+    fn new(granted: Granted) -> Self {
+        let file = |file: crate::open::OpenFile| FileView {
+            n: file.number,
+            media: file.media.as_str(),
+            size: file.plain_bytes,
+            sealed_size: file.sealed_bytes,
+        };
+        Self {
+            share: granted.share.to_base64url().expose().to_owned(),
+            version: granted.report_version,
+            files: granted.files.into_iter().map(file).collect(),
+            lease_until: granted.lease_until.0,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The routes as a browser, a stranger and an EHR meet them.
