@@ -171,7 +171,7 @@ on_both! {
             let opening = store::openings_of(tx.conn(), &it.link)?.remove(0).id;
             let mut at = NOW;
             for _ in 0..8 {
-                at = at.plus(OPENING_LEASE - seconds(60));
+                at = at.plus(OPENING_LEASE).minus(seconds(60));
                 store::stretch_lease(tx, &opening, at)?;
             }
             let most = NOW.plus(OPENING_LEASE_MAX);

@@ -1,6 +1,6 @@
 //! Deliveries: one per report version, moved only by steps from what is stored, shredded whole at a death.
 
-use chartseal::audit::{Actor, AuditEvent, Chain};
+use chartseal::audit::{Actor, Chain};
 use chartseal::base::{DeliveryId, random};
 use chartseal::policy::ReviewReason;
 use chartseal::record::{Death, HoldEnd, Link, LinkEvent, Notice, Opening};
@@ -161,19 +161,19 @@ on_both! {
 
     async fn dead_links_are_found_until_their_files_are_removed(bed: Bed) {
         let it = bed.write(|tx| stage::handed_over(tx, 1, 1)).await;
-        let end = NOW.plus(stage::LIFE);
+        let (end, only) = (NOW.plus(stage::LIFE), std::slice::from_ref(&it.link));
         assert_eq!(bed.read(|conn| store::links_due_to_expire(conn, NOW, 10)).await, []);
-        assert_eq!(bed.read(move |conn| store::links_due_to_expire(conn, end, 10)).await, [it.link.clone()]);
-        assert_eq!(bed.read(|conn| store::epochs_in_use(conn)).await, [NOW.day()]);
+        assert_eq!(bed.read(move |conn| store::links_due_to_expire(conn, end, 10)).await, only);
+        assert_eq!(bed.read(store::epochs_in_use).await, [NOW.day()]);
         let blobs = vec![format!("{}/0", it.link), "an orphan".to_owned()];
         assert_eq!(bed.read(move |conn| store::known_blobs(conn, &blobs)).await, [format!("{}/0", it.link)]);
         assert!(bed.read(|conn| store::dead_links_with_files(conn, 10)).await.is_empty());
-        assert_eq!(bed.read(|conn| store::live_links_created_after(conn, NOW)).await, [it.link.clone()]);
+        assert_eq!(bed.read(|conn| store::live_links_created_after(conn, NOW)).await, only);
         let id = it.delivery.clone();
         bed.write(move |tx| stage::step(tx, &id, LinkEvent::LifeEnded, end)).await;
         assert_eq!(bed.read(move |conn| store::links_due_to_expire(conn, end, 10)).await, []);
         assert_eq!(bed.read(|conn| store::live_links_created_after(conn, NOW)).await, []);
-        assert!(bed.read(|conn| store::epochs_in_use(conn)).await.is_empty());
+        assert!(bed.read(store::epochs_in_use).await.is_empty());
         let found = bed.read(|conn| store::dead_links_with_files(conn, 10)).await;
         assert_eq!((found.len(), found[0].2.len()), (1, 2));
         let link = it.link.clone();
@@ -290,7 +290,5 @@ on_both! {
             })
             .await;
         assert!(found);
-        let line = AuditEvent::Resumed;
-        bed.write(|tx| store::record(tx, Chain::Installation, NOW, line)).await;
     }
 }

@@ -15,20 +15,20 @@ type Columns = BTreeMap<(String, String), String>;
 #[derive(QueryableByName)]
 struct Column {
     #[diesel(sql_type = Text)]
-    table_name: String,
+    in_table: String,
     #[diesel(sql_type = Text)]
-    column_name: String,
+    name: String,
     #[diesel(sql_type = Text)]
     kind: String,
     #[diesel(sql_type = Text)]
     nullable: String,
 }
 
-const SQLITE_COLUMNS: &str = "SELECT t.name AS table_name, c.name AS column_name, c.type AS kind, \
+const SQLITE_COLUMNS: &str = "SELECT t.name AS in_table, c.name AS name, c.type AS kind, \
      CASE WHEN c.\"notnull\" = 1 THEN 'NO' ELSE 'YES' END AS nullable \
      FROM sqlite_master t, pragma_table_info(t.name) c \
      WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' AND t.name NOT LIKE '\\_\\_%' ESCAPE '\\'";
-const POSTGRES_COLUMNS: &str = "SELECT table_name::text, column_name::text, data_type::text AS kind, \
+const POSTGRES_COLUMNS: &str = "SELECT table_name::text AS in_table, column_name::text AS name, data_type::text AS kind, \
      is_nullable::text AS nullable FROM information_schema.columns \
      WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_%'";
 
@@ -37,7 +37,7 @@ fn columns(conn: &mut Conn) -> Result<Columns, StoreError> {
         Conn::Sqlite(conn) => diesel::sql_query(SQLITE_COLUMNS).load(conn)?,
         Conn::Postgres(conn) => diesel::sql_query(POSTGRES_COLUMNS).load(conn)?,
     };
-    Ok(rows.into_iter().map(|row| ((row.table_name.clone(), row.column_name.clone()), typed(&row))).collect())
+    Ok(rows.into_iter().map(|row| ((row.in_table.clone(), row.name.clone()), typed(&row))).collect())
 }
 
 fn typed(row: &Column) -> String {
@@ -45,10 +45,10 @@ fn typed(row: &Column) -> String {
         "TEXT" => "Text",
         "BIGINT" => "BigInt",
         // SQLite numbers rows only in a column of this very type; its integers have 64 bits in any case.
-        "INTEGER" if row.column_name == "n" => "BigInt",
+        "INTEGER" if row.name == "n" => "BigInt",
         "INTEGER" => "Integer",
         "BLOB" | "BYTEA" => "Binary",
-        other => panic!("{}.{} is a {other}", row.table_name, row.column_name),
+        other => panic!("{}.{} is a {other}", row.in_table, row.name),
     };
     if row.nullable == "YES" { format!("Nullable<{kind}>") } else { kind.to_owned() }
 }
