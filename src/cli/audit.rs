@@ -7,8 +7,7 @@ use clap::Subcommand;
 use super::Outcome;
 use super::print::Print;
 use crate::app::start::Ground;
-use crate::audit::{anchor_digest, verify_chain};
-use crate::keys::read_anchors;
+use crate::desk::verify_audit;
 use crate::store;
 
 /// Lines read at once.
@@ -36,49 +35,8 @@ pub(super) async fn run(command: AuditCommand, ground: &Ground, print: Print) ->
     }
 }
 
-/// What a verification found.
-#[derive(Default)]
-pub struct Verified {
-    pub chains: usize,
-    pub lines: usize,
-    pub anchors: usize,
-    /// Empty when everything verifies.
-    pub faults: Vec<String>,
-}
-
-/// Verifies chains and anchors.
-///
-/// # Errors
-/// When they cannot be read.
-pub async fn verify_all(ground: &Ground) -> anyhow::Result<Verified> {
-    let mut verified = Verified::default();
-    for chain in ground.store.read(store::chain_names).await? {
-        let lines = ground.store.read(move |conn| store::chain_lines(conn, &chain)).await?;
-        verified.chains += 1;
-        verified.lines += lines.len();
-        if let Err(broken) = verify_chain(&lines) {
-            verified.faults.push(broken.to_string());
-        }
-    }
-    let oldest = ground.store.read(|conn| store::export_after(conn, 0, 1)).await?.first().map_or(i64::MAX, |(n, _)| *n);
-    for record in read_anchors(&ground.vault.ring().journal_dir(), ground.vault.audit_key())? {
-        let anchor = record.anchor;
-        if anchor.from_n < oldest {
-            continue;
-        }
-        let lines = ground.store.read(move |conn| store::lines_between(conn, anchor.from_n - 1, anchor.to_n)).await?;
-        verified.anchors += 1;
-        if anchor_digest(lines.iter().map(|(_, hash)| hash)) != anchor.digest {
-            verified
-                .faults
-                .push(format!("lines {} to {} are not the ones that were anchored", anchor.from_n, anchor.to_n));
-        }
-    }
-    Ok(verified)
-}
-
 async fn verify(ground: &Ground, print: Print) -> anyhow::Result<Outcome> {
-    let verified = verify_all(ground).await?;
+    let verified = verify_audit(&ground.store, &ground.vault).await?;
     let value = serde_json::json!({
         "chains": verified.chains, "lines": verified.lines, "anchors": verified.anchors, "faults": verified.faults,
         "not_detected": NOT_DETECTED,

@@ -19,7 +19,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::start::{Ground, Part, Restore, TimeFrom};
-use crate::app::{App, steps};
+use crate::app::{App, Workers, steps};
 use crate::base::OperatorName;
 use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, DeskError};
@@ -114,7 +114,7 @@ pub async fn run(cli: Cli, variables: Vec<(String, String)>) -> ExitCode {
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<DeskError>() {
         Some(DeskError::Unknown { .. } | DeskError::NotPossible { .. } | DeskError::Shadow | DeskError::Forgotten) => 1,
-        Some(DeskError::Store(_)) | None => 2,
+        Some(DeskError::Store(_) | DeskError::Journal(_) | DeskError::Stopped) | None => 2,
     }
 }
 
@@ -174,7 +174,7 @@ async fn desk(common: &Common, variables: Vec<(String, String)>) -> anyhow::Resu
 async fn serve(config: &Config, replica: &str, restore: Restore) -> anyhow::Result<Outcome> {
     let replica = ReplicaName::parse(replica).context("--replica is not a name")?;
     let app = App::build(config, replica, TimeFrom::TheStore, restore).await?;
-    app.run(crate::app::terminated()).await?;
+    app.run(Workers::Spawned, crate::app::terminated()).await?;
     Ok(Outcome::Done)
 }
 

@@ -7,6 +7,7 @@
 
 mod restore;
 mod shown;
+mod verify;
 
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, random};
@@ -16,6 +17,7 @@ use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Sto
 
 pub use restore::{Restored, after_restore};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
+pub use verify::{Verified, verify_audit};
 
 /// Deliveries that one list shows at most.
 pub const LIST_MAX: i64 = 1000;
@@ -43,6 +45,11 @@ pub enum DeskError {
     /// Staff.
     #[error("this installation is in shadow mode: nothing leaves until [mode] send is \"live\"")]
     Shadow,
+    #[error("the journal beside the keys cannot be read: {0}")]
+    Journal(#[from] crate::keys::KeyError),
+    /// Us.
+    #[error("a part of the desk stopped unexpectedly")]
+    Stopped,
     /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,

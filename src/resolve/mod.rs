@@ -8,6 +8,7 @@
 
 mod conclude;
 mod plan;
+mod prepare;
 #[cfg(test)]
 mod tests;
 

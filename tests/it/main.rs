@@ -11,6 +11,7 @@
 
 mod licences;
 mod store;
+mod stories;
 mod support;
 mod testbed_works;
 mod tidy;

@@ -1,4 +1,4 @@
-//! Attachments: inline, by reference, and never from elsewhere.
+//! Fetching attachments: types, sizes, digests, and streams that break.
 
 use std::time::Duration;
 

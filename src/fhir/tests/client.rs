@@ -1,4 +1,4 @@
-//! Reading from an EHR that answers, fails, stalls and lies.
+//! Reading one resource from servers that answer well, badly, late or not at all.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which address a patient is written to.
+//! Which address a link goes to, and when a person must say it.
 
 use serde_json::{Value, json};
 

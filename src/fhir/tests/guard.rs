@@ -1,4 +1,4 @@
-//! Which addresses are followed, and which never.
+//! Which addresses may be asked.
 
 use super::*;
 

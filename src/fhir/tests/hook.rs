@@ -1,4 +1,4 @@
-//! What a hook says, in every shape that EHRs send.
+//! Every body a hook may bring.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Reports as EHRs write them, and what is made of them.
+//! Reading reports: the status table, attachments, and malformed resources.
 
 use proptest::prelude::*;
 use proptest::sample::Index;

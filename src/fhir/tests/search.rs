@@ -1,4 +1,4 @@
-//! Searches: pages, windows, and servers that lose their place.
+//! Walking what changed: windows, pages, and servers that get them wrong.
 
 use std::num::NonZeroU16;
 

@@ -1,4 +1,4 @@
-//! Subscriptions at the EHR: made, found, and gone wrong.
+//! Keeping a subscription at a server that agrees, forgets or refuses.
 
 use serde_json::{Value, json};
 
