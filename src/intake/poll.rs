@@ -54,9 +54,10 @@ impl Intake {
             }
             Ok(SearchAnswer::WindowTooLarge) => self.narrower(ehr, row, since, now).await,
             Err(error) => {
-                let wait = match &error {
-                    EhrError::Overloaded { retry_after: Some(pause) } => (*pause).max(ehr.poll_every),
-                    _ => ehr.poll_every,
+                let wait = if let EhrError::Overloaded { retry_after: Some(pause) } = &error {
+                    (*pause).max(ehr.poll_every)
+                } else {
+                    ehr.poll_every
                 };
                 self.fault(row, error.to_string(), now.plus(wait), now).await
             }

@@ -1,5 +1,7 @@
 //! What a reading means for what is on its way: the whole table, and the state that a delivery begins in.
 
+use std::fmt::Write as _;
+
 use super::plan::{Before, Now, Plan, first_state, may_leave, object, plan};
 use crate::base::{DeliveryId, OperatorName, UtcMillis, hours};
 use crate::policy::{Decision, HoldBasis, Release, ReportStatus, ReviewReason, Terms};
@@ -49,7 +51,7 @@ fn the_whole_plan_is_as_written() {
             for status in STATUSES {
                 let name = latest.as_ref().map_or("nothing", Link::name);
                 let plan = planned(status, latest.as_ref(), content, subject);
-                table += &format!("{what}, {status:?} after {name}: {plan:?}\n");
+                writeln!(table, "{what}, {status:?} after {name}: {plan:?}").unwrap();
             }
         }
     }

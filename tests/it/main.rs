@@ -10,6 +10,7 @@
 )]
 
 mod licences;
+mod store;
 mod stories;
 mod support;
 mod testbed_works;
