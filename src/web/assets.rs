@@ -12,8 +12,6 @@ use super::answers;
 
 #[derive(RustEmbed)]
 #[folder = "src/web/page/"]
-#[exclude = "*.html"]
-#[exclude = "*.md"]
 struct Assets;
 
 /// Bytes of the digest in the address.
@@ -45,22 +43,25 @@ pub(super) async fn asset(path: web::Path<(String, String)>) -> HttpResponse {
     if hash != *HASH {
         return answers::nothing_here();
     }
-    let Some(file) = Assets::get(&name) else { return answers::nothing_here() };
+    let (Some(kind), Some(file)) = (type_of(&name), Assets::get(&name)) else { return answers::nothing_here() };
     let mut response = HttpResponse::Ok();
-    response.insert_header((header::CACHE_CONTROL, FOR_EVER)).insert_header((header::CONTENT_TYPE, type_of(&name)));
+    response.insert_header((header::CACHE_CONTROL, FOR_EVER)).insert_header((header::CONTENT_TYPE, kind));
     match file.data {
         Cow::Borrowed(bytes) => response.body(bytes),
         Cow::Owned(bytes) => response.body(bytes),
     }
 }
 
-fn type_of(name: &str) -> &'static str {
-    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+/// `None` for what is no part of the page: its template, and notes for those who build it.
+fn type_of(name: &str) -> Option<&'static str> {
+    let file = name.rsplit_once('/').map_or(name, |(_, file)| file);
+    Some(match file.rsplit_once('.').map_or(file, |(_, extension)| extension) {
         "js" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
         "ttf" => "font/ttf",
         "bcmap" | "pfb" => "application/octet-stream",
-        _ => "text/plain; charset=utf-8",
-    }
+        "LICENSE" | "LICENSE_FOXIT" | "LICENSE_LIBERATION" => "text/plain; charset=utf-8",
+        _ => return None,
+    })
 }
