@@ -200,14 +200,14 @@ impl House {
     }
 
     fn seal(&self, plain: &[u8], content: &ContentKey, link: &LinkId) -> (NewFile, Vec<u8>) {
-        let context =
+        let sealed_to =
             FileContext { link: link.clone(), number: FileNumber::FIRST, version: version(), media: MediaType::Pdf };
-        let mut sealer = Sealer::new(content, &context, &mut random::system(), Vec::new()).unwrap();
+        let mut sealer = Sealer::new(content, &sealed_to, &mut random::system(), Vec::new()).unwrap();
         sealer.write(plain).unwrap();
-        let (sealed, length) = sealer.finish().unwrap();
+        let (bytes, length) = sealer.finish().unwrap();
         let blob = BlobKey::random(&mut random::system());
         let mut writer = self.blobs.create(&blob).unwrap();
-        std::io::Write::write_all(&mut writer, &sealed).unwrap();
+        std::io::Write::write_all(&mut writer, &bytes).unwrap();
         writer.commit().unwrap();
         let file = NewFile {
             number: 1,
@@ -216,7 +216,7 @@ impl House {
             plain_bytes: length.plain,
             sealed_bytes: length.sealed,
         };
-        (file, sealed)
+        (file, bytes)
     }
 
     /// Ends a delivery the way that `event` says.

@@ -1,12 +1,16 @@
 //! Whoever has not proved anything: the same answers for everybody, and nothing spent.
 
+use std::io::Read as _;
+
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::TestRequest;
+use flate2::read::GzDecoder;
 use serde_json::json;
 
 use super::browser::{Browser, ask, site};
 use super::house::{House, ORIGIN};
 use crate::base::{LinkId, LinkSecret, Reference, random};
+use crate::record::LinkEvent;
 use crate::sealing::ReceiptOutcome;
 use crate::web::limits::PER_NETWORK_BURST;
 
@@ -84,6 +88,21 @@ async fn without_its_cookie_a_browser_is_told_so() {
         assert_eq!((answer.status, answer.json()), (StatusCode::FORBIDDEN, json!({"problem": "cookie"})));
     }
     assert_eq!(house.opened(&handed.id).await, (0, 0));
+}
+
+#[actix_web::test]
+async fn a_store_that_cannot_be_reached_is_never_an_unknown_link() {
+    let house = House::whose_store_will_die();
+    let handed = house.hand_over(b"%PDF".to_vec(), 1).await;
+    let other = house.hand_over(b"%PDF".to_vec(), 1).await;
+    let site = site(&house).await;
+    let mut browser = Browser::with(&handed);
+    browser.begin(&site, &handed.id).await;
+    assert!(house.try_to_end(&other.delivery, LinkEvent::Recall).await.is_err());
+    for answer in [browser.look(&site).await, browser.open(&site).await] {
+        assert_eq!((answer.status, answer.header("Retry-After")), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));
+        assert_eq!(answer.json(), json!({"problem": "unavailable"}));
+    }
 }
 
 #[actix_web::test]
@@ -172,9 +191,9 @@ async fn every_answer_carries_the_headers_that_keep_the_page_alone() {
     let site = site(&house).await;
     let page = ask(&site, TestRequest::get().uri("/r/x")).await;
     let html = String::from_utf8(page.body.to_vec()).unwrap();
-    let script = html.split('"').find(|part| part.ends_with("/open.js")).unwrap();
+    let script = format!("{}/open.js", script_folder(&html));
     let worker = script.replace("open.js", "vendor/pdfjs/pdf.worker.min.js");
-    for path in [script, &worker, "/r/x", "/robots.txt", "/", "/fhir/hook/main", "/assets/old/open.js"] {
+    for path in [&script, &worker, "/r/x", "/robots.txt", "/", "/fhir/hook/main", "/assets/old/open.js"] {
         let answer = ask(&site, TestRequest::get().uri(path)).await;
         let policy = answer.header("Content-Security-Policy").unwrap();
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "));
@@ -195,6 +214,10 @@ async fn every_answer_carries_the_headers_that_keep_the_page_alone() {
     }
 }
 
+fn script_folder(html: &str) -> &str {
+    html.split('"').find_map(|part| part.strip_suffix("/open.js")).unwrap()
+}
+
 #[actix_web::test]
 async fn every_file_that_the_page_names_is_there() {
     let house = House::new();
@@ -207,6 +230,19 @@ async fn every_file_that_the_page_names_is_there() {
         let asset = ask(&site, TestRequest::get().uri(path)).await;
         assert_eq!(asset.status, StatusCode::OK, "{path}");
         assert!(!asset.body.is_empty());
+        let packed = ask(&site, TestRequest::get().uri(path).insert_header(("Accept-Encoding", "br, gzip"))).await;
+        if packed.header("Content-Encoding") == Some("gzip") {
+            let mut unpacked = Vec::new();
+            GzDecoder::new(packed.body.as_ref()).read_to_end(&mut unpacked).unwrap();
+            assert!(unpacked == asset.body && packed.body.len() < asset.body.len());
+        } else {
+            assert!(path.ends_with(".svg") && packed.body == asset.body);
+        }
+    }
+    let prefix = script_folder(&html);
+    for built_from in ["open.html", "vendor/README.md", "../page.rs", "vendor/pdfjs/"] {
+        let hidden = ask(&site, TestRequest::get().uri(&format!("{prefix}/{built_from}"))).await;
+        assert_eq!(hidden.status, StatusCode::NOT_FOUND, "{built_from}");
     }
     for path in ["/assets/x/open.js", "/assets/", "/favicon.ico", "/r"] {
         let missing = ask(&site, TestRequest::get().uri(path)).await;
