@@ -1,3 +1,15 @@
-//! The program: arguments, configuration, run, exit code.
+//! The program: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+use chartseal::cli::{self, Cli};
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    chartseal::app::log::begin(&variables);
+    cli::run(Cli::parse(), variables).await
+}

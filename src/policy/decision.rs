@@ -5,6 +5,8 @@ use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
+use super::columns;
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
@@ -183,6 +185,22 @@ impl Wording {
             Self::Full => "full",
             Self::Generic => "generic",
             Self::Bare => "bare",
+        }
+    }
+}
+
+impl Terms {
+    /// The terms of a report that a person releases although no rule gave any: the defaults of a rule that says
+    /// nothing but `send`.
+    #[must_use]
+    pub fn by_hand() -> Self {
+        Self {
+            expiry_seconds: columns::EXPIRY_DEFAULT_HOURS * 3600,
+            opens: Opens(columns::OPENS_DEFAULT),
+            channels: BTreeSet::from([columns::CHANNEL_DEFAULT]),
+            challenges: BTreeSet::new(),
+            release: columns::RELEASE_DEFAULT,
+            wording: columns::WORDING_DEFAULT,
         }
     }
 }

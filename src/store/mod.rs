@@ -23,6 +23,7 @@ mod polls;
 mod rows;
 mod schema;
 mod sources;
+mod staff;
 mod writer;
 
 pub use audit_log::{
@@ -64,5 +65,6 @@ pub use polls::{
 };
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, gone_since, hear, lease_sources,
-    read_again, source,
+    read_again, read_stale_sources_again, source,
 };
+pub use staff::{follow_from, set_generation, set_installation, set_mode, unreleased_deliveries};

@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
 use super::rows::{hash32, parse, parse_opt};
-use super::schema::{delivery, source};
+use super::schema::{delivery, notice, source};
 use crate::base::{ClinicId, EhrId, ResourceKey, SourceId, UtcMillis, VersionId};
 use crate::policy::ReportStatus;
 
@@ -291,8 +291,29 @@ pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: Ut
         source::table
             .filter(source::ehr.eq(ehr.as_str()))
             .filter(source::id.eq_any(watched))
-            .filter(source::due_at.is_null())
+            .filter(source::due_at.is_null().or(source::due_at.gt(now.0)))
             .filter(source::read_at.lt(read_before.0)),
+    )
+    .set(source::due_at.eq(now.0))
+    .execute(tx.conn())?)
+}
+
+/// Makes the sources of queued notices due that were last read before `read_before`: no message leaves for a report
+/// that was not looked at lately.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMillis) -> Result<usize, StoreError> {
+    let waiting = notice::table
+        .inner_join(delivery::table.on(delivery::id.eq(notice::delivery_id)))
+        .filter(notice::state.eq("queued"))
+        .filter(notice::due_at.le(now.0))
+        .select(delivery::source_id);
+    Ok(diesel::update(
+        source::table
+            .filter(source::id.eq_any(waiting))
+            .filter(source::read_at.lt(read_before.0))
+            .filter(source::due_at.is_null().or(source::due_at.gt(now.0))),
     )
     .set(source::due_at.eq(now.0))
     .execute(tx.conn())?)

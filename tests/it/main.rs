@@ -10,6 +10,7 @@
 )]
 
 mod licences;
+mod stories;
 mod support;
 mod testbed_works;
 mod tidy;

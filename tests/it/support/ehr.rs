@@ -92,6 +92,44 @@ pub async fn shared() -> Lab<'static> {
     SHARED.get_or_init(|| Ehr::start(EhrOptions::default())).await.lab()
 }
 
+/// Servers that tests take in turns, one test at a time each: what one test's lab writes no other test's clinic hears.
+const LEASED_EHRS: usize = 3;
+
+/// A server that only this test uses until the lease is dropped.
+pub struct LeasedEhr {
+    ehr: &'static Ehr,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
+}
+
+impl LeasedEhr {
+    pub fn base_url(&self) -> &str {
+        self.ehr.base_url()
+    }
+
+    pub fn lab(&self) -> Lab<'_> {
+        self.ehr.lab()
+    }
+}
+
+/// Waits for a server that nobody uses, and removes the subscriptions of whoever used it before.
+///
+/// # Panics
+/// When the server is not installed or does not start.
+pub async fn lease() -> LeasedEhr {
+    static TURNS: [tokio::sync::Mutex<()>; LEASED_EHRS] = [const { tokio::sync::Mutex::const_new(()) }; LEASED_EHRS];
+    static EHRS: [OnceCell<Ehr>; LEASED_EHRS] = [const { OnceCell::const_new() }; LEASED_EHRS];
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let free = TURNS.iter().position(|turn| turn.try_lock().is_ok());
+    let slot = free.unwrap_or_else(|| NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % LEASED_EHRS);
+    let turn = TURNS[slot].lock().await;
+    let ehr = EHRS[slot].get_or_init(|| Ehr::start(EhrOptions::default())).await;
+    let leased = LeasedEhr { ehr, _turn: turn };
+    for subscription in leased.lab().subscriptions().await {
+        leased.lab().delete("Subscription", &text(&subscription, "id")).await;
+    }
+    leased
+}
+
 impl Ehr {
     /// Starts a server of one's own; it takes 2 to 10 seconds.
     ///

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "the test bed offers more than the tests of any one day use")]
 
 pub mod browser;
+pub mod clinic;
 pub mod ehr;
 pub mod hooks;
 pub mod mailbox;

@@ -1,0 +1,283 @@
+//! The ground that everything stands on: keys, journal, store, clock; and the refusals that keep a wrong set of
+//! them from being used.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use crate::audit::{AuditEvent, Chain};
+use crate::base::{Clock, LinkId, UtcMillis, random};
+use crate::config::{Config, StoreUrl};
+use crate::desk::{self, Restored};
+use crate::keys::{
+    Death, DeathJournal, DeathKind, Fingerprint, Found, KeyError, KeyKind, KeyName, KeyRing, Mark, ReplicaName, Vault,
+    highest_mark,
+};
+use crate::record;
+use crate::store::{self, DeathWitness, LinkDeath, Store};
+
+/// The names a command may take beside a running service, which holds its own.
+const DESK_REPLICAS: [&str; 8] = ["desk", "desk-2", "desk-3", "desk-4", "desk-5", "desk-6", "desk-7", "desk-8"];
+
+/// What every process of an installation shares.
+#[derive(Clone)]
+pub struct Ground {
+    pub store: Store,
+    pub vault: Vault,
+    pub journal: DeathJournal,
+    pub clock: Clock,
+    pub replica: ReplicaName,
+}
+
+/// Where the time comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum TimeFrom {
+    TheStore,
+    /// For tests.
+    Steps(UtcMillis),
+}
+
+/// Whether the person who starts it says that the database was restored from a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restore {
+    NotSaid,
+    Said,
+}
+
+/// How a process takes part.
+pub enum Part {
+    /// A replica of the service, under its own name.
+    Service(ReplicaName),
+    /// A command beside it.
+    Command,
+}
+
+impl Ground {
+    /// Opens keys, journal and store, and refuses what does not belong together.
+    ///
+    /// # Errors
+    /// Each says what to do.
+    pub async fn open(config: &Config, part: Part, time: TimeFrom, restore: Restore) -> anyhow::Result<Self> {
+        let ring = open_keys(&config.keys_dir)?;
+        let vault = Vault::new(ring);
+        let url = store_url(&config.store)?;
+        if let Part::Service(_) = part {
+            Store::migrate(&url).context("the database cannot be brought up to date")?;
+        }
+        let (journal, replica) = open_journal(&vault, part)?;
+        let witness = Arc::new(Journalled(journal.clone()));
+        let store = Store::open(&url, witness).context("the database cannot be opened")?;
+        let now = store.now().await.context("the database cannot be reached")?;
+        let clock = match time {
+            TimeFrom::TheStore => Clock::following(now),
+            TimeFrom::Steps(at) => Clock::stepped(at),
+        };
+        let ground = Self { store, vault, journal, clock, replica };
+        ground.belong_together(restore).await?;
+        Ok(ground)
+    }
+
+    /// Keys and database must be one pair, and the database no older than what is remembered beside the keys.
+    async fn belong_together(&self, restore: Restore) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let (dir, mac) = (self.vault.ring().journal_dir(), self.vault.audit_key().clone());
+        let remembered = highest_mark(&dir, &mac).context("the high-water mark beside the keys cannot be read")?;
+        let (generation, audit_n) =
+            self.store.read(|conn| Ok((store::generation(conn)?, store::highest_n(conn)?))).await?;
+        let fingerprint = Fingerprint::of(self.vault.ring().root()).to_string();
+        match (generation, remembered) {
+            (None, None) => self.begin(fingerprint, now).await,
+            (None, Some(_)) if restore == Restore::NotSaid => bail!(
+                "the database is empty, but these keys have served another one: if it is a new database on purpose, \
+                 make new keys with `chartseal init`; if it was lost, restore it and start with --after-restore"
+            ),
+            (generation, remembered) => {
+                let expected = fingerprint.clone();
+                let known = self
+                    .store
+                    .write(move |tx| store::mark_key(tx, KeyKind::Root.as_str(), "root", &fingerprint, now))
+                    .await?;
+                if known != expected {
+                    bail!(
+                        "the keys in [keys] dir are not the ones this database was made with: put the right directory \
+                         back; nothing was changed"
+                    );
+                }
+                let behind = is_behind(generation.unwrap_or(0), audit_n, remembered.as_ref());
+                match (behind, restore) {
+                    (Standing::Current, Restore::NotSaid) => Ok(()),
+                    (Standing::Older, Restore::NotSaid) => bail!(
+                        "the database is older than what is remembered beside the keys: it was restored from a \
+                         backup. Start with --after-restore, which ends the links that died since, takes unsent \
+                         messages to review, and sends nothing twice"
+                    ),
+                    (Standing::KeysOlder, _) => {
+                        bail!("the journal beside the keys is older than the database: put the latest [keys] dir back")
+                    }
+                    (Standing::Current | Standing::Older, Restore::Said) => {
+                        let remembered = remembered.map_or(0, |mark| mark.generation);
+                        self.account_for(remembered, now).await
+                    }
+                }
+            }
+        }
+    }
+
+    async fn begin(&self, fingerprint: String, now: UtcMillis) -> anyhow::Result<()> {
+        let installation = LinkId::random(&mut random::system()).to_string();
+        self.store
+            .write(move |tx| {
+                store::mark_key(tx, KeyKind::Root.as_str(), "root", &fingerprint, now)?;
+                store::set_installation(tx, &installation, now)?;
+                store::set_generation(tx, 1, now)?;
+                let event = AuditEvent::Initialised { installation: installation.clone() };
+                store::record(tx, Chain::Installation, now, event)
+            })
+            .await?;
+        self.raise_mark(now).await
+    }
+
+    async fn account_for(&self, remembered: u64, now: UtcMillis) -> anyhow::Result<()> {
+        let (dir, mac) = (self.vault.ring().journal_dir(), self.vault.audit_key().clone());
+        let dead: Vec<LinkId> =
+            DeathJournal::read_all(&dir, &mac)?.into_iter().map(|record| record.death.link).collect();
+        let alive = self.store.read(|conn| store::live_links_created_after(conn, UtcMillis(0))).await?;
+        let mut unaccounted = Vec::new();
+        for id in alive {
+            let asked = id.clone();
+            let row = self.store.read(move |conn| store::link(conn, &asked)).await?;
+            let epoch = row.and_then(|row| KeyName::parse(KeyKind::Epoch, &row.epoch).ok());
+            let kept = match epoch {
+                Some(epoch) => matches!(self.vault.ring().find(&epoch)?, Found::Existing(_)),
+                None => false,
+            };
+            if !kept {
+                unaccounted.push(id);
+            }
+        }
+        let generation = i64::try_from(remembered).unwrap_or(i64::MAX - 1);
+        let restored: Restored = self
+            .store
+            .write(move |tx| desk::after_restore(tx, &dead, &unaccounted, generation, now))
+            .await
+            .context("the restored database could not be brought in line; nothing was changed")?;
+        tracing::warn!(
+            deaths_applied = restored.deaths_applied,
+            links_ended = restored.links_ended,
+            to_review = restored.to_review,
+            "the restored database is in line again"
+        );
+        self.raise_mark(now).await
+    }
+
+    /// Remembers beside the keys how far the database has come.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub async fn raise_mark(&self, now: UtcMillis) -> anyhow::Result<()> {
+        let (generation, audit_n) =
+            self.store.read(|conn| Ok((store::generation(conn)?.unwrap_or(0), store::highest_n(conn)?))).await?;
+        self.journal.raise_mark(Mark { generation: u64::try_from(generation).unwrap_or(0), audit_n, at: now })?;
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Current,
+    Older,
+    KeysOlder,
+}
+
+fn is_behind(generation: i64, audit_n: i64, remembered: Option<&Mark>) -> Standing {
+    let Some(mark) = remembered else { return Standing::KeysOlder };
+    let remembered = (i64::try_from(mark.generation).unwrap_or(i64::MAX), mark.audit_n);
+    if (generation, audit_n) < remembered {
+        Standing::Older
+    } else if generation > remembered.0 {
+        Standing::KeysOlder
+    } else {
+        Standing::Current
+    }
+}
+
+fn open_keys(dir: &Path) -> anyhow::Result<KeyRing> {
+    match KeyRing::open(dir) {
+        Ok(ring) => Ok(ring),
+        Err(KeyError::RootMissing(_)) => bail!(
+            "there are no keys in {}: run `chartseal init` for a new installation, or put the directory of the old one \
+             back (without its root key nothing in the database can be read)",
+            dir.display()
+        ),
+        Err(other) => Err(other).context("the keys cannot be opened"),
+    }
+}
+
+fn open_journal(vault: &Vault, part: Part) -> anyhow::Result<(DeathJournal, ReplicaName)> {
+    let (dir, mac) = (vault.ring().journal_dir(), vault.audit_key());
+    match part {
+        Part::Service(replica) => match DeathJournal::open(&dir, &replica, mac) {
+            Ok(journal) => Ok((journal, replica)),
+            Err(KeyError::InUse(_)) => bail!(
+                "another process of this installation runs as replica '{}': give this one its own name with --replica",
+                replica.as_str()
+            ),
+            Err(other) => Err(other).context("the death journal cannot be opened"),
+        },
+        Part::Command => {
+            for name in DESK_REPLICAS {
+                let replica = ReplicaName::parse(name)?;
+                match DeathJournal::open(&dir, &replica, mac) {
+                    Ok(journal) => return Ok((journal, replica)),
+                    Err(KeyError::InUse(_)) => {}
+                    Err(other) => return Err(other).context("the death journal cannot be opened"),
+                }
+            }
+            bail!("too many commands run at once; try again in a moment")
+        }
+    }
+}
+
+/// The address that the store opens, with its password.
+///
+/// # Errors
+/// When the password cannot stand in an address.
+pub fn store_url(url: &StoreUrl) -> anyhow::Result<String> {
+    match url {
+        StoreUrl::Sqlite(path) => Ok(format!("sqlite:{}", path.display())),
+        StoreUrl::Postgres { url, password } => {
+            let mut url = url.clone();
+            if let Some(password) = password
+                && url.set_password(Some(password.expose())).is_err()
+            {
+                bail!("[store] url takes no password");
+            }
+            Ok(url.to_string())
+        }
+    }
+}
+
+/// Writes deaths to the journal before their transaction commits.
+struct Journalled(DeathJournal);
+
+impl DeathWitness for Journalled {
+    fn witness(&self, deaths: &[LinkDeath]) -> Result<(), String> {
+        let deaths: Vec<Death> = deaths
+            .iter()
+            .map(|death| Death { link: death.link.clone(), kind: kind_of(death.death), at: death.at })
+            .collect();
+        self.0.append(&deaths).map_err(|error| error.to_string())
+    }
+}
+
+const fn kind_of(death: record::Death) -> DeathKind {
+    match death {
+        record::Death::Spent => DeathKind::Spent,
+        record::Death::Expired => DeathKind::Expired,
+        record::Death::Revoked => DeathKind::Revoked,
+        record::Death::Recalled => DeathKind::Recalled,
+        record::Death::Superseded => DeathKind::Superseded,
+        record::Death::Unsent => DeathKind::Shredded,
+    }
+}

@@ -1,0 +1,367 @@
+//! The steps, wired from the configuration, and the workers that turn them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroU16;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::start::Ground;
+use crate::base::{Bell, ClinicId, SecretText, millis, seconds};
+use crate::blobs::BlobStore;
+use crate::config::{self, Config, EhrAuth, MailSecurity};
+use crate::fhir::{Auth, EhrClient, EhrConnection, Limits, Origin, ServiceBase};
+use crate::intake::{HeardEhr, Hook, Intake, StartFrom, Subscribe};
+use crate::notify::{
+    ClinicPhone, DisplayName, Language, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via,
+};
+use crate::open::{ClinicCard, Open};
+use crate::outbox::{BreakerLimits, Outbox, Sender};
+use crate::policy::{Available, Channel, RuleSet, Terms};
+use crate::release::{Release, SourceEhr};
+use crate::resolve::{ReadEhr, Resolve};
+use crate::sealing::hmac_sha256;
+use crate::store::Mode;
+use crate::sweep::{Pace, Retention, Sweep};
+
+/// One message may take this long, from connecting to the last answer. Twice this is less than a notice's lease.
+const MAIL_ATTEMPT: Duration = seconds(40);
+/// How often each worker looks by itself, rung or not: another replica may have left work.
+const LOOK_EVERY: Duration = millis(500);
+/// The pause after a turn that failed.
+const AFTER_FAULT: Duration = seconds(1);
+/// Turns that one call of `run_until_idle` makes before it gives up: something keeps making work.
+const IDLE_TURNS_MAX: usize = 1000;
+
+/// Every step of the way.
+pub struct Steps {
+    pub intake: Arc<Intake>,
+    pub resolve: Arc<Resolve>,
+    pub release: Arc<Release>,
+    pub outbox: Arc<Outbox>,
+    pub sweep: Arc<Sweep>,
+    pub open: Arc<Open>,
+    bells: Bells,
+}
+
+#[derive(Clone, Default)]
+struct Bells {
+    kept: Bell,
+    due: Bell,
+    decided: Bell,
+    queued: Bell,
+    sweep: Bell,
+}
+
+impl Steps {
+    /// Wires the steps.
+    ///
+    /// # Errors
+    /// A setting that cannot be used.
+    pub fn wire(config: &Config, ground: &Ground) -> anyhow::Result<Self> {
+        let bells = Bells::default();
+        let blobs = BlobStore::open(&config.blobs).context("the folder of the sealed files cannot be used")?;
+        let clients = clients(config)?;
+        let rules = Arc::new(RwLock::new(Arc::new(read_rules(config)?)));
+        let recheck = config.ehrs.iter().map(|ehr| ehr.recheck_every).min().unwrap_or(Duration::from_mins(15));
+        let mode = mode_of(config);
+        Ok(Self {
+            intake: Arc::new(Intake::new(
+                ground.store.clone(),
+                ground.clock.clone(),
+                ground.vault.clone(),
+                heard_ehrs(config, ground, &clients)?,
+                bells.kept.clone(),
+                bells.due.clone(),
+            )),
+            resolve: Arc::new(Resolve {
+                store: ground.store.clone(),
+                clock: ground.clock.clone(),
+                vault: ground.vault.clone(),
+                ehrs: read_ehrs(config, &clients),
+                rules,
+                available: Available { channels: BTreeSet::from([Channel::Email]), challenges: BTreeSet::new() },
+                mode,
+                decided: bells.decided.clone(),
+            }),
+            release: Arc::new(Release {
+                store: ground.store.clone(),
+                clock: ground.clock.clone(),
+                vault: ground.vault.clone(),
+                blobs: blobs.clone(),
+                ehrs: clients.iter().map(|client| SourceEhr { client: Arc::clone(client) }).collect(),
+                terms_by_hand: Terms::by_hand(),
+                queued: bells.queued.clone(),
+                changed: bells.due.clone(),
+            }),
+            outbox: Arc::new(Outbox {
+                store: ground.store.clone(),
+                clock: ground.clock.clone(),
+                vault: ground.vault.clone(),
+                journal: ground.journal.clone(),
+                mailer: mailer(config)?,
+                senders: senders(config)?,
+                link_base: config.server.patient_url.join("r/").context("[server] patient_url takes no path")?,
+                recheck_every: recheck,
+                limits: BreakerLimits {
+                    hour_multiple: config.limits.breaker_hour_multiple,
+                    per_address_day_max: config.limits.notices_per_address_day_max,
+                },
+                changed: bells.due.clone(),
+            }),
+            sweep: Arc::new(Sweep {
+                store: ground.store.clone(),
+                clock: ground.clock.clone(),
+                vault: ground.vault.clone(),
+                blobs: blobs.clone(),
+                journal: ground.journal.clone(),
+                rechecks: config.ehrs.iter().map(|ehr| (ehr.id.clone(), ehr.recheck_every)).collect(),
+                retention: retention(config),
+                due: bells.due.clone(),
+                pace: tokio::sync::Mutex::new(Pace::default()),
+            }),
+            open: Arc::new(Open::new(
+                ground.store.clone(),
+                ground.clock.clone(),
+                ground.vault.clone(),
+                blobs,
+                clinic_cards(config),
+                house(config),
+            )),
+            bells,
+        })
+    }
+
+    /// Turns every step until none finds work: how tests move the way along.
+    ///
+    /// # Errors
+    /// The first fault of a step.
+    pub async fn run_until_idle(&self) -> anyhow::Result<()> {
+        for _ in 0..IDLE_TURNS_MAX {
+            let done = self.intake.turn().await?
+                + self.resolve.turn().await?
+                + self.release.turn().await?
+                + self.outbox.turn().await?
+                + self.sweep.turn().await?;
+            if done == 0 {
+                return Ok(());
+            }
+        }
+        bail!("the steps do not come to rest")
+    }
+
+    /// Starts one worker per step; they end after their current turn when `stop` is cancelled.
+    pub fn spawn(&self, workers: &TaskTracker, stop: &CancellationToken) {
+        let bells = &self.bells;
+        macro_rules! worker {
+            ($name:literal, $step:expr, $bell:expr) => {{
+                let step = Arc::clone(&$step);
+                let turn = move || {
+                    let step = Arc::clone(&step);
+                    async move { step.turn().await.map_err(anyhow::Error::from) }
+                };
+                workers.spawn(work($name, $bell.clone(), stop.clone(), turn));
+            }};
+        }
+        worker!("intake", self.intake, bells.kept);
+        worker!("resolve", self.resolve, bells.due);
+        worker!("release", self.release, bells.decided);
+        worker!("outbox", self.outbox, bells.queued);
+        worker!("sweep", self.sweep, bells.sweep);
+    }
+}
+
+async fn work<F, R>(name: &'static str, bell: Bell, stop: CancellationToken, turn: F)
+where
+    F: Fn() -> R,
+    R: Future<Output = anyhow::Result<usize>>,
+{
+    while !stop.is_cancelled() {
+        let pause = match turn().await {
+            Ok(0) => LOOK_EVERY,
+            Ok(_) => continue,
+            Err(error) => {
+                tracing::error!(step = name, error = format!("{error:#}"), "a step failed; it goes on in a moment");
+                AFTER_FAULT
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = bell.wait(pause) => {}
+        }
+    }
+}
+
+/// Reads the rules file, with every mistake told.
+///
+/// # Errors
+/// The file cannot be read, or its mistakes.
+pub fn read_rules(config: &Config) -> anyhow::Result<RuleSet> {
+    let path = &config.policy_file;
+    let text = std::fs::read_to_string(path).with_context(|| {
+        format!("the rules in {} cannot be read: `chartseal init` writes a first file", path.display())
+    })?;
+    RuleSet::parse(&text)
+        .map_err(|errors| anyhow::anyhow!("the rules in {} are not in force:\n{errors}", path.display()))
+}
+
+pub const fn mode_of(config: &Config) -> Mode {
+    match config.mode {
+        config::Mode::Shadow => Mode::Shadow,
+        config::Mode::Live => Mode::Live,
+    }
+}
+
+fn clients(config: &Config) -> anyhow::Result<Vec<Arc<EhrClient>>> {
+    config
+        .ehrs
+        .iter()
+        .map(|ehr| {
+            let base = ServiceBase::new(ehr.base_url.clone())
+                .with_context(|| format!("the base_url of EHR '{}' is not an http(s) address", ehr.id))?;
+            let auth = match &ehr.auth {
+                EhrAuth::None => Auth::None,
+                EhrAuth::Basic { user, password } => Auth::Basic { user: user.clone(), password: password.clone() },
+                EhrAuth::Bearer { token } => Auth::Bearer(token.clone()),
+            };
+            let limits = Limits {
+                attachment_bytes_max: config.limits.attachment_bytes_max,
+                inline_bytes_max: usize::try_from(config.limits.inline_bytes_max).unwrap_or(usize::MAX),
+                ..Limits::default()
+            };
+            let attachment_origins = ehr.attachment_origins.iter().filter_map(origin).collect();
+            let connection = EhrConnection { id: ehr.id.clone(), base, auth, attachment_origins, limits };
+            Ok(Arc::new(EhrClient::new(connection).with_context(|| format!("EHR '{}' cannot be used", ehr.id))?))
+        })
+        .collect()
+}
+
+fn origin(origin: &url::Origin) -> Option<Origin> {
+    url::Url::parse(&origin.ascii_serialization()).ok().and_then(|url| Origin::of(&url))
+}
+
+fn heard_ehrs(config: &Config, ground: &Ground, clients: &[Arc<EhrClient>]) -> anyhow::Result<Vec<HeardEhr>> {
+    let one = |(ehr, client): (&config::Ehr, &Arc<EhrClient>)| {
+        let endpoint = ehr.hook_base.join(&format!("fhir/hook/{}", ehr.id)).context("hook_base takes no path here")?;
+        let hook = Hook {
+            secret: ehr.hook_secret.clone().unwrap_or_else(|| derived_secret(ground, ehr)),
+            endpoint,
+            subscribe: match ehr.subscribe {
+                config::Subscribe::R4 => Subscribe::R4,
+                config::Subscribe::Off => Subscribe::Off,
+            },
+        };
+        Ok(HeardEhr {
+            client: Arc::clone(client),
+            hook: Some(hook),
+            poll_every: ehr.poll_every,
+            start_from: match ehr.start_from {
+                config::StartFrom::Now => StartFrom::Now,
+                config::StartFrom::At(at) => StartFrom::At(at),
+            },
+        })
+    };
+    config.ehrs.iter().zip(clients).map(one).collect()
+}
+
+/// A secret of this EHR's own, the same on every replica, that nobody had to write down.
+fn derived_secret(ground: &Ground, ehr: &config::Ehr) -> SecretText {
+    let mac = hmac_sha256(ground.vault.pepper(), &[b"chartseal/1/hook", ehr.id.as_str().as_bytes()]);
+    crate::base::Key256::new(mac).to_base64url()
+}
+
+fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
+    let one = |(ehr, client): (&config::Ehr, &Arc<EhrClient>)| ReadEhr {
+        client: Arc::clone(client),
+        clinic: ehr.clinic.clone(),
+        report_age_max: ehr.report_age_max,
+        recheck_every: ehr.recheck_every,
+    };
+    config.ehrs.iter().zip(clients).map(one).collect()
+}
+
+fn mailer(config: &Config) -> anyhow::Result<Mailer> {
+    let Some(mail) = &config.mail else {
+        // Shadow mode without a relay: nothing may leave, so nobody may be written to.
+        return Ok(Mailer::new(Via::Memory(Arc::default()), OnlyTo::parse([])?));
+    };
+    let (scheme, tls) = match mail.security {
+        MailSecurity::Plain => ("smtp", TlsMode::None),
+        MailSecurity::StartTls => ("smtp", TlsMode::Required),
+        MailSecurity::Implicit => ("smtps", TlsMode::Required),
+    };
+    let host = if mail.host.contains(':') { format!("[{}]", mail.host) } else { mail.host.clone() };
+    let relay = MailRelay {
+        url: RelayUrl::parse(&format!("{scheme}://{host}:{}", mail.port))?,
+        login: mail.login.as_ref().map(|login| Login { user: login.user.clone(), password: login.password.clone() }),
+        tls,
+        ca_file: mail.ca_file.clone(),
+        hello_name: config.server.patient_url.host_str().unwrap_or("localhost").to_owned(),
+        connections_max: u16::try_from(mail.connections_max).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN),
+        attempt_timeout: MAIL_ATTEMPT,
+    };
+    let only_to = match &mail.recipients {
+        config::Recipients::Anyone => OnlyTo::Everyone,
+        config::Recipients::Only(list) => OnlyTo::parse(list.iter().map(crate::base::EmailAddress::expose))?,
+    };
+    Ok(Mailer::new(Via::Smtp(SmtpRelay::new(relay).context("[mail] cannot be used")?), only_to))
+}
+
+fn senders(config: &Config) -> anyhow::Result<HashMap<ClinicId, Sender>> {
+    config
+        .clinics
+        .iter()
+        .map(|clinic| {
+            let named = || format!("clinic '{}' cannot be shown in messages", clinic.id);
+            let sender = Sender {
+                name: DisplayName::parse(&clinic.name).with_context(named)?,
+                phone: ClinicPhone::parse(clinic.phone.as_str()).with_context(named)?,
+                from: clinic.from.clone(),
+                zone: clinic.timezone,
+                language: Language::English,
+            };
+            Ok((clinic.id.clone(), sender))
+        })
+        .collect()
+}
+
+fn clinic_cards(config: &Config) -> HashMap<ClinicId, ClinicCard> {
+    config.clinics.iter().map(|clinic| (clinic.id.clone(), clinic_card(clinic))).collect()
+}
+
+fn clinic_card(clinic: &config::Clinic) -> ClinicCard {
+    ClinicCard {
+        name: clinic.name.clone(),
+        phone: clinic.phone.as_str().to_owned(),
+        zone: clinic.timezone.name().to_owned(),
+    }
+}
+
+/// What pages show before anything is proved: the only clinic, or the house as a whole.
+fn house(config: &Config) -> ClinicCard {
+    let only = config.clinics.first().filter(|_| config.clinics.len() == 1).map(clinic_card);
+    let mut card = only.unwrap_or_else(|| ClinicCard {
+        name: "Your clinic".to_owned(),
+        phone: String::new(),
+        zone: "UTC".to_owned(),
+    });
+    if let Some(name) = &config.server.display_name {
+        card.name.clone_from(name);
+    }
+    card
+}
+
+const fn retention(config: &Config) -> Retention {
+    let keep = config.retention;
+    Retention {
+        raw_events: keep.raw_events,
+        quarantine: keep.quarantine,
+        contacts: keep.contacts,
+        facts: keep.facts,
+        tombstones: keep.tombstones,
+        audit: keep.audit,
+    }
+}

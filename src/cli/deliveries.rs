@@ -1,0 +1,151 @@
+//! `chartseal deliveries …`
+
+use clap::Subcommand;
+
+use super::Outcome;
+use super::print::{Print, table};
+use crate::base::{ClinicId, EhrId};
+use crate::desk::{Desk, LIST_MAX, Shown};
+use crate::store::DeliveryFilter;
+
+#[derive(Subcommand)]
+pub(super) enum DeliveriesCommand {
+    /// List deliveries, newest first.
+    List {
+        /// recorded, held, review, live, suspended, blocked, spent, expired, revoked, recalled or superseded.
+        #[arg(long)]
+        state: Option<String>,
+        #[arg(long)]
+        clinic: Option<ClinicId>,
+        #[arg(long)]
+        ehr: Option<EhrId>,
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=LIST_MAX))]
+        most: i64,
+    },
+    /// Show everything that is known of one: by its id, its link's id or the reference that the patient reads out.
+    Show { id: String },
+    /// Send what is held or in review.
+    Release {
+        id: String,
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Refuse the link at once and destroy the server's half of its key.
+    Revoke {
+        id: String,
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Make a new link for the same report; the old one is refused at once.
+    Resend {
+        id: String,
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+const STATES: [&str; 11] = [
+    "recorded",
+    "held",
+    "review",
+    "live",
+    "suspended",
+    "blocked",
+    "spent",
+    "expired",
+    "revoked",
+    "recalled",
+    "superseded",
+];
+
+pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
+    match command {
+        DeliveriesCommand::List { state, clinic, ehr, most } => {
+            if let Some(unknown) = state.as_deref().filter(|state| !STATES.contains(state)) {
+                anyhow::bail!("there is no state '{unknown}'; the states are {}", STATES.join(", "));
+            }
+            list(desk, DeliveryFilter { state, clinic, ehr, count_max: most }, print).await
+        }
+        DeliveriesCommand::Show { id } => {
+            let shown = desk.show(&id).await?;
+            print.done(&in_words(&shown), &shown);
+            Ok(Outcome::Done)
+        }
+        DeliveriesCommand::Release { id, reason } => {
+            let id = desk.release(&id, reason).await?;
+            print.done(&format!("{id} will be sent now."), &serde_json::json!({"released": id}));
+            Ok(Outcome::Done)
+        }
+        DeliveriesCommand::Revoke { id, reason } => {
+            let id = desk.revoke(&id, reason).await?;
+            let text = format!("{id} is refused from now on; the server's half of its key is destroyed.");
+            print.done(&text, &serde_json::json!({"revoked": id}));
+            Ok(Outcome::Done)
+        }
+        DeliveriesCommand::Resend { id, reason } => {
+            let id = desk.resend(&id, reason).await?;
+            print.done(&format!("A new link is on its way as {id}."), &serde_json::json!({"delivery": id}));
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+async fn list(desk: &Desk, filter: DeliveryFilter, print: Print) -> anyhow::Result<Outcome> {
+    let briefs = desk.list(filter).await?;
+    let rows: Vec<Vec<String>> = briefs
+        .iter()
+        .map(|brief| {
+            vec![
+                brief.id.clone(),
+                brief.state.to_owned(),
+                brief.mode.to_owned(),
+                brief.created_at.clone(),
+                brief.resource.clone().unwrap_or_default(),
+                brief.notice.unwrap_or("-").to_owned(),
+                brief.note.clone(),
+            ]
+        })
+        .collect();
+    let text = if rows.is_empty() {
+        "There are no such deliveries.".to_owned()
+    } else {
+        table(&["delivery", "state", "mode", "made at", "report", "message", "note"], &rows)
+    };
+    print.done(&text, &briefs);
+    Ok(Outcome::Done)
+}
+
+fn in_words(shown: &Shown) -> String {
+    let brief = &shown.brief;
+    let mut lines = vec![
+        format!("delivery   {}", brief.id),
+        format!("state      {} since {}{}", brief.state, brief.state_at, note(&brief.note)),
+        format!("mode       {}", brief.mode),
+        format!("report     {} version {}", brief.resource.as_deref().unwrap_or("?"), brief.version),
+        format!("clinic     {}", brief.clinic.as_deref().unwrap_or("none configured")),
+        format!("contact    {}", shown.contact),
+    ];
+    if let Some(reference) = &shown.reference {
+        lines.push(format!("reference  {reference}"));
+    }
+    if let (Some(opened), Some(max)) = (shown.opened, shown.opens_max) {
+        let until = shown.expires_at.as_deref().unwrap_or("not handed over yet");
+        lines.push(format!("link       opened {opened} of {max}, ends {until}"));
+    }
+    if let Some(at) = &shown.shredded_at {
+        lines.push(format!("shredded   {at}"));
+    }
+    lines.push(format!("decision   {}", serde_json::to_string(&shown.decision).unwrap_or_default()));
+    lines.push(format!("rules      {}", shown.rules_hash));
+    for notice in &shown.notices {
+        let why = notice.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        lines.push(format!("message    {} {}{why}", notice.id, notice.state));
+    }
+    lines.push("what happened:".to_owned());
+    lines.extend(shown.audit.iter().map(|line| format!("  {line}")));
+    lines.join("\n")
+}
+
+fn note(note: &str) -> String {
+    if note.is_empty() { String::new() } else { format!(": {note}") }
+}

@@ -1,0 +1,227 @@
+//! The commands.
+//!
+//! Job: parse arguments, open what a command needs, print for people or as JSON, choose the exit code: 0 done, 1 the
+//! answer is no, 2 wrong usage or configuration.
+//! Must stay true: no command prints a secret, an address or a usable link.
+//! Must not know: SQL, FHIR, HTTP.
+
+mod audit;
+mod deliveries;
+mod init;
+mod keys;
+mod print;
+mod shred;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::start::{Ground, Part, Restore, TimeFrom};
+use crate::app::{App, Workers, steps};
+use crate::base::OperatorName;
+use crate::config::{Config, ConfigError};
+use crate::desk::{Desk, DeskError};
+use crate::keys::ReplicaName;
+use crate::store::{Pause, Store};
+
+use print::Print;
+
+/// Delivers final clinical reports from a FHIR server to patients as sealed, policy-bound links.
+#[derive(Parser)]
+#[command(name = "chartseal", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct Common {
+    /// The configuration file.
+    #[arg(long, global = true, default_value = "chartseal.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Print one JSON value instead of text for people.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Who acts, as the audit will name them. Default: the name of the logged-in user.
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    operator: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a first configuration, rules and keys into a folder.
+    Init(init::InitArgs),
+    /// Run the service.
+    Serve {
+        /// The database was restored from a backup: end what died since, take unsent messages to review.
+        #[arg(long)]
+        after_restore: bool,
+        /// This process's own name among several on one database: a-z, 0-9 and hyphens.
+        #[arg(long, default_value = "main")]
+        replica: String,
+    },
+    /// Read configuration and rules and tell every mistake; then look whether database, keys and folders can be used.
+    Check,
+    /// Bring the database up to date.
+    Migrate,
+    /// Stop all messages, on every replica.
+    Pause {
+        /// Why, for the audit and for the colleague who finds it paused.
+        #[arg(long)]
+        why: String,
+    },
+    /// End the pause.
+    Resume,
+    /// Look at deliveries, release, revoke, send again.
+    #[command(subcommand)]
+    Deliveries(deliveries::DeliveriesCommand),
+    /// Verify or export the audit.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Look at the keys.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Try to open a link from a copy of the database and the sealed files, and say what stands in the way.
+    ProveShred(shred::ShredArgs),
+}
+
+/// How a command ended, where it did not fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Done,
+    /// The answer is no.
+    No,
+}
+
+/// Runs the command that the arguments name.
+pub async fn run(cli: Cli, variables: Vec<(String, String)>) -> ExitCode {
+    let print = if cli.common.json { Print::Json } else { Print::Text };
+    match dispatch(cli, print, variables).await {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::from(1),
+        Err(error) => {
+            print.error(&error);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// What staff asked for and cannot have is an answer; everything else is usage, configuration or a fault.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<DeskError>() {
+        Some(DeskError::Unknown { .. } | DeskError::NotPossible { .. } | DeskError::Shadow | DeskError::Forgotten) => 1,
+        Some(DeskError::Store(_) | DeskError::Journal(_) | DeskError::Stopped) | None => 2,
+    }
+}
+
+async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> anyhow::Result<Outcome> {
+    let Cli { common, command } = cli;
+    match command {
+        Command::Init(args) => init::run(&args, print),
+        Command::Serve { after_restore, replica } => {
+            let restore = if after_restore { Restore::Said } else { Restore::NotSaid };
+            serve(&load(&common, variables)?, &replica, restore).await
+        }
+        Command::Check => check(&load(&common, variables)?, print).await,
+        Command::Migrate => migrate(&load(&common, variables)?, print),
+        Command::Pause { why } => {
+            let desk = desk(&common, variables).await?;
+            desk.pause(&why).await?;
+            print.done(
+                "All messages are paused. `chartseal resume` ends the pause.",
+                &serde_json::json!({"paused": why}),
+            );
+            Ok(Outcome::Done)
+        }
+        Command::Resume => resume(&desk(&common, variables).await?, print).await,
+        Command::Deliveries(command) => deliveries::run(command, &desk(&common, variables).await?, print).await,
+        Command::Audit(command) => audit::run(command, &ground(&load(&common, variables)?).await?, print).await,
+        Command::Keys(command) => keys::run(&command, &ground(&load(&common, variables)?).await?, print).await,
+        Command::ProveShred(args) => shred::run(&args, &load(&common, variables)?, print).await,
+    }
+}
+
+fn load(common: &Common, variables: Vec<(String, String)>) -> anyhow::Result<Config> {
+    match Config::load(&common.config, variables) {
+        Ok(config) => Ok(config),
+        Err(ConfigError::Unreadable { path, kind }) => Err(anyhow::anyhow!(
+            "the configuration {} cannot be read ({kind}): name it with --config, or write a first one with \
+             `chartseal init`",
+            path.display()
+        )),
+        Err(mistakes @ ConfigError::Mistakes(_)) => Err(mistakes.into()),
+    }
+}
+
+async fn ground(config: &Config) -> anyhow::Result<Ground> {
+    Ground::open(config, Part::Command, TimeFrom::TheStore, Restore::NotSaid).await
+}
+
+async fn desk(common: &Common, variables: Vec<(String, String)>) -> anyhow::Result<Desk> {
+    let logged_in = variables.iter().find(|(name, _)| name == "USER").map(|(_, value)| value.clone());
+    let config = load(common, variables)?;
+    let name =
+        common.operator.clone().or(logged_in).context("say who acts with --as NAME: the audit names a person")?;
+    let operator = OperatorName::parse(&name).context("--as is not a name")?;
+    let ground = ground(&config).await?;
+    Ok(Desk { store: ground.store, clock: ground.clock, vault: ground.vault, operator, mode: steps::mode_of(&config) })
+}
+
+async fn serve(config: &Config, replica: &str, restore: Restore) -> anyhow::Result<Outcome> {
+    let replica = ReplicaName::parse(replica).context("--replica is not a name")?;
+    let app = App::build(config, replica, TimeFrom::TheStore, restore).await?;
+    app.run(Workers::Spawned, crate::app::terminated()).await?;
+    Ok(Outcome::Done)
+}
+
+fn migrate(config: &Config, print: Print) -> anyhow::Result<Outcome> {
+    let ran = Store::migrate(&crate::app::start::store_url(&config.store)?)?;
+    let text = if ran.is_empty() {
+        "The database is up to date.".to_owned()
+    } else {
+        format!("The database is up to date; ran: {}.", ran.join(", "))
+    };
+    print.done(&text, &serde_json::json!({ "ran": ran }));
+    Ok(Outcome::Done)
+}
+
+async fn resume(desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
+    match desk.resume().await? {
+        Pause::Running => {
+            print.done("Nothing was paused.", &serde_json::json!({"resumed": false}));
+            Ok(Outcome::No)
+        }
+        Pause::Paused { why, since, by } => {
+            let text = format!("The pause of {by} since {since} ({why}) is over.");
+            print.done(&text, &serde_json::json!({"resumed": true, "was": why, "since": since.to_rfc3339(), "by": by}));
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// Everything that a start would refuse, told without starting.
+async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
+    let rules = steps::read_rules(config)?;
+    Store::migrate(&crate::app::start::store_url(&config.store)?).context("the database cannot be used")?;
+    let ground = ground(config).await?;
+    steps::Steps::wire(config, &ground)?;
+    let mode = steps::mode_of(config).as_str();
+    let text = format!(
+        "Configuration, rules '{}' {} ({} profiles), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.",
+        rules.id(),
+        rules.version(),
+        rules.profiles().len(),
+        config.clinics.len(),
+        config.ehrs.len()
+    );
+    let value = serde_json::json!({
+        "mode": mode, "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
+        "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
+    });
+    print.done(&text, &value);
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,304 @@
+//! The staff's side: look, release, revoke, send again, pause; and what a restored database needs.
+//!
+//! Job: every deed of a named person, with its reason, in one transaction.
+//! Must stay true: nothing here returns a usable link or an address; a deed that the step tables do not allow changes
+//! nothing and says what would be possible.
+//! Must not know: how the person was recognised, how the answer is printed.
+
+mod restore;
+mod shown;
+mod verify;
+
+use crate::audit::{Actor, AuditEvent, Chain, Entry};
+use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, random};
+use crate::keys::Vault;
+use crate::record::{Link, LinkEvent, RevokedBy};
+use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
+
+pub use restore::{Restored, after_restore};
+pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
+pub use verify::{Verified, verify_audit};
+
+/// Deliveries that one list shows at most.
+pub const LIST_MAX: i64 = 1000;
+
+/// One person's desk.
+pub struct Desk {
+    pub store: Store,
+    pub clock: Clock,
+    pub vault: Vault,
+    pub operator: OperatorName,
+    /// What the configuration says now.
+    pub mode: Mode,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Staff.
+    #[error("there is no delivery, link or reference '{asked}'; `chartseal deliveries list` shows what there is")]
+    Unknown { asked: String },
+    /// Staff.
+    #[error("a delivery that is {state} cannot be {deed}; {remedy}")]
+    NotPossible { state: &'static str, deed: &'static str, remedy: &'static str },
+    /// Staff.
+    #[error("this installation is in shadow mode: nothing leaves until [mode] send is \"live\"")]
+    Shadow,
+    #[error("the journal beside the keys cannot be read: {0}")]
+    Journal(#[from] crate::keys::KeyError),
+    /// Us.
+    #[error("a part of the desk stopped unexpectedly")]
+    Stopped,
+    /// Staff.
+    #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
+    Forgotten,
+}
+
+impl Desk {
+    /// Newest first.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub async fn list(&self, filter: DeliveryFilter) -> Result<Vec<Brief>, DeskError> {
+        let rows = self
+            .store
+            .read(move |conn| {
+                let mut briefs = Vec::new();
+                for delivery in store::deliveries(conn, &filter)? {
+                    let notices = store::notices_of(conn, &delivery.id)?;
+                    let source = store::source(conn, &delivery.source)?;
+                    briefs.push(Brief::new(&delivery, source.as_ref(), &notices));
+                }
+                Ok(briefs)
+            })
+            .await?;
+        Ok(rows)
+    }
+
+    /// Everything that is known of one delivery, found by its id, its link's id or the patient's reference.
+    ///
+    /// # Errors
+    /// [`DeskError::Unknown`].
+    pub async fn show(&self, asked: &str) -> Result<Shown, DeskError> {
+        let delivery = self.find(asked).await?;
+        let vault = self.vault.clone();
+        Ok(self.store.read(move |conn| Shown::load(conn, &vault, delivery)).await?)
+    }
+
+    async fn find(&self, asked: &str) -> Result<Delivery, DeskError> {
+        let text = asked.trim().to_owned();
+        let found = self
+            .store
+            .read(move |conn| {
+                if let Ok(id) = DeliveryId::parse(&text)
+                    && let Some(delivery) = store::delivery(conn, &id)?
+                {
+                    return Ok(Some(delivery));
+                }
+                if let Ok(id) = LinkId::parse(&text)
+                    && let Some(link) = store::link(conn, &id)?
+                {
+                    return store::delivery(conn, &link.delivery);
+                }
+                if let Ok(reference) = Reference::parse_typed(&text)
+                    && let [link] = store::link_by_reference(conn, &reference)?.as_slice()
+                {
+                    return store::delivery(conn, &link.delivery);
+                }
+                Ok(None)
+            })
+            .await?;
+        found.ok_or_else(|| DeskError::Unknown { asked: asked.to_owned() })
+    }
+
+    /// Sends what was held or in review.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    pub async fn release(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
+        let delivery = self.find(asked).await?;
+        if self.mode == Mode::Shadow {
+            return Err(DeskError::Shadow);
+        }
+        let now = self.clock.now();
+        let shadow_recorded = delivery.state == Link::Recorded && delivery.mode == Mode::Shadow;
+        let step = if shadow_recorded {
+            None
+        } else {
+            let step = delivery.state.clone().step(LinkEvent::ReleasedByStaff, now);
+            Some(step.map_err(|refused| not_possible(refused.state, "released", &delivery.state))?)
+        };
+        let actor = Actor::Operator(self.operator.clone());
+        let id = delivery.id.clone();
+        self.store
+            .write(move |tx| {
+                let asked = AuditEvent::ReleaseAsked { reason: reason.clone() };
+                store::append(tx, &delivery.entry(now, actor.clone(), asked))?;
+                store::set_mode(tx, &delivery.id, Mode::Live)?;
+                match &step {
+                    Some(step) => store::advance(tx, &delivery, step, actor, now),
+                    None => store::postpone_delivery(tx, &delivery, now),
+                }
+            })
+            .await?;
+        Ok(id)
+    }
+
+    /// Refuses the link from this commit on, on every replica, and destroys the server's half of its key.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    pub async fn revoke(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
+        let delivery = self.find(asked).await?;
+        let now = self.clock.now();
+        let by = RevokedBy::Operator(self.operator.clone());
+        let step = delivery.state.clone().step(LinkEvent::Revoke { by: by.clone() }, now);
+        let step = step.map_err(|refused| not_possible(refused.state, "revoked", &delivery.state))?;
+        let actor = Actor::Operator(self.operator.clone());
+        let id = delivery.id.clone();
+        self.store
+            .write(move |tx| {
+                let asked = AuditEvent::RevokeAsked { by: by.clone(), reason: reason.clone() };
+                store::append(tx, &delivery.entry(now, actor.clone(), asked))?;
+                store::advance(tx, &delivery, &step, actor, now)
+            })
+            .await?;
+        Ok(id)
+    }
+
+    /// Makes a new link for the same report, sealed again from the EHR; the old one is refused at once.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    pub async fn resend(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
+        let old = self.find(asked).await?;
+        if self.mode == Mode::Shadow {
+            return Err(DeskError::Shadow);
+        }
+        match &old.state {
+            Link::Live { .. }
+            | Link::Spent
+            | Link::Expired
+            | Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore } => {}
+            other @ (Link::Recorded
+            | Link::Held { .. }
+            | Link::Review { .. }
+            | Link::Suspended { .. }
+            | Link::Blocked
+            | Link::Revoked { .. }
+            | Link::Recalled
+            | Link::Superseded { .. }) => return Err(not_possible(other.name(), "sent again", other)),
+        }
+        let facts = old.facts.clone().ok_or(DeskError::Forgotten)?;
+        let now = self.clock.now();
+        let actor = Actor::Operator(self.operator.clone());
+        let id = DeliveryId::random(&mut random::system());
+        let made = id.clone();
+        self.store.write(move |tx| send_again(tx, &old, facts, &made, reason, actor, now)).await?;
+        Ok(id)
+    }
+
+    /// Stops all notices on every replica.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub async fn pause(&self, why: &str) -> Result<(), DeskError> {
+        let (now, by, why) = (self.clock.now(), self.operator.clone(), why.to_owned());
+        self.store
+            .write(move |tx| {
+                store::pause(tx, &why, now, by.as_str())?;
+                let event = AuditEvent::Paused { why: why.clone() };
+                store::append(tx, &installation(now, by.clone(), event))
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Returns the pause that was ended, if there was one.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub async fn resume(&self) -> Result<Pause, DeskError> {
+        let (now, by) = (self.clock.now(), self.operator.clone());
+        let before = self
+            .store
+            .write(move |tx| {
+                let before = store::resume(tx)?;
+                if before != Pause::Running {
+                    store::append(tx, &installation(now, by.clone(), AuditEvent::Resumed))?;
+                }
+                Ok(before)
+            })
+            .await?;
+        Ok(before)
+    }
+}
+
+fn installation(at: crate::base::UtcMillis, by: OperatorName, event: AuditEvent) -> Entry {
+    Entry { chain: Chain::Installation, at, clinic: None, actor: Actor::Operator(by), event }
+}
+
+fn send_again(
+    tx: &mut Tx,
+    old: &Delivery,
+    facts: crate::policy::Facts,
+    id: &DeliveryId,
+    reason: Option<String>,
+    actor: Actor,
+    now: crate::base::UtcMillis,
+) -> Result<(), StoreError> {
+    let new = NewDelivery {
+        id: id.clone(),
+        source: old.source.clone(),
+        ehr: old.ehr.clone(),
+        clinic: old.clinic.clone(),
+        report_version: old.report_version.clone(),
+        content_hash: old.content_hash,
+        recipient: old.recipient,
+        issue_no: store::next_issue_no(tx.conn(), &old.source, &old.report_version)?,
+        mode: Mode::Live,
+        kind: old.kind,
+        state: Link::Recorded,
+        decision: old.decision.clone(),
+        facts,
+        trace: old.trace.clone(),
+        rules_hash: old.rules_hash.clone(),
+        // The release step reads the patient again and chooses the address then.
+        card_sealed: None,
+        contact_index: None,
+        patient_index: old.patient_index,
+        replaces: Some(old.id.clone()),
+    };
+    let asked = AuditEvent::ReleaseAsked { reason };
+    let entry = Entry {
+        chain: Chain::Delivery(id.clone()),
+        at: now,
+        clinic: old.clinic.clone(),
+        actor: actor.clone(),
+        event: asked,
+    };
+    store::insert_delivery(tx, &new, &entry)?;
+    let again = AuditEvent::SentAgainAs { delivery: id.clone() };
+    store::append(tx, &old.entry(now, actor.clone(), again))?;
+    if let Link::Live { .. } = old.state {
+        let step = old.state.clone().step(LinkEvent::Supersede { by: id.clone() }, now)?;
+        store::advance(tx, old, &step, actor, now)?;
+    }
+    Ok(())
+}
+
+fn not_possible(state: &'static str, deed: &'static str, link: &Link) -> DeskError {
+    let remedy = match link {
+        Link::Recorded => "it is about to be released by itself",
+        Link::Held { .. } | Link::Review { .. } => "release it, or revoke it",
+        Link::Live { .. } => "revoke it, or send it again",
+        Link::Suspended { .. } => "it comes back by itself when the EHR shows the report again; revoke it to end it",
+        Link::Blocked => "the rules forbid it; change the rules and let the EHR announce the report again",
+        Link::Spent | Link::Expired => "it has ended; send it again to make a new link",
+        Link::Revoked { .. } => "it has ended; a new version of the report makes a new delivery",
+        Link::Recalled => "the EHR took the report back",
+        Link::Superseded { .. } => "a newer delivery took its place; look at that one",
+    };
+    DeskError::NotPossible { state, deed, remedy }
+}

@@ -1,0 +1,183 @@
+//! What staff see of a delivery: states, times, reasons. No name, no address, no way in.
+
+use serde::Serialize;
+
+use crate::base::UtcMillis;
+use crate::keys::Vault;
+use crate::policy::{Decision, Facts};
+use crate::record::{Card, Link, Notice, Opening};
+use crate::sealing::Purpose;
+use crate::store::{self, Conn, Delivery, NoticeRow, SourceRow, StoreError};
+
+/// One line of a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct Brief {
+    pub id: String,
+    pub state: &'static str,
+    /// What a person must know or do; empty when nothing.
+    pub note: String,
+    pub clinic: Option<String>,
+    pub ehr: String,
+    pub resource: Option<String>,
+    pub version: String,
+    pub mode: &'static str,
+    pub created_at: String,
+    pub state_at: String,
+    pub notice: Option<&'static str>,
+}
+
+impl Brief {
+    pub(super) fn new(delivery: &Delivery, source: Option<&SourceRow>, notices: &[NoticeRow]) -> Self {
+        Self {
+            id: delivery.id.to_string(),
+            state: delivery.state.name(),
+            note: note_of(delivery, notices),
+            clinic: delivery.clinic.as_ref().map(ToString::to_string),
+            ehr: delivery.ehr.to_string(),
+            resource: source.map(|source| format!("{}/{}", source.key.kind, source.key.id)),
+            version: delivery.report_version.to_string(),
+            mode: delivery.mode.as_str(),
+            created_at: delivery.created_at.to_rfc3339(),
+            state_at: delivery.state_at.to_rfc3339(),
+            notice: notices.last().map(|notice| notice.state.name()),
+        }
+    }
+}
+
+fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
+    let unsure = notices.last().filter(|notice| notice.state == Notice::Unsure);
+    match (&delivery.state, unsure) {
+        (Link::Live { .. }, Some(_)) => {
+            "nobody can tell whether the message arrived: ask the patient, or send it again".to_owned()
+        }
+        (Link::Review { why }, _) => why.to_string(),
+        (Link::Suspended { why, .. }, _) => format!("suspended: {why:?}"),
+        (
+            Link::Recorded
+            | Link::Held { .. }
+            | Link::Live { .. }
+            | Link::Blocked
+            | Link::Spent
+            | Link::Expired
+            | Link::Revoked { .. }
+            | Link::Recalled
+            | Link::Superseded { .. },
+            _,
+        ) => String::new(),
+    }
+}
+
+/// One delivery, whole.
+#[derive(Serialize)]
+pub struct Shown {
+    #[serde(flatten)]
+    pub brief: Brief,
+    pub link_state: Link,
+    pub reference: Option<String>,
+    pub expires_at: Option<String>,
+    pub opened: Option<u16>,
+    pub opens_max: Option<u16>,
+    pub shredded_at: Option<String>,
+    /// The end of the day after which the epoch key, and with it every backup's copy of the share, is destroyed.
+    pub epoch: Option<String>,
+    /// How the address was chosen, without the address.
+    pub contact: String,
+    pub decision: Decision,
+    pub facts: Option<Facts>,
+    pub trace: serde_json::Value,
+    pub rules_hash: String,
+    pub replaces: Option<String>,
+    pub notices: Vec<ShownNotice>,
+    pub openings: Vec<ShownOpening>,
+    pub audit: Vec<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+pub struct ShownNotice {
+    pub id: String,
+    pub state: &'static str,
+    pub created_at: String,
+    pub first_attempt_at: Option<String>,
+    pub why: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct ShownOpening {
+    pub state: Opening,
+    pub begun_at: String,
+    pub claimed_at: Option<String>,
+    pub ended_at: Option<String>,
+}
+
+impl Shown {
+    pub(super) fn load(conn: &mut Conn, vault: &Vault, delivery: Delivery) -> Result<Self, StoreError> {
+        let notices = store::notices_of(conn, &delivery.id)?;
+        let source = store::source(conn, &delivery.source)?;
+        let link = match &delivery.link {
+            Some(id) => store::link(conn, id)?,
+            None => None,
+        };
+        let openings = match &delivery.link {
+            Some(id) => store::openings_of(conn, id)?,
+            None => Vec::new(),
+        };
+        let lines = store::chain_lines(conn, &format!("delivery:{}", delivery.id))?;
+        let text = |at: Option<UtcMillis>| at.map(UtcMillis::to_rfc3339);
+        Ok(Self {
+            brief: Brief::new(&delivery, source.as_ref(), &notices),
+            reference: link.as_ref().map(|link| link.reference.to_string()),
+            expires_at: text(link.as_ref().and_then(|link| link.expires_at)),
+            opened: link.as_ref().map(|link| link.opened),
+            opens_max: link.as_ref().map(|link| link.opens_max),
+            shredded_at: text(link.as_ref().and_then(|link| link.shredded_at)),
+            epoch: link.as_ref().map(|link| link.epoch.clone()),
+            contact: contact_of(vault, &delivery),
+            trace: serde_json::from_str(&delivery.trace).unwrap_or(serde_json::Value::Null),
+            rules_hash: delivery.rules_hash.clone(),
+            replaces: delivery.replaces.as_ref().map(ToString::to_string),
+            notices: notices.iter().map(shown_notice).collect(),
+            openings: openings
+                .iter()
+                .map(|opening| ShownOpening {
+                    state: opening.state,
+                    begun_at: opening.begun_at.to_rfc3339(),
+                    claimed_at: text(opening.claimed_at),
+                    ended_at: text(opening.ended_at),
+                })
+                .collect(),
+            audit: lines.iter().map(audit_line).collect(),
+            link_state: delivery.state,
+            decision: delivery.decision,
+            facts: delivery.facts,
+        })
+    }
+}
+
+fn shown_notice(notice: &NoticeRow) -> ShownNotice {
+    ShownNotice {
+        id: notice.id.to_string(),
+        state: notice.state.name(),
+        created_at: notice.created_at.to_rfc3339(),
+        first_attempt_at: notice.first_attempt_at.map(UtcMillis::to_rfc3339),
+        why: notice.why.clone(),
+    }
+}
+
+fn contact_of(vault: &Vault, delivery: &Delivery) -> String {
+    let Some(sealed) = &delivery.card_sealed else { return "none is kept".to_owned() };
+    let opened = vault.open_record(Purpose::PatientCard, delivery.id.as_str(), sealed);
+    match opened.ok().and_then(|plain| Card::from_bytes(&plain)) {
+        Some(card) if card.email().is_some() => card.chosen_because,
+        Some(_) => "no usable address".to_owned(),
+        None => "the card does not open with this installation's keys".to_owned(),
+    }
+}
+
+fn audit_line(line: &crate::audit::Line) -> serde_json::Value {
+    let mut body: serde_json::Value = serde_json::from_str(&line.body).unwrap_or(serde_json::Value::Null);
+    if let Some(object) = body.as_object_mut() {
+        object.insert("at".to_owned(), line.at.to_rfc3339().into());
+        object.insert("seq".to_owned(), line.seq.into());
+    }
+    body
+}

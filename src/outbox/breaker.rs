@@ -1,0 +1,77 @@
+//! The breaker: an unusual number of messages stops by itself, and says why.
+
+use super::{Outbox, OutboxError};
+use crate::audit::{AuditEvent, Chain};
+use crate::base::{UtcMillis, hours};
+use crate::policy::ReviewReason;
+use crate::store::{self, LeasedNotice, Pause, StoreError, Tx};
+
+/// The usual is measured over this many hours.
+const USUAL_HOURS: u64 = 7 * 24;
+/// An hour with fewer messages than this never trips it: a small clinic's busy hour is not an accident.
+const HOUR_FLOOR: i64 = 200;
+
+/// When the breaker trips.
+#[derive(Clone, Copy, Debug)]
+pub struct BreakerLimits {
+    /// An hour may have so many times the usual.
+    pub hour_multiple: u64,
+    pub per_address_day_max: u64,
+}
+
+/// Pauses all sending when the last hour was unlike the week before.
+pub(super) fn judge_hour(tx: &mut Tx, limits: BreakerLimits, now: UtcMillis) -> Result<(), StoreError> {
+    if store::paused(tx.conn())? != Pause::Running {
+        return Ok(());
+    }
+    let hour_ago = now.minus(hours(1));
+    let last_hour = store::first_attempts_since(tx.conn(), hour_ago, now)?;
+    if last_hour <= HOUR_FLOOR {
+        return Ok(());
+    }
+    let week = store::first_attempts_since(tx.conn(), now.minus(hours(USUAL_HOURS)), hour_ago)?;
+    let allowed = allowed_in_hour(week, limits.hour_multiple);
+    if last_hour <= allowed {
+        return Ok(());
+    }
+    let why = format!(
+        "the breaker tripped: {last_hour} messages in the last hour, where {allowed} are allowed by the usual; \
+         look at the deliveries and then run `chartseal resume`"
+    );
+    tracing::error!(why, "sending is paused");
+    store::pause(tx, &why, now, "breaker")?;
+    store::record(tx, Chain::Installation, now, AuditEvent::Paused { why })
+}
+
+fn allowed_in_hour(week: i64, multiple: u64) -> i64 {
+    let usual = week / i64::try_from(USUAL_HOURS).unwrap_or(i64::MAX);
+    usual.saturating_mul(i64::try_from(multiple).unwrap_or(i64::MAX)).max(HOUR_FLOOR)
+}
+
+impl Outbox {
+    /// One address that gets many messages a day is a typing mistake or a shared mailbox.
+    pub(super) async fn breaker_objects(
+        &self,
+        leased: &LeasedNotice,
+        now: UtcMillis,
+    ) -> Result<Option<ReviewReason>, OutboxError> {
+        let Some(contact) = leased.delivery.contact_index else { return Ok(None) };
+        let count =
+            self.store.read(move |conn| store::sent_to_contact_since(conn, &contact, now.minus(hours(24)))).await?;
+        let max = self.limits.per_address_day_max;
+        Ok((u64::try_from(count).unwrap_or(u64::MAX) > max).then(|| ReviewReason::Breaker {
+            why: format!("the address would get more than {max} messages within a day"),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_hour_is_measured_by_the_week_before_and_never_below_the_floor() {
+        assert_eq!(allowed_in_hour(0, 4), HOUR_FLOOR);
+        assert_eq!(allowed_in_hour(168 * 100, 4), 400);
+    }
+}

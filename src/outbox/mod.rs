@@ -1,0 +1,220 @@
+//! Handing messages over.
+//!
+//! Job: lease due notices, send them outside any transaction, and keep what became of each.
+//! Must stay true: a message goes out only for a live link, never while paused, never past a tripped breaker; the
+//! attempt is audited and the high-water mark raised before the message leaves; a secret is wiped at hand-over.
+//! Must not know: reports, attachments, how links are opened.
+
+mod breaker;
+mod settle;
+
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+use futures_util::future::join_all;
+
+use crate::base::{Bell, ClinicId, Clock, EmailAddress, LinkSecret, SecretText, UtcMillis};
+use crate::keys::{DeathJournal, KeyError, KeyKind, KeyName, Mark, Vault, VaultError};
+use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, NoticeKind, SendOutcome};
+use crate::policy::{Decision, ReviewReason, Wording};
+use crate::record::{Card, NoticeKind as StoredKind};
+use crate::sealing::Purpose;
+use crate::store::{self, LeasedNotice, Store, StoreError};
+
+pub use breaker::BreakerLimits;
+
+/// Messages under way at the same time.
+const BATCH: i64 = 32;
+
+/// The clinic as its messages show it.
+#[derive(Clone)]
+pub struct Sender {
+    pub name: DisplayName,
+    pub phone: ClinicPhone,
+    pub from: EmailAddress,
+    pub zone: Tz,
+    pub language: Language,
+}
+
+/// The outbox step.
+pub struct Outbox {
+    pub store: Store,
+    pub clock: Clock,
+    pub vault: Vault,
+    pub journal: DeathJournal,
+    pub mailer: Mailer,
+    pub senders: HashMap<ClinicId, Sender>,
+    /// `https://host/r/`: where links point.
+    pub link_base: url::Url,
+    /// A report is read again if its last reading is older than this when its message is due.
+    pub recheck_every: std::time::Duration,
+    pub limits: BreakerLimits,
+    /// Rung when a resource must be read again first.
+    pub changed: Bell,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the high-water mark cannot be raised, so nothing is sent: {0}")]
+    Mark(#[from] KeyError),
+    /// Us.
+    #[error("a part of the outbox step stopped unexpectedly")]
+    Stopped,
+}
+
+/// A message ready to leave, or why it must not.
+enum Prepared {
+    Ready(Box<crate::notify::Outgoing>),
+    NotToBeSent(ReviewReason),
+    /// The disk or the keys fail just now.
+    Later(String),
+}
+
+impl Outbox {
+    /// Sends what is due. Returns how much was done.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; what was leased and not sent is found again when its lease ends.
+    pub async fn turn(&self) -> Result<usize, OutboxError> {
+        let tidied = self.settle_lost().await? + self.settle_stale().await?;
+        let now = self.clock.now();
+        let (limits, recheck) = (self.limits, self.recheck_every);
+        let leased = self
+            .store
+            .write(move |tx| {
+                breaker::judge_hour(tx, limits, now)?;
+                store::read_stale_sources_again(tx, now.minus(recheck), now)?;
+                store::lease_notices(tx, now, now.minus(recheck), BATCH)
+            })
+            .await?;
+        if leased.is_empty() {
+            return Ok(tidied);
+        }
+        self.raise_mark(now).await?;
+        let count = leased.len();
+        for outcome in join_all(leased.into_iter().map(|notice| self.deliver(notice))).await {
+            match outcome {
+                Ok(()) => {}
+                Err(OutboxError::Store(error)) if error.is_passing() => {
+                    tracing::warn!(%error, "an outcome could not be kept; the notice's lease ends and it counts as ambiguous");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count + tidied)
+    }
+
+    /// Before anything leaves, the place outside the database knows how far the database had come: a copy from
+    /// before this moment can then be told from it.
+    async fn raise_mark(&self, now: UtcMillis) -> Result<(), OutboxError> {
+        let (generation, audit_n) =
+            self.store.read(|conn| Ok((store::generation(conn)?.unwrap_or(0), store::highest_n(conn)?))).await?;
+        let journal = self.journal.clone();
+        let mark = Mark { generation: u64::try_from(generation).unwrap_or(0), audit_n, at: now };
+        tokio::task::spawn_blocking(move || journal.raise_mark(mark)).await.map_err(|_| OutboxError::Stopped)??;
+        Ok(())
+    }
+
+    async fn deliver(&self, leased: LeasedNotice) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        if let Some(why) = self.breaker_objects(&leased, now).await? {
+            return self.withhold(leased, why).await;
+        }
+        match self.prepare(&leased).await? {
+            Prepared::Ready(mail) => {
+                let outcome = self.mailer.send(&mail).await;
+                self.settle(leased, outcome).await
+            }
+            Prepared::NotToBeSent(why) => self.withhold(leased, why).await,
+            Prepared::Later(why) => self.settle_with(leased, crate::record::NoticeEvent::Transient, why).await,
+        }
+    }
+
+    async fn prepare(&self, leased: &LeasedNotice) -> Result<Prepared, OutboxError> {
+        let delivery = &leased.delivery;
+        let Some(sender) = delivery.clinic.as_ref().and_then(|clinic| self.senders.get(clinic)).cloned() else {
+            return Ok(Prepared::NotToBeSent(ReviewReason::NoClinic));
+        };
+        let (vault, notice) = (self.vault.clone(), leased.notice.clone());
+        let (id, card) = (delivery.id.clone(), delivery.card_sealed.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let name = notice.secret_key.as_deref().and_then(|name| KeyName::parse(KeyKind::Outbox, name).ok());
+            let (Some(name), Some(sealed)) = (name, notice.secret_sealed) else { return Err(VaultError::KeyGone) };
+            let secret = vault.open_dated(&name, Purpose::LinkSecret, notice.id.as_str(), &sealed)?;
+            let secret = LinkSecret::from_slice(&secret).ok_or(VaultError::NotOurs)?;
+            let card = vault.open_record(Purpose::PatientCard, id.as_str(), &card.unwrap_or_default())?;
+            Ok((secret, Card::from_bytes(&card).ok_or(VaultError::NotOurs)?))
+        })
+        .await
+        .map_err(|_| OutboxError::Stopped)?;
+        let (secret, card) = match opened {
+            Ok(opened) => opened,
+            Err(VaultError::KeyGone | VaultError::NotOurs) => return Ok(Prepared::NotToBeSent(ReviewReason::KeyGone)),
+            Err(VaultError::Key(error)) => return Ok(Prepared::Later(error.to_string())),
+        };
+        let Some(to) = card.email() else {
+            return Ok(Prepared::NotToBeSent(ReviewReason::NoContact { why: "the card holds no address".to_owned() }));
+        };
+        let mail = self.compose(leased, sender, to, &secret);
+        match mail {
+            Some(Ok(mail)) => Ok(Prepared::Ready(Box::new(mail))),
+            Some(Err(error)) => Ok(Prepared::NotToBeSent(ReviewReason::NoticeRefused { why: error.to_string() })),
+            None => Ok(Prepared::Later("the end of the link's life is not fixed".to_owned())),
+        }
+    }
+
+    fn compose(
+        &self,
+        leased: &LeasedNotice,
+        sender: Sender,
+        to: EmailAddress,
+        secret: &LinkSecret,
+    ) -> Option<Result<crate::notify::Outgoing, crate::notify::ComposeError>> {
+        let expires_at = leased.link.expires_at?;
+        let link = SecretText::new(format!("{}{}#{}", self.link_base, leased.link.id, secret.to_base64url().expose()));
+        let notice = LinkNotice {
+            notice: leased.notice.id.clone(),
+            clinic_name: sender.name,
+            clinic_phone: sender.phone,
+            from: sender.from,
+            to,
+            link,
+            expires_at,
+            zone: sender.zone,
+            reference: leased.link.reference.clone(),
+            language: sender.language,
+            wording: wording_of(&leased.delivery.decision),
+            kind: match leased.notice.kind {
+                StoredKind::Link => NoticeKind::New,
+                StoredKind::UpdatedLink => NoticeKind::Updated,
+            },
+            date: leased.notice.first_attempt_at.unwrap_or(leased.notice.created_at),
+        };
+        Some(notice.compose())
+    }
+
+    async fn settle(&self, leased: LeasedNotice, outcome: SendOutcome) -> Result<(), OutboxError> {
+        use crate::record::NoticeEvent;
+        match outcome {
+            SendOutcome::Accepted { .. } => self.settle_with(leased, NoticeEvent::Accepted, String::new()).await,
+            SendOutcome::Transient { why } => self.settle_with(leased, NoticeEvent::Transient, why.to_string()).await,
+            SendOutcome::Ambiguous { why } => self.settle_with(leased, NoticeEvent::Ambiguous, why.to_string()).await,
+            SendOutcome::Permanent { why } => self.refused(leased, why.to_string()).await,
+            SendOutcome::Misconfigured { why } => {
+                tracing::error!(%why, "the mail relay cannot be used as it is configured; notices wait");
+                self.settle_with(leased, NoticeEvent::Transient, why.to_string()).await
+            }
+            SendOutcome::Withheld => self.withhold(leased, ReviewReason::Withheld).await,
+        }
+    }
+}
+
+/// Nothing is said that no rule allowed.
+const fn wording_of(decision: &Decision) -> Wording {
+    match decision {
+        Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.wording,
+        Decision::Review { terms: None, .. } | Decision::Block { .. } => Wording::Bare,
+    }
+}

@@ -1,0 +1,110 @@
+//! What became of a message, kept.
+
+use super::{Outbox, OutboxError};
+use crate::audit::Actor;
+use crate::base::UtcMillis;
+use crate::policy::ReviewReason;
+use crate::record::{Link, LinkEvent, NOTICE_WAIT_MAX, NoticeEvent};
+use crate::store::{self, LeasedNotice, NoticeRow, StoreError, Tx};
+
+/// Notices tidied in one turn.
+const TIDY_BATCH: i64 = 64;
+
+impl Outbox {
+    /// Keeps an outcome that leaves the link as it is.
+    pub(super) async fn settle_with(
+        &self,
+        leased: LeasedNotice,
+        event: NoticeEvent,
+        why: String,
+    ) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        if event != NoticeEvent::Accepted {
+            tracing::warn!(notice = %leased.notice.id, why, event = event.name(), "a message was not handed over");
+        }
+        self.store
+            .write(move |tx| {
+                let step = leased.notice.state.step(event, now)?;
+                let why = Some(why.as_str()).filter(|why| !why.is_empty());
+                match store::settle_notice(tx, &leased.notice, &leased.delivery, &step, why, now) {
+                    // The link died while the message was under way; its notice ended with it.
+                    Err(StoreError::Moved) => Ok(()),
+                    other => other,
+                }
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The relay refused for good: the address is not the patient's any more, or never was.
+    pub(super) async fn refused(&self, leased: LeasedNotice, why: String) -> Result<(), OutboxError> {
+        tracing::warn!(notice = %leased.notice.id, why, "a message was refused for good");
+        self.end(leased.notice, NoticeEvent::Permanent, ReviewReason::NoticeRefused { why }).await
+    }
+
+    /// Not sent, and not to be sent: a person looks.
+    pub(super) async fn withhold(&self, leased: LeasedNotice, why: ReviewReason) -> Result<(), OutboxError> {
+        tracing::warn!(notice = %leased.notice.id, %why, "a message was withheld");
+        self.end(leased.notice, NoticeEvent::Cancel, why).await
+    }
+
+    async fn end(&self, notice: NoticeRow, event: NoticeEvent, why: ReviewReason) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        self.store.write(move |tx| end_notice(tx, &notice, event, why, now)).await?;
+        Ok(())
+    }
+
+    /// Notices whose worker died in the middle: whether they were sent, nobody knows.
+    pub(super) async fn settle_lost(&self) -> Result<usize, OutboxError> {
+        let now = self.clock.now();
+        let lost = self.store.read(move |conn| store::leased_notices_lost(conn, now, TIDY_BATCH)).await?;
+        let count = lost.len();
+        for notice in lost {
+            self.store
+                .write(move |tx| {
+                    let Some(owner) = store::delivery(tx.conn(), &notice.delivery)? else { return Ok(()) };
+                    let Ok(step) = notice.state.step(NoticeEvent::LeaseLost, now) else { return Ok(()) };
+                    let why = Some("the worker stopped while the message was under way");
+                    match store::settle_notice(tx, &notice, &owner, &step, why, now) {
+                        Err(StoreError::Moved) => Ok(()),
+                        other => other,
+                    }
+                })
+                .await?;
+        }
+        Ok(count)
+    }
+
+    /// Notices that could not be handed over for too long: what they would say is no longer the truth.
+    pub(super) async fn settle_stale(&self) -> Result<usize, OutboxError> {
+        let now = self.clock.now();
+        let stale =
+            self.store.read(move |conn| store::stale_notices(conn, now.minus(NOTICE_WAIT_MAX), TIDY_BATCH)).await?;
+        let count = stale.len();
+        for notice in stale {
+            self.end(notice, NoticeEvent::Cancel, ReviewReason::NoticeTooLate).await?;
+        }
+        Ok(count)
+    }
+}
+
+/// Ends a notice and takes its delivery to review; the link that nobody was given dies.
+fn end_notice(
+    tx: &mut Tx,
+    notice: &NoticeRow,
+    event: NoticeEvent,
+    why: ReviewReason,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let Some(owner) = store::delivery(tx.conn(), &notice.delivery)? else { return Ok(()) };
+    let Ok(step) = notice.state.step(event, now) else { return Ok(()) };
+    match store::settle_notice(tx, notice, &owner, &step, Some(&why.to_string()), now) {
+        Err(StoreError::Moved) => return Ok(()),
+        other => other?,
+    }
+    if let Link::Live { .. } | Link::Suspended { .. } = owner.state {
+        let step = owner.state.clone().step(LinkEvent::NeedsReview { why }, now)?;
+        store::advance(tx, &owner, &step, Actor::System, now)?;
+    }
+    Ok(())
+}

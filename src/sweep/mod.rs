@@ -1,0 +1,91 @@
+//! What time alone brings about.
+//!
+//! Job: end leases and lives, shred, remove files, destroy keys, keep retention, anchor the audit, look again at
+//! the sources of live links.
+//! Must stay true: a running claim may finish before an expired link is shredded; files go only after the shredding is
+//! committed; a key is destroyed only when no living link needs it; every removal is idempotent.
+//! Must not know: HTTP, FHIR, mail.
+
+mod anchor;
+mod ending;
+mod retention;
+
+use std::time::Duration;
+
+use crate::base::{Bell, Clock, EhrId, UtcMillis, minutes};
+use crate::blobs::{BlobError, BlobStore};
+use crate::keys::{DeathJournal, KeyError, Vault};
+use crate::store::{Store, StoreError};
+
+pub use retention::Retention;
+
+/// How often the slow part (retention, keys, orphans) runs.
+const SLOW_EVERY: Duration = minutes(10);
+
+/// The sweep step. One per process; several processes may sweep at once.
+pub struct Sweep {
+    pub store: Store,
+    pub clock: Clock,
+    pub vault: Vault,
+    pub blobs: BlobStore,
+    pub journal: DeathJournal,
+    pub rechecks: Vec<(EhrId, Duration)>,
+    pub retention: Retention,
+    /// Rung when a resource is due to be read again.
+    pub due: Bell,
+    pub pace: tokio::sync::Mutex<Pace>,
+}
+
+/// When the parts that do not run at each turn ran last.
+#[derive(Default)]
+pub struct Pace {
+    slow: Option<UtcMillis>,
+    anchor: Option<anchor::Pending>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a sealed file cannot be removed: {0}")]
+    Blob(#[from] BlobError),
+    #[error("a key or the journal cannot be used: {0}")]
+    Key(#[from] KeyError),
+    /// Us.
+    #[error("a part of the sweep stopped unexpectedly")]
+    Stopped,
+}
+
+impl Sweep {
+    /// Does what is due. Returns how much was done; the parts that only keep watch count for nothing.
+    ///
+    /// # Errors
+    /// [`SweepError`]; what was not done stays due.
+    pub async fn turn(&self) -> Result<usize, SweepError> {
+        let now = self.clock.now();
+        let mut done = self.lapse(now).await?;
+        done += self.expire(now).await?;
+        done += self.remove_files(now).await?;
+        self.recheck(now).await?;
+        let mut pace = self.pace.lock().await;
+        self.anchor(&mut pace.anchor, now).await?;
+        if pace.slow.is_none_or(|last| now.since(last) >= SLOW_EVERY) {
+            self.retain(now).await?;
+            self.destroy_keys(now).await?;
+            self.remove_orphans(now).await?;
+            pace.slow = Some(now);
+        }
+        Ok(done)
+    }
+
+    async fn recheck(&self, now: UtcMillis) -> Result<(), SweepError> {
+        for (ehr, every) in self.rechecks.clone() {
+            let due =
+                self.store.write(move |tx| crate::store::due_for_recheck(tx, &ehr, now.minus(every), now)).await?;
+            if due > 0 {
+                self.due.ring();
+            }
+        }
+        Ok(())
+    }
+}

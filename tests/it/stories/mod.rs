@@ -1,0 +1,3 @@
+//! What the clinic, the lab and the patient live through; one file per story.
+
+mod the_way;

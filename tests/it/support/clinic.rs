@@ -1,0 +1,332 @@
+//! A whole clinic for one test: Chartseal over HTTP on a free port, a real EHR, a real mailbox, a clock that the test steps.
+//!
+//! Must stay true: when a test ends well, no message is left unsent and the audit verifies, or the test fails.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chartseal::app::start::{Ground, Restore, TimeFrom};
+use chartseal::app::steps::Steps;
+use chartseal::app::{App, Workers};
+use chartseal::base::{OperatorName, UtcMillis};
+use chartseal::config::Config;
+use chartseal::desk::{Brief, Desk, Shown, verify_audit};
+use chartseal::keys::ReplicaName;
+use chartseal::store::{self, DeliveryFilter, Mode};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::ehr::{self, Lab, LeasedEhr};
+use super::mailbox::{Mailbox, Manner};
+use super::{part, postgres};
+
+/// Which database.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// How the clinic hears of reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hears {
+    /// By its own subscription; polling is an hour away.
+    Hooks,
+    /// By polling alone.
+    Polls,
+}
+
+/// What a test wants to be different.
+#[derive(Clone)]
+pub struct Wishes {
+    pub database: Database,
+    pub hears: Hears,
+    pub send: &'static str,
+    pub workers: Workers,
+    pub rules: String,
+    /// Lines for the end of the configuration.
+    pub more: String,
+}
+
+pub const RULES: &str = r#"
+[policy]
+id = "test"
+version = "1"
+
+[[profile]]
+id = "routine"
+when = { code = ["loinc|58410-2", "loinc|4548-4", "loinc|11502-2"] }
+then = { action = "send", expiry = "72h", opens = 1, channel = ["email"] }
+
+[[profile]]
+id = "several-openings"
+when = { code = "loinc|24323-8" }
+then = { action = "send", expiry = "48h", opens = 3, channel = ["email"] }
+"#;
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self {
+            database: Database::Sqlite,
+            hears: Hears::Polls,
+            send: "live",
+            workers: Workers::ByHand,
+            rules: RULES.to_owned(),
+            more: String::new(),
+        }
+    }
+}
+
+/// A running clinic.
+pub struct Clinic {
+    pub folder: PathBuf,
+    pub ehr: LeasedEhr,
+    pub mailbox: Mailbox,
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    pub admin_url: String,
+    pub config_path: PathBuf,
+    pub ground: Ground,
+    pub steps: Arc<Steps>,
+    pub leaves: Leaves,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// What a test may leave behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Leaves {
+    Nothing,
+    UnsentNotices,
+}
+
+impl Clinic {
+    pub async fn spawn(wishes: Wishes) -> Self {
+        let ehr = ehr::lease().await;
+        let mailbox = Mailbox::start(Manner::Plain).await;
+        Self::spawn_with(wishes, ehr, mailbox).await
+    }
+
+    pub async fn spawn_with(wishes: Wishes, ehr: LeasedEhr, mailbox: Mailbox) -> Self {
+        let folder = part::new_folder("clinic");
+        let config_path = write_installation(&folder, &wishes, ehr.base_url(), mailbox.port).await;
+        let started = start(&config_path, TimeFrom::Steps(now()), Restore::NotSaid, wishes.workers).await.unwrap();
+        Self {
+            folder,
+            ehr,
+            mailbox,
+            url: format!("http://{}", started.addr),
+            admin_url: format!("http://{}", started.admin_addr),
+            config_path,
+            ground: started.ground,
+            steps: started.steps,
+            leaves: Leaves::Nothing,
+            stop: Some(started.stop),
+            served: Some(started.served),
+        }
+    }
+
+    pub fn lab(&self) -> Lab<'_> {
+        self.ehr.lab()
+    }
+
+    pub fn now(&self) -> UtcMillis {
+        self.ground.clock.now()
+    }
+
+    pub fn forward(&self, span: std::time::Duration) {
+        self.ground.clock.forward(span);
+    }
+
+    /// Looks at the EHR again and turns every step until none finds work.
+    pub async fn hear_and_settle(&self) {
+        self.forward(std::time::Duration::from_hours(1));
+        self.settle().await;
+    }
+
+    pub async fn settle(&self) {
+        self.steps.run_until_idle().await.unwrap();
+    }
+
+    pub fn desk(&self) -> Desk {
+        Desk {
+            store: self.ground.store.clone(),
+            clock: self.ground.clock.clone(),
+            vault: self.ground.vault.clone(),
+            operator: OperatorName::parse("Eve Admin").unwrap(),
+            mode: Mode::Live,
+        }
+    }
+
+    /// All deliveries, newest first.
+    pub async fn deliveries(&self) -> Vec<Brief> {
+        self.desk().list(DeliveryFilter { count_max: 1000, ..DeliveryFilter::default() }).await.unwrap()
+    }
+
+    /// The only delivery.
+    pub async fn only_delivery(&self) -> Brief {
+        let mut all = self.deliveries().await;
+        assert_eq!(all.len(), 1, "expected one delivery, found {all:#?}");
+        all.remove(0)
+    }
+
+    pub async fn show(&self, id: &str) -> Shown {
+        self.desk().show(id).await.unwrap()
+    }
+
+    /// Posts a patient and a final report of theirs; returns both ids.
+    pub async fn report(&self, email: &str, loinc: &str, pdf: &[u8]) -> (String, String) {
+        let patient = format!("p-{}", part::free_port());
+        self.lab().update(&ehr::patient(&patient, "Garcia", "Ana", "1984-05-06", email)).await;
+        let report = self.lab().post(&ehr::report(&patient, loinc, &real_now(), pdf)).await;
+        (patient, report)
+    }
+
+    /// Ends the service as SIGTERM would, and returns what the drain said.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        match self.served.take() {
+            Some(served) => served.await.unwrap(),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the same installation again (after [`Clinic::stop`]).
+    pub async fn start_again(&mut self, restore: Restore) -> anyhow::Result<()> {
+        let at = self.now();
+        let started = start(&self.config_path, TimeFrom::Steps(at), restore, Workers::ByHand).await?;
+        self.url = format!("http://{}", started.addr);
+        self.ground = started.ground;
+        self.steps = started.steps;
+        self.stop = Some(started.stop);
+        self.served = Some(started.served);
+        Ok(())
+    }
+}
+
+impl Drop for Clinic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let (store, vault, leaves) = (self.ground.store.clone(), self.ground.vault.clone(), self.leaves);
+        let checked = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+                let verified = verify_audit(&store, &vault).await.unwrap();
+                let left = store.read(store::hold_unsent_notices).await.unwrap().len();
+                (verified.faults, if leaves == Leaves::Nothing { left } else { 0 })
+            })
+        });
+        let (faults, left) = checked.join().unwrap();
+        assert!(faults.is_empty(), "the audit does not verify: {faults:?}");
+        assert_eq!(left, 0, "messages were left unsent");
+    }
+}
+
+/// A started service.
+pub struct Started {
+    pub addr: std::net::SocketAddr,
+    pub admin_addr: std::net::SocketAddr,
+    pub ground: Ground,
+    pub steps: Arc<Steps>,
+    pub stop: oneshot::Sender<()>,
+    pub served: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Starts the installation at `config_path` in this process, as replica `main`.
+pub async fn start(
+    config_path: &std::path::Path,
+    time: TimeFrom,
+    restore: Restore,
+    workers: Workers,
+) -> anyhow::Result<Started> {
+    start_replica(config_path, "main", [], time, restore, workers).await
+}
+
+pub async fn start_replica(
+    config_path: &std::path::Path,
+    replica: &str,
+    variables: impl IntoIterator<Item = (String, String)>,
+    time: TimeFrom,
+    restore: Restore,
+    workers: Workers,
+) -> anyhow::Result<Started> {
+    let config = Config::load(config_path, variables)?;
+    let app = App::build(&config, ReplicaName::parse(replica)?, time, restore).await?;
+    let (addr, admin_addr) = (app.addr, app.admin_addr);
+    let (ground, steps) = (app.ground.clone(), Arc::clone(&app.steps));
+    steps.intake.begin().await?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(app.run(workers, async {
+        let _ = stopped.await;
+    }));
+    Ok(Started { addr, admin_addr, ground, steps, stop, served })
+}
+
+/// Writes configuration, rules and keys into `folder`.
+pub async fn write_installation(folder: &std::path::Path, wishes: &Wishes, ehr_base: &str, mail_port: u16) -> PathBuf {
+    let (port, admin_port) = (part::free_port(), part::free_port());
+    let store = match wishes.database {
+        Database::Sqlite => "sqlite:chartseal.db".to_owned(),
+        Database::Postgres => tokio::task::spawn_blocking(postgres::fresh_database).await.unwrap(),
+    };
+    let (subscribe, poll_seconds) = match wishes.hears {
+        Hears::Hooks => ("r4", 3600),
+        Hears::Polls => ("off", 5),
+    };
+    let send = wishes.send;
+    let more = &wishes.more;
+    let text = format!(
+        r#"
+[server]
+listen = "127.0.0.1:{port}"
+admin_listen = "127.0.0.1:{admin_port}"
+patient_url = "http://127.0.0.1:{port}"
+staff_url = "http://127.0.0.1:{port}"
+
+[store]
+url = "{store}"
+
+[mode]
+send = "{send}"
+
+[[clinic]]
+id = "riverside"
+name = "Riverside Clinic"
+phone = "+1 555 0100"
+timezone = "America/Chicago"
+language = "en"
+from = "results@riverside.example"
+
+[[ehr]]
+id = "lab"
+base_url = "{ehr_base}"
+subscribe = "{subscribe}"
+poll_seconds = {poll_seconds}
+
+[mail]
+url = "smtp://127.0.0.1:{mail_port}"
+tls = "none"
+{more}
+"#
+    );
+    let path = folder.join("chartseal.toml");
+    std::fs::write(&path, text).unwrap();
+    std::fs::write(folder.join("policy.toml"), &wishes.rules).unwrap();
+    if !folder.join("keys").exists() {
+        chartseal::keys::KeyRing::create(&folder.join("keys"), &mut chartseal::base::random::system()).unwrap();
+    }
+    path
+}
+
+/// The machine's time, for the clock's first reading and for what the lab writes.
+pub fn now() -> UtcMillis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    UtcMillis(i64::try_from(since.as_millis()).unwrap())
+}
+
+pub fn real_now() -> String {
+    now().to_rfc3339()
+}
