@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 /// Requests of one network. A visit makes about six; a clinic's waiting room shares one address.
 const PER_NETWORK_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
-pub(super) const PER_NETWORK_BURST: NonZeroU32 = NonZeroU32::new(60).unwrap();
+const PER_NETWORK_BURST: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// Networks are spread over so many counters by a hash that no stranger can foresee. Two may share one: the limit is
 /// generous enough for that, and the memory is bounded whatever comes.
 const COUNTERS: u64 = 65_536;

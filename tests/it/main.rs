@@ -14,3 +14,4 @@ mod stories;
 mod support;
 mod testbed_works;
 mod tidy;
+mod web;

@@ -6,9 +6,9 @@ use data_encoding::BASE64URL_NOPAD;
 
 use super::browser::{Browser, ask, site};
 use super::house::{House, version};
-use crate::base::{Key256, MediaType, Reference, hours, minutes};
-use crate::record::{LinkEvent, RevokedBy};
-use crate::sealing::{self, ContentKey, FileContext, FileNumber, ReceiptOutcome};
+use chartseal::base::{Key256, MediaType, Reference, hours, minutes};
+use chartseal::record::{LinkEvent, RevokedBy};
+use chartseal::sealing::{self, ContentKey, FileContext, FileNumber, ReceiptOutcome};
 
 const MIB: usize = 1024 * 1024;
 
@@ -42,7 +42,7 @@ async fn a_patient_opens_decrypts_and_confirms() {
     assert_eq!(opened["files"][0]["type"], "application/pdf");
     assert_eq!(opened["files"][0]["size"], handed.plain.len());
     assert_eq!(opened["files"][0]["sealed_size"], handed.sealed.len());
-    assert_eq!(opened["lease_until"], house.clock.now().plus(crate::record::OPENING_LEASE).0);
+    assert_eq!(opened["lease_until"], house.clock.now().plus(chartseal::record::OPENING_LEASE).0);
 
     let file = ask(&site, browser.get("files/1")).await;
     assert_eq!(file.status, StatusCode::OK);

@@ -10,15 +10,15 @@ use serde_json::json;
 
 use super::browser::{Browser, ask, site};
 use super::house::House;
-use crate::base::millis;
-use crate::web::{Admin, Readiness};
+use chartseal::base::millis;
+use chartseal::web::{Admin, Readiness};
 
 #[actix_web::test]
 async fn a_process_is_alive_before_it_is_ready_and_says_what_is_missing() {
     let house = House::new();
     let readiness = Arc::new(Readiness::default());
     let admin = Arc::new(Admin::new(readiness.clone(), house.traffic.clone()));
-    let site = test::init_service(App::new().configure(|cfg| crate::web::admin(cfg, &admin))).await;
+    let site = test::init_service(App::new().configure(|cfg| chartseal::web::admin(cfg, &admin))).await;
     let ready = async || ask(&site, TestRequest::get().uri("/readyz")).await;
     assert_eq!(ask(&site, TestRequest::get().uri("/healthz")).await.status, StatusCode::OK);
     assert_eq!(ready().await.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -73,7 +73,10 @@ async fn neither_logs_nor_metrics_hold_an_id_a_secret_or_a_strangers_words() {
     browser.open(&site).await;
     drop(guard);
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let metrics = house.traffic.to_text();
+    let admin = Arc::new(Admin::new(Arc::new(Readiness::default()), house.traffic.clone()));
+    let operators = test::init_service(App::new().configure(|cfg| chartseal::web::admin(cfg, &admin))).await;
+    let metrics = ask(&operators, TestRequest::get().uri("/metrics")).await;
+    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     assert!(log.contains("/r/{link}/begin") && log.contains("status=200"), "{log}");
     assert!(metrics.contains("chartseal_http_answers_total{route=\"/r/{link}/open\",status=\"200\"} 1"), "{metrics}");
     let (id, cookie) = (handed.id.as_str(), browser.cookie.as_deref().unwrap());

@@ -9,11 +9,12 @@ use serde_json::json;
 
 use super::browser::{Browser, ask, site};
 use super::house::{House, ORIGIN};
-use crate::base::{LinkId, LinkSecret, Reference, random};
-use crate::record::LinkEvent;
-use crate::sealing::ReceiptOutcome;
-use crate::web::limits::PER_NETWORK_BURST;
+use chartseal::base::{LinkId, LinkSecret, Reference, random};
+use chartseal::record::LinkEvent;
+use chartseal::sealing::ReceiptOutcome;
 
+/// What one network may ask at once.
+const BURST: usize = 60;
 const UNKNOWN: &str = "zzzzzzzzzzzzzzzA";
 
 #[actix_web::test]
@@ -177,7 +178,7 @@ async fn a_network_that_asks_too_fast_waits_but_still_sees_the_page() {
     let house = House::new();
     let site = site(&house).await;
     let begin = || TestRequest::post().uri(&format!("/r/{UNKNOWN}/begin")).set_json(json!({}));
-    for _ in 0..PER_NETWORK_BURST.get() {
+    for _ in 0..BURST {
         assert_eq!(ask(&site, begin()).await.status, StatusCode::OK);
     }
     let refused = ask(&site, begin()).await;

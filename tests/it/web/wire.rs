@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::browser::{Browser, site};
 use super::house::{HOOK_SECRET, House};
-use crate::intake::HOOK_HEADER;
+use chartseal::intake::HOOK_HEADER;
 
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -16,7 +16,9 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 async fn talk(house: &House, request: &str, until: &str) -> String {
     let (patient, hooks) = (house.patient(), house.hooks());
     let server = HttpServer::new(move || {
-        App::new().configure(|cfg| crate::web::patient(cfg, &patient)).configure(|cfg| crate::web::hooks(cfg, &hooks))
+        App::new()
+            .configure(|cfg| chartseal::web::patient(cfg, &patient))
+            .configure(|cfg| chartseal::web::hooks(cfg, &hooks))
     });
     let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
     let address = server.addrs()[0];

@@ -7,21 +7,25 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use url::Url;
 
-use crate::audit::{Actor, AuditEvent, Chain, Entry};
-use crate::base::{
+use chartseal::audit::{Actor, AuditEvent, Chain, Entry};
+use chartseal::base::{
     Bell, Clock, DeliveryId, EhrId, FhirId, Key256, LinkId, LinkSecret, MediaType, NoticeId, ResourceKey, ResourceType,
     SecretText, UtcMillis, VersionId, hours, minutes, random,
 };
-use crate::blobs::{BlobKey, BlobStore, BlobUrl};
-use crate::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
-use crate::intake::{HeardEhr, Hook, Intake, StartFrom, Subscribe};
-use crate::keys::{KeyName, KeyRing, Vault};
-use crate::open::{ClinicCard, Open};
-use crate::policy::{Channel, Decision, Facts, HoldBasis, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
-use crate::record::{Link, LinkEvent, NoticeKind};
-use crate::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey, Sealer};
-use crate::store::{self, Delivery, DeliveryKind, Mode, NewDelivery, NewFile, NewLink, NewNotice, NoWitness, Store};
-use crate::web::{Hooks, Patient, Traffic};
+use chartseal::blobs::{BlobKey, BlobStore, BlobUrl};
+use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
+use chartseal::intake::{HeardEhr, Hook, Intake, StartFrom, Subscribe};
+use chartseal::keys::{KeyName, KeyRing, Vault};
+use chartseal::open::{ClinicCard, Open};
+use chartseal::policy::{
+    Channel, Decision, Facts, HoldBasis, Opens, RecipientRole, Release, ReportStatus, Terms, Wording,
+};
+use chartseal::record::{Link, LinkEvent, NoticeKind};
+use chartseal::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey, Sealer};
+use chartseal::store::{
+    self, Delivery, DeliveryKind, Mode, NewDelivery, NewFile, NewLink, NewNotice, NoWitness, Store,
+};
+use chartseal::web::{Hooks, Patient, Traffic};
 
 pub(super) const ORIGIN: &str = "https://r.clinic.example";
 pub(super) const HOOK_SECRET: &str = "hook-secret-of-the-test";
@@ -252,7 +256,7 @@ pub(super) fn version() -> VersionId {
     VersionId::parse("1").unwrap()
 }
 
-fn new_delivery(source: crate::base::SourceId, opens_max: u16) -> NewDelivery {
+fn new_delivery(source: chartseal::base::SourceId, opens_max: u16) -> NewDelivery {
     let terms = Terms {
         expiry_seconds: 72 * 3600,
         opens: Opens(NonZeroU16::new(opens_max).unwrap()),

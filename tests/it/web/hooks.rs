@@ -5,10 +5,10 @@ use actix_web::test::TestRequest;
 
 use super::browser::{Answer, ask, site};
 use super::house::{HOOK_BODY_BYTES_MAX, HOOK_SECRET, House};
-use crate::base::{hours, minutes};
-use crate::intake::HOOK_HEADER;
-use crate::record::LinkEvent;
-use crate::store::{self, StoredEvent};
+use chartseal::base::{hours, minutes};
+use chartseal::intake::HOOK_HEADER;
+use chartseal::record::LinkEvent;
+use chartseal::store::{self, StoredEvent};
 
 fn call(method: Method, path: &str, body: &str) -> TestRequest {
     TestRequest::default()
@@ -82,9 +82,13 @@ async fn a_body_over_the_limit_or_compressed_is_kept_as_a_ping() {
         assert_eq!(ask(&site, request).await.status, StatusCode::OK);
         let kept = kept(&house).await;
         let newest = kept.iter().max_by_key(|event| event.at).unwrap();
-        let key = crate::keys::KeyName::parse(crate::keys::KeyKind::Intake, &newest.body_key).unwrap();
-        let body =
-            house.vault.open_dated(&key, crate::sealing::Purpose::RawEvent, newest.id.as_str(), &newest.body_sealed);
+        let key = chartseal::keys::KeyName::parse(chartseal::keys::KeyKind::Intake, &newest.body_key).unwrap();
+        let body = house.vault.open_dated(
+            &key,
+            chartseal::sealing::Purpose::RawEvent,
+            newest.id.as_str(),
+            &newest.body_sealed,
+        );
         assert_eq!(body.unwrap().len(), expected);
         assert!(newest.path.is_some());
     }

@@ -12,8 +12,8 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 
 use super::house::{Handed, House};
-use crate::base::{LinkId, LinkSecret};
-use crate::sealing::{AuthKey, ReceiptKey, ReceiptOutcome, proof, receipt};
+use chartseal::base::{LinkId, LinkSecret};
+use chartseal::sealing::{AuthKey, ReceiptKey, ReceiptOutcome, proof, receipt};
 
 pub(super) struct Answer {
     pub status: StatusCode,
@@ -49,7 +49,9 @@ impl<S: Service<Request, Response = ServiceResponse, Error = Error>> Site for S 
 pub(super) async fn site(house: &House) -> impl Site {
     let (patient, hooks) = (house.patient(), house.hooks());
     test::init_service(
-        App::new().configure(|cfg| crate::web::patient(cfg, &patient)).configure(|cfg| crate::web::hooks(cfg, &hooks)),
+        App::new()
+            .configure(|cfg| chartseal::web::patient(cfg, &patient))
+            .configure(|cfg| chartseal::web::hooks(cfg, &hooks)),
     )
     .await
 }
