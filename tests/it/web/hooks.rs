@@ -1,7 +1,14 @@
 //! EHRs' calls.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use actix_web::dev::Service as _;
+use actix_web::error::PayloadError;
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::TestRequest;
+use actix_web::web::Bytes;
 
 use super::browser::{Answer, ask, site};
 use super::house::{HOOK_BODY_BYTES_MAX, HOOK_SECRET, House};
@@ -9,6 +16,9 @@ use chartseal::base::{hours, minutes};
 use chartseal::intake::HOOK_HEADER;
 use chartseal::record::LinkEvent;
 use chartseal::store::{self, StoredEvent};
+use futures_util::{Stream, stream};
+
+const BODIES_AT_ONCE_MAX: usize = 16;
 
 fn call(method: Method, path: &str, body: &str) -> TestRequest {
     TestRequest::default()
@@ -18,7 +28,7 @@ fn call(method: Method, path: &str, body: &str) -> TestRequest {
         .set_payload(body.to_owned())
 }
 
-async fn kept(house: &House) -> Vec<StoredEvent> {
+pub(super) async fn kept(house: &House) -> Vec<StoredEvent> {
     house.clock.forward(hours(1));
     let now = house.clock.now();
     house.store.write(move |tx| store::lease_events(tx, now, now.plus(minutes(1)), 100)).await.unwrap()
@@ -103,6 +113,27 @@ async fn what_cannot_be_kept_is_asked_for_again() {
     let answer = ask(&site, call(Method::POST, "/fhir/hook/main", "")).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.header("Retry-After"), Some("1"));
+}
+
+#[actix_web::test]
+async fn while_too_many_bodies_are_arriving_an_ehr_is_told_to_come_again() {
+    let house = House::new();
+    let site = site(&house).await;
+    let mut arriving = Vec::new();
+    for _ in 0..BODIES_AT_ONCE_MAX {
+        let never: Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>> = Box::pin(stream::pending());
+        let (request, _) = call(Method::POST, "/fhir/hook/main", "").to_request().replace_payload(never.into());
+        arriving.push(Box::pin(site.call(request)));
+    }
+    poll_fn(|cx| {
+        assert!(arriving.iter_mut().all(|call| call.as_mut().poll(cx).is_pending()));
+        Poll::Ready(())
+    })
+    .await;
+    let answer = ask(&site, call(Method::POST, "/fhir/hook/main", "")).await;
+    assert_eq!((answer.status, answer.header("Retry-After")), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));
+    drop(arriving);
+    assert_eq!(ask(&site, call(Method::POST, "/fhir/hook/main", "")).await.status, StatusCode::OK);
 }
 
 #[actix_web::test]

@@ -50,13 +50,14 @@ async fn a_stranger_is_refused_before_the_body_is_sent() {
 }
 
 #[actix_web::test]
-async fn a_hook_whose_sender_hangs_up_is_not_kept() {
+async fn a_hook_call_that_breaks_half_way_is_not_kept() {
     let house = House::new();
     let request = format!(
         "POST /fhir/hook/main HTTP/1.1\r\nHost: x\r\n{HOOK_HEADER}: {HOOK_SECRET}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
     );
     let heard = talk(&house, &request, "OperationOutcome").await;
-    assert!(heard.starts_with("HTTP/1.1 400 "), "{heard}");
+    assert!(heard.starts_with("HTTP/1.1 503 "), "{heard}");
+    assert!(super::hooks::kept(&house).await.is_empty());
 }
 
 #[actix_web::test]
