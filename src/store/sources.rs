@@ -292,6 +292,8 @@ pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: Ut
             .filter(source::ehr.eq(ehr.as_str()))
             .filter(source::id.eq_any(watched))
             .filter(source::due_at.is_null().or(source::due_at.gt(now.0)))
+            // One that failed waits its turn: an EHR that is down is not asked twice a second.
+            .filter(source::tries.eq(0))
             .filter(source::read_at.lt(read_before.0)),
     )
     .set(source::due_at.eq(now.0))
@@ -313,7 +315,9 @@ pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMil
         source::table
             .filter(source::id.eq_any(waiting))
             .filter(source::read_at.lt(read_before.0))
-            .filter(source::due_at.is_null().or(source::due_at.gt(now.0))),
+            .filter(source::due_at.is_null().or(source::due_at.gt(now.0)))
+            // One that failed waits its turn: an EHR that is down is not asked twice a second.
+            .filter(source::tries.eq(0)),
     )
     .set(source::due_at.eq(now.0))
     .execute(tx.conn())?)
