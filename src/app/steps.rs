@@ -98,6 +98,7 @@ impl Steps {
                 blobs: blobs.clone(),
                 ehrs: clients.iter().map(|client| SourceEhr { client: Arc::clone(client) }).collect(),
                 terms_by_hand: Terms::by_hand(),
+                mode,
                 queued: bells.queued.clone(),
                 changed: bells.due.clone(),
             }),
@@ -113,7 +114,9 @@ impl Steps {
                 limits: BreakerLimits {
                     hour_multiple: config.limits.breaker_hour_multiple,
                     per_address_day_max: config.limits.notices_per_address_day_max,
+                    per_patient_day_max: config.limits.notices_per_patient_day_max,
                 },
+                mode,
                 changed: bells.due.clone(),
             }),
             sweep: Arc::new(Sweep {

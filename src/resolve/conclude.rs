@@ -74,7 +74,12 @@ impl Resolve {
                         if many {
                             tracing::error!(ehr = %source.key.ehr, "many reports vanished at once; their links are suspended until a person or the EHR settles it");
                         }
-                        Some(now.plus(if settled { recheck } else { GONE_AGAIN_AFTER }))
+                        match (settled, open.is_empty()) {
+                            (false, _) => Some(now.plus(GONE_AGAIN_AFTER)),
+                            (true, false) => Some(now.plus(recheck)),
+                            // Nothing is out that could be recalled.
+                            (true, true) => None,
+                        }
                     }
                 };
                 let event = AuditEvent::Gone { with_fhir_body: format!("{body:?}").to_lowercase() };

@@ -120,3 +120,16 @@ pub fn sent_to_contact_since(conn: &mut Conn, contact: &[u8; 32], since: UtcMill
         .count()
         .get_result(conn)?)
 }
+
+/// How many messages about one patient were attempted since `since`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn sent_about_patient_since(conn: &mut Conn, patient: &[u8; 32], since: UtcMillis) -> Result<i64, StoreError> {
+    Ok(delivery::table
+        .inner_join(notice::table.on(notice::delivery_id.eq(delivery::id)))
+        .filter(delivery::patient_index.eq(patient.to_vec()))
+        .filter(notice::first_attempt_at.ge(since.0))
+        .count()
+        .get_result(conn)?)
+}

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 pub use find::{
     DeliveryFilter, deliveries, delivery, delivery_exists, delivery_of_link, latest_delivery_of, next_issue_no,
-    open_deliveries_of, sent_to_contact_since,
+    open_deliveries_of, sent_about_patient_since, sent_to_contact_since,
 };
 pub use forget::{forget_cards, forget_facts};
 pub use row::{Delivery, DeliveryKind, Mode, NewDelivery};
