@@ -17,6 +17,7 @@ pub struct BreakerLimits {
     /// An hour may have so many times the usual.
     pub hour_multiple: u64,
     pub per_address_day_max: u64,
+    pub per_patient_day_max: u64,
 }
 
 /// Pauses all sending when the last hour was unlike the week before.
@@ -49,19 +50,33 @@ fn allowed_in_hour(week: i64, multiple: u64) -> i64 {
 }
 
 impl Outbox {
-    /// One address that gets many messages a day is a typing mistake or a shared mailbox.
+    /// One address, or one patient, that gets many messages a day is a typing mistake, a shared mailbox or an EHR gone wild.
     pub(super) async fn breaker_objects(
         &self,
         leased: &LeasedNotice,
         now: UtcMillis,
     ) -> Result<Option<ReviewReason>, OutboxError> {
-        let Some(contact) = leased.delivery.contact_index else { return Ok(None) };
-        let count =
-            self.store.read(move |conn| store::sent_to_contact_since(conn, &contact, now.minus(hours(24)))).await?;
-        let max = self.limits.per_address_day_max;
-        Ok((u64::try_from(count).unwrap_or(u64::MAX) > max).then(|| ReviewReason::Breaker {
-            why: format!("the address would get more than {max} messages within a day"),
-        }))
+        let (contact, patient) = (leased.delivery.contact_index, leased.delivery.patient_index);
+        let since = now.minus(hours(24));
+        let (to_address, about_patient) = self
+            .store
+            .read(move |conn| {
+                let to_address =
+                    contact.map(|contact| store::sent_to_contact_since(conn, &contact, since)).transpose()?;
+                let about =
+                    patient.map(|patient| store::sent_about_patient_since(conn, &patient, since)).transpose()?;
+                Ok((to_address.unwrap_or(0), about.unwrap_or(0)))
+            })
+            .await?;
+        let exceeds = |count: i64, max: u64| u64::try_from(count).unwrap_or(u64::MAX) > max;
+        let why = |what: &str, max: u64| ReviewReason::Breaker {
+            why: format!("the {what} would get more than {max} messages within a day"),
+        };
+        if exceeds(to_address, self.limits.per_address_day_max) {
+            return Ok(Some(why("address", self.limits.per_address_day_max)));
+        }
+        Ok(exceeds(about_patient, self.limits.per_patient_day_max)
+            .then(|| why("patient", self.limits.per_patient_day_max)))
     }
 }
 

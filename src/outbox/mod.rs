@@ -19,12 +19,12 @@ use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, Noti
 use crate::policy::{Decision, ReviewReason, Wording};
 use crate::record::{Card, NoticeKind as StoredKind};
 use crate::sealing::Purpose;
-use crate::store::{self, LeasedNotice, Store, StoreError};
+use crate::store::{self, LeasedNotice, Mode, Store, StoreError};
 
 pub use breaker::BreakerLimits;
 
 /// Messages under way at the same time.
-const BATCH: i64 = 32;
+const BATCH: i64 = 8;
 
 /// The clinic as its messages show it.
 #[derive(Clone)]
@@ -49,6 +49,8 @@ pub struct Outbox {
     /// A report is read again if its last reading is older than this when its message is due.
     pub recheck_every: std::time::Duration,
     pub limits: BreakerLimits,
+    /// What the configuration says now: in shadow mode nothing leaves, whatever was decided before.
+    pub mode: Mode,
     /// Rung when a resource must be read again first.
     pub changed: Bell,
 }
@@ -79,16 +81,22 @@ impl Outbox {
     /// [`OutboxError`]; what was leased and not sent is found again when its lease ends.
     pub async fn turn(&self) -> Result<usize, OutboxError> {
         let tidied = self.settle_lost().await? + self.settle_stale().await?;
+        if self.mode == Mode::Shadow {
+            return Ok(tidied);
+        }
         let now = self.clock.now();
         let (limits, recheck) = (self.limits, self.recheck_every);
-        let leased = self
+        let (stale, leased) = self
             .store
             .write(move |tx| {
                 breaker::judge_hour(tx, limits, now)?;
-                store::read_stale_sources_again(tx, now.minus(recheck), now)?;
-                store::lease_notices(tx, now, now.minus(recheck), BATCH)
+                let stale = store::read_stale_sources_again(tx, now.minus(recheck), now)?;
+                Ok((stale, store::lease_notices(tx, now, now.minus(recheck), BATCH)?))
             })
             .await?;
+        if stale > 0 {
+            self.changed.ring();
+        }
         if leased.is_empty() {
             return Ok(tidied);
         }

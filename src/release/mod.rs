@@ -23,14 +23,14 @@ use crate::keys::{KeyName, Vault, VaultError};
 use crate::policy::{Channel, Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, Purpose, ReceiptKey};
-use crate::store::{self, Delivery, DeliveryKind, NewFile, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
+use crate::store::{self, Delivery, DeliveryKind, Mode, NewFile, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
 
 use seal::Sealed;
 
 /// A release may take so long (a large attachment over a slow line) before another worker takes it.
 const LEASE: Duration = minutes(40);
 /// Deliveries released at the same time.
-const BATCH: i64 = 4;
+const BATCH: i64 = 1;
 /// The waits after failed fetches; after the last one a person looks.
 const BACK_OFF: [Duration; 8] =
     [seconds(2), seconds(10), seconds(30), minutes(2), minutes(5), minutes(15), minutes(30), minutes(60)];
@@ -51,6 +51,8 @@ pub struct Release {
     pub ehrs: Vec<SourceEhr>,
     /// The terms of a delivery that no rule gave any and a person releases.
     pub terms_by_hand: Terms,
+    /// What the configuration says now: in shadow mode nothing is fetched or sealed, whatever was decided before.
+    pub mode: Mode,
     /// Rung when a notice is due.
     pub queued: Bell,
     /// Rung when a resource must be read again first.
@@ -96,6 +98,9 @@ impl Release {
     /// # Errors
     /// [`ReleaseError`]; what was not done stays due.
     pub async fn turn(&self) -> Result<usize, ReleaseError> {
+        if self.mode == Mode::Shadow {
+            return Ok(0);
+        }
         let now = self.clock.now();
         let due = self.store.write(move |tx| store::lease_due_deliveries(tx, now, now.plus(LEASE), BATCH)).await?;
         let count = due.len();
