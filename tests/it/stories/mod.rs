@@ -1,8 +1,6 @@
 //! What the clinic, the lab and the patient live through; one file per story.
 
-<<<<<<< HEAD
-mod nothing_leaks;
-=======
+mod bad_input;
 mod endings;
->>>>>>> main
+mod nothing_leaks;
 mod the_way;
