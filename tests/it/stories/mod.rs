@@ -4,4 +4,5 @@ mod bad_input;
 mod ehr_trouble;
 mod endings;
 mod nothing_leaks;
+mod page;
 mod the_way;
