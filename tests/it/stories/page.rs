@@ -161,6 +161,9 @@ async fn see(browser: &Browser, state: &str, text: &str) {
     .await;
     for (window, width) in [(USUAL_PHONE, 360), (DESKTOP, 1280)] {
         browser.resize(window).await;
+        if state == "reading" {
+            wait_until_the_sheet_fits(browser).await;
+        }
         for (scheme, name) in [(ColorScheme::Light, "light"), (ColorScheme::Dark, "dark")] {
             browser.prefer(scheme).await;
             browser.keep_screen(&format!("page-{state}-{width}-{name}")).await;
@@ -172,6 +175,17 @@ async fn see(browser: &Browser, state: &str, text: &str) {
     }
     browser.resize(USUAL_PHONE).await;
     browser.prefer(ColorScheme::Light).await;
+}
+
+/// A page of the document is as wide as there is room for it, and no wider.
+async fn wait_until_the_sheet_fits(browser: &Browser) {
+    wait::until_async("the sheet to fit the screen", LIMIT, async || {
+        let script = "const body = document.querySelector('.body'); const sheet = document.querySelector('.sheet'); \
+                      return body.scrollWidth <= body.clientWidth && sheet.clientWidth > body.clientWidth - 4 \
+                      && sheet.querySelector('canvas') !== null";
+        (run(browser, script).await == json!(true)).then_some(())
+    })
+    .await;
 }
 
 async fn wait_for_text(browser: &Browser, selector: &str, text: &str) {
