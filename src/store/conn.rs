@@ -266,6 +266,7 @@ fn connect_sqlite(path: &std::path::Path, access: Access) -> Result<Conn, StoreE
     let text = path
         .to_str()
         .ok_or_else(|| StoreError::CannotOpen { why: "the path of the database is not UTF-8".to_owned() })?;
+    private_file(path);
     let mut conn = diesel::SqliteConnection::establish(text).map_err(|_| StoreError::CannotOpen {
         why: "the SQLite file in [store] url cannot be opened: check that its folder exists and is writable".to_owned(),
     })?;
@@ -281,6 +282,14 @@ fn connect_sqlite(path: &std::path::Path, access: Access) -> Result<Conn, StoreE
         })?;
     }
     Ok(Conn::Sqlite(conn))
+}
+
+/// Makes a new database readable by its owner alone; SQLite gives its log the same mode. Failing is no harm here: opening
+/// tells the reason.
+fn private_file(path: &std::path::Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    drop(made);
 }
 
 struct Opener {

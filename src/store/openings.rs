@@ -2,13 +2,13 @@
 
 use diesel::prelude::*;
 
-use super::conn::{Conn, Tx};
+use super::conn::{Conn, LinkDeath, Tx};
 use super::error::StoreError;
 use super::links::{self, FileRow, LinkRow};
 use super::rows::{hash32, parse, unsigned};
 use super::schema::{delivery, link, opening, sealed_file};
 use crate::base::{LinkId, MediaType, OpeningId, UtcMillis};
-use crate::record::{Opening, OpeningEvent};
+use crate::record::{Death, Opening, OpeningEvent};
 
 /// An opening as stored.
 #[derive(Clone)]
@@ -162,7 +162,13 @@ pub fn claim(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -
         Err(other) => return Err(other),
     };
     match links::link(tx.conn(), link_id)? {
-        Some(link) => Ok(Claim::Granted { files: links::files_of(tx.conn(), link_id)?, link, lease_until }),
+        Some(link) => {
+            if link.opened >= link.opens_max {
+                // Outside the database before anything is given out: an older copy of it must not give this again.
+                tx.died(LinkDeath { link: link.id.clone(), death: Death::Spent, at: now });
+            }
+            Ok(Claim::Granted { files: links::files_of(tx.conn(), link_id)?, link, lease_until })
+        }
         None => Ok(Claim::Refused(ClaimRefusal::NotOpen)),
     }
 }

@@ -15,3 +15,4 @@ mod stories;
 mod support;
 mod testbed_works;
 mod tidy;
+mod web;

@@ -1,3 +1,4 @@
 //! What the clinic, the lab and the patient live through; one file per story.
 
+mod endings;
 mod the_way;

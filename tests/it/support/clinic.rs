@@ -204,6 +204,23 @@ impl Clinic {
         self.served = Some(started.served);
         Ok(())
     }
+
+    /// Posts a report and turns the steps until its message is there: the link, whole with its secret.
+    pub async fn sent(&self, email: &str, loinc: &str, pdf: &[u8]) -> String {
+        let before = self.mailbox.mails().iter().filter(|mail| mail.envelope_to.iter().any(|to| to == email)).count();
+        self.report(email, loinc, pdf).await;
+        self.hear_and_settle().await;
+        self.mailbox.wait_for(email, before + 1).await.link()
+    }
+
+    /// The names of the sealed files that lie on the disk.
+    pub fn blobs(&self) -> Vec<String> {
+        let shards = std::fs::read_dir(self.folder.join("blobs")).unwrap().map(|entry| entry.unwrap().path());
+        let files = shards.filter(|shard| shard.file_name().unwrap().len() == 2).flat_map(|shard| {
+            std::fs::read_dir(shard).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        });
+        files.collect()
+    }
 }
 
 impl Drop for Clinic {
