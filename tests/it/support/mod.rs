@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "the test bed offers more than the tests of any one day use")]
 
+pub mod backup;
 pub mod browser;
 pub mod clinic;
 pub mod ehr;
@@ -15,6 +16,7 @@ pub mod part;
 pub mod pdf;
 pub mod planted;
 pub mod postgres;
+pub mod program;
 pub mod python;
 pub mod tink;
 pub mod wait;
