@@ -261,6 +261,7 @@ pub fn settle_notice(
     why: Option<&str>,
     at: UtcMillis,
 ) -> Result<(), StoreError> {
+    tx.erased();
     deliveries::hold(tx, &before.delivery)?;
     let attempts = match before.state {
         Notice::Queued { attempts, .. } | Notice::Leased { attempts, .. } => attempts,
@@ -350,6 +351,7 @@ pub fn first_attempts_since(conn: &mut Conn, from: UtcMillis, until: UtcMillis) 
 
 /// Ends every unsent notice of a dead link and empties its secret.
 pub(super) fn cancel_notices(tx: &mut Tx, link: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
+    tx.erased();
     diesel::update(
         notice::table.filter(notice::link_id.eq(link.as_str())).filter(notice::state.eq_any(["queued", "leased"])),
     )
