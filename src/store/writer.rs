@@ -49,7 +49,8 @@ enum Batch {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     Nothing,
-    /// Deleted bytes must be driven out of the log.
+    /// Any commit may have emptied something (a link's secret, a card, a patient's key): its bytes must be driven out
+    /// of the log.
     Truncate,
     /// The connection can no longer be relied on.
     Reconnect,
@@ -188,7 +189,6 @@ fn commit(conn: &mut Conn, batch: Vec<Deed>, witness: &dyn DeathWitness) -> Afte
     let committed = told.and_then(|()| Ok(Transactions::commit_transaction(conn)?));
     let undone = committed.is_ok() || Transactions::rollback_transaction(conn).is_ok();
     let after = match (&committed, undone) {
-        (Ok(()), _) if deaths.is_empty() => After::Nothing,
         (Ok(()), _) => After::Truncate,
         (Err(StoreError::JournalRefused { .. }), true) => After::Nothing,
         (Err(_), _) => After::Reconnect,

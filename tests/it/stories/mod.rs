@@ -1,4 +1,5 @@
 //! What the clinic, the lab and the patient live through; one file per story.
 
 mod endings;
+mod shredding;
 mod the_way;
