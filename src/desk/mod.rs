@@ -15,7 +15,7 @@ use crate::keys::Vault;
 use crate::record::{Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
-pub use restore::{Restored, after_restore};
+pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
 pub use verify::{Verified, verify_audit};
 

@@ -49,7 +49,8 @@ enum Batch {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     Nothing,
-    /// Deleted bytes must be driven out of the log.
+    /// Any commit may have emptied something (a link's secret, a card, a patient's key): its bytes must be driven out
+    /// of the log.
     Truncate,
     /// The connection can no longer be relied on.
     Reconnect,

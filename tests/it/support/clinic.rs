@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::ehr::{self, Lab, LeasedEhr};
 use super::mailbox::{Mailbox, Manner};
-use super::{part, postgres};
+use super::{part, postgres, wait};
 
 /// Which database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -212,7 +212,18 @@ impl Clinic {
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         let Some(Running { stop, served, .. }) = self.running.take() else { return Ok(()) };
         let _ = stop.send(());
-        served.await.unwrap()
+        let drained = served.await.unwrap();
+        self.let_go().await;
+        drained
+    }
+
+    /// Waits until the journal is free: the store's writer, the last to hold it, has then closed its connection.
+    pub async fn let_go(&self) {
+        let journal = self.folder.join("keys/journal/deaths-main.log");
+        wait::until("the stopped service to let go", std::time::Duration::from_secs(10), || {
+            std::fs::File::open(&journal).ok()?.try_lock().ok()
+        })
+        .await;
     }
 
     /// Starts the same installation again (after [`Clinic::stop`]), at the time at which it stopped.
