@@ -4,7 +4,7 @@ use super::{Outbox, OutboxError};
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{UtcMillis, hours};
 use crate::policy::ReviewReason;
-use crate::store::{self, LeasedNotice, Pause, StoreError, Tx};
+use crate::store::{self, CountedBy, LeasedNotice, Pause, StoreError, Tx};
 
 /// The usual is measured over this many hours.
 const USUAL_HOURS: u64 = 7 * 24;
@@ -17,6 +17,7 @@ pub struct BreakerLimits {
     /// An hour may have so many times the usual.
     pub hour_multiple: u64,
     pub per_address_day_max: u64,
+    pub per_patient_day_max: u64,
 }
 
 /// Pauses all sending when the last hour was unlike the week before.
@@ -49,19 +50,28 @@ fn allowed_in_hour(week: i64, multiple: u64) -> i64 {
 }
 
 impl Outbox {
-    /// One address that gets many messages a day is a typing mistake or a shared mailbox.
+    /// One address that gets many messages a day is a typing mistake or a shared mailbox; one patient, a loop.
     pub(super) async fn breaker_objects(
         &self,
         leased: &LeasedNotice,
         now: UtcMillis,
     ) -> Result<Option<ReviewReason>, OutboxError> {
-        let Some(contact) = leased.delivery.contact_index else { return Ok(None) };
-        let count =
-            self.store.read(move |conn| store::sent_to_contact_since(conn, &contact, now.minus(hours(24)))).await?;
-        let max = self.limits.per_address_day_max;
-        Ok((u64::try_from(count).unwrap_or(u64::MAX) > max).then(|| ReviewReason::Breaker {
-            why: format!("the address would get more than {max} messages within a day"),
-        }))
+        let delivery = &leased.delivery;
+        let limits = [
+            ("address", delivery.contact_index.map(CountedBy::Address), self.limits.per_address_day_max),
+            ("patient", delivery.patient_index.map(CountedBy::Patient), self.limits.per_patient_day_max),
+        ];
+        for (who, whose, max) in limits {
+            let Some(whose) = whose else { continue };
+            let notice = leased.notice.clone();
+            let number =
+                self.store.read(move |conn| store::number_within(conn, whose, &notice, now.minus(hours(24)))).await?;
+            if u64::try_from(number).unwrap_or(u64::MAX) > max {
+                let why = format!("the {who} would get more than {max} messages within a day");
+                return Ok(Some(ReviewReason::Breaker { why }));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, Noti
 use crate::policy::{Decision, ReviewReason, Wording};
 use crate::record::{Card, NoticeKind as StoredKind};
 use crate::sealing::Purpose;
-use crate::store::{self, LeasedNotice, Store, StoreError};
+use crate::store::{self, LeasedNotice, Mode, Store, StoreError};
 
 pub use breaker::BreakerLimits;
 
@@ -49,6 +49,8 @@ pub struct Outbox {
     /// A report is read again if its last reading is older than this when its message is due.
     pub recheck_every: std::time::Duration,
     pub limits: BreakerLimits,
+    /// In shadow nothing leaves, whatever was queued before.
+    pub mode: Mode,
     /// Rung when a resource must be read again first.
     pub changed: Bell,
 }
@@ -79,6 +81,9 @@ impl Outbox {
     /// [`OutboxError`]; what was leased and not sent is found again when its lease ends.
     pub async fn turn(&self) -> Result<usize, OutboxError> {
         let tidied = self.settle_lost().await? + self.settle_stale().await?;
+        if self.mode == Mode::Shadow {
+            return Ok(tidied);
+        }
         let now = self.clock.now();
         let (limits, recheck) = (self.limits, self.recheck_every);
         let leased = self

@@ -20,10 +20,10 @@ use crate::fhir::{
     choose_email,
 };
 use crate::keys::{KeyName, Vault, VaultError};
-use crate::policy::{Channel, Decision, ReportStatus, ReviewReason, Terms};
+use crate::policy::{Available, Channel, Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, Purpose, ReceiptKey};
-use crate::store::{self, Delivery, DeliveryKind, NewFile, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
+use crate::store::{self, Delivery, DeliveryKind, Mode, NewFile, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
 
 use seal::Sealed;
 
@@ -51,6 +51,10 @@ pub struct Release {
     pub ehrs: Vec<SourceEhr>,
     /// The terms of a delivery that no rule gave any and a person releases.
     pub terms_by_hand: Terms,
+    /// Not even a person's word sends a report without the check that the rules ask for.
+    pub available: Available,
+    /// In shadow nothing is fetched, whatever was decided before.
+    pub mode: Mode,
     /// Rung when a notice is due.
     pub queued: Bell,
     /// Rung when a resource must be read again first.
@@ -96,6 +100,9 @@ impl Release {
     /// # Errors
     /// [`ReleaseError`]; what was not done stays due.
     pub async fn turn(&self) -> Result<usize, ReleaseError> {
+        if self.mode == Mode::Shadow {
+            return Ok(0);
+        }
         let now = self.clock.now();
         let due = self.store.write(move |tx| store::lease_due_deliveries(tx, now, now.plus(LEASE), BATCH)).await?;
         let count = due.len();
@@ -167,6 +174,15 @@ impl Release {
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Result<Attempt, ReleaseError> {
+        let terms = match &delivery.decision {
+            Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
+            Decision::Review { terms: None, .. } | Decision::Block { .. } => self.terms_by_hand.clone(),
+        };
+        let terms = match (Decision::Send { terms }).within(&self.available) {
+            Decision::Send { terms } => terms,
+            Decision::Review { why, .. } => return Ok(Attempt::Review(why)),
+            Decision::Block { rule } => return Ok(Attempt::Review(ReviewReason::RuleAsks { rule })),
+        };
         let source_id = delivery.source.clone();
         let source = self.store.read(move |conn| store::source(conn, &source_id)).await?;
         let Some(source) = source else {
@@ -184,10 +200,6 @@ impl Release {
         let (card, contact_index) = match self.choose_contact(ehr, &report).await {
             Ok(chosen) => chosen,
             Err(attempt) => return Ok(attempt),
-        };
-        let terms = match &delivery.decision {
-            Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
-            Decision::Review { terms: None, .. } | Decision::Block { .. } => self.terms_by_hand.clone(),
         };
         let Some(attachment) = report.preferred_attachment() else {
             return Ok(Attempt::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() }));

@@ -7,7 +7,7 @@ use super::conn::{Conn, LinkDeath, Tx};
 use super::error::StoreError;
 use super::links;
 use super::rows::{from_json, hash32, parse, parse_opt, to_json};
-use super::schema::{delivery, notice};
+use super::schema::delivery;
 use super::{notices, openings};
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, SourceId, UtcMillis, VersionId};
@@ -399,13 +399,17 @@ pub fn set_card(tx: &mut Tx, id: &DeliveryId, sealed: &[u8], contact_index: &[u8
     Ok(())
 }
 
-/// A new version said the same: the delivery now stands for it.
+/// A new version said the same: the delivery now stands for it, beside others that already do.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn set_report_version(tx: &mut Tx, delivery: &Delivery, version: &VersionId) -> Result<(), StoreError> {
+    if delivery.report_version == *version {
+        return Ok(());
+    }
+    let issue_no = next_issue_no(tx.conn(), &delivery.source, version)?;
     diesel::update(delivery::table.find(delivery.id.as_str()).filter(delivery::row_version.eq(delivery.row_version)))
-        .set(delivery::report_version.eq(version.as_str()))
+        .set((delivery::report_version.eq(version.as_str()), delivery::issue_no.eq(issue_no)))
         .execute(tx.conn())?;
     Ok(())
 }
@@ -478,19 +482,6 @@ pub fn deliveries(conn: &mut Conn, filter: &DeliveryFilter) -> Result<Vec<Delive
     }
     let rows: Vec<Row> = query.order(delivery::created_at.desc()).limit(filter.count_max).load(conn)?;
     rows.into_iter().map(Delivery::try_from).collect()
-}
-
-/// How many messages one address was given since `since`: the breaker's count.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn sent_to_contact_since(conn: &mut Conn, contact: &[u8; 32], since: UtcMillis) -> Result<i64, StoreError> {
-    Ok(delivery::table
-        .inner_join(notice::table.on(notice::delivery_id.eq(delivery::id)))
-        .filter(delivery::contact_index.eq(contact.to_vec()))
-        .filter(notice::first_attempt_at.ge(since.0))
-        .count()
-        .get_result(conn)?)
 }
 
 /// Retention: empties the contact cards of deliveries that ended before `before`.

@@ -261,19 +261,26 @@ pub fn finish_source(tx: &mut Tx, seen: &SourceRow, reading: &SourceReading) -> 
             source::why.eq(reading.why.as_deref()),
         ))
         .execute(tx.conn())?;
+    // What was announced and never shown is forgotten: else each later reading would be taken for an old one.
+    let announced = if reading.gone_at.is_some() { &seen.heard_version } else { &reading.version };
     diesel::update(row.filter(source::heard_count.eq(seen.heard_count)))
-        .set(source::due_at.eq(reading.next_at.map(|at| at.0)))
+        .set((
+            source::due_at.eq(reading.next_at.map(|at| at.0)),
+            source::heard_version.eq(announced.as_ref().map(VersionId::as_str)),
+        ))
         .execute(tx.conn())?;
     Ok(())
 }
 
-/// Ends the lease without a reading; due again at `at`.
+/// Ends the lease without a reading; due again at `at`, or at once if the EHR spoke again meanwhile.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn fail_source(tx: &mut Tx, seen: &SourceRow, why: &str, at: Option<UtcMillis>) -> Result<(), StoreError> {
-    diesel::update(source::table.find(seen.id.as_str()))
-        .set((source::lease_until.eq(None::<i64>), source::due_at.eq(at.map(|at| at.0)), source::why.eq(why)))
+    let row = source::table.find(seen.id.as_str());
+    diesel::update(row).set((source::lease_until.eq(None::<i64>), source::why.eq(why))).execute(tx.conn())?;
+    diesel::update(row.filter(source::heard_count.eq(seen.heard_count)))
+        .set(source::due_at.eq(at.map(|at| at.0)))
         .execute(tx.conn())?;
     Ok(())
 }
@@ -330,14 +337,16 @@ pub fn read_again(tx: &mut Tx, id: &SourceId, now: UtcMillis) -> Result<(), Stor
     Ok(())
 }
 
-/// How many resources of `ehr` vanished since `since`.
+/// How many resources of `seen`'s EHR, besides it, had been read, vanished in `from <= t <= until`, and have not come back.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn gone_since(conn: &mut Conn, ehr: &EhrId, since: UtcMillis) -> Result<i64, StoreError> {
+pub fn others_gone(conn: &mut Conn, seen: &SourceRow, from: UtcMillis, until: UtcMillis) -> Result<i64, StoreError> {
     Ok(source::table
-        .filter(source::ehr.eq(ehr.as_str()))
-        .filter(source::gone_at.ge(since.0))
+        .filter(source::ehr.eq(seen.key.ehr.as_str()))
+        .filter(source::id.ne(seen.id.as_str()))
+        .filter(source::read_version.is_not_null())
+        .filter(source::gone_at.between(from.0, until.0))
         .count()
         .get_result(conn)?)
 }
