@@ -1,4 +1,65 @@
-//! Chartseal: the map of the house is written here as the rooms are built.
+//! Chartseal: the map of the house.
+//!
+//! A clinic's EHR says that a report became final. Chartseal reads it again, decides by the clinic's own rules how it
+//! may leave, seals the attachment and sends the patient a link that ends.
+//!
+//! # The way of a report
+//!
+//! 1. [`intake`] hears: a hook's bytes are committed, sealed, then acknowledged; or a poll finds what changed. Either way
+//!    a resource becomes due.
+//! 2. [`resolve`] reads: under a lease per resource, report and patient come from the EHR again. [`policy`] decides. In one
+//!    transaction there is a delivery, a recall, a replacement, or nothing.
+//! 3. [`release`] seals: the attachment is fetched, judged, sealed by [`sealing`], stored by [`blobs`]; link and notice are
+//!    committed together.
+//! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends.
+//! 5. [`open`] lets in: the patient's page proves the key, claims an opening, fetches, decrypts in the browser, confirms.
+//! 6. [`sweep`] ends: leases, lives, files, keys, retention; it anchors the audit.
+//! 7. [`desk`] is the staff's side: look, release, revoke, send again, pause, restore.
+//!
+//! **Steps never call steps; they meet in the [`store`].** Each ends in one commit: state change + audit line + the next
+//! step's row. Any process can take the next step; one that dies between two lines loses nothing.
+//!
+//! # Layers
+//!
+//! | layer | rooms | may import |
+//! |---|---|---|
+//! | 0 | [`base`] | crates |
+//! | 1, pure | [`policy`], [`sealing`]; [`record`] (knows policy); [`audit`] (knows both) | 0 |
+//! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`] | 0, 1; not each other |
+//! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`] | 0 to 2; not each other |
+//! | 4, edge | [`web`] | 0, 1, 3; never the store |
+//! | 5 | [`config`], [`app`], the only wiring | all below |
+//! | 6 | [`cli`]: `serve` is a command, so the commands stand above the wiring | all below |
+//!
+//! `tests/it/tidy.rs` reads the source and holds this table.
+//!
+//! # What must stay true
+//!
+//! - `policy` and `record` do no I/O and read no clock. Only `store` knows SQL, only `fhir` knows FHIR, only `web` knows HTTP.
+//! - No plaintext of a report is ever written to disk, database or log. Nothing on the server can make it again once a
+//!   link's message was handed over: the content key needs the link's secret, which only the message carries.
+//! - Only [`store::advance`] changes a delivery's state. It takes a [`record::Step`], which only the step tables make, and
+//!   writes the audit line. A link's death reaches the death journal before its transaction commits.
+//! - What happens at most once is one guarded statement in the database.
+//! - Without the proof of the key nothing is counted, sent or revealed, and known, unknown and malformed links answer alike.
+//! - Patient data is in no log, URL, metric, subject, message text or error.
+//!
+//! # Where this departs from the first plan, and why
+//!
+//! - **The auth key of a dead link is kept** (sealed) until its tombstone's retention ends, and only then wiped. Wiping it
+//!   at death would make the tombstone unreadable to the patient who holds the link. It opens nothing: the content key is
+//!   derived apart from it and needs the share, which *is* destroyed at death.
+//! - **The last allowed claim is journalled as a death when it is made**, before the share is given out. A database
+//!   restored to a moment before the claim would otherwise give a one-time document a second time.
+//! - **After a restore, whatever was issued before it goes to review.** What was sent between the backup and the restore
+//!   cannot be known from the database, and a person should rather look than a patient get a second message.
+//! - **The share is wrapped under the epoch key of the last day on which the link can live** (the longest wait for
+//!   hand-over, the rule's life, the longest lease), since its end is fixed only at the first attempt.
+//! - **Anchors cover audit lines by their store-wide numbers**, one digest a minute, rather than a list of chain heads:
+//!   a chain's head is among the lines, and the file stays small. A number is anchored one interval after it was seen,
+//!   because in PostgreSQL a lower number may commit later.
+//! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
+//!   SQLite's writer batches: one fsync of the journal for a whole batch.
 
 pub mod app;
 pub mod audit;

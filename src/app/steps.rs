@@ -29,6 +29,8 @@ use crate::sweep::{Pace, Retention, Sweep};
 
 /// How often each worker looks by itself, rung or not: another replica may have left work.
 const LOOK_EVERY: Duration = millis(500);
+/// Workers of each step that waits for an EHR or a relay.
+const OUTSIDE_WORKERS: usize = 4;
 /// The pause after a turn that failed.
 const AFTER_FAULT: Duration = seconds(1);
 /// Turns that one call of `run_until_idle` makes before it gives up: something keeps making work.
@@ -52,6 +54,8 @@ struct Bells {
     decided: Bell,
     queued: Bell,
     sweep: Bell,
+    /// Nobody rings it: subscriptions and polls come due by the clock.
+    watch: Bell,
 }
 
 impl Steps {
@@ -144,7 +148,8 @@ impl Steps {
     /// The first fault of a step.
     pub async fn run_until_idle(&self) -> anyhow::Result<()> {
         for _ in 0..IDLE_TURNS_MAX {
-            let done = self.intake.turn().await?
+            let done = self.intake.watch_turn().await?
+                + self.intake.turn().await?
                 + self.resolve.turn().await?
                 + self.release.turn().await?
                 + self.outbox.turn().await?
@@ -156,24 +161,28 @@ impl Steps {
         bail!("the steps do not come to rest")
     }
 
-    /// Starts one worker per step; they end after their current turn when `stop` is cancelled.
+    /// Starts the workers; they end after their current turn when `stop` is cancelled. Steps that wait for others outside
+    /// get several, so that one slow answer does not hold up the rest.
     pub fn spawn(&self, workers: &TaskTracker, stop: &CancellationToken) {
         let bells = &self.bells;
-        macro_rules! worker {
-            ($name:literal, $step:expr, $bell:expr) => {{
-                let step = Arc::clone(&$step);
-                let turn = move || {
-                    let step = Arc::clone(&step);
-                    async move { step.turn().await.map_err(anyhow::Error::from) }
-                };
-                workers.spawn(work($name, $bell.clone(), stop.clone(), turn));
-            }};
+        macro_rules! workers {
+            ($count:expr, $name:literal, $step:expr, $turn:ident, $bell:expr) => {
+                for _ in 0..$count {
+                    let step = Arc::clone(&$step);
+                    let turn = move || {
+                        let step = Arc::clone(&step);
+                        async move { step.$turn().await.map_err(anyhow::Error::from) }
+                    };
+                    workers.spawn(work($name, $bell.clone(), stop.clone(), turn));
+                }
+            };
         }
-        worker!("intake", self.intake, bells.kept);
-        worker!("resolve", self.resolve, bells.due);
-        worker!("release", self.release, bells.decided);
-        worker!("outbox", self.outbox, bells.queued);
-        worker!("sweep", self.sweep, bells.sweep);
+        workers!(1, "intake", self.intake, turn, bells.kept);
+        workers!(1, "watch", self.intake, watch_turn, bells.watch);
+        workers!(OUTSIDE_WORKERS, "resolve", self.resolve, turn, bells.due);
+        workers!(OUTSIDE_WORKERS, "release", self.release, turn, bells.decided);
+        workers!(OUTSIDE_WORKERS, "outbox", self.outbox, turn, bells.queued);
+        workers!(1, "sweep", self.sweep, turn, bells.sweep);
     }
 }
 

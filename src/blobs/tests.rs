@@ -1,3 +1,5 @@
+//! Sealed files in a folder: whole or not at all.
+
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;

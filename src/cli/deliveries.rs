@@ -44,6 +44,15 @@ pub(super) enum DeliveriesCommand {
     },
 }
 
+impl DeliveriesCommand {
+    pub(super) const fn only_looks(&self) -> bool {
+        match self {
+            Self::List { .. } | Self::Show { .. } => true,
+            Self::Release { .. } | Self::Revoke { .. } | Self::Resend { .. } => false,
+        }
+    }
+}
+
 const STATES: [&str; 11] = [
     "recorded",
     "held",

@@ -129,7 +129,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Check => check(&load(&common, variables)?, print).await,
         Command::Migrate => migrate(&load(&common, variables)?, print),
         Command::Pause { why } => {
-            let desk = desk(&common, variables).await?;
+            let desk = desk(&common, variables, Acts::Changes).await?;
             desk.pause(&why).await?;
             print.done(
                 "All messages are paused. `chartseal resume` ends the pause.",
@@ -137,8 +137,11 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             );
             Ok(Outcome::Done)
         }
-        Command::Resume => resume(&desk(&common, variables).await?, print).await,
-        Command::Deliveries(command) => deliveries::run(command, &desk(&common, variables).await?, print).await,
+        Command::Resume => resume(&desk(&common, variables, Acts::Changes).await?, print).await,
+        Command::Deliveries(command) => {
+            let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };
+            deliveries::run(command, &desk(&common, variables, acts).await?, print).await
+        }
         Command::Audit(command) => audit::run(command, &ground(&load(&common, variables)?).await?, print).await,
         Command::Keys(command) => keys::run(&command, &ground(&load(&common, variables)?).await?, print).await,
         Command::ProveShred(args) => shred::run(&args, &load(&common, variables)?, print).await,
@@ -161,11 +164,22 @@ async fn ground(config: &Config) -> anyhow::Result<Ground> {
     Ground::open(config, Part::Command, TimeFrom::TheStore, Restore::NotSaid).await
 }
 
-async fn desk(common: &Common, variables: Vec<(String, String)>) -> anyhow::Result<Desk> {
+/// Whether a command needs a name.
+#[derive(Clone, Copy)]
+enum Acts {
+    Looks,
+    Changes,
+}
+
+async fn desk(common: &Common, variables: Vec<(String, String)>, acts: Acts) -> anyhow::Result<Desk> {
     let logged_in = variables.iter().find(|(name, _)| name == "USER").map(|(_, value)| value.clone());
     let config = load(common, variables)?;
-    let name =
-        common.operator.clone().or(logged_in).context("say who acts with --as NAME: the audit names a person")?;
+    let name = match (common.operator.clone().or(logged_in), acts) {
+        (Some(name), Acts::Changes | Acts::Looks) => name,
+        // Looking leaves no line in the audit.
+        (None, Acts::Looks) => "nobody".to_owned(),
+        (None, Acts::Changes) => anyhow::bail!("say who acts with --as NAME: the audit names a person"),
+    };
     let operator = OperatorName::parse(&name).context("--as is not a name")?;
     let ground = ground(&config).await?;
     Ok(Desk { store: ground.store, clock: ground.clock, vault: ground.vault, operator, mode: steps::mode_of(&config) })

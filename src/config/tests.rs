@@ -1,3 +1,5 @@
+//! A configuration as an administrator writes it, right and wrong.
+
 mod mistakes;
 
 use std::fs;

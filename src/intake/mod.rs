@@ -13,6 +13,8 @@ mod subscribe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::base::{Bell, Clock, EhrId, SecretText, UtcMillis, minutes};
 use crate::fhir::EhrClient;
 use crate::keys::Vault;
@@ -111,12 +113,26 @@ impl Intake {
         Ok(())
     }
 
-    /// Does whatever is due: events, subscriptions, polls. Returns how much was done.
+    /// Looks into the events that were kept. Returns how many.
     ///
     /// # Errors
     /// [`IntakeError`]; what was not done stays due.
     pub async fn turn(&self) -> Result<usize, IntakeError> {
-        Ok(self.extract_turn().await? + self.subscribe_turn().await? + self.poll_turn().await?)
+        self.extract_turn().await
+    }
+
+    /// Looks after subscriptions and polls what is due, each EHR by itself: one that hangs delays no other, and no hook.
+    /// Returns how much was done.
+    ///
+    /// # Errors
+    /// [`IntakeError`]; what was not done stays due.
+    pub async fn watch_turn(&self) -> Result<usize, IntakeError> {
+        let watched = join_all(
+            self.ehrs
+                .iter()
+                .map(async |ehr| Ok::<_, IntakeError>(self.subscribe_turn(ehr).await? + self.poll_turn(ehr).await?)),
+        );
+        watched.await.into_iter().sum()
     }
 
     fn ehr(&self, id: &EhrId) -> Option<&HeardEhr> {

@@ -20,16 +20,14 @@ const PAGE_COUNT: NonZeroU16 = NonZeroU16::MIN.saturating_add(199);
 const CHUNK: usize = 200;
 
 impl Intake {
-    pub(super) async fn poll_turn(&self) -> Result<usize, IntakeError> {
+    pub(super) async fn poll_turn(&self, ehr: &HeardEhr) -> Result<usize, IntakeError> {
         let mut done = 0;
-        for ehr in &self.ehrs {
-            for kind in ResourceType::ALL {
-                let (id, now) = (ehr.client.id().clone(), self.clock.now());
-                let row = self.store.write(move |tx| store::lease_poll(tx, &id, kind, now, now.plus(LEASE))).await?;
-                if let Some(row) = row {
-                    self.poll(ehr, row, now).await?;
-                    done += 1;
-                }
+        for kind in ResourceType::ALL {
+            let (id, now) = (ehr.client.id().clone(), self.clock.now());
+            let row = self.store.write(move |tx| store::lease_poll(tx, &id, kind, now, now.plus(LEASE))).await?;
+            if let Some(row) = row {
+                self.poll(ehr, row, now).await?;
+                done += 1;
             }
         }
         Ok(done)
@@ -56,9 +54,10 @@ impl Intake {
             }
             Ok(SearchAnswer::WindowTooLarge) => self.narrower(ehr, row, since, now).await,
             Err(error) => {
-                let wait = match &error {
-                    EhrError::Overloaded { retry_after: Some(pause) } => (*pause).max(ehr.poll_every),
-                    _ => ehr.poll_every,
+                let wait = if let EhrError::Overloaded { retry_after: Some(pause) } = &error {
+                    (*pause).max(ehr.poll_every)
+                } else {
+                    ehr.poll_every
                 };
                 self.fault(row, error.to_string(), now.plus(wait), now).await
             }

@@ -18,18 +18,16 @@ const BACK_OFF_MAX: Duration = minutes(15);
 const REASON: &str = "Chartseal: deliver final reports to patients by link";
 
 impl Intake {
-    pub(super) async fn subscribe_turn(&self) -> Result<usize, IntakeError> {
+    pub(super) async fn subscribe_turn(&self, ehr: &HeardEhr) -> Result<usize, IntakeError> {
+        let Some(hook) = ehr.hook.as_ref().filter(|hook| hook.subscribe == Subscribe::R4) else { return Ok(0) };
         let mut done = 0;
-        for ehr in &self.ehrs {
-            let Some(hook) = ehr.hook.as_ref().filter(|hook| hook.subscribe == Subscribe::R4) else { continue };
-            for kind in ResourceType::ALL {
-                let (id, now) = (ehr.client.id().clone(), self.clock.now());
-                let row =
-                    self.store.write(move |tx| store::lease_subscription(tx, &id, kind, now, now.plus(LEASE))).await?;
-                if let Some(row) = row {
-                    self.look(ehr, hook, row, now).await?;
-                    done += 1;
-                }
+        for kind in ResourceType::ALL {
+            let (id, now) = (ehr.client.id().clone(), self.clock.now());
+            let row =
+                self.store.write(move |tx| store::lease_subscription(tx, &id, kind, now, now.plus(LEASE))).await?;
+            if let Some(row) = row {
+                self.look(ehr, hook, row, now).await?;
+                done += 1;
             }
         }
         Ok(done)

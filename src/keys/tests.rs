@@ -1,3 +1,5 @@
+//! Keys in their folder: kept, chained, destroyed.
+
 mod journal;
 mod ring;
 

@@ -19,7 +19,7 @@ use crate::audit::{Actor, AuditEvent};
 use crate::base::{ClinicId, Clock, Key256, LinkId, MediaType, OpeningId, Reference, UtcMillis, minutes, random};
 use crate::blobs::{BlobError, BlobKey, BlobStore};
 use crate::keys::{KeyKind, KeyName, Vault, VaultError};
-use crate::record::{LinkEvent, OPENING_LEASE};
+use crate::record::{LinkEvent, OPENING_LEASE, Opening};
 use crate::sealing::{Purpose, ReceiptKey, ReceiptOutcome, verify_receipt};
 use crate::store::{self, Claim, Delivery, LinkRow, Received, Store, StoreError, Tx};
 
@@ -257,10 +257,11 @@ impl Open {
     }
 
     /// Takes the browser's word, proved, that it could read every file, or could not. A good receipt ends the claim
-    /// before its lease does; a bad one leaves it, so that the holder can try again.
+    /// before its lease does; a bad one leaves it, so that the holder can try again. Without a running claim, as when the
+    /// same receipt comes twice, nothing is written.
     ///
     /// # Errors
-    /// [`OpenError::NotHolder`] for a wrong proof or without a claim.
+    /// [`OpenError::NotHolder`] for a wrong proof.
     pub async fn receipt(
         &self,
         link: &str,
@@ -323,6 +324,10 @@ fn take_receipt(
 ) -> Result<(), StoreError> {
     match outcome {
         ReceiptOutcome::Failed => {
+            let mine = |row: &store::OpeningRow| row.cookie_hash == *cookie && is_claimed(&row.state);
+            if !store::openings_of(tx.conn(), link)?.iter().any(mine) {
+                return Ok(());
+            }
             let event = AuditEvent::DecryptFailed { link: link.clone() };
             store::append(tx, &delivery.entry(now, Actor::Holder, event))
         }
@@ -343,5 +348,12 @@ fn take_receipt(
                 Err(_) => Ok(()),
             }
         }
+    }
+}
+
+const fn is_claimed(opening: &Opening) -> bool {
+    match opening {
+        Opening::Claimed { .. } => true,
+        Opening::Begun | Opening::Received | Opening::Lapsed => false,
     }
 }

@@ -24,7 +24,7 @@ use crate::store::{self, LeasedNotice, Mode, Store, StoreError};
 pub use breaker::BreakerLimits;
 
 /// Messages under way at the same time.
-const BATCH: i64 = 32;
+const BATCH: i64 = 8;
 
 /// The clinic as its messages show it.
 #[derive(Clone)]

@@ -1,3 +1,7 @@
+//! The step tables, whole.
+
+use std::fmt::Write as _;
+
 use super::*;
 use crate::base::{DeliveryId, UtcMillis, minutes};
 use crate::policy::{HoldBasis, ReviewReason};
@@ -80,7 +84,7 @@ fn the_whole_link_table_is_as_written() {
         for event in link_events() {
             if let Ok(step) = state.clone().step(event.clone(), NOW) {
                 let death = step.death().map(|death| format!("   dies: {death:?}")).unwrap_or_default();
-                table += &format!("{state:?} + {event:?} -> {:?}{death}\n", step.to());
+                writeln!(table, "{state:?} + {event:?} -> {:?}{death}", step.to()).unwrap();
             }
         }
     }
@@ -93,7 +97,7 @@ fn the_whole_opening_table_is_as_written() {
     for state in openings() {
         for event in OPENING_EVENTS {
             if let Ok(step) = state.step(event, NOW) {
-                table += &format!("{state:?} + {event:?} -> {:?}\n", step.to());
+                writeln!(table, "{state:?} + {event:?} -> {:?}", step.to()).unwrap();
             }
         }
     }
@@ -106,7 +110,7 @@ fn the_whole_notice_table_is_as_written() {
     for state in notices() {
         for event in NOTICE_EVENTS {
             if let Ok(step) = state.step(event, NOW) {
-                table += &format!("{state:?} + {event:?} -> {:?}\n", step.to());
+                writeln!(table, "{state:?} + {event:?} -> {:?}", step.to()).unwrap();
             }
         }
     }

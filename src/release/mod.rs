@@ -30,7 +30,7 @@ use seal::Sealed;
 /// A release may take so long (a large attachment over a slow line) before another worker takes it.
 const LEASE: Duration = minutes(40);
 /// Deliveries released at the same time.
-const BATCH: i64 = 4;
+const BATCH: i64 = 1;
 /// The waits after failed fetches; after the last one a person looks.
 const BACK_OFF: [Duration; 8] =
     [seconds(2), seconds(10), seconds(30), minutes(2), minutes(5), minutes(15), minutes(30), minutes(60)];

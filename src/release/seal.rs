@@ -29,7 +29,7 @@ impl Release {
     ) -> Result<Sealed, Attempt> {
         let mut stream = ehr.client.fetch_attachment(attachment).await.map_err(|error| failed(&error))?;
         let (head, media) = judge_head(&mut stream, attachment).await?;
-        let context = FileContext {
+        let about = FileContext {
             link: link.clone(),
             number: FileNumber::FIRST,
             version: delivery.report_version.clone(),
@@ -39,7 +39,7 @@ impl Release {
         let blob = BlobKey::random(&mut random::system());
         let writing = {
             let (blobs, blob) = (self.blobs.clone(), blob.clone());
-            tokio::task::spawn_blocking(move || seal_into(&blobs, &blob, &content, &context, receiver))
+            tokio::task::spawn_blocking(move || seal_into(&blobs, &blob, &content, &about, receiver))
         };
         let fed = feed(&mut stream, head, chunks).await;
         let written = writing.await.map_err(|_| later("sealing stopped unexpectedly"))?;
@@ -88,16 +88,12 @@ async fn feed(
         return Ok(());
     }
     loop {
-        match stream.next().await.map_err(|error| failed(&error))? {
-            Some(bytes) => {
-                if chunks.send(Chunk::Bytes(bytes.to_vec())).await.is_err() {
-                    return Ok(());
-                }
-            }
-            None => {
-                let _ = chunks.send(Chunk::Verified).await;
-                return Ok(());
-            }
+        let Some(bytes) = stream.next().await.map_err(|error| failed(&error))? else {
+            let _ = chunks.send(Chunk::Verified).await;
+            return Ok(());
+        };
+        if chunks.send(Chunk::Bytes(bytes.to_vec())).await.is_err() {
+            return Ok(());
         }
     }
 }
@@ -106,11 +102,11 @@ fn seal_into(
     blobs: &BlobStore,
     blob: &BlobKey,
     content: &ContentKey,
-    context: &FileContext,
+    about: &FileContext,
     mut chunks: tokio::sync::mpsc::Receiver<Chunk>,
 ) -> Result<SealedLength, Attempt> {
     let writer = blobs.create(blob).map_err(|error| disk(&error))?;
-    let mut sealer = Sealer::new(content, context, &mut random::system(), writer).map_err(|error| sealing(&error))?;
+    let mut sealer = Sealer::new(content, about, &mut random::system(), writer).map_err(|error| sealing(&error))?;
     loop {
         match chunks.blocking_recv() {
             Some(Chunk::Bytes(bytes)) => {

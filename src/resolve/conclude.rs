@@ -1,30 +1,18 @@
 //! One reading, concluded in one transaction.
 
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use data_encoding::BASE64URL_NOPAD;
 
-use super::plan::{self, Before, Doubt, Now, OldLinks, Plan};
+use super::plan::{self, Before, Doubt, OldLinks, Plan};
+use super::prepare::{Prepared, unreadable};
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, PatientReading, ReadEhr, Resolve, ResolveError};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
-use crate::base::{DeliveryId, FhirId, Key256, UtcMillis, VersionId, random};
-use crate::fhir::{ContactChoice, FhirBody, Report, StatusDoubt, Subject, choose_email};
+use crate::base::{DeliveryId, Key256, UtcMillis, random};
+use crate::fhir::{FhirBody, Report};
 use crate::keys::Vault;
-use crate::policy::{self, Decision, Facts, RecipientRole, ReportStatus, ReviewReason};
-use crate::record::{Card, Link, LinkEvent, RevokedBy, SuspendedWhy};
+use crate::policy::{RecipientRole, ReportStatus, ReviewReason};
+use crate::record::{Link, LinkEvent, RevokedBy, SuspendedWhy};
 use crate::sealing::{Purpose, hmac_sha256};
 use crate::store::{self, Delivery, DeliveryKind, NewDelivery, SourceReading, SourceRow, StoreError, Tx};
-
-/// A decision and all that a delivery needs, made before the transaction begins.
-struct Prepared {
-    version: VersionId,
-    issued: Option<UtcMillis>,
-    facts: Facts,
-    decision: Decision,
-    trace: String,
-    rules_hash: String,
-    card: Option<Card>,
-    contact_index: Option<[u8; 32]>,
-    now: Now,
-}
 
 impl Resolve {
     pub(super) async fn conclude_report(
@@ -57,69 +45,6 @@ impl Resolve {
             })
             .await?;
         Ok(())
-    }
-
-    fn prepare(
-        &self,
-        ehr: &ReadEhr,
-        source: &SourceRow,
-        report: &Report,
-        patient: &PatientReading,
-        since: Option<UtcMillis>,
-        now: UtcMillis,
-    ) -> Result<Prepared, ResolveError> {
-        let facts = Facts {
-            recipient: RecipientRole::Patient,
-            clinic: ehr.clinic.clone(),
-            kind: report.kind,
-            status: report.status,
-            codes: report.codes.clone(),
-            categories: report.categories.clone(),
-            issued: report.issued,
-        };
-        let rules =
-            self.rules.read().map(|rules| rules.clone()).unwrap_or_else(|poisoned| poisoned.into_inner().clone());
-        let decided = policy::decide(&rules, &facts, now);
-        let (subject, choice) = match (&report.subject, patient) {
-            (Subject::Patient(id), PatientReading::Read(patient)) => {
-                (Some(id.clone()), Some(choose_email(patient, now)))
-            }
-            (Subject::Patient(id), PatientReading::NotAsked | PatientReading::Unusable { .. }) => {
-                (Some(id.clone()), None)
-            }
-            (Subject::None | Subject::Unusable { .. }, _) => (None, None),
-        };
-        let objection = objection(ehr, report, patient, choice.as_ref(), since, now);
-        let (card, contact_index) = self.card(subject.clone(), choice);
-        let version = report.version.clone().map_or_else(|| version_from_content(&report.content_hash), Ok)?;
-        Ok(Prepared {
-            version,
-            issued: report.issued,
-            facts,
-            decision: plan::object(decided.decision.within(&self.available), objection),
-            trace: serde_json::to_string(&decided.trace)?,
-            rules_hash: HEXLOWER.encode(&decided.rules_hash),
-            card,
-            contact_index,
-            now: Now {
-                status: report.status,
-                content_hash: report.content_hash,
-                subject_index: subject.map(|id| patient_index(&self.vault, source, &id)),
-            },
-        })
-    }
-
-    fn card(&self, subject: Option<FhirId>, choice: Option<ContactChoice>) -> (Option<Card>, Option<[u8; 32]>) {
-        let Some(subject) = subject else { return (None, None) };
-        match choice {
-            Some(ContactChoice::One { address, explanation }) => {
-                let index = self.vault.blind_index("email", &address.comparison_form());
-                (Some(Card::new(Some(&address), subject, explanation)), Some(index))
-            }
-            Some(ContactChoice::Tie | ContactChoice::None { .. } | ContactChoice::PatientUnusable { .. }) | None => {
-                (Some(Card::new(None, subject, String::new())), None)
-            }
-        }
     }
 
     pub(super) async fn conclude_gone(
@@ -229,91 +154,6 @@ struct Ground<'a> {
     vault: &'a Vault,
     mode: store::Mode,
     now: UtcMillis,
-}
-
-/// The first objection, in the order in which a person would want to hear them.
-fn objection(
-    ehr: &ReadEhr,
-    report: &Report,
-    patient: &PatientReading,
-    choice: Option<&ContactChoice>,
-    since: Option<UtcMillis>,
-    now: UtcMillis,
-) -> Option<ReviewReason> {
-    if let Some(element) = report.unknown_modifiers.first() {
-        return Some(ReviewReason::UnknownModifier { element: element.clone() });
-    }
-    if let PatientReading::Unusable { why } = patient {
-        return Some(ReviewReason::Patient { why: why.clone() });
-    }
-    if let Some(doubt) = report.status_doubt.filter(|_| report.status != ReportStatus::Unknown) {
-        return Some(ReviewReason::Unreadable { why: doubt_text(doubt).to_owned() });
-    }
-    if ehr.clinic.is_none() {
-        return Some(ReviewReason::NoClinic);
-    }
-    if report.preferred_attachment().is_none() {
-        return Some(ReviewReason::Attachment { why: "the report carries none".to_owned() });
-    }
-    if let Err(why) = policy::age_gate(report.issued, ehr.report_age_max, now) {
-        return Some(why);
-    }
-    if matches!((report.issued, since), (Some(issued), Some(since)) if issued < since) {
-        return Some(ReviewReason::BeforeStart);
-    }
-    match choice {
-        Some(ContactChoice::One { .. }) => None,
-        Some(ContactChoice::Tie) => Some(ReviewReason::ContactTie),
-        Some(ContactChoice::None { why }) => Some(ReviewReason::NoContact { why: why.clone() }),
-        Some(ContactChoice::PatientUnusable { why }) => Some(ReviewReason::Patient { why: (*why).to_owned() }),
-        None => Some(ReviewReason::Patient { why: "the report names no patient that can be read".to_owned() }),
-    }
-}
-
-const fn doubt_text(doubt: StatusDoubt) -> &'static str {
-    match doubt {
-        StatusDoubt::Absent => "it has no status",
-        StatusDoubt::Unrecognised => "its status is not one of the standard's",
-        StatusDoubt::DocStatusAbsent => "it does not say whether the document is finished",
-        StatusDoubt::Appends => "it is incomplete without the document that it appends to",
-        StatusDoubt::RelationUnrecognised => "its relation to another document is not one of the standard's",
-    }
-}
-
-fn version_from_content(hash: &[u8; 32]) -> Result<VersionId, StoreError> {
-    let text = HEXLOWER.encode(hash);
-    VersionId::parse(text.get(..32).unwrap_or(&text)).map_err(|_| StoreError::BadRow { column: "report_version" })
-}
-
-fn patient_index(vault: &Vault, source: &SourceRow, patient: &FhirId) -> [u8; 32] {
-    vault.blind_index("patient", &format!("{}/{patient}", source.key.ehr))
-}
-
-fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, ResolveError> {
-    let reason = ReviewReason::Unreadable { why: why.to_owned() };
-    let version = match &source.heard_version {
-        Some(version) => version.clone(),
-        None => VersionId::parse("unread").map_err(|_| StoreError::BadRow { column: "report_version" })?,
-    };
-    Ok(Prepared {
-        version,
-        issued: None,
-        facts: Facts {
-            recipient: RecipientRole::Patient,
-            clinic: source.clinic.clone(),
-            kind: source.key.kind,
-            status: ReportStatus::Unknown,
-            codes: Vec::new(),
-            categories: Vec::new(),
-            issued: None,
-        },
-        decision: Decision::Review { why: reason, terms: None },
-        trace: String::new(),
-        rules_hash: String::new(),
-        card: None,
-        contact_index: None,
-        now: Now { status: ReportStatus::Unknown, content_hash: [0; 32], subject_index: None },
-    })
 }
 
 fn reading_of(

@@ -8,6 +8,7 @@
 
 mod conclude;
 mod plan;
+mod prepare;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,7 @@ use crate::store::{self, Mode, SourceRow, Store, StoreError};
 /// One reading may take so long before another worker takes the resource.
 const LEASE: Duration = minutes(2);
 /// Resources read at the same time.
-const BATCH: i64 = 16;
+const BATCH: i64 = 8;
 /// The waits after failed readings.
 const BACK_OFF: [Duration; 6] = [seconds(2), seconds(10), seconds(30), minutes(2), minutes(10), minutes(30)];
 /// How often an EHR may show an older version than it announced before the shown one is believed.

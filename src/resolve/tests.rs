@@ -1,1 +1,106 @@
+//! What a reading means for what is on its way: the whole table, and the state that a delivery begins in.
 
+use std::fmt::Write as _;
+
+use super::plan::{Before, Now, Plan, first_state, may_leave, object, plan};
+use crate::base::{DeliveryId, OperatorName, UtcMillis, hours};
+use crate::policy::{Decision, HoldBasis, Release, ReportStatus, ReviewReason, Terms};
+use crate::record::{HoldEnd, Link, LiveUntil, RevokedBy, SuspendedWhy};
+
+const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
+const STATUSES: [ReportStatus; 9] = [
+    ReportStatus::Unfinished,
+    ReportStatus::Final,
+    ReportStatus::Amended,
+    ReportStatus::Corrected,
+    ReportStatus::Appended,
+    ReportStatus::Superseded,
+    ReportStatus::Cancelled,
+    ReportStatus::EnteredInError,
+    ReportStatus::Unknown,
+];
+
+fn latest() -> Vec<Option<Link>> {
+    let operator = RevokedBy::Operator(OperatorName::parse("Eve").unwrap());
+    vec![
+        None,
+        Some(Link::Review { why: ReviewReason::NoRule }),
+        Some(Link::Live { until: LiveUntil::At(NOW) }),
+        Some(Link::Suspended { why: SuspendedWhy::Gone, until: LiveUntil::At(NOW) }),
+        Some(Link::Spent),
+        Some(Link::Revoked { by: operator }),
+        Some(Link::Revoked { by: RevokedBy::Cancelled }),
+        Some(Link::Recalled),
+        Some(Link::Superseded { by: DeliveryId::parse("AAAAAAAAAAAAAAAA").unwrap() }),
+    ]
+}
+
+fn planned(status: ReportStatus, latest: Option<&Link>, content: [u8; 32], subject: [u8; 32]) -> Plan {
+    let known = latest.map(|_| [1; 32]);
+    let before = Before { content_hash: known, subject_index: known, latest };
+    plan(&before, &Now { status, content_hash: content, subject_index: Some(subject) })
+}
+
+#[test]
+fn the_whole_plan_is_as_written() {
+    let mut table = String::new();
+    for (what, content, subject) in
+        [("the same", [1; 32], [1; 32]), ("new content", [2; 32], [1; 32]), ("another patient", [2; 32], [2; 32])]
+    {
+        for latest in latest() {
+            for status in STATUSES {
+                let name = latest.as_ref().map_or("nothing", Link::name);
+                let plan = planned(status, latest.as_ref(), content, subject);
+                writeln!(table, "{what}, {status:?} after {name}: {plan:?}").unwrap();
+            }
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_report_that_was_entered_in_error_is_recalled_whatever_was_there_before() {
+    for latest in latest() {
+        assert_eq!(planned(ReportStatus::EnteredInError, latest.as_ref(), [1; 32], [1; 32]), Plan::Recall);
+    }
+}
+
+#[test]
+fn what_may_not_leave_is_never_delivered() {
+    for status in STATUSES.into_iter().filter(|status| !may_leave(*status)) {
+        for latest in latest() {
+            let plan = planned(status, latest.as_ref(), [2; 32], [2; 32]);
+            assert!(!matches!(plan, Plan::Deliver { .. }), "{status:?} after {latest:?} gave {plan:?}");
+        }
+    }
+}
+
+fn send(release: Release) -> Decision {
+    Decision::Send { terms: Terms { release, ..Terms::by_hand() } }
+}
+
+#[test]
+fn a_hold_counts_from_the_reports_own_time_so_that_a_replayed_event_begins_no_new_one() {
+    let hold = send(Release::Auto { hold_seconds: 3600 * 72, basis: HoldBasis::Law });
+    let at = |issued| first_state(&hold, Some(issued), NOW);
+    assert_eq!(at(NOW), Link::Held { until: HoldEnd::At(NOW.plus(hours(72))), basis: HoldBasis::Law });
+    assert_eq!(at(NOW.minus(hours(70))), Link::Held { until: HoldEnd::At(NOW.plus(hours(2))), basis: HoldBasis::Law });
+    assert_eq!(at(NOW.minus(hours(80))), Link::Recorded);
+    // A clock that is ahead at the EHR does not lengthen it.
+    assert_eq!(at(NOW.plus(hours(5))), Link::Held { until: HoldEnd::At(NOW.plus(hours(72))), basis: HoldBasis::Law });
+}
+
+#[test]
+fn a_manual_release_waits_for_a_person() {
+    let state = first_state(&send(Release::Manual), Some(NOW), NOW);
+    assert!(matches!(state, Link::Held { until: HoldEnd::Person, .. }));
+}
+
+#[test]
+fn an_objection_turns_only_a_send_into_a_review() {
+    let why = ReviewReason::ContactTie;
+    assert!(matches!(object(send(Release::Manual), Some(why.clone())), Decision::Review { terms: Some(_), .. }));
+    let block = Decision::Block { rule: "never".to_owned() };
+    assert_eq!(object(block.clone(), Some(why)), block);
+    assert_eq!(object(send(Release::Manual), None), send(Release::Manual));
+}

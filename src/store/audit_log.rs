@@ -13,6 +13,13 @@ use crate::base::UtcMillis;
 
 type Row = (String, i64, i64, String, Vec<u8>, Vec<u8>);
 
+/// Holds what `chain` tells of until the transaction ends. Whoever changes the rows of a delivery (its link, openings
+/// and notices too) or of a source takes this first: steps that meet then wait for each other in one order, instead
+/// of each for the other.
+pub(super) fn hold(conn: &mut Conn, chain: &Chain) -> Result<(), StoreError> {
+    dialect::lock_name(conn, &chain.to_string())
+}
+
 /// Writes `entry` behind the last line of its chain, in the transaction of the change it tells of.
 ///
 /// # Errors
@@ -21,6 +28,7 @@ pub fn append(tx: &mut Tx, entry: &Entry) -> Result<(), StoreError> {
     let chain = entry.chain.to_string();
     let conn = tx.conn();
     dialect::lock_name(conn, &chain)?;
+    dialect::announce_line(conn)?;
     let last: Option<(i64, Vec<u8>)> = audit_line::table
         .filter(audit_line::chain.eq(&chain))
         .order(audit_line::seq.desc())
@@ -55,11 +63,18 @@ pub fn record(tx: &mut Tx, chain: Chain, at: UtcMillis, event: audit::AuditEvent
     append(tx, &Entry::by_system(chain, at, None, event))
 }
 
-/// The store-wide number of the newest line; 0 when there is none.
+/// The store-wide number of the newest line; 0 when there is none. No line with a lower number appears any more: it
+/// waits for the transactions that may have taken one, so it must not be asked inside a [`Tx`].
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn highest_n(conn: &mut Conn) -> Result<i64, StoreError> {
+    let newest = newest_n(conn)?;
+    dialect::wait_for_lines(conn)?;
+    Ok(newest)
+}
+
+fn newest_n(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(audit_line::table.select(max(audit_line::n)).first::<Option<i64>>(conn)?.unwrap_or(0))
 }
 
@@ -114,16 +129,27 @@ pub fn export_after(conn: &mut Conn, after: i64, count: i64) -> Result<Vec<(i64,
     rows.into_iter().map(|(n, row)| Ok((n, line(row)?))).collect()
 }
 
-/// Retention: removes lines older than `before`, whole chains' beginnings only. The newest line of all
-/// stays, so that an older copy of the database can always be told from this one.
+/// Retention: removes lines older than `before`, chains' beginnings only: a line stays when an earlier one of its
+/// chain is young enough to stay. The newest line of all stays too, so that an older copy of the database can always
+/// be told from this one.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn remove_lines_before(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
-    let newest = highest_n(tx.conn())?;
-    let removed =
-        diesel::delete(audit_line::table.filter(audit_line::at.lt(before.0)).filter(audit_line::n.lt(newest)))
-            .execute(tx.conn())?;
+    let newest = newest_n(tx.conn())?;
+    let kept = diesel::alias!(audit_line as kept);
+    let follows_a_kept_one = diesel::dsl::exists(
+        kept.filter(kept.field(audit_line::chain).eq(audit_line::chain))
+            .filter(kept.field(audit_line::seq).lt(audit_line::seq))
+            .filter(kept.field(audit_line::at).ge(before.0)),
+    );
+    let removed = diesel::delete(
+        audit_line::table
+            .filter(audit_line::at.lt(before.0))
+            .filter(audit_line::n.lt(newest))
+            .filter(diesel::dsl::not(follows_a_kept_one)),
+    )
+    .execute(tx.conn())?;
     Ok(removed as u64)
 }
 

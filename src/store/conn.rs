@@ -94,10 +94,12 @@ impl Store {
     /// [`StoreError::CannotOpen`] with the reason; never the URL, which may hold a password.
     pub fn open(url: &str, witness: Arc<dyn DeathWitness>) -> Result<Self, StoreError> {
         let place = Place::parse(url)?;
-        let mut first = place.connect(Access::Write)?;
-        migrations::require_current(&mut first)?;
+        migrations::require_current(&mut place.connect(Access::Write)?)?;
         let writes = match &place {
-            Place::Sqlite(_) => Writes::Thread(Writer::start(first, Arc::clone(&witness))?),
+            Place::Sqlite(_) => {
+                let place = place.clone();
+                Writes::Thread(Writer::start(Box::new(move || place.connect(Access::Write)), Arc::clone(&witness))?)
+            }
             Place::Postgres(_) => Writes::Pool,
         };
         let access = match &place {
@@ -257,22 +259,37 @@ const POSTGRES_SESSION: &str = "SET statement_timeout = '20s'; SET lock_timeout 
 
 /// `secure_delete` is off in the bundled library unless asked for on each connection; `FULL` because the
 /// audit must survive a power cut.
-const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; \
+const SQLITE_SESSION: &str = "PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; \
      PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;";
 
 fn connect_sqlite(path: &std::path::Path, access: Access) -> Result<Conn, StoreError> {
     let text = path
         .to_str()
         .ok_or_else(|| StoreError::CannotOpen { why: "the path of the database is not UTF-8".to_owned() })?;
+    private_file(path);
     let mut conn = diesel::SqliteConnection::establish(text).map_err(|_| StoreError::CannotOpen {
         why: "the SQLite file in [store] url cannot be opened: check that its folder exists and is writable".to_owned(),
     })?;
-    conn.batch_execute(SQLITE_SESSION)?;
-    match access {
-        Access::Write => conn.batch_execute("PRAGMA journal_mode = WAL;")?,
-        Access::Read => conn.batch_execute("PRAGMA query_only = ON;")?,
+    let mode = match access {
+        Access::Write => "PRAGMA journal_mode = WAL",
+        Access::Read => "PRAGMA query_only = ON",
+    };
+    for setting in [dialect::SQLITE_WAIT, SQLITE_SESSION, mode] {
+        conn.batch_execute(setting).map_err(|error| {
+            let error = StoreError::from(error);
+            let why = "the file in [store] url is not a SQLite database".to_owned();
+            if error.is_passing() { error } else { StoreError::CannotOpen { why } }
+        })?;
     }
     Ok(Conn::Sqlite(conn))
+}
+
+/// Makes a new database readable by its owner alone; SQLite gives its log the same mode. Failing is no harm here: opening
+/// tells the reason.
+fn private_file(path: &std::path::Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    drop(made);
 }
 
 struct Opener {

@@ -33,10 +33,23 @@ pub fn control(conn: &mut Conn, name: &str) -> Result<Option<String>, StoreError
 pub fn set_control(tx: &mut Tx, name: &str, value: &str, at: UtcMillis, by: &str) -> Result<(), StoreError> {
     let set = (control_table::value.eq(value), control_table::set_at.eq(at.0), control_table::set_by.eq(by));
     let changed = diesel::update(control_table::table.find(name)).set(set).execute(tx.conn())?;
-    if changed == 0 {
-        diesel::insert_into(control_table::table).values((control_table::name.eq(name), set)).execute(tx.conn())?;
+    if changed == 1 {
+        return Ok(());
     }
-    Ok(())
+    let inserted = tx.conn().transaction(|conn| {
+        diesel::insert_into(control_table::table)
+            .values((control_table::name.eq(name), set))
+            .execute(conn)
+            .map_err(StoreError::from)
+    });
+    match inserted {
+        // Set by another worker at this moment: the later word holds.
+        Err(StoreError::Duplicate) => {
+            diesel::update(control_table::table.find(name)).set(set).execute(tx.conn())?;
+            Ok(())
+        }
+        other => other.map(|_| ()),
+    }
 }
 
 /// # Errors

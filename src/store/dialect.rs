@@ -1,9 +1,9 @@
 //! The few statements that the two databases spell differently.
 
-use diesel::connection::{Connection, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, Connection, SimpleConnection, TransactionManager};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Integer, Text};
 
 use super::conn::Conn;
 use super::error::StoreError;
@@ -35,6 +35,76 @@ pub(super) fn lock_name(conn: &mut Conn, name: &str) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+/// An arbitrary number that only appended lines lock.
+const LINES: i64 = 7_135_061_130;
+
+/// Tells [`wait_for_lines`] that this transaction is about to take a line's number.
+pub(super) fn announce_line(conn: &mut Conn) -> Result<(), StoreError> {
+    match conn {
+        Conn::Postgres(conn) => {
+            diesel::sql_query("SELECT pg_advisory_xact_lock_shared($1)").bind::<BigInt, _>(LINES).execute(conn)?;
+        }
+        Conn::Sqlite(_) => {}
+    }
+    Ok(())
+}
+
+/// Waits until every transaction has ended that had taken a line's number before this call. PostgreSQL gives numbers
+/// in the order of asking, not of committing; SQLite has a single writer.
+pub(super) fn wait_for_lines(conn: &mut Conn) -> Result<(), StoreError> {
+    match conn {
+        Conn::Postgres(conn) => {
+            // Outside a transaction: taken and given back by the statement itself.
+            diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(LINES).execute(conn)?;
+        }
+        Conn::Sqlite(_) => {}
+    }
+    Ok(())
+}
+
+/// Begins a transaction that will write: a deferred one that reads first cannot be upgraded under another process.
+pub(super) fn begin_immediate(conn: &mut Conn) -> Result<(), StoreError> {
+    match conn {
+        Conn::Postgres(conn) => AnsiTransactionManager::begin_transaction(conn)?,
+        Conn::Sqlite(conn) => AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE")?,
+    }
+    Ok(())
+}
+
+/// Whether the database itself still holds the transaction open: SQLite ends one by itself when the disk is full.
+pub(super) fn is_in_transaction(conn: &mut Conn) -> bool {
+    match conn {
+        // PostgreSQL only ever marks it as failed.
+        Conn::Postgres(_) => true,
+        // Refused inside a transaction, and nowhere else.
+        Conn::Sqlite(conn) => conn.batch_execute("BEGIN").is_err(),
+    }
+}
+
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = Integer)]
+    busy: i32,
+}
+
+/// Drives deleted bytes out of SQLite's write-ahead log. `false` while a reader still needs it: asked for again
+/// later, since waiting here would stop all writing.
+pub(super) fn truncate_log(conn: &mut Conn) -> bool {
+    match conn {
+        Conn::Postgres(_) => true,
+        Conn::Sqlite(conn) => {
+            let checkpoint = conn
+                .batch_execute("PRAGMA busy_timeout = 50")
+                .and_then(|()| diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result::<Checkpoint>(conn));
+            let restored = conn.batch_execute(SQLITE_WAIT);
+            restored.is_ok() && checkpoint.is_ok_and(|checkpoint| checkpoint.busy == 0)
+        }
+    }
+}
+
+/// How long a statement waits for another process.
+pub(super) const SQLITE_WAIT: &str = "PRAGMA busy_timeout = 10000";
 
 pub(super) fn is_broken(conn: &mut Conn) -> bool {
     match conn {

@@ -50,19 +50,22 @@ impl StoreError {
 
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
-        match error {
-            DieselError::DatabaseError(kind, info) => from_kind(&kind, info.message()),
-            DieselError::NotFound => Self::Moved,
-            DieselError::BrokenTransactionManager => Self::Unavailable { why: "a broken connection" },
-            other => {
-                tracing::error!(kind = kind_of(&other), "a statement failed");
-                Self::Refused { why: kind_of(&other) }
-            }
+        if let DieselError::DatabaseError(kind, info) = &error {
+            return from_kind(*kind, info.message());
         }
+        if matches!(error, DieselError::NotFound) {
+            return Self::Moved;
+        }
+        if matches!(error, DieselError::BrokenTransactionManager) {
+            return Self::Unavailable { why: "a broken connection" };
+        }
+        let why = kind_of(&error);
+        tracing::error!(why, "a statement failed");
+        Self::Refused { why }
     }
 }
 
-fn from_kind(kind: &DatabaseErrorKind, message: &str) -> StoreError {
+fn from_kind(kind: DatabaseErrorKind, message: &str) -> StoreError {
     match kind {
         DatabaseErrorKind::UniqueViolation => StoreError::Duplicate,
         DatabaseErrorKind::SerializationFailure => StoreError::Unavailable { why: "a conflict between transactions" },
@@ -73,7 +76,7 @@ fn from_kind(kind: &DatabaseErrorKind, message: &str) -> StoreError {
         DatabaseErrorKind::ForeignKeyViolation => StoreError::Refused { why: "a missing parent row" },
         DatabaseErrorKind::NotNullViolation => StoreError::Refused { why: "a missing value" },
         DatabaseErrorKind::CheckViolation => StoreError::Refused { why: "a failed check" },
-        _ => from_message(message),
+        DatabaseErrorKind::RestrictViolation | DatabaseErrorKind::ExclusionViolation | _ => from_message(message),
     }
 }
 
@@ -103,6 +106,11 @@ fn kind_of(error: &DieselError) -> &'static str {
         DieselError::QueryBuilderError(_) => "a statement that cannot be built",
         DieselError::RollbackTransaction | DieselError::RollbackErrorOnCommit { .. } => "a rollback",
         DieselError::AlreadyInTransaction | DieselError::NotInTransaction => "a transaction out of place",
-        _ => "an unknown fault",
+        DieselError::InvalidCString(_)
+        | DieselError::DatabaseError(..)
+        | DieselError::NotFound
+        | DieselError::BrokenTransactionManager
+        | DieselError::IntegerConversion(_)
+        | _ => "an unknown fault",
     }
 }

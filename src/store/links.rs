@@ -66,6 +66,7 @@ pub struct FileRow {
 /// # Errors
 /// [`StoreError`].
 pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), StoreError> {
+    deliveries::hold(tx, &new.delivery)?;
     diesel::insert_into(link::table)
         .values((
             link::id.eq(new.id.as_str()),
@@ -202,11 +203,21 @@ pub fn files_of(conn: &mut Conn, id: &LinkId) -> Result<Vec<FileRow>, StoreError
         .collect()
 }
 
+/// Holds the delivery that `id` belongs to: see `audit_log::hold`. An unknown link has nothing to hold.
+pub(super) fn hold(tx: &mut Tx, id: &LinkId) -> Result<(), StoreError> {
+    let owner: Option<String> = link::table.find(id.as_str()).select(link::delivery_id).first(tx.conn()).optional()?;
+    match owner {
+        Some(owner) => deliveries::hold(tx, &parse("link.delivery_id", &owner)?),
+        None => Ok(()),
+    }
+}
+
 /// Empties everything of a link that can open anything. Idempotent.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn shred_link(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
+    hold(tx, id)?;
     diesel::update(link::table.find(id.as_str()).filter(link::shredded_at.is_null()))
         .set((
             link::share_wrapped.eq(None::<Vec<u8>>),

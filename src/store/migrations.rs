@@ -11,6 +11,8 @@ use super::error::StoreError;
 pub(super) const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 pub(super) const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
+/// A migration, or waiting for another replica's, may take longer than any statement of a request.
+const POSTGRES_PATIENCE: &str = "SET statement_timeout = 0; SET lock_timeout = '10min'";
 /// An arbitrary number that only Chartseal's migrations lock.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_lock(7135061129)";
 const POSTGRES_UNLOCK: &str = "SELECT pg_advisory_unlock(7135061129)";
@@ -32,6 +34,7 @@ pub enum MigrationState {
 pub fn migrate(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
     let ran = match conn {
         Conn::Postgres(conn) => {
+            conn.batch_execute(POSTGRES_PATIENCE)?;
             conn.batch_execute(POSTGRES_LOCK)?;
             let ran = pending(conn, POSTGRES);
             conn.batch_execute(POSTGRES_UNLOCK)?;

@@ -36,8 +36,8 @@ pub use control::{
 };
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, Mode, NewDelivery, advance, deliveries, delivery, delivery_exists,
-    delivery_of_link, forget_cards, forget_facts, insert_delivery, latest_delivery_of, lease_due_deliveries,
-    next_issue_no, open_deliveries_of, postpone_delivery, set_card, set_report_version,
+    delivery_of_link, forget_cards, forget_facts, hold_delivery, insert_delivery, latest_delivery_of,
+    lease_due_deliveries, next_issue_no, open_deliveries_of, postpone_delivery, set_card, set_report_version,
 };
 pub use error::StoreError;
 pub use events::{

@@ -188,7 +188,7 @@ pub fn lease_notices(
         .filter(source::read_at.ge(source::heard_at.nullable()))
         .filter(source::due_at.is_null().or(source::due_at.gt(now.0)))
         .filter(source::gone_at.is_null())
-        .order(notice::due_at.asc())
+        .order((notice::due_at.asc(), notice::id.asc()))
         .limit(count)
         .select(columns!())
         .load(tx.conn())?;
@@ -202,6 +202,7 @@ pub fn lease_notices(
 }
 
 fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<LeasedNotice>, StoreError> {
+    deliveries::hold(tx, &before.delivery)?;
     let Ok(step) = before.state.step(NoticeEvent::Lease, now) else { return Ok(None) };
     let live = delivery::table
         .filter(delivery::id.eq(before.delivery.as_str()))
@@ -263,6 +264,7 @@ pub fn settle_notice(
     why: Option<&str>,
     at: UtcMillis,
 ) -> Result<(), StoreError> {
+    deliveries::hold(tx, &before.delivery)?;
     let attempts = match before.state {
         Notice::Queued { attempts, .. } | Notice::Leased { attempts, .. } => attempts,
         Notice::Sent | Notice::Unsure | Notice::Bounced | Notice::Dead => return Err(StoreError::Moved),

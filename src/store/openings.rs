@@ -97,6 +97,7 @@ pub fn begin_opening(
     id: &OpeningId,
     at: UtcMillis,
 ) -> Result<Option<OpeningId>, StoreError> {
+    links::hold(tx, link)?;
     if running(tx.conn(), link, cookie)?.is_some() {
         return Ok(None);
     }
@@ -150,6 +151,7 @@ pub enum ClaimRefusal {
 /// # Errors
 /// [`StoreError`].
 pub fn claim(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -> Result<Claim, StoreError> {
+    links::hold(tx, link_id)?;
     let Some(mine) = running(tx.conn(), link_id, cookie)? else {
         return Ok(Claim::Refused(ClaimRefusal::NotBegun));
     };
@@ -302,6 +304,8 @@ pub enum Received {
 /// # Errors
 /// [`StoreError`].
 pub fn receive(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], at: UtcMillis) -> Result<Received, StoreError> {
+    // Of two last receipts at once, the second must see the first: it ends the link.
+    links::hold(tx, link_id)?;
     let changed = diesel::update(
         opening::table
             .filter(opening::link_id.eq(link_id.as_str()))
@@ -336,12 +340,25 @@ pub struct LapsedOpening {
 /// # Errors
 /// [`StoreError`].
 pub fn lapse_openings(tx: &mut Tx, now: UtcMillis) -> Result<Vec<LapsedOpening>, StoreError> {
-    let links: Vec<String> =
-        diesel::update(opening::table.filter(opening::state.eq("claimed")).filter(opening::lease_until.le(now.0)))
+    let due: Vec<(String, String)> = opening::table
+        .filter(opening::state.eq("claimed"))
+        .filter(opening::lease_until.le(now.0))
+        .order((opening::link_id.asc(), opening::id.asc()))
+        .select((opening::id, opening::link_id))
+        .load(tx.conn())?;
+    let mut lapsed = Vec::with_capacity(due.len());
+    for (id, link) in due {
+        let link: LinkId = parse("opening.link_id", &link)?;
+        links::hold(tx, &link)?;
+        let still = opening::table.find(&id).filter(opening::state.eq("claimed"));
+        let changed = diesel::update(still.filter(opening::lease_until.le(now.0)))
             .set((opening::state.eq(Opening::Lapsed.name()), opening::ended_at.eq(now.0)))
-            .returning(opening::link_id)
-            .get_results(tx.conn())?;
-    links.iter().map(|link| Ok(LapsedOpening { link: parse("opening.link_id", link)? })).collect()
+            .execute(tx.conn())?;
+        if changed == 1 {
+            lapsed.push(LapsedOpening { link });
+        }
+    }
+    Ok(lapsed)
 }
 
 /// Ends every opening of a dead link.

@@ -17,6 +17,7 @@ pub struct PollRow {
     pub started_at: UtcMillis,
     /// Everything up to here has been seen.
     pub watermark: UtcMillis,
+    /// While it is leased: the end of the lease.
     pub next_at: UtcMillis,
     pub last_ok_at: Option<UtcMillis>,
     pub why: Option<String>,
@@ -88,7 +89,8 @@ pub fn lease_poll(
             .filter(poll::next_at.le(now.0))
             .filter(poll::lease_until.is_null().or(poll::lease_until.le(now.0))),
     )
-    .set(poll::lease_until.eq(until.0))
+    // Due again when the lease runs out; a ping that comes meanwhile shows in an earlier time.
+    .set((poll::lease_until.eq(until.0), poll::next_at.eq(until.0)))
     .returning(columns!())
     .get_results(tx.conn())?;
     rows.into_iter().next().map(typed).transpose()
@@ -102,30 +104,44 @@ pub struct PollEnd {
     pub why: Option<String>,
 }
 
+/// Ends the lease of `row`. A ping that came during the poll may tell of what it no longer saw, so it brings the next
+/// one forward to [`PING_GAP`] from now, unless this one failed.
+///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError::Moved`] when the lease ran out and another worker has the poll.
 pub fn settle_poll(tx: &mut Tx, row: &PollRow, end: &PollEnd, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(poll::table.find((row.ehr.as_str(), row.kind.as_str())))
+    let this = poll::table.find((row.ehr.as_str(), row.kind.as_str()));
+    let ended = diesel::update(this.filter(poll::lease_until.eq(row.next_at.0)))
         .set((
             poll::watermark.eq(end.watermark.unwrap_or(row.watermark).0),
-            poll::next_at.eq(end.next_at.0),
             poll::lease_until.eq(None::<i64>),
             poll::last_ok_at.eq(end.watermark.map_or(row.last_ok_at, |_| Some(at)).map(|at| at.0)),
             poll::why.eq(end.why.as_deref()),
         ))
         .execute(tx.conn())?;
+    if ended != 1 {
+        return Err(StoreError::Moved);
+    }
+    let after_ping = if end.why.is_none() { end.next_at.min(at.plus(PING_GAP)) } else { end.next_at };
+    let undisturbed = diesel::update(this.filter(poll::next_at.ge(row.next_at.0)))
+        .set(poll::next_at.eq(end.next_at.0))
+        .execute(tx.conn())?;
+    if undisturbed == 0 {
+        diesel::update(this).set(poll::next_at.eq(after_ping.0)).execute(tx.conn())?;
+    }
     Ok(())
 }
 
 /// A ping that names nothing costs at most one search per this time, however often it comes.
 const PING_GAP: std::time::Duration = crate::base::seconds(5);
 
-/// Brings an EHR's next polls forward, to now or to [`PING_GAP`] after the last one.
+/// Brings an EHR's next polls forward, to now or to [`PING_GAP`] after the last one. A poll that failed keeps its own
+/// time: the EHR may have named it.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn poll_sooner(tx: &mut Tx, ehr: &EhrId, now: UtcMillis) -> Result<(), StoreError> {
-    for row in polls(tx.conn())?.into_iter().filter(|row| row.ehr == *ehr) {
+    for row in polls(tx.conn())?.into_iter().filter(|row| row.ehr == *ehr && row.why.is_none()) {
         let earliest = row.last_ok_at.map_or(now, |last| last.plus(PING_GAP).max(now));
         diesel::update(poll::table.find((ehr.as_str(), row.kind.as_str())).filter(poll::next_at.gt(earliest.0)))
             .set(poll::next_at.eq(earliest.0))

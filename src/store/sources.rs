@@ -3,10 +3,12 @@
 use diesel::prelude::*;
 use rand_core::CryptoRng;
 
+use super::audit_log;
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
 use super::rows::{hash32, parse, parse_opt};
 use super::schema::{delivery, notice, source};
+use crate::audit::Chain;
 use crate::base::{ClinicId, EhrId, ResourceKey, SourceId, UtcMillis, VersionId};
 use crate::policy::ReportStatus;
 
@@ -21,6 +23,8 @@ pub struct SourceRow {
     pub heard_count: i64,
     pub heard_version: Option<VersionId>,
     pub tries: i32,
+    /// The lease under which it was handed out: whoever holds an older one may no longer write.
+    lease_until: Option<i64>,
     pub read_at: Option<UtcMillis>,
     pub read_version: Option<VersionId>,
     pub status: Option<ReportStatus>,
@@ -50,6 +54,9 @@ pub fn hear(
     now: UtcMillis,
     rng: &mut impl CryptoRng,
 ) -> Result<Hearing, StoreError> {
+    if let Some(id) = id_of(tx.conn(), key)? {
+        return hear_again(tx, id, version, now);
+    }
     let id = SourceId::random(rng);
     let inserted = tx.conn().transaction(|conn| {
         diesel::insert_into(source::table)
@@ -68,24 +75,32 @@ pub fn hear(
     });
     match inserted {
         Ok(_) => Ok(Hearing::Due(id)),
-        Err(StoreError::Duplicate) => hear_again(tx, key, version, now),
+        // Heard by another worker at this moment.
+        Err(StoreError::Duplicate) => {
+            let id = id_of(tx.conn(), key)?.ok_or(StoreError::Moved)?;
+            hear_again(tx, id, version, now)
+        }
         Err(other) => Err(other),
     }
 }
 
-fn hear_again(
-    tx: &mut Tx,
-    key: &ResourceKey,
-    version: Option<&VersionId>,
-    now: UtcMillis,
-) -> Result<Hearing, StoreError> {
-    let (id, read, heard, gone): (String, Option<String>, Option<String>, Option<i64>) = source::table
+fn id_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceId>, StoreError> {
+    let id: Option<String> = source::table
         .filter(source::ehr.eq(key.ehr.as_str()))
         .filter(source::kind.eq(key.kind.as_str()))
         .filter(source::resource_id.eq(key.id.as_str()))
-        .select((source::id, source::read_version, source::heard_version, source::gone_at))
+        .select(source::id)
+        .first(conn)
+        .optional()?;
+    parse_opt("source.id", id.as_deref())
+}
+
+fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMillis) -> Result<Hearing, StoreError> {
+    audit_log::hold(tx.conn(), &Chain::Source(id.clone()))?;
+    let (read, heard, gone): (Option<String>, Option<String>, Option<i64>) = source::table
+        .find(id.as_str())
+        .select((source::read_version, source::heard_version, source::gone_at))
         .first(tx.conn())?;
-    let id: SourceId = parse("source.id", &id)?;
     let read: Option<VersionId> = parse_opt("source.read_version", read.as_deref())?;
     let heard: Option<VersionId> = parse_opt("source.heard_version", heard.as_deref())?;
     if let (Some(version), Some(read)) = (version, &read)
@@ -123,6 +138,7 @@ type Row = (
     Option<String>,
     i32,
     Option<i64>,
+    Option<i64>,
     Option<String>,
     Option<String>,
     Option<Vec<u8>>,
@@ -143,6 +159,7 @@ macro_rules! columns {
             source::heard_count,
             source::heard_version,
             source::tries,
+            source::lease_until,
             source::read_at,
             source::read_version,
             source::status,
@@ -165,6 +182,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         heard_count,
         heard_version,
         tries,
+        lease_until,
         read_at,
         read,
         status,
@@ -185,6 +203,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         heard_count,
         heard_version: parse_opt("source.heard_version", heard_version.as_deref())?,
         tries,
+        lease_until,
         read_at: read_at.map(UtcMillis),
         read_version: parse_opt("source.read_version", read.as_deref())?,
         status: status.map(|text| super::rows::from_json("source.status", &text)).transpose()?,
@@ -240,15 +259,14 @@ pub struct SourceReading {
     pub why: Option<String>,
 }
 
-/// Ends the lease that began at `seen.heard_count`. If the EHR spoke again meanwhile, the resource stays due.
+/// Ends the lease under which `seen` was handed out. If the EHR spoke again meanwhile, the resource stays due.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError::Moved`] when that lease ran out and another reader has the resource.
 pub fn finish_source(tx: &mut Tx, seen: &SourceRow, reading: &SourceReading) -> Result<(), StoreError> {
-    let row = source::table.find(seen.id.as_str());
-    diesel::update(row)
+    end_lease(tx, seen, reading.next_at)?;
+    diesel::update(source::table.find(seen.id.as_str()))
         .set((
-            source::lease_until.eq(None::<i64>),
             source::tries.eq(0),
             source::read_at.eq(reading.at.0),
             source::read_version.eq(reading.version.as_ref().map(VersionId::as_str)),
@@ -263,11 +281,8 @@ pub fn finish_source(tx: &mut Tx, seen: &SourceRow, reading: &SourceReading) -> 
         .execute(tx.conn())?;
     // What was announced and never shown is forgotten: else each later reading would be taken for an old one.
     let announced = if reading.gone_at.is_some() { &seen.heard_version } else { &reading.version };
-    diesel::update(row.filter(source::heard_count.eq(seen.heard_count)))
-        .set((
-            source::due_at.eq(reading.next_at.map(|at| at.0)),
-            source::heard_version.eq(announced.as_ref().map(VersionId::as_str)),
-        ))
+    diesel::update(source::table.find(seen.id.as_str()).filter(source::heard_count.eq(seen.heard_count)))
+        .set(source::heard_version.eq(announced.as_ref().map(VersionId::as_str)))
         .execute(tx.conn())?;
     Ok(())
 }
@@ -275,18 +290,30 @@ pub fn finish_source(tx: &mut Tx, seen: &SourceRow, reading: &SourceReading) -> 
 /// Ends the lease without a reading; due again at `at`, or at once if the EHR spoke again meanwhile.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError::Moved`] when that lease ran out and another reader has the resource.
 pub fn fail_source(tx: &mut Tx, seen: &SourceRow, why: &str, at: Option<UtcMillis>) -> Result<(), StoreError> {
+    end_lease(tx, seen, at)?;
+    diesel::update(source::table.find(seen.id.as_str())).set(source::why.eq(why)).execute(tx.conn())?;
+    Ok(())
+}
+
+fn end_lease(tx: &mut Tx, seen: &SourceRow, next_at: Option<UtcMillis>) -> Result<(), StoreError> {
+    audit_log::hold(tx.conn(), &Chain::Source(seen.id.clone()))?;
     let row = source::table.find(seen.id.as_str());
-    diesel::update(row).set((source::lease_until.eq(None::<i64>), source::why.eq(why))).execute(tx.conn())?;
+    let ended = diesel::update(row.filter(source::lease_until.eq(seen.lease_until)))
+        .set(source::lease_until.eq(None::<i64>))
+        .execute(tx.conn())?;
+    if ended != 1 {
+        return Err(StoreError::Moved);
+    }
     diesel::update(row.filter(source::heard_count.eq(seen.heard_count)))
-        .set(source::due_at.eq(at.map(|at| at.0)))
+        .set(source::due_at.eq(next_at.map(|at| at.0)))
         .execute(tx.conn())?;
     Ok(())
 }
 
 /// Makes the sources of unfinished deliveries of `ehr` due that were last read before `read_before`: EHRs do not tell of
-/// deletions. Returns how many.
+/// deletions. A reading that failed keeps its own time. Returns how many.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -298,7 +325,7 @@ pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: Ut
         source::table
             .filter(source::ehr.eq(ehr.as_str()))
             .filter(source::id.eq_any(watched))
-            .filter(source::due_at.is_null().or(source::due_at.gt(now.0)))
+            .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0))))
             .filter(source::read_at.lt(read_before.0)),
     )
     .set(source::due_at.eq(now.0))
@@ -306,7 +333,7 @@ pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: Ut
 }
 
 /// Makes the sources of queued notices due that were last read before `read_before`: no message leaves for a report
-/// that was not looked at lately.
+/// that was not looked at lately. A reading that failed keeps its own time.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -320,7 +347,7 @@ pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMil
         source::table
             .filter(source::id.eq_any(waiting))
             .filter(source::read_at.lt(read_before.0))
-            .filter(source::due_at.is_null().or(source::due_at.gt(now.0))),
+            .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0)))),
     )
     .set(source::due_at.eq(now.0))
     .execute(tx.conn())?)

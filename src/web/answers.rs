@@ -70,8 +70,6 @@ pub(super) enum Outcome {
     KeptBundle,
     Unauthenticated,
     Method,
-    /// The connection ended before the body did.
-    Cut,
     TryAgain,
 }
 
@@ -87,7 +85,6 @@ impl Outcome {
                 StatusCode::METHOD_NOT_ALLOWED,
                 outcome!("error", "not-supported", "A hook takes POST, PUT and DELETE."),
             ),
-            Self::Cut => (StatusCode::BAD_REQUEST, outcome!("error", "incomplete", "The body did not arrive whole.")),
             Self::TryAgain => {
                 (StatusCode::SERVICE_UNAVAILABLE, outcome!("error", "transient", "Not kept. Please send it again."))
             }
@@ -101,7 +98,7 @@ impl Outcome {
             Self::Method => {
                 response.insert_header((header::ALLOW, "POST, PUT, DELETE"));
             }
-            Self::Kept | Self::KeptBundle | Self::Unauthenticated | Self::Cut => {}
+            Self::Kept | Self::KeptBundle | Self::Unauthenticated => {}
         }
         response.body(body)
     }

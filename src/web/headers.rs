@@ -9,11 +9,12 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
      img-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types chartseal-worker";
 
-const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), bluetooth=(), browsing-topics=(), camera=(), \
+/// `web-share` is ours to use without being named, and Chromium complains of the name where it cannot share.
+const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), \
      clipboard-read=(), clipboard-write=(self), display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), \
      geolocation=(), gyroscope=(), hid=(), idle-detection=(), interest-cohort=(), local-fonts=(), magnetometer=(), \
      microphone=(), midi=(), payment=(), picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), \
-     serial=(), storage-access=(), usb=(), web-share=(self), window-management=(), xr-spatial-tracking=()";
+     serial=(), storage-access=(), usb=(), window-management=(), xr-spatial-tracking=()";
 
 /// Two years, as browsers' preload lists ask for.
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=63072000; includeSubDomains";

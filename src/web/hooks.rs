@@ -84,8 +84,7 @@ async fn receive(
     let reading = read_body(body, bytes_wanted(request, hooks.body_bytes_max));
     let body = match tokio::time::timeout(BODY_WAIT_MAX, reading).await {
         Ok(Ok(body)) => body,
-        Ok(Err(Cut)) => return (HookEnd::Cut, Outcome::Cut),
-        Err(_) => return (HookEnd::Cut, Outcome::TryAgain),
+        Ok(Err(Cut)) | Err(_) => return (HookEnd::Cut, Outcome::TryAgain),
     };
     let (end, outcome) = match &body {
         HookBody::Whole(bytes) if is_bundle(bytes) => (HookEnd::Kept, Outcome::KeptBundle),

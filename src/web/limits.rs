@@ -13,8 +13,8 @@ use governor::{Quota, RateLimiter};
 use ipnet::IpNet;
 
 /// Requests of one network. A visit makes about six; a clinic's waiting room shares one address.
-const PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
-const BURST: NonZeroU32 = NonZeroU32::new(60).unwrap();
+const PER_NETWORK_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
+const PER_NETWORK_BURST: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// Networks are spread over so many counters by a hash that no stranger can foresee. Two may share one: the limit is
 /// generous enough for that, and the memory is bounded whatever comes.
 const COUNTERS: u64 = 65_536;
@@ -35,7 +35,7 @@ pub(super) struct PerNetwork<C: Clock = DefaultClock> {
 
 impl<C: Clock> PerNetwork<C> {
     pub(super) fn new(trusted_proxies: Vec<IpNet>, clock: C) -> Self {
-        let quota = Quota::per_minute(PER_MINUTE).allow_burst(BURST);
+        let quota = Quota::per_minute(PER_NETWORK_PER_MINUTE).allow_burst(PER_NETWORK_BURST);
         let counters = RateLimiter::new(quota, HashMapStateStore::default(), clock);
         Self { counters, spread: RandomState::new(), trusted_proxies }
     }

@@ -22,8 +22,6 @@ mod limits;
 mod page;
 mod protocol;
 mod range;
-#[cfg(test)]
-mod tests;
 mod traffic;
 
 use std::sync::Arc;

@@ -17,6 +17,7 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn new(clinic: &str) -> Self {
+        assets::prepare();
         let filled = TEMPLATE.replace("{{assets}}", &assets::base());
         // The clinic's name last and piecewise: it must not be able to name another placeholder.
         let pieces = filled.split("{{reference}}").map(|piece| piece.replace("{{clinic}}", &escape(clinic))).collect();

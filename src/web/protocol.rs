@@ -1,5 +1,7 @@
 //! The page's conversation: begin, look, open, receipt. JSON in, JSON out; every decision is `open`'s.
 
+use std::time::Duration;
+
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
@@ -12,7 +14,7 @@ use super::Patient;
 use super::answers::Problem;
 use super::headers::{Sender, Transport, sender};
 use super::limits::Pace;
-use crate::base::LinkId;
+use crate::base::{LinkId, seconds};
 use crate::open::{ClinicCard, Ended, Granted, Holder, Looked, OpenError, Opened, Standing};
 use crate::sealing::ReceiptOutcome;
 
@@ -21,6 +23,7 @@ pub(super) const COOKIE: &str = "chartseal";
 const COOKIE_LIFE_SECONDS: u32 = 24 * 60 * 60;
 /// The largest body that the page sends is some 200 bytes.
 const BODY_BYTES_MAX: usize = 4 * 1024;
+const BODY_WAIT_MAX: Duration = seconds(10);
 
 #[derive(Deserialize)]
 struct Nothing {}
@@ -199,7 +202,7 @@ async fn read_json<T: DeserializeOwned>(
     if !request.content_type().trim().eq_ignore_ascii_case("application/json") {
         return Err(Problem::ContentType);
     }
-    let body = read_body(body).await?;
+    let body = tokio::time::timeout(BODY_WAIT_MAX, read_body(body)).await.map_err(|_| Problem::Malformed)??;
     serde_json::from_slice(&body).map_err(|_| Problem::Malformed)
 }
 

@@ -10,7 +10,9 @@
 )]
 
 mod licences;
+mod store;
 mod stories;
 mod support;
 mod testbed_works;
 mod tidy;
+mod web;

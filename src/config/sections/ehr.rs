@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::section::{Context, Section, not_empty};
-use super::super::source::Table;
-use super::super::{Ehr, EhrAuth, StartFrom, Subscribe};
 use super::server::reachable_locally;
 use super::{did_you_mean, is_loopback, parse_origin, parse_web_url, with_slash};
 use crate::base::{ClinicId, EhrId, UtcMillis, minutes};
+use crate::config::section::{Context, Section, not_empty};
+use crate::config::source::Table;
+use crate::config::{Ehr, EhrAuth, StartFrom, Subscribe};
 
 const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
 const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";

@@ -2,11 +2,11 @@
 
 use url::Url;
 
-use super::super::section::{Context, Section, not_empty};
-use super::super::source::Table;
-use super::super::{Mail, MailLogin, MailSecurity, Recipients};
 use super::{MailRead, is_loopback_name};
 use crate::base::{EmailAddress, seconds};
+use crate::config::section::{Context, Section, not_empty};
+use crate::config::source::Table;
+use crate::config::{Mail, MailLogin, MailSecurity, Recipients};
 
 const EXPECTED: &str = "expected smtp://HOST:PORT or smtps://HOST:PORT";
 /// RFC 6409 §3.1 and RFC 8314 §3.3.

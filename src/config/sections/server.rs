@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::IpNet;
 use url::Url;
 
-use super::super::Server;
-use super::super::section::{Context, Section, not_empty};
-use super::super::source::Table;
 use super::{is_loopback, parse_origin};
+use crate::config::Server;
+use crate::config::section::{Context, Section, not_empty};
+use crate::config::source::Table;
 
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);

@@ -1,3 +1,5 @@
+//! Fetching attachments: types, sizes, digests, and streams that break.
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Reading one resource from servers that answer well, badly, late or not at all.
+
 use std::time::Duration;
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Which address a link goes to, and when a person must say it.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Every body a hook may bring.
+
 use serde_json::{Value, json};
 
 use super::*;

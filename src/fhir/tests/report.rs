@@ -1,3 +1,5 @@
+//! Reading reports: the status table, attachments, and malformed resources.
+
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};

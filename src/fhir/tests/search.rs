@@ -1,3 +1,5 @@
+//! Walking what changed: windows, pages, and servers that get them wrong.
+
 use std::num::NonZeroU16;
 
 use serde_json::{Value, json};

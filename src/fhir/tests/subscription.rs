@@ -1,3 +1,5 @@
+//! Keeping a subscription at a server that agrees, forgets or refuses.
+
 use serde_json::{Value, json};
 
 use super::scripted::{Say, ScriptedEhr, answer, fhir};

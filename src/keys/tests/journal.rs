@@ -1,3 +1,5 @@
+//! The death journal: appended, cut short, tampered with.
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;

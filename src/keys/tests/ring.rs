@@ -1,3 +1,5 @@
+//! The key ring: made, opened, rolled, destroyed.
+
 use std::collections::HashSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

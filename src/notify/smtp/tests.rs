@@ -1,3 +1,5 @@
+//! The dialogue with relays that accept, refuse, stall, lie and hang up.
+
 use std::io::Write;
 use std::num::NonZeroU16;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! What a letter may say, and templates that go wrong.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -8,6 +8,7 @@
 pub mod browser;
 pub mod clinic;
 pub mod ehr;
+pub mod front;
 pub mod holder;
 pub mod hooks;
 pub mod mailbox;

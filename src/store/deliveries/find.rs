@@ -1,0 +1,109 @@
+//! Looking for deliveries.
+
+use diesel::prelude::*;
+
+use super::row::{Delivery, Row, columns};
+use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, SourceId, VersionId};
+use crate::store::conn::Conn;
+use crate::store::error::StoreError;
+use crate::store::schema::delivery;
+
+/// # Errors
+/// [`StoreError`].
+pub fn delivery(conn: &mut Conn, id: &DeliveryId) -> Result<Option<Delivery>, StoreError> {
+    let row: Option<Row> = delivery::table.find(id.as_str()).select(columns!()).first(conn).optional()?;
+    row.map(Delivery::try_from).transpose()
+}
+
+/// The delivery whose current link is `link`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn delivery_of_link(conn: &mut Conn, link: &LinkId) -> Result<Option<Delivery>, StoreError> {
+    let row: Option<Row> =
+        delivery::table.filter(delivery::link_id.eq(link.as_str())).select(columns!()).first(conn).optional()?;
+    row.map(Delivery::try_from).transpose()
+}
+
+/// All deliveries of a resource that are not in a final state.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn open_deliveries_of(conn: &mut Conn, source: &SourceId) -> Result<Vec<Delivery>, StoreError> {
+    let rows: Vec<Row> = delivery::table
+        .filter(delivery::source_id.eq(source.as_str()))
+        .filter(delivery::state.eq_any(["recorded", "held", "review", "live", "suspended"]))
+        .order(delivery::created_at.asc())
+        .select(columns!())
+        .load(conn)?;
+    rows.into_iter().map(Delivery::try_from).collect()
+}
+
+/// The newest delivery of a resource, whatever became of it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn latest_delivery_of(conn: &mut Conn, source: &SourceId) -> Result<Option<Delivery>, StoreError> {
+    let row: Option<Row> = delivery::table
+        .filter(delivery::source_id.eq(source.as_str()))
+        .order((delivery::created_at.desc(), delivery::issue_no.desc()))
+        .select(columns!())
+        .first(conn)
+        .optional()?;
+    row.map(Delivery::try_from).transpose()
+}
+
+/// Whether this very version of the report already has a delivery.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn delivery_exists(conn: &mut Conn, source: &SourceId, version: &VersionId) -> Result<bool, StoreError> {
+    let count: i64 = delivery::table
+        .filter(delivery::source_id.eq(source.as_str()))
+        .filter(delivery::report_version.eq(version.as_str()))
+        .count()
+        .get_result(conn)?;
+    Ok(count > 0)
+}
+
+/// The number that the next delivery of this report version gets.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn next_issue_no(conn: &mut Conn, source: &SourceId, version: &VersionId) -> Result<i32, StoreError> {
+    let last: Option<i32> = delivery::table
+        .filter(delivery::source_id.eq(source.as_str()))
+        .filter(delivery::report_version.eq(version.as_str()))
+        .select(diesel::dsl::max(delivery::issue_no))
+        .first(conn)?;
+    Ok(last.unwrap_or(0) + 1)
+}
+
+/// Which deliveries a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    /// A state's name.
+    pub state: Option<String>,
+    pub clinic: Option<ClinicId>,
+    pub ehr: Option<EhrId>,
+    pub count_max: i64,
+}
+
+/// Newest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn deliveries(conn: &mut Conn, filter: &DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
+    let mut query = delivery::table.select(columns!()).into_boxed();
+    if let Some(state) = &filter.state {
+        query = query.filter(delivery::state.eq(state.clone()));
+    }
+    if let Some(clinic) = &filter.clinic {
+        query = query.filter(delivery::clinic.eq(clinic.as_str().to_owned()));
+    }
+    if let Some(ehr) = &filter.ehr {
+        query = query.filter(delivery::ehr.eq(ehr.as_str().to_owned()));
+    }
+    let rows: Vec<Row> = query.order(delivery::created_at.desc()).limit(filter.count_max).load(conn)?;
+    rows.into_iter().map(Delivery::try_from).collect()
+}

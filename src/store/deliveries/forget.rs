@@ -1,0 +1,40 @@
+//! Retention: what is left of a delivery some time after its end.
+
+use diesel::prelude::*;
+
+use crate::base::UtcMillis;
+use crate::store::conn::Tx;
+use crate::store::error::StoreError;
+use crate::store::schema::delivery;
+
+/// Retention: empties the contact cards of deliveries that ended before `before`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn forget_cards(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
+    let changed = diesel::update(
+        delivery::table
+            .filter(delivery::state.eq_any(["blocked", "spent", "expired", "revoked", "recalled", "superseded"]))
+            .filter(delivery::state_at.lt(before.0))
+            .filter(delivery::card_sealed.is_not_null().or(delivery::contact_index.is_not_null())),
+    )
+    .set((delivery::card_sealed.eq(None::<Vec<u8>>), delivery::contact_index.eq(None::<Vec<u8>>)))
+    .execute(tx.conn())?;
+    Ok(changed as u64)
+}
+
+/// Retention: empties the facts and traces of deliveries that ended before `before`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn forget_facts(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
+    let changed = diesel::update(
+        delivery::table
+            .filter(delivery::state.eq_any(["blocked", "spent", "expired", "revoked", "recalled", "superseded"]))
+            .filter(delivery::state_at.lt(before.0))
+            .filter(delivery::facts.ne("")),
+    )
+    .set((delivery::facts.eq(""), delivery::trace.eq("")))
+    .execute(tx.conn())?;
+    Ok(changed as u64)
+}

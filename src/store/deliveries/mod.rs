@@ -1,0 +1,225 @@
+//! Deliveries: one report on its way to one recipient under one decision.
+
+mod find;
+mod forget;
+mod row;
+
+use diesel::prelude::*;
+
+pub use find::{
+    DeliveryFilter, deliveries, delivery, delivery_exists, delivery_of_link, latest_delivery_of, next_issue_no,
+    open_deliveries_of,
+};
+pub use forget::{forget_cards, forget_facts};
+pub use row::{Delivery, DeliveryKind, Mode, NewDelivery};
+
+use super::audit_log;
+use super::conn::{LinkDeath, Tx};
+use super::error::StoreError;
+use super::rows::to_json;
+use super::schema::delivery;
+use super::{links, notices, openings};
+use crate::audit::{Actor, AuditEvent, Chain, Entry};
+use crate::base::{ClinicId, DeliveryId, LinkId, UtcMillis, VersionId};
+use crate::record::{HoldEnd, Link, Step};
+use row::{Row, columns};
+
+/// # Errors
+/// [`StoreError::Duplicate`] when this report version already has a delivery of that number.
+pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<(), StoreError> {
+    diesel::insert_into(delivery::table)
+        .values((
+            (
+                delivery::id.eq(new.id.as_str()),
+                delivery::source_id.eq(new.source.as_str()),
+                delivery::ehr.eq(new.ehr.as_str()),
+                delivery::clinic.eq(new.clinic.as_ref().map(ClinicId::as_str)),
+                delivery::report_version.eq(new.report_version.as_str()),
+                delivery::content_hash.eq(new.content_hash.to_vec()),
+                delivery::recipient.eq(to_json("delivery.recipient", &new.recipient)?),
+                delivery::issue_no.eq(new.issue_no),
+                delivery::mode.eq(new.mode.as_str()),
+                delivery::kind.eq(new.kind.as_str()),
+                delivery::row_version.eq(1_i64),
+                delivery::state.eq(new.state.name()),
+                delivery::state_detail.eq(to_json("delivery.state_detail", &new.state)?),
+            ),
+            (
+                delivery::state_at.eq(entry.at.0),
+                delivery::due_at.eq(due_at(&new.state, entry.at).map(|at| at.0)),
+                delivery::decision.eq(to_json("delivery.decision", &new.decision)?),
+                delivery::facts.eq(to_json("delivery.facts", &new.facts)?),
+                delivery::trace.eq(&new.trace),
+                delivery::rules_hash.eq(&new.rules_hash),
+                delivery::card_sealed.eq(&new.card_sealed),
+                delivery::contact_index.eq(new.contact_index.map(|index| index.to_vec())),
+                delivery::patient_index.eq(new.patient_index.map(|index| index.to_vec())),
+                delivery::replaces.eq(new.replaces.as_ref().map(DeliveryId::as_str)),
+                delivery::created_at.eq(entry.at.0),
+            ),
+        ))
+        .execute(tx.conn())?;
+    audit_log::append(tx, entry)
+}
+
+/// When the release step must look at a delivery in this state.
+const fn due_at(state: &Link, now: UtcMillis) -> Option<UtcMillis> {
+    match state {
+        Link::Recorded => Some(now),
+        Link::Held { until: HoldEnd::At(at), .. } => Some(*at),
+        Link::Held { until: HoldEnd::Person, .. }
+        | Link::Review { .. }
+        | Link::Live { .. }
+        | Link::Suspended { .. }
+        | Link::Blocked
+        | Link::Spent
+        | Link::Expired
+        | Link::Revoked { .. }
+        | Link::Recalled
+        | Link::Superseded { .. } => None,
+    }
+}
+
+/// Writes a step that the table allows, its audit line, and what must go with it: a death wipes the link's
+/// keys, ends its openings and cancels its notices in the same transaction. The only writer of a delivery's state.
+///
+/// # Errors
+/// [`StoreError::Moved`] when `before` is no longer what is stored.
+pub fn advance(
+    tx: &mut Tx,
+    before: &Delivery,
+    step: &Step<Link>,
+    actor: Actor,
+    at: UtcMillis,
+) -> Result<(), StoreError> {
+    if step.from() != &before.state {
+        return Err(StoreError::Moved);
+    }
+    hold(tx, &before.id)?;
+    let changed =
+        diesel::update(delivery::table.find(before.id.as_str()).filter(delivery::row_version.eq(before.row_version)))
+            .set((
+                delivery::row_version.eq(before.row_version + 1),
+                delivery::state.eq(step.to().name()),
+                delivery::state_detail.eq(to_json("delivery.state_detail", step.to())?),
+                delivery::state_at.eq(at.0),
+                delivery::due_at.eq(due_at(step.to(), at).map(|at| at.0)),
+                delivery::lease_until.eq(None::<i64>),
+                delivery::tries.eq(0),
+            ))
+            .execute(tx.conn())?;
+    if changed != 1 {
+        return Err(StoreError::Moved);
+    }
+    if let (Some(death), Some(link)) = (step.death(), &before.link) {
+        links::shred_link(tx, link, at)?;
+        openings::end_openings(tx, link, at)?;
+        notices::cancel_notices(tx, link, at)?;
+        tx.died(LinkDeath { link: link.clone(), death, at });
+        audit_log::append(tx, &entry_for(before, at, Actor::System, AuditEvent::Shredded { link: link.clone() }))?;
+    }
+    let event = AuditEvent::Stepped { from: before.state.name().to_owned(), to: step.to().clone() };
+    audit_log::append(tx, &entry_for(before, at, actor, event))
+}
+
+/// Holds a delivery with all that belongs to it: see [`audit_log::hold`].
+pub(super) fn hold(tx: &mut Tx, id: &DeliveryId) -> Result<(), StoreError> {
+    audit_log::hold(tx.conn(), &Chain::Delivery(id.clone()))
+}
+
+/// A line for the delivery's own chain.
+fn entry_for(delivery: &Delivery, at: UtcMillis, actor: Actor, event: AuditEvent) -> Entry {
+    Entry { chain: Chain::Delivery(delivery.id.clone()), at, clinic: delivery.clinic.clone(), actor, event }
+}
+
+impl Delivery {
+    /// A line for this delivery's chain.
+    #[must_use]
+    pub fn entry(&self, at: UtcMillis, actor: Actor, event: AuditEvent) -> Entry {
+        entry_for(self, at, actor, event)
+    }
+}
+
+pub(super) fn attach_link(tx: &mut Tx, delivery_id: &DeliveryId, link: &LinkId) -> Result<(), StoreError> {
+    diesel::update(delivery::table.find(delivery_id.as_str()))
+        .set(delivery::link_id.eq(link.as_str()))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// [`delivery`], held until the transaction ends: nobody else moves it, its link, openings or notices meanwhile, so a
+/// step from what is read here is never [`StoreError::Moved`].
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hold_delivery(tx: &mut Tx, id: &DeliveryId) -> Result<Option<Delivery>, StoreError> {
+    hold(tx, id)?;
+    delivery(tx.conn(), id)
+}
+
+/// Keeps the card of the address that the link goes to.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn set_card(tx: &mut Tx, id: &DeliveryId, sealed: &[u8], contact_index: &[u8; 32]) -> Result<(), StoreError> {
+    diesel::update(delivery::table.find(id.as_str()))
+        .set((delivery::card_sealed.eq(sealed.to_vec()), delivery::contact_index.eq(contact_index.to_vec())))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// A new version said the same: the delivery now stands for it, beside others that already do.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn set_report_version(tx: &mut Tx, delivery: &Delivery, version: &VersionId) -> Result<(), StoreError> {
+    if delivery.report_version == *version {
+        return Ok(());
+    }
+    let issue_no = next_issue_no(tx.conn(), &delivery.source, version)?;
+    diesel::update(delivery::table.find(delivery.id.as_str()).filter(delivery::row_version.eq(delivery.row_version)))
+        .set((delivery::report_version.eq(version.as_str()), delivery::issue_no.eq(issue_no)))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Leases up to `count` live deliveries whose release is due, until `until`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn lease_due_deliveries(
+    tx: &mut Tx,
+    now: UtcMillis,
+    until: UtcMillis,
+    count: i64,
+) -> Result<Vec<Delivery>, StoreError> {
+    let candidate = diesel::alias!(delivery as candidate);
+    let due = candidate
+        .filter(candidate.field(delivery::due_at).le(now.0))
+        .filter(candidate.field(delivery::mode).eq(Mode::Live.as_str()))
+        .filter(candidate.field(delivery::lease_until).is_null().or(candidate.field(delivery::lease_until).le(now.0)))
+        .order(candidate.field(delivery::due_at).asc())
+        .limit(count)
+        .select(candidate.field(delivery::id));
+    let rows: Vec<Row> = diesel::update(
+        delivery::table
+            .filter(delivery::id.eq_any(due))
+            .filter(delivery::due_at.le(now.0))
+            .filter(delivery::lease_until.is_null().or(delivery::lease_until.le(now.0))),
+    )
+    .set((delivery::lease_until.eq(until.0), delivery::tries.eq(delivery::tries + 1)))
+    .returning(columns!())
+    .get_results(tx.conn())?;
+    rows.into_iter().map(Delivery::try_from).collect()
+}
+
+/// Gives a leased delivery back, due again at `at`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn postpone_delivery(tx: &mut Tx, delivery: &Delivery, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(delivery::table.find(delivery.id.as_str()).filter(delivery::row_version.eq(delivery.row_version)))
+        .set((delivery::lease_until.eq(None::<i64>), delivery::due_at.eq(at.0)))
+        .execute(tx.conn())?;
+    Ok(())
+}

@@ -1,1 +1,0 @@
-//! The routes as a browser, a stranger and an EHR meet them.

@@ -1,0 +1,115 @@
+//! Events: kept, leased to one worker at a time, ended once.
+
+use chartseal::base::{EventId, FhirId, ResourceType, UtcMillis, random};
+use chartseal::store::{self, EventEnd, NewEvent, StoreError, Tx};
+
+use super::bed::{Bed, Engine};
+use super::stage::{self, NOW, after};
+
+fn keep(tx: &mut Tx, at: UtcMillis) -> Result<EventId, StoreError> {
+    let id = EventId::random(&mut random::system());
+    let new = NewEvent {
+        id: id.clone(),
+        ehr: stage::ehr(),
+        at,
+        method: "PUT",
+        path: Some((ResourceType::DiagnosticReport, FhirId::parse("r1").unwrap())),
+        sha256: "00".repeat(32),
+        body_bytes: 7,
+        body_sealed: b"planted-body-40aa".to_vec(),
+        body_key: "2026-11-22".to_owned(),
+    };
+    store::insert_event(tx, &new)?;
+    Ok(id)
+}
+
+const UNTIL: UtcMillis = UtcMillis(NOW.0 + 120_000);
+
+on_both! {
+    async fn an_event_comes_back_as_it_was_kept(bed: Bed) {
+        bed.write(|tx| {
+            let id = keep(tx, NOW)?;
+            let leased = store::lease_events(tx, NOW, UNTIL, 10)?;
+            assert_eq!(leased.len(), 1);
+            let event = &leased[0];
+            assert_eq!((&event.id, &event.ehr, event.at, event.method.as_str()), (&id, &stage::ehr(), NOW, "PUT"));
+            assert_eq!(event.path, Some((ResourceType::DiagnosticReport, FhirId::parse("r1").unwrap())));
+            assert_eq!((event.body_sealed.as_slice(), event.body_key.as_str()), (&b"planted-body-40aa"[..], "2026-11-22"));
+            assert_eq!(event.tries, 1);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn eight_workers_at_once_never_lease_the_same_event(bed: Bed) {
+        bed.write(|tx| (0..40).try_for_each(|_| keep(tx, NOW).map(|_| ()))).await;
+        let mut leased = Vec::new();
+        // Workers that met may have left some; they ask again, as workers do.
+        for _ in 0..20 {
+            let answers = bed.all_at_once(8, |tx, _| store::lease_events(tx, NOW, UNTIL, 5)).await;
+            leased.extend(answers.into_iter().flatten().flatten().map(|event| event.id));
+        }
+        assert_eq!(leased.len(), 40);
+        leased.sort();
+        leased.dedup();
+        assert_eq!(leased.len(), 40, "none twice");
+    }
+
+    async fn a_lease_that_ran_out_is_given_to_the_next_worker(bed: Bed) {
+        bed.write(|tx| {
+            keep(tx, NOW)?;
+            assert_eq!(store::lease_events(tx, NOW, UNTIL, 10)?.len(), 1);
+            assert_eq!(store::lease_events(tx, UtcMillis(UNTIL.0 - 1), UNTIL, 10)?.len(), 0);
+            let again = store::lease_events(tx, UNTIL, UNTIL.plus(after(60)), 10)?;
+            assert_eq!((again.len(), again[0].tries), (1, 2));
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn an_event_given_back_is_due_at_its_new_time(bed: Bed) {
+        bed.write(|tx| {
+            let id = keep(tx, NOW)?;
+            store::lease_events(tx, NOW, UNTIL, 10)?;
+            store::retry_event(tx, &id, NOW.plus(after(30)))?;
+            assert_eq!(store::lease_events(tx, NOW.plus(after(29)), UNTIL, 10)?.len(), 0);
+            assert_eq!(store::lease_events(tx, NOW.plus(after(30)), UNTIL, 10)?.len(), 1);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn an_event_ends_once_and_never_comes_back(bed: Bed) {
+        let (done, bad) = bed
+            .write(|tx| {
+                let (done, bad) = (keep(tx, NOW)?, keep(tx, NOW)?);
+                store::lease_events(tx, NOW, UNTIL, 10)?;
+                store::finish_event(tx, &done, &EventEnd::Done)?;
+                store::finish_event(tx, &bad, &EventEnd::Quarantined { why: "not JSON".to_owned() })?;
+                store::retry_event(tx, &done, NOW)?;
+                assert_eq!(store::lease_events(tx, UNTIL.plus(after(999)), UNTIL, 10)?.len(), 0);
+                Ok((done, bad))
+            })
+            .await;
+        let again = bed.store.write(move |tx| store::finish_event(tx, &done, &EventEnd::Done)).await;
+        assert!(matches!(again, Err(StoreError::Moved)));
+        let kept = bed.read(|conn| store::quarantined(conn, 10)).await;
+        assert_eq!(kept, [(bad.to_string(), "main".to_owned(), NOW, "not JSON".to_owned())]);
+    }
+
+    async fn retention_removes_ended_events_and_no_others(bed: Bed) {
+        bed.write(|tx| {
+            let (done, bad) = (keep(tx, NOW)?, keep(tx, NOW)?);
+            keep(tx, NOW)?;
+            store::finish_event(tx, &done, &EventEnd::Done)?;
+            store::finish_event(tx, &bad, &EventEnd::Quarantined { why: "not JSON".to_owned() })?;
+            let later = NOW.plus(after(1));
+            assert_eq!(store::delete_events_before(tx, NOW, NOW)?, 0);
+            assert_eq!(store::delete_events_before(tx, later, NOW)?, 1);
+            assert_eq!(store::delete_events_before(tx, later, later)?, 1);
+            assert_eq!(store::lease_events(tx, NOW, UNTIL, 10)?.len(), 1);
+            Ok(())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,37 @@
+//! The store, on SQLite and on PostgreSQL: every sentence here is tested on both.
+
+/// One test per database: `on_both! { async fn what_holds(bed: Bed) { … } }`.
+macro_rules! on_both {
+    ($(async fn $name:ident($bed:ident: Bed) $body:block)+) => {
+        $(mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                holds(Bed::new(Engine::Sqlite)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                holds(Bed::new(Engine::Postgres)).await;
+            }
+
+            async fn holds($bed: Bed) $body
+        })+
+    };
+}
+
+mod audit;
+mod bed;
+mod claims;
+mod contention;
+mod deliveries;
+mod erasure;
+mod events;
+mod migrations;
+mod notices;
+mod outages;
+mod polls;
+mod sources;
+mod stage;
+mod writes;

@@ -1,0 +1,9 @@
+//! The routes as a browser, a stranger, an EHR and an operator meet them.
+
+mod browser;
+mod hooks;
+mod house;
+mod opening;
+mod operators;
+mod strangers;
+mod wire;
