@@ -27,8 +27,6 @@ use crate::sealing::hmac_sha256;
 use crate::store::Mode;
 use crate::sweep::{Pace, Retention, Sweep};
 
-/// One message may take this long, from connecting to the last answer. Twice this is less than a notice's lease.
-const MAIL_ATTEMPT: Duration = seconds(40);
 /// How often each worker looks by itself, rung or not: another replica may have left work.
 const LOOK_EVERY: Duration = millis(500);
 /// Workers of each step that waits for an EHR or a relay.
@@ -72,6 +70,7 @@ impl Steps {
         let rules = Arc::new(RwLock::new(Arc::new(read_rules(config)?)));
         let recheck = config.ehrs.iter().map(|ehr| ehr.recheck_every).min().unwrap_or(Duration::from_mins(15));
         let mode = mode_of(config);
+        let available = Available { channels: BTreeSet::from([Channel::Email]), challenges: BTreeSet::new() };
         Ok(Self {
             intake: Arc::new(Intake::new(
                 ground.store.clone(),
@@ -87,7 +86,7 @@ impl Steps {
                 vault: ground.vault.clone(),
                 ehrs: read_ehrs(config, &clients),
                 rules,
-                available: Available { channels: BTreeSet::from([Channel::Email]), challenges: BTreeSet::new() },
+                available: available.clone(),
                 mode,
                 decided: bells.decided.clone(),
             }),
@@ -98,6 +97,7 @@ impl Steps {
                 blobs: blobs.clone(),
                 ehrs: clients.iter().map(|client| SourceEhr { client: Arc::clone(client) }).collect(),
                 terms_by_hand: Terms::by_hand(),
+                available,
                 mode,
                 queued: bells.queued.clone(),
                 changed: bells.due.clone(),
@@ -313,7 +313,7 @@ fn mailer(config: &Config) -> anyhow::Result<Mailer> {
         ca_file: mail.ca_file.clone(),
         hello_name: config.server.patient_url.host_str().unwrap_or("localhost").to_owned(),
         connections_max: u16::try_from(mail.connections_max).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN),
-        attempt_timeout: MAIL_ATTEMPT,
+        attempt_timeout: mail.attempt_max,
     };
     let only_to = match &mail.recipients {
         config::Recipients::Anyone => OnlyTo::Everyone,

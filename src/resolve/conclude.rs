@@ -60,7 +60,9 @@ impl Resolve {
                 let open = held_deliveries(tx, &source)?;
                 let first_seen = source.gone_at.unwrap_or(now);
                 let settled = now.since(first_seen) >= GONE_AGAIN_AFTER;
-                let many = store::gone_since(tx.conn(), &source.key.ehr, now.minus(GONE_WINDOW))? > GONE_MAX;
+                // Measured from when it vanished: an outage does not become a recall by lasting.
+                let (from, until) = (first_seen.minus(GONE_WINDOW), first_seen.plus(GONE_WINDOW));
+                let many = store::others_gone(tx.conn(), &source, from, until)? >= GONE_MAX;
                 let next_at = match (settled, body, many) {
                     (true, FhirBody::Yes, false) => {
                         for delivery in &open {

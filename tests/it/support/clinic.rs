@@ -46,6 +46,10 @@ pub struct Wishes {
     pub rules: String,
     /// Lines for the end of the configuration.
     pub more: String,
+    /// Where the clinic believes the EHR to be; `None`: where it is.
+    pub ehr_base: Option<String>,
+    /// Lines for the EHR's section.
+    pub ehr_more: String,
 }
 
 pub const RULES: &str = r#"
@@ -73,6 +77,8 @@ impl Default for Wishes {
             workers: Workers::ByHand,
             rules: RULES.to_owned(),
             more: String::new(),
+            ehr_base: None,
+            ehr_more: String::new(),
         }
     }
 }
@@ -250,6 +256,45 @@ impl Clinic {
         });
         files.collect()
     }
+
+    /// Calls the hook as the EHR would, with its secret; sends again while told to come later.
+    pub async fn hook(&self, method: reqwest::Method, path: &str, body: &str) -> reqwest::StatusCode {
+        self.hook_at(&self.url, method, path, body).await
+    }
+
+    /// [`Clinic::hook`] at another replica.
+    pub async fn hook_at(&self, url: &str, method: reqwest::Method, path: &str, body: &str) -> reqwest::StatusCode {
+        let mac = chartseal::sealing::hmac_sha256(self.ground.vault.pepper(), &[b"chartseal/1/hook", b"lab"]);
+        let secret = chartseal::base::Key256::new(mac).to_base64url();
+        super::wait::until_async("the hook to be taken", std::time::Duration::from_secs(60), async || {
+            let request = super::web_client::new()
+                .request(method.clone(), format!("{url}/fhir/hook/lab{path}"))
+                .header(chartseal::intake::HOOK_HEADER, secret.expose())
+                .header("Content-Type", "application/fhir+json")
+                .body(body.to_owned());
+            let status = request.send().await.expect("the hook answers").status();
+            (status != reqwest::StatusCode::SERVICE_UNAVAILABLE).then_some(status)
+        })
+        .await
+    }
+
+    /// The deliveries of one report, newest first.
+    pub async fn deliveries_of(&self, report: &str) -> Vec<Brief> {
+        let all = self.deliveries().await;
+        all.into_iter().filter(|brief| brief.resource.as_deref().is_some_and(|name| name.ends_with(report))).collect()
+    }
+
+    /// The newest delivery of one report.
+    pub async fn delivery_of(&self, report: &str) -> Brief {
+        let found = self.deliveries_of(report).await.into_iter().next();
+        found.unwrap_or_else(|| panic!("{report} has no delivery"))
+    }
+
+    /// All mails to one address.
+    pub fn mails_to(&self, address: &str) -> Vec<super::mailbox::Mail> {
+        let to = |mail: &super::mailbox::Mail| mail.envelope_to.iter().any(|one| one == address);
+        self.mailbox.mails().into_iter().filter(to).collect()
+    }
 }
 
 impl Drop for Clinic {
@@ -324,7 +369,8 @@ pub async fn write_installation(folder: &std::path::Path, wishes: &Wishes, ehr_b
         Hears::Polls => ("off", 5),
     };
     let send = wishes.send;
-    let more = &wishes.more;
+    let (more, ehr_more) = (&wishes.more, &wishes.ehr_more);
+    let ehr_base = wishes.ehr_base.as_deref().unwrap_or(ehr_base);
     let text = format!(
         r#"
 [server]
@@ -352,6 +398,7 @@ id = "lab"
 base_url = "{ehr_base}"
 subscribe = "{subscribe}"
 poll_seconds = {poll_seconds}
+{ehr_more}
 
 [mail]
 url = "smtp://127.0.0.1:{mail_port}"

@@ -10,6 +10,7 @@ pub mod browser;
 pub mod clinic;
 pub mod ehr;
 pub mod ehr_double;
+pub mod front;
 pub mod holder;
 pub mod hooks;
 pub mod mailbox;
