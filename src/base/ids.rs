@@ -15,6 +15,9 @@ pub enum IdError {
     Shape { expected: &'static str },
 }
 
+/// What `-` stands for in base64url.
+const HYPHEN_BITS: u8 = 62;
+
 /// An id that Chartseal makes: 96 random bits as 16 base64url characters.
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -27,6 +30,10 @@ macro_rules! random_id {
             pub fn random(rng: &mut impl CryptoRng) -> Self {
                 let mut bytes = [0; 12];
                 rng.fill_bytes(&mut bytes);
+                // An id that began with a hyphen would be an option to every command that it is given to.
+                if let Some(first) = bytes.first_mut().filter(|first| **first >> 2 == HYPHEN_BITS) {
+                    *first &= 0x7f;
+                }
                 Self(BASE64URL_NOPAD.encode(&bytes))
             }
         }
@@ -274,6 +281,12 @@ mod tests {
         assert!(FhirId::parse("a/b").is_err());
         assert!(EhrId::parse("Main").is_err());
         assert!(OperatorName::parse("eve\n").is_err());
+    }
+
+    #[test]
+    fn no_id_of_ours_looks_like_an_option_of_a_command() {
+        let mut rng = crate::base::random::system();
+        assert!((0..2000).all(|_| !DeliveryId::random(&mut rng).as_str().starts_with('-')));
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn try_to_open(
         Err(VaultError::NotOurs) => return refused("the share does not open with today's keys".to_owned()),
         Err(VaultError::Key(error)) => return Err(error.into()),
     };
-    let content = ContentKey::derive(secret, &share, &row.id);
+    let key = ContentKey::derive(secret, &share, &row.id);
     let store = BlobStore::open(&BlobUrl::File(blobs.to_owned()))?;
     let mut bytes = 0;
     for file in files {
@@ -100,15 +100,15 @@ fn try_to_open(
             version: row.report_version.clone(),
             media: file.media,
         };
-        let key = BlobKey::parse(&file.blob)?;
-        let reader = match store.open_range(&key, 0, file.sealed_bytes) {
+        let blob = BlobKey::parse(&file.blob)?;
+        let reader = match store.open_range(&blob, 0, file.sealed_bytes) {
             Ok(reader) => reader,
             Err(BlobError::Missing) => {
                 return refused("the copy of the sealed files does not hold this one".to_owned());
             }
             Err(other) => return Err(other.into()),
         };
-        match sealing::open(&content, &context, reader, std::io::sink()) {
+        match sealing::open(&key, &context, reader, std::io::sink()) {
             Ok(length) => bytes += length,
             Err(error) => return refused(format!("the sealed file does not open with this link: {error}")),
         }

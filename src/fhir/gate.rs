@@ -45,7 +45,7 @@ pub(super) fn admit(body: &[u8], schema: &Schema) -> Result<Admitted, Malformed>
     if value.get("resourceType").and_then(Value::as_str) != Some(schema.kind) {
         return Err(Malformed::new("resourceType", "is not the type that was asked for"));
     }
-    let unknown_modifiers = unknown_modifiers(&value, schema.kind);
+    let unknown_modifiers = unknown_modifiers(&value, schema);
     let projected = project(value, schema)?;
     let config = DeserializationConfig { mode: DeserializationMode::Strict };
     let read = || fhirbolt::json::from_json_value::<R4Element>(projected, Some(config));

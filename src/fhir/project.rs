@@ -82,20 +82,21 @@ fn keep(value: &mut Value) -> bool {
     }
 }
 
-/// Every `modifierExtension` and `implicitRules` of a sanitised resource, outside `contained`.
-pub(super) fn unknown_modifiers(value: &Value, kind: &str) -> Vec<String> {
+/// Every `modifierExtension` and `implicitRules` of a sanitised resource, outside `contained`, with the path of the
+/// elements that the schema names: any other member's name may be anything, also a patient's.
+pub(super) fn unknown_modifiers(value: &Value, schema: &Schema) -> Vec<String> {
     let mut found = Vec::new();
-    collect_modifiers(value, kind, &mut found);
+    collect_modifiers(value, schema.fields, schema.kind, &mut found);
     found
 }
 
-fn collect_modifiers(value: &Value, path: &str, found: &mut Vec<String>) {
+fn collect_modifiers(value: &Value, fields: &'static [Field], path: &str, found: &mut Vec<String>) {
     if found.len() >= MODIFIERS_NAMED_MAX {
         return;
     }
     if let Value::Array(items) = value {
         for item in items {
-            collect_modifiers(item, path, found);
+            collect_modifiers(item, fields, path, found);
         }
     }
     let Value::Object(members) = value else { return };
@@ -109,23 +110,31 @@ fn collect_modifiers(value: &Value, path: &str, found: &mut Vec<String>) {
                     found.push(modifier_name(path, member));
                 }
             },
-            // Names outside FHIR's alphabet may hold anything; they are walked but not repeated.
-            name if name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-                collect_modifiers(member, &format!("{path}.{name}"), found);
-            }
-            _ => collect_modifiers(member, path, found),
+            name => match fields.iter().find(|field| field.name == name) {
+                Some(Field { kind: Kind::Group(inner), .. }) => {
+                    collect_modifiers(member, inner, &format!("{path}.{name}"), found);
+                }
+                Some(_) => collect_modifiers(member, &[], &format!("{path}.{name}"), found),
+                None => collect_modifiers(member, &[], path, found),
+            },
         }
     }
     found.truncate(MODIFIERS_NAMED_MAX);
 }
 
-/// The path, and the extension's canonical URL when it is plain.
+/// The path, and the extension's canonical URL when it is one that names a definition and no number.
 fn modifier_name(path: &str, extension: &Value) -> String {
     let url = extension.get("url").and_then(Value::as_str).unwrap_or_default();
     let plain = url.len() <= MODIFIER_URL_BYTES_MAX
         && url.starts_with("http")
         && url.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/".contains(&b));
-    if plain { format!("{path}.modifierExtension({url})") } else { format!("{path}.modifierExtension") }
+    let definition = url.split_once("/StructureDefinition/").map(|(_, name)| name);
+    let names_a_definition = definition.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-'));
+    if plain && names_a_definition {
+        format!("{path}.modifierExtension({url})")
+    } else {
+        format!("{path}.modifierExtension")
+    }
 }
 
 /// Cuts a sanitised resource down to `schema`.

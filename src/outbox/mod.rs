@@ -86,14 +86,17 @@ impl Outbox {
         }
         let now = self.clock.now();
         let (limits, recheck) = (self.limits, self.recheck_every);
-        let leased = self
+        let (stale, leased) = self
             .store
             .write(move |tx| {
                 breaker::judge_hour(tx, limits, now)?;
-                store::read_stale_sources_again(tx, now.minus(recheck), now)?;
-                store::lease_notices(tx, now, now.minus(recheck), BATCH)
+                let stale = store::read_stale_sources_again(tx, now.minus(recheck), now)?;
+                Ok((stale, store::lease_notices(tx, now, now.minus(recheck), BATCH)?))
             })
             .await?;
+        if stale > 0 {
+            self.changed.ring();
+        }
         if leased.is_empty() {
             return Ok(tidied);
         }

@@ -58,7 +58,7 @@ impl Resolve {
         let recheck = ehr.recheck_every;
         self.store
             .write(move |tx| {
-                let open = store::open_deliveries_of(tx.conn(), &source.id)?;
+                let open = held_deliveries(tx, &source)?;
                 let first_seen = source.gone_at.unwrap_or(now);
                 let settled = now.since(first_seen) >= GONE_AGAIN_AFTER;
                 // Measured from when it vanished: an outage does not become a recall by lasting.
@@ -77,7 +77,12 @@ impl Resolve {
                         if many {
                             tracing::error!(ehr = %source.key.ehr, "many reports vanished at once; their links are suspended until a person or the EHR settles it");
                         }
-                        Some(now.plus(if settled { recheck } else { GONE_AGAIN_AFTER }))
+                        match (settled, open.is_empty()) {
+                            (false, _) => Some(now.plus(GONE_AGAIN_AFTER)),
+                            (true, false) => Some(now.plus(recheck)),
+                            // Nothing is out that could be recalled.
+                            (true, true) => None,
+                        }
                     }
                 };
                 let event = AuditEvent::Gone { with_fhir_body: format!("{body:?}").to_lowercase() };
@@ -112,7 +117,7 @@ impl Resolve {
         let (vault, mode) = (self.vault.clone(), self.mode);
         self.store
             .write(move |tx| {
-                let open = store::open_deliveries_of(tx.conn(), &source.id)?;
+                let open = held_deliveries(tx, &source)?;
                 if status == Some(ReportStatus::EnteredInError) {
                     for delivery in &open {
                         step(tx, delivery, LinkEvent::Recall, now)?;
@@ -194,7 +199,7 @@ fn apply(
     plan: Plan,
 ) -> Result<(), StoreError> {
     let now = ground.now;
-    let open = store::open_deliveries_of(tx.conn(), &source.id)?;
+    let open = held_deliveries(tx, source)?;
     let note = |tx: &mut Tx, event| store::record(tx, Chain::Source(source.id.clone()), now, event);
     let (version, status) = (prepared.version.to_string(), format!("{:?}", prepared.now.status));
     match plan {
@@ -220,7 +225,7 @@ fn apply(
                     step(tx, delivery, LinkEvent::Restored, now)?;
                 }
             }
-            for delivery in store::open_deliveries_of(tx.conn(), &source.id)? {
+            for delivery in held_deliveries(tx, source)? {
                 store::set_report_version(tx, &delivery, &prepared.version)?;
             }
             note(tx, AuditEvent::Unchanged { version })
@@ -344,4 +349,13 @@ fn suspend(tx: &mut Tx, open: &[Delivery], why: SuspendedWhy, now: UtcMillis) ->
         }
     }
     Ok(())
+}
+
+/// What is under way of this resource, held until the transaction ends.
+fn held_deliveries(tx: &mut Tx, source: &SourceRow) -> Result<Vec<Delivery>, StoreError> {
+    let mut held = Vec::new();
+    for delivery in store::open_deliveries_of(tx.conn(), &source.id)? {
+        held.extend(store::hold_delivery(tx, &delivery.id)?.filter(|delivery| !delivery.state.is_final()));
+    }
+    Ok(held)
 }

@@ -43,8 +43,7 @@ impl Resolve {
             categories: report.categories.clone(),
             issued: report.issued,
         };
-        let rules =
-            self.rules.read().map(|rules| rules.clone()).unwrap_or_else(|poisoned| poisoned.into_inner().clone());
+        let rules = self.rules.read().map_or_else(|poisoned| poisoned.into_inner().clone(), |rules| rules.clone());
         let decided = policy::decide(&rules, &facts, now);
         let (subject, choice) = match (&report.subject, patient) {
             (Subject::Patient(id), PatientReading::Read(patient)) => {

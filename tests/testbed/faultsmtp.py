@@ -3,6 +3,7 @@
   perm-*    550 5.1.1                      full-*   552 5.2.2
   temp-*    451 4.2.0                      grey-*   451 4.7.1 the first time, then accepted
   data5-*   554 after the whole message    slow-N-* N seconds before the 250
+  echo-*    550 with the address itself in the text
   drop-*    the connection is reset in the middle of the message
   lost-*    accepted and kept, then the connection is cut before the 250: the sender cannot know
 
@@ -15,7 +16,7 @@ import asyncio
 import json
 import ssl
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 REFUSED_RECIPIENTS = {
     "perm": "550 5.1.1 No such user here",
@@ -37,6 +38,8 @@ class Receiver:
         fault = fault_of(address)
         if fault in REFUSED_RECIPIENTS:
             return REFUSED_RECIPIENTS[fault]
+        if fault == "echo":
+            return f"550 5.1.1 <{address}>: Recipient address rejected: {address} is unknown here"
         if fault == "grey" and address not in self.greylisted:
             self.greylisted.add(address)
             return "451 4.7.1 Greylisted, try again in 1 s"
@@ -87,6 +90,7 @@ async def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--silent", action="store_true", help="accept connections and never say a word")
     parser.add_argument("--starttls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="offer and require STARTTLS")
+    parser.add_argument("--login", nargs=2, metavar=("USER", "PASSWORD"), help="take mail only after this login")
     options = parser.parse_args()
 
     receiver = Receiver(options.out)
@@ -95,6 +99,14 @@ async def main():
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*options.starttls)
         settings.update(tls_context=context, require_starttls=True)
+
+    if options.login:
+        wanted = LoginPassword(*(word.encode() for word in options.login))
+
+        def check(server, session, envelope, mechanism, given):
+            return AuthResult(success=given == wanted)
+
+        settings.update(authenticator=check, auth_required=True, auth_require_tls=False)
 
     if options.silent:
         server = await asyncio.start_server(stay_silent, "127.0.0.1", options.port)

@@ -108,7 +108,10 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_state ON delivery (state, due_at);
 CREATE INDEX delivery_source ON delivery (source_id);
 CREATE INDEX delivery_created ON delivery (created_at);
-CREATE INDEX delivery_contact ON delivery (contact_index, created_at);
+CREATE INDEX delivery_contact ON delivery (contact_index);
+CREATE INDEX delivery_patient ON delivery (patient_index);
+CREATE INDEX delivery_due ON delivery (due_at) WHERE due_at IS NOT NULL;
+CREATE UNIQUE INDEX delivery_link ON delivery (link_id);
 
 -- The key material and the life of one link. The columns that can open anything are emptied at its death.
 CREATE TABLE link (
@@ -131,7 +134,10 @@ CREATE TABLE link (
 );
 CREATE INDEX link_delivery ON link (delivery_id);
 CREATE INDEX link_reference ON link (reference);
-CREATE INDEX link_expires ON link (expires_at);
+-- The dead outnumber the living: what the sweep looks for is indexed alone.
+CREATE INDEX link_expires ON link (expires_at) WHERE shredded_at IS NULL;
+CREATE INDEX link_epoch ON link (epoch) WHERE shredded_at IS NULL;
+CREATE INDEX link_files ON link (shredded_at) WHERE files_removed_at IS NULL;
 
 CREATE TABLE sealed_file (
     link_id TEXT NOT NULL REFERENCES link (id),
@@ -177,7 +183,7 @@ CREATE TABLE notice (
 );
 CREATE INDEX notice_due ON notice (state, due_at);
 CREATE INDEX notice_delivery ON notice (delivery_id);
-CREATE INDEX notice_created ON notice (created_at);
+CREATE INDEX notice_first_attempt ON notice (first_attempt_at);
 
 -- A patient's own key for the audit's pseudonyms. Destroying it forgets them.
 CREATE TABLE patient (

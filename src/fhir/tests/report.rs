@@ -129,15 +129,15 @@ fn a_subject_that_is_not_a_patient_of_this_server_is_never_taken_for_one() {
 fn elements_that_change_the_meaning_are_named_wherever_they_stand() {
     for (changes, named) in [
         (
-            ("modifierExtension", json!([{"url": "http://x.test/not", "valueBoolean": true}])),
-            "DiagnosticReport.modifierExtension(http://x.test/not)",
+            ("modifierExtension", json!([{"url": "http://x.test/StructureDefinition/not", "valueBoolean": true}])),
+            "DiagnosticReport.modifierExtension(http://x.test/StructureDefinition/not)",
         ),
         (("modifierExtension", json!({"valueString": "Ana Garcia"})), "DiagnosticReport.modifierExtension"),
         (("modifierExtension", json!("Ana Garcia")), "DiagnosticReport.modifierExtension"),
         (("implicitRules", json!("http://x.test/rules")), "DiagnosticReport.implicitRules"),
         (
             ("media", json!([{"modifierExtension": [{"url": "http://x.test/m?patient=7"}]}])),
-            "DiagnosticReport.media.modifierExtension",
+            "DiagnosticReport.modifierExtension",
         ),
     ] {
         assert_eq!(diagnostic(&[changes]).unwrap().unknown_modifiers, [named]);

@@ -58,7 +58,7 @@ fn two_rules_that_match_give_the_strictest_of_each_column() {
                hold = \"12h\", basis = \"law\", wording = \"full\"";
     let two = "action = \"send\", expiry = \"7d\", opens = 2, channel = \"sms\", verify = \"question\", \
                hold = \"6h\", wording = \"generic\"";
-    let body = routine(one) + &profile("lab", "", "category = \"LAB\"", two);
+    let body = routine(one) + profile("lab", "", "category = \"LAB\"", two).as_str();
     let terms = sent(decided(&body, &report(&[CBC], &[LAB])).decision);
     assert_eq!((terms.expiry_seconds, terms.opens.0.get()), (24 * 3600, 2));
     assert_eq!(terms.channels, BTreeSet::from([Channel::Sms]));
@@ -69,8 +69,9 @@ fn two_rules_that_match_give_the_strictest_of_each_column() {
 
 #[test]
 fn manual_release_review_and_block_win_in_this_order() {
-    let lab =
-        |then: &str| routine("action = \"send\", hold = \"72h\"") + &profile("lab", "", "category = \"LAB\"", then);
+    let lab = |then: &str| {
+        routine("action = \"send\", hold = \"72h\"") + profile("lab", "", "category = \"LAB\"", then).as_str()
+    };
     let facts = report(&[CBC], &[LAB]);
     let terms = sent(decided(&lab("action = \"send\", release = \"manual\""), &facts).decision);
     assert_eq!(terms.release, Release::Manual);
@@ -85,7 +86,7 @@ fn manual_release_review_and_block_win_in_this_order() {
 #[test]
 fn rules_without_a_common_channel_go_to_review_and_say_which() {
     let body = routine("action = \"send\", channel = \"email\"")
-        + &profile("lab", "", "category = \"LAB\"", "action = \"send\", channel = \"sms\"");
+        + profile("lab", "", "category = \"LAB\"", "action = \"send\", channel = \"sms\"").as_str();
     let decision = decided(&body, &report(&[CBC], &[LAB])).decision;
     let why = ReviewReason::NoCommonChannel { rules: "lab, routine".into() };
     assert_eq!(decision, Decision::Review { why, terms: None });
@@ -94,12 +95,13 @@ fn rules_without_a_common_channel_go_to_review_and_say_which() {
 #[test]
 fn over_replaces_a_rule_only_where_its_own_matches() {
     let body = routine("action = \"send\", opens = 3")
-        + &profile(
+        + profile(
             "derm",
             "\"routine\"",
             "clinic = \"derm\", code = \"loinc|58410-2\"",
             "action = \"send\", opens = 20",
-        );
+        )
+        .as_str();
     let mut facts = report(&[CBC], &[]);
     assert_eq!(sent(decided(&body, &facts).decision).opens.0.get(), 3);
     facts.clinic = Some(ClinicId::parse("derm").unwrap());
@@ -109,8 +111,8 @@ fn over_replaces_a_rule_only_where_its_own_matches() {
 #[test]
 fn over_is_not_undone_when_the_replacing_rule_is_replaced_too() {
     let body = routine("action = \"send\", opens = 3")
-        + &profile("b", "\"routine\"", "category = \"LAB\"", "action = \"send\", opens = 9")
-        + &profile("c", "\"b\"", "category = \"LAB\"", "action = \"send\", opens = 12");
+        + profile("b", "\"routine\"", "category = \"LAB\"", "action = \"send\", opens = 9").as_str()
+        + profile("c", "\"b\"", "category = \"LAB\"", "action = \"send\", opens = 12").as_str();
     assert_eq!(sent(decided(&body, &report(&[CBC], &[LAB])).decision).opens.0.get(), 12);
 }
 
@@ -215,10 +217,10 @@ fn what_is_not_offered_is_reviewed_and_never_sent_without_it() {
 #[test]
 fn the_trace_says_who_set_what_and_survives_its_record() {
     let body = routine("action = \"send\"")
-        + &profile("lab", "", "category = \"LAB\"", "action = \"send\", expiry = \"24h\"")
-        + &profile("older", "", "category = \"LAB\"", "action = \"send\"")
-        + &profile("newer", "\"older\"", "category = \"LAB\"", "action = \"send\", opens = 1")
-        + &profile("tsh", "", "category = \"LAB\", code = \"loinc|3016-3\"", "action = \"block\"");
+        + profile("lab", "", "category = \"LAB\"", "action = \"send\", expiry = \"24h\"").as_str()
+        + profile("older", "", "category = \"LAB\"", "action = \"send\"").as_str()
+        + profile("newer", "\"older\"", "category = \"LAB\"", "action = \"send\", opens = 1").as_str()
+        + profile("tsh", "", "category = \"LAB\", code = \"loinc|3016-3\"", "action = \"block\"").as_str();
     let decided = decided(&body, &report(&[CBC], &[LAB]));
     let expected = "\
 rule 'lab' matches

@@ -32,7 +32,7 @@ fn two(first_over: &str, second_id: &str, second_over: &str) -> String {
         )
         .replace("over = []", "")
     };
-    row("a", first_over) + &row(second_id, second_over)
+    row("a", first_over) + row(second_id, second_over).as_str()
 }
 
 /// Body from line 4; the line of the fault; a part of what it says.
@@ -136,7 +136,8 @@ fn a_fault_points_at_its_column_in_characters() {
 
 #[test]
 fn all_faults_of_a_file_are_told_at_once_in_its_order() {
-    let found = faults(&(with_when("code = \"x\", tag = \"HIV\"") + &with_then("action = \"send\", opens = 0")));
+    let found =
+        faults(&(with_when("code = \"x\", tag = \"HIV\"") + with_then("action = \"send\", opens = 0").as_str()));
     let lines: Vec<_> = found.iter().map(|(line, ..)| *line).collect();
     assert_eq!(lines, [6, 6, 8, 11], "{found:#?}");
 }
@@ -162,9 +163,12 @@ fn the_example_of_the_whole_language_is_refused_as_a_whole() {
 fn a_circle_is_found_behind_other_profiles_and_only_its_members_are_named() {
     let row = |id: &str, over: &str| profile(id, over, "code = \"loinc|4548-4\"", "action = \"block\"");
     let tail = row("tail", "");
-    let sound = row("a", "\"b\", \"c\"") + &row("b", "\"d\"") + &row("c", "\"d\", \"tail\"") + &row("d", "");
+    let sound = row("a", "\"b\", \"c\"")
+        + row("b", "\"d\"").as_str()
+        + row("c", "\"d\", \"tail\"").as_str()
+        + row("d", "").as_str();
     assert_eq!(rules(&format!("{tail}{sound}")).profiles().len(), 5);
-    let circle = row("entry", "\"b\"") + &row("b", "\"c\"") + &row("c", "\"b\", \"tail\"");
+    let circle = row("entry", "\"b\"") + row("b", "\"c\"").as_str() + row("c", "\"b\", \"tail\"").as_str();
     let found = faults(&format!("{tail}{circle}"));
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].0, 15, "{found:?}");

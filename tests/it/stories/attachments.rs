@@ -14,10 +14,14 @@ use crate::support::mailbox::{Mailbox, Manner};
 use crate::support::{ehr, pdf};
 
 const HBA1C: &str = "4548-4";
-/// As much as the signatures and a little more.
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0 and what follows";
-const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0 and what follows";
+const PNG_HEAD: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0";
+const JPEG_HEAD: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
 const TEXT: &str = "Sodium <5 mmol/l\r\nGlucose 90 mg/dl, within the usual range, Grüße\r\n";
+
+/// A file with this beginning.
+fn beginning_with(head: &[u8]) -> Vec<u8> {
+    [head, &[0x5a; 400]].concat()
+}
 
 fn paper() -> Vec<u8> {
     pdf::with_pages(&["HbA1c 5.4 %", "Second page"])
@@ -57,14 +61,15 @@ async fn what_a_browser_can_show_arrives_as_it_was() {
     let wrapped = clinic.lab().post(&ehr::binary(&paper())).await;
     let mut hashed = inline("application/pdf", &paper());
     hashed["hash"] = json!(BASE64.encode(&Sha1::digest(paper())));
+    let (png, jpeg, text) = (beginning_with(PNG_HEAD), beginning_with(JPEG_HEAD), TEXT.repeat(5).into_bytes());
     let cases: [(Value, Vec<u8>, MediaType); 7] = [
         (json!([inline("application/pdf", &paper())]), paper(), MediaType::Pdf),
         (json!([hashed]), paper(), MediaType::Pdf),
         (json!([referred(&format!("Binary/{wrapped}"))]), paper(), MediaType::Pdf),
-        (json!([inline("image/png", PNG)]), PNG.to_vec(), MediaType::Png),
-        (json!([inline("image/jpeg", JPEG)]), JPEG.to_vec(), MediaType::Jpeg),
-        (json!([inline("text/plain", TEXT.as_bytes())]), TEXT.into(), MediaType::Text),
-        (json!([inline("text/plain", TEXT.as_bytes()), inline("application/pdf", &paper())]), paper(), MediaType::Pdf),
+        (json!([inline("image/png", &png)]), png.clone(), MediaType::Png),
+        (json!([inline("image/jpeg", &jpeg)]), jpeg.clone(), MediaType::Jpeg),
+        (json!([inline("text/plain", &text)]), text.clone(), MediaType::Text),
+        (json!([inline("text/plain", &text), inline("application/pdf", &paper())]), paper(), MediaType::Pdf),
     ];
     for (number, (forms, _, _)) in cases.iter().enumerate() {
         report_with(&clinic, number, forms.clone()).await;

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::clinic::{Clinic, Wishes};
+use crate::support::front::{Front, Reply};
 use crate::support::holder::Holder;
+use crate::support::mailbox::{Mailbox, Manner};
 use crate::support::{ehr, pdf};
 
 /// Three openings, so that a link can be tried and still stand.
@@ -31,7 +34,17 @@ struct Sent {
 
 impl Sent {
     async fn one() -> Self {
-        let clinic = Clinic::spawn(Wishes::default()).await;
+        Self::by(Clinic::spawn(Wishes::default()).await).await
+    }
+
+    async fn behind_a_double() -> (Self, Front) {
+        let ehr = ehr::lease().await;
+        let front = Front::start(ehr.base_url());
+        let wishes = Wishes { ehr_base: Some(front.base_url.clone()), ..Wishes::default() };
+        (Self::by(Clinic::spawn_with(wishes, ehr, Mailbox::start(Manner::Plain).await).await).await, front)
+    }
+
+    async fn by(clinic: Clinic) -> Self {
         let (patient, report) = clinic.report(ANA, PANEL, &paper("first")).await;
         clinic.hear_and_settle().await;
         let link = clinic.mailbox.wait_for(ANA, 1).await.link();
@@ -44,6 +57,13 @@ impl Sent {
         let version = self.clinic.lab().change("DiagnosticReport", &self.report, change).await;
         self.clinic.hear_and_settle().await;
         version
+    }
+
+    /// Tells of a version by the hook, before any poll.
+    async fn hook(&self, version: &str) {
+        let body = json!({"resourceType": "DiagnosticReport", "id": self.report, "meta": {"versionId": version}});
+        assert_eq!(self.clinic.hook(Method::POST, "", &body.to_string()).await, StatusCode::OK);
+        self.clinic.settle().await;
     }
 
     async fn status(&self, status: &str) {
@@ -135,26 +155,36 @@ async fn a_report_entered_in_error_is_refused_at_once_and_shredded() {
     assert_eq!((says(&sent.link).await.as_str(), sent.mails()), ("recalled", 1));
 }
 
+/// The report as the EHR has it, but broken, in this status and version.
+async fn broken(sent: &Sent, status: &str, version: &str) -> Reply {
+    let mut report = sent.clinic.lab().read("DiagnosticReport", &sent.report).await;
+    report["status"] = json!(status);
+    report["meta"]["versionId"] = json!(version);
+    report["presentedForm"][0]["data"] = json!("not base64!");
+    Reply::Whole { status: 200, kind: "application/fhir+json", body: report.to_string().into_bytes() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_entered_in_error_that_breaks_the_standard_is_recalled_all_the_same() {
-    let sent = Sent::one().await;
-    sent.change(|report| {
-        report["status"] = json!("entered-in-error");
-        report["presentedForm"] = json!([{"contentType": "application/pdf", "data": "not base64!"}]);
-    })
-    .await;
+    let (sent, front) = Sent::behind_a_double().await;
+    front.script(&format!("DiagnosticReport/{}", sent.report), [broken(&sent, "entered-in-error", "2").await]);
+    sent.hook("2").await;
     assert_eq!(sent.states().await[0], "recalled");
     assert_eq!(says(&sent.link).await, "recalled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_becomes_unreadable_is_suspended_and_comes_back_when_mended() {
-    let sent = Sent::one().await;
-    let whole = sent.clinic.lab().read("DiagnosticReport", &sent.report).await["presentedForm"].clone();
-    sent.change(|report| report["presentedForm"] = json!([{"data": "not base64!"}])).await;
+    let (sent, front) = Sent::behind_a_double().await;
+    let path = format!("DiagnosticReport/{}", sent.report);
+    front.script(&path, [broken(&sent, "final", "2").await]);
+    sent.hook("2").await;
     assert_eq!(sent.states().await, ["suspended", "review"]);
     assert_eq!(says(&sent.link).await, "suspended");
-    sent.change(|report| report["presentedForm"] = whole).await;
+    front.script(&path, [Reply::PassedOn]);
+    for title in ["broken", "mended"] {
+        sent.change(|report| report["presentedForm"][0]["title"] = json!(title)).await;
+    }
     assert_eq!(sent.states().await[0], "live");
     assert_eq!((says(&sent.link).await.as_str(), sent.mails()), ("ready", 1));
 }

@@ -26,6 +26,8 @@ pub enum Manner {
     StartTls,
     /// Accepts connections and never says a word.
     Silent,
+    /// Takes mail only after a login as `chartseal` with the planted password.
+    Login,
 }
 
 /// A running mail server; it ends when dropped or when the test process dies.
@@ -69,6 +71,9 @@ impl Mailbox {
         match manner {
             Manner::Plain => {}
             Manner::Silent => command.push("--silent".into()),
+            Manner::Login => {
+                command.extend(["--login", "chartseal", super::planted::SMTP_PASSWORD.value].map(Into::into));
+            }
             Manner::StartTls => {
                 make_certificate(&folder);
                 command.extend(["--starttls", "cert.pem", "key.pem"].map(Into::into));

@@ -26,6 +26,9 @@ const SUPERUSER: &str = "chartseal";
 /// A running cluster on loopback; it ends and its folder goes when dropped or when the test process dies.
 pub struct Cluster {
     part: Part,
+    /// Parts that ended; their keepers would take the folder with them.
+    earlier: Vec<Part>,
+    commits: Commits,
     port: u16,
     databases: AtomicU32,
 }
@@ -68,23 +71,44 @@ impl Cluster {
         self.url(&name)
     }
 
+    /// Ends the server at once, as a crash would; its data stays.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn stop(&self) {
+        let mut command = as_server_user();
+        command.push(server_program("pg_ctl").into());
+        command.extend(["stop", "-m", "immediate", "-w", "-D"].map(OsString::from));
+        command.push(self.part.folder().join("data").into());
+        let stopped =
+            Command::new(&command[0]).args(&command[1..]).current_dir("/").output().expect("pg_ctl can be run");
+        assert!(stopped.status.success(), "pg_ctl: {}", String::from_utf8_lossy(&stopped.stderr));
+        wait::until_blocking("PostgreSQL to end", START_LIMIT, || self.part.has_ended().then_some(()));
+    }
+
+    /// Starts the server again after [`Cluster::stop`], on the same port with the same data.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&mut self) {
+        let folder = self.part.folder().to_owned();
+        std::fs::remove_file(folder.join("ended")).expect("the server has ended");
+        let again = serve(&folder, self.port, self.commits);
+        self.earlier.push(std::mem::replace(&mut self.part, again));
+        wait::until_blocking("PostgreSQL again", START_LIMIT, || {
+            self.part.assert_running();
+            PgConnection::establish(&self.url("postgres")).ok()
+        });
+    }
+
     fn try_start(commits: Commits) -> Option<Self> {
         let folder = part::new_folder("postgres");
         let data = folder.join("data");
         give_to_server_user(&folder);
         init_cluster(&data);
         let port = part::free_port();
-        let mut command = as_server_user();
-        command.push(server_program("postgres").into());
-        command.extend(["-D".into(), data.into()]);
-        for setting in settings(port, commits) {
-            command.extend(["-c".into(), setting.into()]);
-        }
-        let program = Part::start(
-            Recipe { name: "postgres", command, environment: vec![], end_with: EndWith::Interrupt },
-            folder,
-        );
-        let cluster = Self { part: program, port, databases: AtomicU32::new(0) };
+        let program = serve(&folder, port, commits);
+        let cluster = Self { part: program, earlier: Vec::new(), commits, port, databases: AtomicU32::new(0) };
         wait::until_blocking("PostgreSQL", START_LIMIT, || {
             if cluster.part.has_ended() && cluster.part.log().contains("Address already in use") {
                 return Some(None);
@@ -98,6 +122,17 @@ impl Cluster {
     fn url(&self, database: &str) -> String {
         format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)
     }
+}
+
+fn serve(folder: &Path, port: u16, commits: Commits) -> Part {
+    let mut command = as_server_user();
+    command.push(server_program("postgres").into());
+    command.extend(["-D".into(), folder.join("data").into()]);
+    for setting in settings(port, commits) {
+        command.extend(["-c".into(), setting.into()]);
+    }
+    let recipe = Recipe { name: "postgres", command, environment: vec![], end_with: EndWith::Interrupt };
+    Part::start(recipe, folder.to_owned())
 }
 
 fn settings(port: u16, commits: Commits) -> Vec<String> {
@@ -150,7 +185,7 @@ fn runs_as_root() -> bool {
 }
 
 /// Debian keeps the servers of each version apart; 15 is the oldest that we promise, and the one that we test when it is there.
-fn server_program(name: &str) -> PathBuf {
+pub fn server_program(name: &str) -> PathBuf {
     let versions = Path::new("/usr/lib/postgresql");
     let any = || {
         std::fs::read_dir(versions)

@@ -1,0 +1,267 @@
+//! Every column of the database, with what it may hold. A new column fails the test until somebody has thought about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::support::part;
+use crate::support::planted::{self, Planted};
+
+use Class::{Code, Pseudonymous, Quiet, Sealed};
+
+/// What a column may hold of patients.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing: ids, times, states and reasons of our own.
+    Quiet,
+    /// What tells one patient or report from another without saying who or what: keyed indexes, ids of resources.
+    Pseudonymous,
+    /// What the rules look at: codes, categories, status. No name, no display, no content.
+    Code,
+    /// Ciphertext.
+    Sealed,
+}
+
+const COLUMNS: &[(&str, &[(&str, Class)])] = &[
+    ("__diesel_schema_migrations", &[("version", Quiet), ("run_on", Quiet)]),
+    ("sqlite_sequence", &[("name", Quiet), ("seq", Quiet)]),
+    ("control", &[("name", Quiet), ("value", Quiet), ("set_at", Quiet), ("set_by", Quiet)]),
+    (
+        "key_mark",
+        &[("kind", Quiet), ("name", Quiet), ("fingerprint", Quiet), ("made_at", Quiet), ("destroyed_at", Quiet)],
+    ),
+    (
+        "audit_line",
+        &[
+            ("n", Quiet),
+            ("chain", Quiet),
+            ("seq", Quiet),
+            ("at", Quiet),
+            ("clinic", Quiet),
+            ("body", Pseudonymous),
+            ("prev", Quiet),
+            ("hash", Quiet),
+        ],
+    ),
+    (
+        "event",
+        &[
+            ("id", Quiet),
+            ("ehr", Quiet),
+            ("received_at", Quiet),
+            ("state", Quiet),
+            ("method", Quiet),
+            ("path_kind", Quiet),
+            ("path_id", Pseudonymous),
+            ("sha256", Pseudonymous),
+            ("body_bytes", Quiet),
+            ("body_sealed", Sealed),
+            ("body_key", Quiet),
+            ("due_at", Quiet),
+            ("lease_until", Quiet),
+            ("tries", Quiet),
+            ("why", Quiet),
+        ],
+    ),
+    (
+        "source",
+        &[
+            ("id", Quiet),
+            ("ehr", Quiet),
+            ("kind", Quiet),
+            ("resource_id", Pseudonymous),
+            ("clinic", Quiet),
+            ("heard_at", Quiet),
+            ("heard_count", Quiet),
+            ("heard_version", Quiet),
+            ("due_at", Quiet),
+            ("lease_until", Quiet),
+            ("tries", Quiet),
+            ("read_at", Quiet),
+            ("read_version", Quiet),
+            ("status", Code),
+            ("content_hash", Pseudonymous),
+            ("subject_index", Pseudonymous),
+            ("gone_at", Quiet),
+            ("why", Quiet),
+        ],
+    ),
+    (
+        "delivery",
+        &[
+            ("id", Quiet),
+            ("source_id", Quiet),
+            ("ehr", Quiet),
+            ("clinic", Quiet),
+            ("report_version", Quiet),
+            ("content_hash", Pseudonymous),
+            ("recipient", Quiet),
+            ("issue_no", Quiet),
+            ("mode", Quiet),
+            ("kind", Quiet),
+            ("row_version", Quiet),
+            ("state", Quiet),
+            ("state_detail", Quiet),
+            ("state_at", Quiet),
+            ("due_at", Quiet),
+            ("lease_until", Quiet),
+            ("tries", Quiet),
+            ("decision", Quiet),
+            ("facts", Code),
+            ("trace", Code),
+            ("rules_hash", Quiet),
+            ("card_sealed", Sealed),
+            ("contact_index", Pseudonymous),
+            ("patient_index", Pseudonymous),
+            ("link_id", Quiet),
+            ("replaces", Quiet),
+            ("created_at", Quiet),
+        ],
+    ),
+    (
+        "link",
+        &[
+            ("id", Quiet),
+            ("delivery_id", Quiet),
+            ("reference", Quiet),
+            ("report_version", Quiet),
+            ("created_at", Quiet),
+            ("life_seconds", Quiet),
+            ("expires_at", Quiet),
+            ("opens_max", Quiet),
+            ("opened", Quiet),
+            ("share_wrapped", Sealed),
+            ("epoch", Quiet),
+            ("auth_sealed", Sealed),
+            ("receipt_sealed", Sealed),
+            ("ended_at", Quiet),
+            ("shredded_at", Quiet),
+            ("files_removed_at", Quiet),
+        ],
+    ),
+    (
+        "sealed_file",
+        &[
+            ("link_id", Quiet),
+            ("number", Quiet),
+            ("blob", Quiet),
+            ("media", Quiet),
+            ("plain_bytes", Quiet),
+            ("sealed_bytes", Quiet),
+        ],
+    ),
+    (
+        "opening",
+        &[
+            ("id", Quiet),
+            ("link_id", Quiet),
+            ("cookie_hash", Pseudonymous),
+            ("state", Quiet),
+            ("begun_at", Quiet),
+            ("claimed_at", Quiet),
+            ("lease_until", Quiet),
+            ("ended_at", Quiet),
+        ],
+    ),
+    (
+        "notice",
+        &[
+            ("id", Quiet),
+            ("delivery_id", Quiet),
+            ("link_id", Quiet),
+            ("kind", Quiet),
+            ("channel", Quiet),
+            ("state", Quiet),
+            ("due_at", Quiet),
+            ("lease_until", Quiet),
+            ("attempts", Quiet),
+            ("ambiguous", Quiet),
+            ("created_at", Quiet),
+            ("first_attempt_at", Quiet),
+            ("ended_at", Quiet),
+            ("secret_sealed", Sealed),
+            ("secret_key", Quiet),
+            ("why", Quiet),
+        ],
+    ),
+    (
+        "patient",
+        &[("patient_index", Pseudonymous), ("key_sealed", Sealed), ("created_at", Quiet), ("forgotten_at", Quiet)],
+    ),
+    (
+        "poll",
+        &[
+            ("ehr", Quiet),
+            ("kind", Quiet),
+            ("started_at", Quiet),
+            ("watermark", Quiet),
+            ("next_at", Quiet),
+            ("lease_until", Quiet),
+            ("last_ok_at", Quiet),
+            ("why", Quiet),
+        ],
+    ),
+    (
+        "subscription",
+        &[
+            ("ehr", Quiet),
+            ("kind", Quiet),
+            ("remote_id", Quiet),
+            ("status", Quiet),
+            ("next_at", Quiet),
+            ("lease_until", Quiet),
+            ("tries", Quiet),
+            ("why", Quiet),
+        ],
+    ),
+];
+
+/// # Panics
+/// When a column holds what its class forbids, by the column's name.
+pub fn assert_classes_hold(rows: &BTreeMap<String, Vec<Vec<u8>>>, everything: &[Planted], everywhere: &[Planted]) {
+    assert_all_are_listed(rows.keys().map(String::as_str));
+    let filled = ["delivery.card_sealed", "delivery.facts", "audit_line.body", "event.why", "notice.why", "poll.why"];
+    for column in filled {
+        assert!(rows[column].iter().any(|value| !value.is_empty()), "the story left {column} empty");
+    }
+    for (table, columns) in COLUMNS {
+        for (column, class) in *columns {
+            let name = format!("{table}.{column}");
+            let forbidden = match class {
+                Quiet | Pseudonymous | Sealed => everywhere,
+                Code => everything,
+            };
+            for value in rows.get(&name).into_iter().flatten() {
+                planted::assert_absent(&name, value, forbidden);
+            }
+        }
+    }
+}
+
+fn assert_all_are_listed<'a>(found: impl Iterator<Item = &'a str>) {
+    let listed: BTreeSet<String> = COLUMNS
+        .iter()
+        .flat_map(|(table, columns)| columns.iter().map(move |(column, _)| format!("{table}.{column}")))
+        .collect();
+    let found: BTreeSet<String> = found.map(str::to_owned).collect();
+    let unlisted: Vec<_> = found.difference(&listed).collect();
+    let gone: Vec<_> = listed.difference(&found).collect();
+    assert!(unlisted.is_empty(), "say in this file what these columns may hold of patients: {unlisted:?}");
+    assert!(gone.is_empty(), "these columns are listed and do not exist: {gone:?}");
+}
+
+#[test]
+fn every_column_says_what_it_may_hold_of_patients() {
+    let folder = part::new_folder("columns");
+    let path = folder.join("chartseal.db");
+    chartseal::store::Store::migrate(&format!("sqlite:{}", path.display())).unwrap();
+    assert_all_are_listed(super::dump(&path).keys().map(String::as_str));
+}
+
+#[test]
+fn what_is_sealed_is_named_so() {
+    for (table, columns) in COLUMNS {
+        for (column, class) in *columns {
+            let named = column.ends_with("_sealed") || column.ends_with("_wrapped");
+            assert_eq!(*class == Sealed, named, "{table}.{column}");
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! A double of an EHR: our own FHIR server, for what the real one never does.
+//!
+//! It keeps resources, stamps them by its own clock, searches and reads like a server that keeps the standard; a test
+//! makes it lie, stall, break off or ask for credentials. It proves nothing about real servers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use chartseal::base::UtcMillis;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
+
+use super::clinic;
+
+/// One request as the double received it.
+#[derive(Clone)]
+pub struct Asked {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// What the double does with one request.
+pub enum Act {
+    /// What a good server would.
+    AsUsual,
+    Answer(Reply),
+    /// The head promises all, but only so many bytes of the body come before the connection ends.
+    CutAfter(usize),
+    /// The connection stays open and nothing comes.
+    Silence,
+    /// The connection ends without an answer.
+    HangUp,
+}
+
+#[derive(Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// A running double; it stops when dropped.
+pub struct EhrDouble {
+    /// The FHIR base, without a trailing slash.
+    pub base_url: String,
+    state: Arc<State>,
+    served: AbortHandle,
+}
+
+type Behaviour = dyn Fn(&Asked) -> Act + Send + Sync;
+
+struct State {
+    shelf: Mutex<BTreeMap<(String, String), Kept>>,
+    asked: Mutex<Vec<Asked>>,
+    behaviour: Mutex<Arc<Behaviour>>,
+    /// How far its clock is from this machine's.
+    clock_off_ms: Mutex<i64>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    version: u32,
+    updated_at: UtcMillis,
+    bytes: Vec<u8>,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// A search of this resource type.
+    pub fn searches(&self, kind: &str) -> bool {
+        self.method == "GET" && self.target.starts_with(&format!("/fhir/{kind}?"))
+    }
+
+    /// A reading of one resource of this type.
+    pub fn reads(&self, kind: &str) -> bool {
+        self.method == "GET" && self.target.starts_with(&format!("/fhir/{kind}/"))
+    }
+}
+
+impl Reply {
+    pub fn new(status: u16, media: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: vec![("Content-Type".to_owned(), media.to_owned())], body: body.into() }
+    }
+
+    pub fn fhir(status: u16, body: &Value) -> Self {
+        Self::new(status, "application/fhir+json", body.to_string())
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+impl EhrDouble {
+    pub async fn start() -> Self {
+        Self::serve("http", None).await
+    }
+
+    /// Over TLS with a certificate that nobody has signed.
+    pub async fn start_self_signed() -> Self {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring knows the protocols")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("the key fits");
+        Self::serve("https", Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn serve(scheme: &str, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let base_url = format!("{scheme}://{}/fhir", listener.local_addr().expect("a bound socket has an address"));
+        let state = Arc::new(State {
+            shelf: Mutex::default(),
+            asked: Mutex::default(),
+            behaviour: Mutex::new(Arc::new(|_| Act::AsUsual)),
+            clock_off_ms: Mutex::new(0),
+        });
+        let shared = Arc::clone(&state);
+        let base = base_url.clone();
+        let served = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (shared, base, tls) = (Arc::clone(&shared), base.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => answer_one(stream, &shared, &base).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                answer_one(stream, &shared, &base).await;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        Self { base_url, state, served: served.abort_handle() }
+    }
+
+    /// From now on `behaviour` decides about every request.
+    pub fn behave(&self, behaviour: impl Fn(&Asked) -> Act + Send + Sync + 'static) {
+        *self.state.behaviour.lock().expect("no test panics here") = Arc::new(behaviour);
+    }
+
+    pub fn behave_well(&self) {
+        self.behave(|_| Act::AsUsual);
+    }
+
+    pub fn set_clock_off_seconds(&self, seconds: i64) {
+        *self.state.clock_off_ms.lock().expect("no test panics here") = seconds * 1000;
+    }
+
+    /// Creates or replaces a resource, with the version and the time that the server gives it.
+    pub fn put(&self, resource: &Value) {
+        let text = |name: &str| resource[name].as_str().expect("a resource has a type and an id").to_owned();
+        let key = (text("resourceType"), text("id"));
+        let version = self.next_version(&key);
+        let updated_at = self.state.now();
+        let mut resource = resource.clone();
+        resource["meta"]["versionId"] = json!(version.to_string());
+        resource["meta"]["lastUpdated"] = json!(updated_at.to_rfc3339());
+        self.keep(key, Kept { version, updated_at, bytes: resource.to_string().into_bytes() });
+    }
+
+    /// Keeps these bytes as they are: searches list the id, a reading gets the bytes.
+    pub fn put_bytes(&self, kind: &str, id: &str, bytes: &[u8]) {
+        let key = (kind.to_owned(), id.to_owned());
+        let (version, updated_at) = (self.next_version(&key), self.state.now());
+        self.keep(key, Kept { version, updated_at, bytes: bytes.to_vec() });
+    }
+
+    /// Everything that was asked so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.state.asked.lock().expect("no test panics here").clone()
+    }
+
+    /// What a good server answers to a search of `kind`, for a test that changes it a little.
+    pub fn searchset(&self, kind: &str) -> Value {
+        self.state.searchset(kind, &[], &self.base_url)
+    }
+
+    fn next_version(&self, key: &(String, String)) -> u32 {
+        self.state.shelf.lock().expect("no test panics here").get(key).map_or(1, |kept| kept.version + 1)
+    }
+
+    fn keep(&self, key: (String, String), kept: Kept) {
+        self.state.shelf.lock().expect("no test panics here").insert(key, kept);
+    }
+}
+
+impl Drop for EhrDouble {
+    fn drop(&mut self) {
+        self.served.abort();
+    }
+}
+
+impl State {
+    fn now(&self) -> UtcMillis {
+        UtcMillis(clinic::now().0 + *self.clock_off_ms.lock().expect("no test panics here"))
+    }
+
+    fn usual(&self, asked: &Asked, base: &str) -> Reply {
+        let path = asked.target.strip_prefix("/fhir/").unwrap_or_default();
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        match path.split_once('/') {
+            Some((kind, id)) => {
+                let key = (kind.to_owned(), id.to_owned());
+                match self.shelf.lock().expect("no test panics here").get(&key) {
+                    Some(kept) => Reply::new(200, "application/fhir+json", kept.bytes.clone()),
+                    None => Reply::fhir(404, &outcome("not-found")),
+                }
+            }
+            None => {
+                let query: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+                Reply::fhir(200, &self.searchset(path, &query, base))
+            }
+        }
+    }
+
+    fn searchset(&self, kind: &str, query: &[(String, String)], base: &str) -> Value {
+        let inside = |at: UtcMillis| {
+            query.iter().filter(|(name, _)| name == "_lastUpdated").all(|(_, wanted)| {
+                let bound = UtcMillis::parse_rfc3339(wanted.get(2..).unwrap_or_default()).expect("an instant");
+                if wanted.starts_with("ge") { at >= bound } else { at < bound }
+            })
+        };
+        let shelf = self.shelf.lock().expect("no test panics here");
+        let entries: Vec<Value> = shelf
+            .iter()
+            .filter(|((kept_kind, _), kept)| kept_kind == kind && inside(kept.updated_at))
+            .map(|((_, id), kept)| {
+                json!({
+                    "fullUrl": format!("{base}/{kind}/{id}"),
+                    "resource": {
+                        "resourceType": kind,
+                        "id": id,
+                        "meta": {"versionId": kept.version.to_string(), "lastUpdated": kept.updated_at.to_rfc3339()},
+                    },
+                    "search": {"mode": "match"},
+                })
+            })
+            .collect();
+        json!({"resourceType": "Bundle", "type": "searchset", "total": entries.len(), "entry": entries})
+    }
+}
+
+pub fn outcome(code: &str) -> Value {
+    json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": code}]})
+}
+
+async fn answer_one(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &State, base: &str) {
+    let Some(asked) = receive(&mut stream).await else { return };
+    let behaviour = Arc::clone(&state.behaviour.lock().expect("no test panics here"));
+    state.asked.lock().expect("no test panics here").push(asked.clone());
+    let (reply, body_bytes) = match behaviour(&asked) {
+        Act::AsUsual => (state.usual(&asked, base), usize::MAX),
+        Act::Answer(reply) => (reply, usize::MAX),
+        Act::CutAfter(bytes) => (state.usual(&asked, base), bytes),
+        Act::Silence => std::future::pending().await,
+        Act::HangUp => return,
+    };
+    let date = DateTime::<Utc>::from_timestamp_millis(state.now().0).expect("a time of this century");
+    let mut head = format!(
+        "HTTP/1.1 {} Answer\r\nDate: {}\r\nContent-Length: {}\r\nConnection: close\r\n",
+        reply.status,
+        date.format("%a, %d %b %Y %H:%M:%S GMT"),
+        reply.body.len()
+    );
+    for (name, value) in &reply.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    let body = reply.body.get(..body_bytes).unwrap_or(&reply.body);
+    // The client may have hung up: its own affair.
+    let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
+    let _ = stream.shutdown().await;
+}
+
+async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Option<Asked> {
+    let mut bytes = Vec::new();
+    let head_end = loop {
+        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at;
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
+    let mut lines = head.lines();
+    let mut words = lines.next()?.split(' ');
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect();
+    let mut body = bytes.split_off(head_end + 4);
+    let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: usize = length.map_or(0, |(_, value)| value.parse().unwrap_or(0));
+    while body.len() < length {
+        if stream.read_buf(&mut body).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(Asked { method, target, headers, body })
+}
