@@ -197,7 +197,12 @@ impl Ground {
                 // The last opening was given out and its lease may run.
                 DeathKind::Spent if row.opened >= row.opens_max => false,
                 // Another replica may be about to commit it.
-                _ => now.since(death.at) > COMMIT_MAX,
+                DeathKind::Spent
+                | DeathKind::Expired
+                | DeathKind::Revoked
+                | DeathKind::Recalled
+                | DeathKind::Superseded
+                | DeathKind::Shredded => now.since(death.at) > COMMIT_MAX,
             })
         };
         let risen: Vec<LinkId> = self.alive().await?.into_iter().filter(risen).map(|row| row.id).collect();
