@@ -1,24 +1,29 @@
 //! The ground that everything stands on: keys, journal, store, clock; and the refusals that keep a wrong set of
 //! them from being used.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use crate::audit::{AuditEvent, Chain};
-use crate::base::{Clock, LinkId, UtcMillis, random};
+use crate::base::{Clock, LinkId, UtcMillis, minutes, random};
 use crate::config::{Config, StoreUrl};
 use crate::desk::{self, Restored};
 use crate::keys::{
-    Death, DeathJournal, DeathKind, Fingerprint, Found, KeyError, KeyKind, KeyName, KeyRing, Mark, ReplicaName, Vault,
-    highest_mark,
+    Anchor, Death, DeathJournal, DeathKind, Fingerprint, Found, KeyError, KeyKind, KeyName, KeyRing, Mark, ReplicaName,
+    Vault, highest_mark,
 };
 use crate::record;
-use crate::store::{self, DeathWitness, LinkDeath, Store};
+use crate::store::{self, DeathWitness, LinkDeath, LinkRow, Store, StoreError};
 
 /// The names a command may take beside a running service, which holds its own.
 const DESK_REPLICAS: [&str; 8] = ["desk", "desk-2", "desk-3", "desk-4", "desk-5", "desk-6", "desk-7", "desk-8"];
+
+/// Longer than any transaction takes from the journal to its commit.
+const COMMIT_MAX: Duration = minutes(1);
 
 /// What every process of an installation shares.
 #[derive(Clone)]
@@ -62,7 +67,8 @@ impl Ground {
         let ring = open_keys(&config.keys_dir)?;
         let vault = Vault::new(ring);
         let url = store_url(&config.store)?;
-        if let Part::Service(_) = part {
+        let serves = matches!(part, Part::Service(_));
+        if serves {
             Store::migrate(&url).context("the database cannot be brought up to date")?;
         }
         let (journal, replica) = open_journal(&vault, part)?;
@@ -75,6 +81,9 @@ impl Ground {
         };
         let ground = Self { store, vault, journal, clock, replica };
         ground.belong_together(restore).await?;
+        if serves {
+            ground.end_the_risen().await?;
+        }
         Ok(ground)
     }
 
@@ -112,12 +121,14 @@ impl Ground {
                          backup. Start with --after-restore, which ends the links that died since, takes unsent \
                          messages to review, and sends nothing twice"
                     ),
-                    (Standing::KeysOlder, _) => {
-                        bail!("the journal beside the keys is older than the database: put the latest [keys] dir back")
-                    }
-                    (Standing::Current | Standing::Older, Restore::Said) => {
+                    (Standing::KeysOlder, Restore::NotSaid) => bail!(
+                        "the journal beside the keys is older than the database: put the latest [keys] dir back. If \
+                         it is lost, start with --after-restore, which ends every link, since nobody can tell which \
+                         of them died"
+                    ),
+                    (Standing::Current | Standing::Older | Standing::KeysOlder, Restore::Said) => {
                         let remembered = remembered.map_or(0, |mark| mark.generation);
-                        self.account_for(remembered, now).await
+                        self.account_for(remembered, behind, audit_n, now).await
                     }
                 }
             }
@@ -138,24 +149,29 @@ impl Ground {
         self.raise_mark(now).await
     }
 
-    async fn account_for(&self, remembered: u64, now: UtcMillis) -> anyhow::Result<()> {
-        let (dir, mac) = (self.vault.ring().journal_dir(), self.vault.audit_key().clone());
-        let dead: Vec<LinkId> =
-            DeathJournal::read_all(&dir, &mac)?.into_iter().map(|record| record.death.link).collect();
-        let alive = self.store.read(|conn| store::live_links_created_after(conn, UtcMillis(0))).await?;
+    async fn account_for(
+        &self,
+        remembered: u64,
+        standing: Standing,
+        audit_n: i64,
+        now: UtcMillis,
+    ) -> anyhow::Result<()> {
+        let dead: Vec<LinkId> = self.died()?.into_iter().map(|death| death.link).collect();
         let mut unaccounted = Vec::new();
-        for id in alive {
-            let asked = id.clone();
-            let row = self.store.read(move |conn| store::link(conn, &asked)).await?;
-            let epoch = row.and_then(|row| KeyName::parse(KeyKind::Epoch, &row.epoch).ok());
-            let kept = match epoch {
-                Some(epoch) => matches!(self.vault.ring().find(&epoch)?, Found::Existing(_)),
-                None => false,
+        for row in self.alive().await? {
+            let kept = match (standing, KeyName::parse(KeyKind::Epoch, &row.epoch)) {
+                (Standing::Current | Standing::Older, Ok(epoch)) => {
+                    matches!(self.vault.ring().find(&epoch)?, Found::Existing(_))
+                }
+                // What the journal does not know, nobody knows.
+                (Standing::KeysOlder, _) | (_, Err(_)) => false,
             };
             if !kept {
-                unaccounted.push(id);
+                unaccounted.push(row.id);
             }
         }
+        // Before the numbers are given a second time.
+        self.journal.append_anchor(&Anchor::restored(audit_n, now))?;
         let generation = i64::try_from(remembered).unwrap_or(i64::MAX - 1);
         let restored: Restored = self
             .store
@@ -169,6 +185,48 @@ impl Ground {
             "the restored database is in line again"
         );
         self.raise_mark(now).await
+    }
+
+    /// A link in the journal is dead. One that lives all the same comes from a copy of the database made moments before
+    /// its death, which no mark tells apart, or from a commit that failed; in doubt it stays dead.
+    async fn end_the_risen(&self) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let died: HashMap<LinkId, Death> = self.died()?.into_iter().map(|death| (death.link.clone(), death)).collect();
+        let risen = |row: &LinkRow| {
+            died.get(&row.id).is_some_and(|death| match death.kind {
+                // The last opening was given out and its lease may run.
+                DeathKind::Spent if row.opened >= row.opens_max => false,
+                // Another replica may be about to commit it.
+                DeathKind::Spent
+                | DeathKind::Expired
+                | DeathKind::Revoked
+                | DeathKind::Recalled
+                | DeathKind::Superseded
+                | DeathKind::Shredded => now.since(death.at) > COMMIT_MAX,
+            })
+        };
+        let risen: Vec<LinkId> = self.alive().await?.into_iter().filter(risen).map(|row| row.id).collect();
+        if risen.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(links = risen.len(), "links that the death journal knows as dead were alive; they are ended");
+        self.store.write(move |tx| desk::end_links(tx, &risen, now)).await?;
+        Ok(())
+    }
+
+    fn died(&self) -> Result<Vec<Death>, KeyError> {
+        let records = DeathJournal::read_all(&self.vault.ring().journal_dir(), self.vault.audit_key())?;
+        Ok(records.into_iter().map(|record| record.death).collect())
+    }
+
+    async fn alive(&self) -> Result<Vec<LinkRow>, StoreError> {
+        self.store
+            .read(|conn| {
+                let ids = store::live_links_created_after(conn, UtcMillis(0))?;
+                let rows: Result<Vec<_>, _> = ids.iter().map(|id| store::link(conn, id)).collect();
+                Ok(rows?.into_iter().flatten().collect())
+            })
+            .await
     }
 
     /// Remembers beside the keys how far the database has come.

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Outcome;
 use super::print::Print;
-use crate::base::{Key256, LinkId, LinkSecret, random};
+use crate::base::{Key256, LinkId, LinkSecret, UtcMillis, random};
 use crate::blobs::{BlobError, BlobKey, BlobStore, BlobUrl};
 use crate::config::Config;
 use crate::keys::{KeyKind, KeyName, KeyRing, Vault, VaultError};
@@ -80,7 +80,7 @@ fn try_to_open(
 ) -> anyhow::Result<Attempt> {
     let refused = |why: String| Ok(Attempt::Refused { why });
     let Some(wrapped) = &row.share_wrapped else {
-        let at = row.shredded_at.map(|at| at.to_rfc3339()).unwrap_or_default();
+        let at = row.shredded_at.map(UtcMillis::to_rfc3339).unwrap_or_default();
         return refused(format!("this copy holds no share: it was destroyed at {at}, before the copy was made"));
     };
     let epoch = KeyName::parse(KeyKind::Epoch, &row.epoch).context("the link names no epoch key")?;
@@ -90,7 +90,7 @@ fn try_to_open(
         Err(VaultError::NotOurs) => return refused("the share does not open with today's keys".to_owned()),
         Err(VaultError::Key(error)) => return Err(error.into()),
     };
-    let content = ContentKey::derive(secret, &share, &row.id);
+    let key = ContentKey::derive(secret, &share, &row.id);
     let store = BlobStore::open(&BlobUrl::File(blobs.to_owned()))?;
     let mut bytes = 0;
     for file in files {
@@ -100,15 +100,15 @@ fn try_to_open(
             version: row.report_version.clone(),
             media: file.media,
         };
-        let key = BlobKey::parse(&file.blob)?;
-        let reader = match store.open_range(&key, 0, file.sealed_bytes) {
+        let blob = BlobKey::parse(&file.blob)?;
+        let reader = match store.open_range(&blob, 0, file.sealed_bytes) {
             Ok(reader) => reader,
             Err(BlobError::Missing) => {
                 return refused("the copy of the sealed files does not hold this one".to_owned());
             }
             Err(other) => return Err(other.into()),
         };
-        match sealing::open(&content, &context, reader, std::io::sink()) {
+        match sealing::open(&key, &context, reader, std::io::sink()) {
             Ok(length) => bytes += length,
             Err(error) => return refused(format!("the sealed file does not open with this link: {error}")),
         }

@@ -154,6 +154,8 @@ pub struct Mail {
     pub ca_file: Option<PathBuf>,
     pub recipients: Recipients,
     pub connections_max: u64,
+    /// One message may take so long, from connecting to the last answer.
+    pub attempt_max: Duration,
 }
 
 #[derive(Clone)]

@@ -89,6 +89,8 @@ base_url = @ehr_base_url
 # For a trial: nobody else gets mail.
 #only_to = ["you@clinic.example"]
 #connections_max = 4
+# One message may take so long.
+#attempt_seconds = 40
 
 [store]
 # Or postgres://USER@HOST/DATABASE with password_file.

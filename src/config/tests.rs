@@ -208,7 +208,7 @@ fn the_starter_files_comments_tell_the_defaults() {
         (config.poll_every, config.recheck_every, config.report_age_max, config.start_from, config.subscribe)
     };
     assert_eq!(of_ehr(&told.ehrs[0]), of_ehr(&left_out.ehrs[0]));
-    assert!(told.mail.is_some_and(|mail| mail.connections_max == 4));
+    assert!(told.mail.is_some_and(|mail| mail.connections_max == 4 && mail.attempt_max.as_secs() == 40));
 }
 
 const EVERY_KEY: &str = r#"
@@ -264,6 +264,7 @@ password_file = "password"
 ca_file = "ca.pem"
 only_to = ["ana@clinic.example"]
 connections_max = 2
+attempt_seconds = 30
 [policy]
 file = "policy.toml"
 [retention]

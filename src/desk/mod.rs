@@ -10,12 +10,12 @@ mod shown;
 mod verify;
 
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
-use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, random};
+use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, UtcMillis, random};
 use crate::keys::Vault;
 use crate::record::{Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
-pub use restore::{Restored, after_restore};
+pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
 pub use verify::{Verified, verify_audit};
 
@@ -121,28 +121,9 @@ impl Desk {
         if self.mode == Mode::Shadow {
             return Err(DeskError::Shadow);
         }
-        let now = self.clock.now();
-        let shadow_recorded = delivery.state == Link::Recorded && delivery.mode == Mode::Shadow;
-        let step = if shadow_recorded {
-            None
-        } else {
-            let step = delivery.state.clone().step(LinkEvent::ReleasedByStaff, now);
-            Some(step.map_err(|refused| not_possible(refused.state, "released", &delivery.state))?)
-        };
-        let actor = Actor::Operator(self.operator.clone());
-        let id = delivery.id.clone();
-        self.store
-            .write(move |tx| {
-                let asked = AuditEvent::ReleaseAsked { reason: reason.clone() };
-                store::append(tx, &delivery.entry(now, actor.clone(), asked))?;
-                store::set_mode(tx, &delivery.id, Mode::Live)?;
-                match &step {
-                    Some(step) => store::advance(tx, &delivery, step, actor, now),
-                    None => store::postpone_delivery(tx, &delivery, now),
-                }
-            })
-            .await?;
-        Ok(id)
+        let (now, actor, id) = (self.clock.now(), Actor::Operator(self.operator.clone()), delivery.id.clone());
+        let done = self.store.write(move |tx| release_held(tx, &delivery.id, reason, actor, now)).await?;
+        done.map(|()| id).map_err(|state| not_possible("released", &state))
     }
 
     /// Refuses the link from this commit on, on every replica, and destroys the server's half of its key.
@@ -151,20 +132,9 @@ impl Desk {
     /// [`DeskError`].
     pub async fn revoke(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
         let delivery = self.find(asked).await?;
-        let now = self.clock.now();
-        let by = RevokedBy::Operator(self.operator.clone());
-        let step = delivery.state.clone().step(LinkEvent::Revoke { by: by.clone() }, now);
-        let step = step.map_err(|refused| not_possible(refused.state, "revoked", &delivery.state))?;
-        let actor = Actor::Operator(self.operator.clone());
-        let id = delivery.id.clone();
-        self.store
-            .write(move |tx| {
-                let asked = AuditEvent::RevokeAsked { by: by.clone(), reason: reason.clone() };
-                store::append(tx, &delivery.entry(now, actor.clone(), asked))?;
-                store::advance(tx, &delivery, &step, actor, now)
-            })
-            .await?;
-        Ok(id)
+        let (now, operator, id) = (self.clock.now(), self.operator.clone(), delivery.id.clone());
+        let done = self.store.write(move |tx| revoke_held(tx, &delivery.id, reason, operator, now)).await?;
+        done.map(|()| id).map_err(|state| not_possible("revoked", &state))
     }
 
     /// Makes a new link for the same report, sealed again from the EHR; the old one is refused at once.
@@ -176,27 +146,12 @@ impl Desk {
         if self.mode == Mode::Shadow {
             return Err(DeskError::Shadow);
         }
-        match &old.state {
-            Link::Live { .. }
-            | Link::Spent
-            | Link::Expired
-            | Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore } => {}
-            other @ (Link::Recorded
-            | Link::Held { .. }
-            | Link::Review { .. }
-            | Link::Suspended { .. }
-            | Link::Blocked
-            | Link::Revoked { .. }
-            | Link::Recalled
-            | Link::Superseded { .. }) => return Err(not_possible(other.name(), "sent again", other)),
-        }
         let facts = old.facts.clone().ok_or(DeskError::Forgotten)?;
-        let now = self.clock.now();
-        let actor = Actor::Operator(self.operator.clone());
+        let (now, actor) = (self.clock.now(), Actor::Operator(self.operator.clone()));
         let id = DeliveryId::random(&mut random::system());
         let made = id.clone();
-        self.store.write(move |tx| send_again(tx, &old, facts, &made, reason, actor, now)).await?;
-        Ok(id)
+        let done = self.store.write(move |tx| send_again(tx, &old.id, facts, &made, reason, actor, now)).await?;
+        done.map(|()| id).map_err(|state| not_possible("sent again", &state))
     }
 
     /// Stops all notices on every replica.
@@ -235,19 +190,80 @@ impl Desk {
     }
 }
 
-fn installation(at: crate::base::UtcMillis, by: OperatorName, event: AuditEvent) -> Entry {
+fn installation(at: UtcMillis, by: OperatorName, event: AuditEvent) -> Entry {
     Entry { chain: Chain::Installation, at, clinic: None, actor: Actor::Operator(by), event }
+}
+
+/// The state in which a deed is not possible.
+type Impossible = Link;
+
+fn release_held(
+    tx: &mut Tx,
+    id: &DeliveryId,
+    reason: Option<String>,
+    actor: Actor,
+    now: UtcMillis,
+) -> Result<Result<(), Impossible>, StoreError> {
+    let delivery = held(tx, id)?;
+    let asked = delivery.entry(now, actor.clone(), AuditEvent::ReleaseAsked { reason });
+    if delivery.state == Link::Recorded && delivery.mode == Mode::Shadow {
+        store::append(tx, &asked)?;
+        store::set_mode(tx, id, Mode::Live)?;
+        return store::postpone_delivery(tx, &delivery, now).map(Ok);
+    }
+    let Ok(step) = delivery.state.clone().step(LinkEvent::ReleasedByStaff, now) else {
+        return Ok(Err(delivery.state));
+    };
+    store::append(tx, &asked)?;
+    store::set_mode(tx, id, Mode::Live)?;
+    store::advance(tx, &delivery, &step, actor, now).map(Ok)
+}
+
+fn revoke_held(
+    tx: &mut Tx,
+    id: &DeliveryId,
+    reason: Option<String>,
+    operator: OperatorName,
+    now: UtcMillis,
+) -> Result<Result<(), Impossible>, StoreError> {
+    let delivery = held(tx, id)?;
+    let by = RevokedBy::Operator(operator.clone());
+    let Ok(step) = delivery.state.clone().step(LinkEvent::Revoke { by: by.clone() }, now) else {
+        return Ok(Err(delivery.state));
+    };
+    let actor = Actor::Operator(operator);
+    store::append(tx, &delivery.entry(now, actor.clone(), AuditEvent::RevokeAsked { by, reason }))?;
+    store::advance(tx, &delivery, &step, actor, now).map(Ok)
+}
+
+fn held(tx: &mut Tx, id: &DeliveryId) -> Result<Delivery, StoreError> {
+    store::hold_delivery(tx, id)?.ok_or(StoreError::Moved)
 }
 
 fn send_again(
     tx: &mut Tx,
-    old: &Delivery,
+    old: &DeliveryId,
     facts: crate::policy::Facts,
     id: &DeliveryId,
     reason: Option<String>,
     actor: Actor,
-    now: crate::base::UtcMillis,
-) -> Result<(), StoreError> {
+    now: UtcMillis,
+) -> Result<Result<(), Impossible>, StoreError> {
+    let old = held(tx, old)?;
+    match &old.state {
+        Link::Live { .. }
+        | Link::Spent
+        | Link::Expired
+        | Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore } => {}
+        Link::Recorded
+        | Link::Held { .. }
+        | Link::Review { .. }
+        | Link::Suspended { .. }
+        | Link::Blocked
+        | Link::Revoked { .. }
+        | Link::Recalled
+        | Link::Superseded { .. } => return Ok(Err(old.state)),
+    }
     let new = NewDelivery {
         id: id.clone(),
         source: old.source.clone(),
@@ -270,25 +286,19 @@ fn send_again(
         patient_index: old.patient_index,
         replaces: Some(old.id.clone()),
     };
-    let asked = AuditEvent::ReleaseAsked { reason };
-    let entry = Entry {
-        chain: Chain::Delivery(id.clone()),
-        at: now,
-        clinic: old.clinic.clone(),
-        actor: actor.clone(),
-        event: asked,
-    };
-    store::insert_delivery(tx, &new, &entry)?;
+    let event = AuditEvent::ReleaseAsked { reason };
+    let (chain, clinic) = (Chain::Delivery(id.clone()), old.clinic.clone());
+    store::insert_delivery(tx, &new, &Entry { chain, at: now, clinic, actor: actor.clone(), event })?;
     let again = AuditEvent::SentAgainAs { delivery: id.clone() };
     store::append(tx, &old.entry(now, actor.clone(), again))?;
     if let Link::Live { .. } = old.state {
         let step = old.state.clone().step(LinkEvent::Supersede { by: id.clone() }, now)?;
-        store::advance(tx, old, &step, actor, now)?;
+        store::advance(tx, &old, &step, actor, now)?;
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
-fn not_possible(state: &'static str, deed: &'static str, link: &Link) -> DeskError {
+fn not_possible(deed: &'static str, link: &Link) -> DeskError {
     let remedy = match link {
         Link::Recorded => "it is about to be released by itself",
         Link::Held { .. } | Link::Review { .. } => "release it, or revoke it",
@@ -300,5 +310,5 @@ fn not_possible(state: &'static str, deed: &'static str, link: &Link) -> DeskErr
         Link::Recalled => "the EHR took the report back",
         Link::Superseded { .. } => "a newer delivery took its place; look at that one",
     };
-    DeskError::NotPossible { state, deed, remedy }
+    DeskError::NotPossible { state: link.name(), deed, remedy }
 }

@@ -48,7 +48,11 @@ pub fn after_restore(
     Ok(restored)
 }
 
-fn end_links(tx: &mut Tx, links: &[LinkId], now: UtcMillis) -> Result<u64, StoreError> {
+/// Ends links that must not live; returns how many did.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn end_links(tx: &mut Tx, links: &[LinkId], now: UtcMillis) -> Result<u64, StoreError> {
     let mut ended = 0;
     for link in links {
         let Some(owner) = store::delivery_of_link(tx.conn(), link)? else {

@@ -24,7 +24,21 @@ pub struct AnchorRecord {
     pub anchor: Anchor,
 }
 
-/// Every anchor of every replica, in the order of each replica's file, each file's chain verified.
+impl Anchor {
+    /// Says that the database was put back to line `audit_n`: what was anchored beyond it is lost, and its numbers are
+    /// given again. An anchor of no lines.
+    #[must_use]
+    pub const fn restored(audit_n: i64, at: UtcMillis) -> Self {
+        Self { from_n: audit_n + 1, to_n: audit_n, at, digest: [0; 32] }
+    }
+
+    const fn is_restore(&self) -> bool {
+        self.to_n < self.from_n
+    }
+}
+
+/// Every anchor of every replica whose lines no restore has lost, in the order of each replica's file, each file's
+/// chain verified.
 ///
 /// # Errors
 /// [`KeyError::Damaged`] when a line before a file's last does not verify; the disk's errors.
@@ -38,7 +52,11 @@ pub fn read_anchors(dir: &Path, mac_key: &Key256) -> Result<Vec<AnchorRecord>, K
             all.push(AnchorRecord { replica: replica.clone(), anchor });
         }
     }
-    Ok(all)
+    let (restores, mut anchors): (Vec<_>, Vec<_>) = all.into_iter().partition(|record| record.anchor.is_restore());
+    anchors.retain(|AnchorRecord { anchor, .. }| {
+        !restores.iter().any(|restore| anchor.at <= restore.anchor.at && anchor.to_n > restore.anchor.to_n)
+    });
+    Ok(anchors)
 }
 
 pub(super) fn open(dir: &Path, replica: &ReplicaName, mac_key: &Key256) -> Result<ChainedLog, KeyError> {

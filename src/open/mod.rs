@@ -341,7 +341,7 @@ fn take_receipt(
             if row.opened < row.opens_max || store::running_claims(tx.conn(), link, now)? > 0 {
                 return Ok(());
             }
-            let Some(current) = store::delivery(tx.conn(), &delivery.id)? else { return Ok(()) };
+            let Some(current) = store::hold_delivery(tx, &delivery.id)? else { return Ok(()) };
             match current.state.clone().step(LinkEvent::LastLeaseEnded, now) {
                 Ok(step) => store::advance(tx, &current, &step, Actor::Holder, now),
                 // Dead already, by another way.

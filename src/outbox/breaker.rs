@@ -4,7 +4,7 @@ use super::{Outbox, OutboxError};
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{UtcMillis, hours};
 use crate::policy::ReviewReason;
-use crate::store::{self, LeasedNotice, Pause, StoreError, Tx};
+use crate::store::{self, CountedBy, LeasedNotice, Pause, StoreError, Tx};
 
 /// The usual is measured over this many hours.
 const USUAL_HOURS: u64 = 7 * 24;
@@ -50,33 +50,28 @@ fn allowed_in_hour(week: i64, multiple: u64) -> i64 {
 }
 
 impl Outbox {
-    /// One address, or one patient, that gets many messages a day is a typing mistake, a shared mailbox or an EHR gone wild.
+    /// One address that gets many messages a day is a typing mistake or a shared mailbox; one patient, a loop.
     pub(super) async fn breaker_objects(
         &self,
         leased: &LeasedNotice,
         now: UtcMillis,
     ) -> Result<Option<ReviewReason>, OutboxError> {
-        let (contact, patient) = (leased.delivery.contact_index, leased.delivery.patient_index);
-        let since = now.minus(hours(24));
-        let (to_address, about_patient) = self
-            .store
-            .read(move |conn| {
-                let to_address =
-                    contact.map(|contact| store::sent_to_contact_since(conn, &contact, since)).transpose()?;
-                let about =
-                    patient.map(|patient| store::sent_about_patient_since(conn, &patient, since)).transpose()?;
-                Ok((to_address.unwrap_or(0), about.unwrap_or(0)))
-            })
-            .await?;
-        let exceeds = |count: i64, max: u64| u64::try_from(count).unwrap_or(u64::MAX) > max;
-        let why = |what: &str, max: u64| ReviewReason::Breaker {
-            why: format!("the {what} would get more than {max} messages within a day"),
-        };
-        if exceeds(to_address, self.limits.per_address_day_max) {
-            return Ok(Some(why("address", self.limits.per_address_day_max)));
+        let delivery = &leased.delivery;
+        let limits = [
+            ("address", delivery.contact_index.map(CountedBy::Address), self.limits.per_address_day_max),
+            ("patient", delivery.patient_index.map(CountedBy::Patient), self.limits.per_patient_day_max),
+        ];
+        for (who, whose, max) in limits {
+            let Some(whose) = whose else { continue };
+            let notice = leased.notice.clone();
+            let number =
+                self.store.read(move |conn| store::number_within(conn, whose, &notice, now.minus(hours(24)))).await?;
+            if u64::try_from(number).unwrap_or(u64::MAX) > max {
+                let why = format!("the {who} would get more than {max} messages within a day");
+                return Ok(Some(ReviewReason::Breaker { why }));
+            }
         }
-        Ok(exceeds(about_patient, self.limits.per_patient_day_max)
-            .then(|| why("patient", self.limits.per_patient_day_max)))
+        Ok(None)
     }
 }
 

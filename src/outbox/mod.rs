@@ -49,7 +49,7 @@ pub struct Outbox {
     /// A report is read again if its last reading is older than this when its message is due.
     pub recheck_every: std::time::Duration,
     pub limits: BreakerLimits,
-    /// What the configuration says now: in shadow mode nothing leaves, whatever was decided before.
+    /// In shadow nothing leaves, whatever was queued before.
     pub mode: Mode,
     /// Rung when a resource must be read again first.
     pub changed: Bell,

@@ -62,7 +62,7 @@ impl Outbox {
         for notice in lost {
             self.store
                 .write(move |tx| {
-                    let Some(owner) = store::delivery(tx.conn(), &notice.delivery)? else { return Ok(()) };
+                    let Some(owner) = store::hold_delivery(tx, &notice.delivery)? else { return Ok(()) };
                     let Ok(step) = notice.state.step(NoticeEvent::LeaseLost, now) else { return Ok(()) };
                     let why = Some("the worker stopped while the message was under way");
                     match store::settle_notice(tx, &notice, &owner, &step, why, now) {
@@ -96,7 +96,7 @@ fn end_notice(
     why: ReviewReason,
     now: UtcMillis,
 ) -> Result<(), StoreError> {
-    let Some(owner) = store::delivery(tx.conn(), &notice.delivery)? else { return Ok(()) };
+    let Some(owner) = store::hold_delivery(tx, &notice.delivery)? else { return Ok(()) };
     let Ok(step) = notice.state.step(event, now) else { return Ok(()) };
     match store::settle_notice(tx, notice, &owner, &step, Some(&why.to_string()), now) {
         Err(StoreError::Moved) => return Ok(()),

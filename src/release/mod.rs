@@ -20,7 +20,7 @@ use crate::fhir::{
     choose_email,
 };
 use crate::keys::{KeyName, Vault, VaultError};
-use crate::policy::{Channel, Decision, ReportStatus, ReviewReason, Terms};
+use crate::policy::{Available, Channel, Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, Purpose, ReceiptKey};
 use crate::store::{self, Delivery, DeliveryKind, Mode, NewFile, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
@@ -51,7 +51,9 @@ pub struct Release {
     pub ehrs: Vec<SourceEhr>,
     /// The terms of a delivery that no rule gave any and a person releases.
     pub terms_by_hand: Terms,
-    /// What the configuration says now: in shadow mode nothing is fetched or sealed, whatever was decided before.
+    /// Not even a person's word sends a report without the check that the rules ask for.
+    pub available: Available,
+    /// In shadow nothing is fetched, whatever was decided before.
     pub mode: Mode,
     /// Rung when a notice is due.
     pub queued: Bell,
@@ -172,6 +174,15 @@ impl Release {
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Result<Attempt, ReleaseError> {
+        let terms = match &delivery.decision {
+            Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
+            Decision::Review { terms: None, .. } | Decision::Block { .. } => self.terms_by_hand.clone(),
+        };
+        let terms = match (Decision::Send { terms }).within(&self.available) {
+            Decision::Send { terms } => terms,
+            Decision::Review { why, .. } => return Ok(Attempt::Review(why)),
+            Decision::Block { rule } => return Ok(Attempt::Review(ReviewReason::RuleAsks { rule })),
+        };
         let source_id = delivery.source.clone();
         let source = self.store.read(move |conn| store::source(conn, &source_id)).await?;
         let Some(source) = source else {
@@ -189,10 +200,6 @@ impl Release {
         let (card, contact_index) = match self.choose_contact(ehr, &report).await {
             Ok(chosen) => chosen,
             Err(attempt) => return Ok(attempt),
-        };
-        let terms = match &delivery.decision {
-            Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
-            Decision::Review { terms: None, .. } | Decision::Block { .. } => self.terms_by_hand.clone(),
         };
         let Some(attachment) = report.preferred_attachment() else {
             return Ok(Attempt::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() }));

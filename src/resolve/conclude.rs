@@ -36,6 +36,7 @@ impl Resolve {
                 let before = Before {
                     content_hash: source.content_hash,
                     subject_index: source.subject_index,
+                    status: source.status,
                     latest: latest.as_ref().map(|latest| &latest.state),
                 };
                 let plan = plan::plan(&before, &prepared.now);
@@ -57,10 +58,12 @@ impl Resolve {
         let recheck = ehr.recheck_every;
         self.store
             .write(move |tx| {
-                let open = store::open_deliveries_of(tx.conn(), &source.id)?;
+                let open = held_deliveries(tx, &source)?;
                 let first_seen = source.gone_at.unwrap_or(now);
                 let settled = now.since(first_seen) >= GONE_AGAIN_AFTER;
-                let many = store::gone_since(tx.conn(), &source.key.ehr, now.minus(GONE_WINDOW))? > GONE_MAX;
+                // Measured from when it vanished: an outage does not become a recall by lasting.
+                let (from, until) = (first_seen.minus(GONE_WINDOW), first_seen.plus(GONE_WINDOW));
+                let many = store::others_gone(tx.conn(), &source, from, until)? >= GONE_MAX;
                 let next_at = match (settled, body, many) {
                     (true, FhirBody::Yes, false) => {
                         for delivery in &open {
@@ -114,7 +117,7 @@ impl Resolve {
         let (vault, mode) = (self.vault.clone(), self.mode);
         self.store
             .write(move |tx| {
-                let open = store::open_deliveries_of(tx.conn(), &source.id)?;
+                let open = held_deliveries(tx, &source)?;
                 if status == Some(ReportStatus::EnteredInError) {
                     for delivery in &open {
                         step(tx, delivery, LinkEvent::Recall, now)?;
@@ -196,7 +199,7 @@ fn apply(
     plan: Plan,
 ) -> Result<(), StoreError> {
     let now = ground.now;
-    let open = store::open_deliveries_of(tx.conn(), &source.id)?;
+    let open = held_deliveries(tx, source)?;
     let note = |tx: &mut Tx, event| store::record(tx, Chain::Source(source.id.clone()), now, event);
     let (version, status) = (prepared.version.to_string(), format!("{:?}", prepared.now.status));
     match plan {
@@ -222,7 +225,7 @@ fn apply(
                     step(tx, delivery, LinkEvent::Restored, now)?;
                 }
             }
-            for delivery in store::open_deliveries_of(tx.conn(), &source.id)? {
+            for delivery in held_deliveries(tx, source)? {
                 store::set_report_version(tx, &delivery, &prepared.version)?;
             }
             note(tx, AuditEvent::Unchanged { version })
@@ -346,4 +349,13 @@ fn suspend(tx: &mut Tx, open: &[Delivery], why: SuspendedWhy, now: UtcMillis) ->
         }
     }
     Ok(())
+}
+
+/// What is under way of this resource, held until the transaction ends.
+fn held_deliveries(tx: &mut Tx, source: &SourceRow) -> Result<Vec<Delivery>, StoreError> {
+    let mut held = Vec::new();
+    for delivery in store::open_deliveries_of(tx.conn(), &source.id)? {
+        held.extend(store::hold_delivery(tx, &delivery.id)?.filter(|delivery| !delivery.state.is_final()));
+    }
+    Ok(held)
 }

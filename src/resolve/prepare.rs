@@ -5,7 +5,7 @@ use data_encoding::HEXLOWER;
 use super::plan::{self, Now};
 use super::{PatientReading, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
-use crate::fhir::{ContactChoice, Report, StatusDoubt, Subject, choose_email};
+use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
 use crate::keys::Vault;
 use crate::policy::{self, Decision, Facts, RecipientRole, ReportStatus, ReviewReason};
 use crate::record::Card;
@@ -43,8 +43,7 @@ impl Resolve {
             categories: report.categories.clone(),
             issued: report.issued,
         };
-        let rules =
-            self.rules.read().map(|rules| rules.clone()).unwrap_or_else(|poisoned| poisoned.into_inner().clone());
+        let rules = self.rules.read().map_or_else(|poisoned| poisoned.into_inner().clone(), |rules| rules.clone());
         let decided = policy::decide(&rules, &facts, now);
         let (subject, choice) = match (&report.subject, patient) {
             (Subject::Patient(id), PatientReading::Read(patient)) => {
@@ -70,6 +69,7 @@ impl Resolve {
             now: Now {
                 status: report.status,
                 content_hash: report.content_hash,
+                content_basis: report.content_basis,
                 subject_index: subject.map(|id| patient_index(&self.vault, source, &id)),
             },
         })
@@ -171,6 +171,11 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
         rules_hash: String::new(),
         card: None,
         contact_index: None,
-        now: Now { status: ReportStatus::Unknown, content_hash: [0; 32], subject_index: None },
+        now: Now {
+            status: ReportStatus::Unknown,
+            content_hash: [0; 32],
+            content_basis: ContentBasis::Bytes,
+            subject_index: None,
+        },
     })
 }

@@ -55,7 +55,22 @@ impl DeathWitness for NoWitness {
 /// A transaction under way.
 pub struct Tx<'c> {
     conn: &'c mut Conn,
-    deaths: Vec<LinkDeath>,
+    after: Aftermath,
+}
+
+/// What a transaction leaves to be done when it commits.
+#[derive(Default)]
+pub(super) struct Aftermath {
+    pub(super) deaths: Vec<LinkDeath>,
+    pub(super) erased: Erased,
+}
+
+/// Whether secrets or patient data were deleted, whose bytes SQLite still holds in its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Erased {
+    #[default]
+    Nothing,
+    Something,
 }
 
 impl Tx<'_> {
@@ -65,7 +80,12 @@ impl Tx<'_> {
     }
 
     pub(super) fn died(&mut self, death: LinkDeath) {
-        self.deaths.push(death);
+        self.after.deaths.push(death);
+        self.erased();
+    }
+
+    pub(super) fn erased(&mut self) {
+        self.after.erased = Erased::Something;
     }
 }
 
@@ -191,8 +211,8 @@ where
 {
     let mut conn = inner.reads.get().map_err(|_| StoreError::Unavailable { why: "no connection is free" })?;
     conn.transaction(|conn| {
-        let (value, deaths) = perform(conn, deed)?;
-        tell(inner.witness.as_ref(), &deaths)?;
+        let (value, after) = perform(conn, deed)?;
+        tell(inner.witness.as_ref(), &after.deaths)?;
         Ok(value)
     })
 }
@@ -201,10 +221,10 @@ where
 pub(super) fn perform<T>(
     conn: &mut Conn,
     deed: impl FnOnce(&mut Tx) -> Result<T, StoreError>,
-) -> Result<(T, Vec<LinkDeath>), StoreError> {
-    let mut tx = Tx { conn, deaths: Vec::new() };
+) -> Result<(T, Aftermath), StoreError> {
+    let mut tx = Tx { conn, after: Aftermath::default() };
     let value = deed(&mut tx)?;
-    Ok((value, tx.deaths))
+    Ok((value, tx.after))
 }
 
 pub(super) fn tell(witness: &dyn DeathWitness, deaths: &[LinkDeath]) -> Result<(), StoreError> {

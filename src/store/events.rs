@@ -126,6 +126,7 @@ fn stored(row: Row) -> Result<StoredEvent, StoreError> {
 /// # Errors
 /// [`StoreError::Moved`] when the event has already ended.
 pub fn finish_event(tx: &mut Tx, id: &EventId, end: &EventEnd) -> Result<(), StoreError> {
+    tx.erased();
     let open = event::table.find(id.as_str()).filter(event::state.eq("new"));
     let nothing_due = (event::due_at.eq(None::<i64>), event::lease_until.eq(None::<i64>));
     let changed = match end {
@@ -179,6 +180,7 @@ pub fn delete_events_before(
     done_before: UtcMillis,
     quarantined_before: UtcMillis,
 ) -> Result<u64, StoreError> {
+    tx.erased();
     let done =
         diesel::delete(event::table.filter(event::state.eq("done")).filter(event::received_at.lt(done_before.0)))
             .execute(tx.conn())?;

@@ -319,6 +319,7 @@ pub fn live_links_created_after(conn: &mut Conn, at: UtcMillis) -> Result<Vec<Li
 /// # Errors
 /// [`StoreError`].
 pub fn forget_links_before(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
+    tx.erased();
     let changed =
         diesel::update(link::table.filter(link::ended_at.lt(before.0)).filter(link::auth_sealed.is_not_null()))
             .set(link::auth_sealed.eq(None::<Vec<u8>>))

@@ -37,8 +37,7 @@ pub use control::{
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, Mode, NewDelivery, advance, deliveries, delivery, delivery_exists,
     delivery_of_link, forget_cards, forget_facts, hold_delivery, insert_delivery, latest_delivery_of,
-    lease_due_deliveries, next_issue_no, open_deliveries_of, postpone_delivery, sent_about_patient_since,
-    sent_to_contact_since, set_card, set_report_version,
+    lease_due_deliveries, next_issue_no, open_deliveries_of, postpone_delivery, set_card, set_report_version,
 };
 pub use error::StoreError;
 pub use events::{
@@ -52,8 +51,8 @@ pub use links::{
 };
 pub use migrations::{MigrationState, migrate};
 pub use notices::{
-    LeasedNotice, NewNotice, NoticeRow, first_attempts_since, hold_unsent_notices, insert_notice, lease_notices,
-    leased_notices_lost, notice, notices_of, settle_notice, stale_notices,
+    CountedBy, LeasedNotice, NewNotice, NoticeRow, first_attempts_since, hold_unsent_notices, insert_notice,
+    lease_notices, leased_notices_lost, notice, notices_of, number_within, settle_notice, stale_notices,
 };
 pub use openings::{
     Claim, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,
@@ -65,7 +64,7 @@ pub use polls::{
     lease_subscription, poll_sooner, polls, settle_poll, settle_subscription, subscriptions,
 };
 pub use sources::{
-    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, gone_since, hear, lease_sources,
+    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
     read_again, read_stale_sources_again, source,
 };
 pub use staff::{follow_from, set_generation, set_installation, set_mode, unreleased_deliveries};

@@ -163,7 +163,7 @@ pub fn notices_of(conn: &mut Conn, delivery: &DeliveryId) -> Result<Vec<NoticeRo
 }
 
 /// Leases up to `count` due notices of live links, unless sending is paused. A notice whose source was last read before
-/// `read_since` waits: the report is read again before its message leaves. The first lease fixes the end of the link's
+/// `read_since`, or was heard of since, waits: the report is read again before its message leaves. The first lease fixes the end of the link's
 /// life. The audit line of the attempt is written here, before the message leaves.
 ///
 /// # Errors
@@ -185,6 +185,8 @@ pub fn lease_notices(
         .filter(delivery::state.eq("live"))
         .filter(delivery::mode.eq("live"))
         .filter(source::read_at.ge(read_since.0))
+        .filter(source::read_at.ge(source::heard_at.nullable()))
+        .filter(source::due_at.is_null().or(source::due_at.gt(now.0)))
         .filter(source::gone_at.is_null())
         .order((notice::due_at.asc(), notice::id.asc()))
         .limit(count)
@@ -232,7 +234,8 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
     let (owner, link) = fix_life(tx, owner, link, now)?;
     let attempt = AuditEvent::NoticeAttempted { notice: before.id.clone(), attempt: attempts };
     super::append(tx, &owner.entry(now, Actor::System, attempt))?;
-    let notice = NoticeRow { state: *step.to(), ..before };
+    let first_attempt_at = before.first_attempt_at.or(Some(now));
+    let notice = NoticeRow { state: *step.to(), first_attempt_at, ..before };
     Ok(Some(LeasedNotice { notice, delivery: owner, link }))
 }
 
@@ -261,6 +264,7 @@ pub fn settle_notice(
     why: Option<&str>,
     at: UtcMillis,
 ) -> Result<(), StoreError> {
+    tx.erased();
     deliveries::hold(tx, &before.delivery)?;
     let attempts = match before.state {
         Notice::Queued { attempts, .. } | Notice::Leased { attempts, .. } => attempts,
@@ -348,8 +352,44 @@ pub fn first_attempts_since(conn: &mut Conn, from: UtcMillis, until: UtcMillis) 
         .get_result(conn)?)
 }
 
+/// Whose messages the breaker counts.
+#[derive(Clone, Copy)]
+pub enum CountedBy {
+    Address([u8; 32]),
+    Patient([u8; 32]),
+}
+
+/// Which message of an address or patient since `since` this leased one is, counted from 1 in the order of first
+/// attempts: those leased together with it count only when they come first.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn number_within(
+    conn: &mut Conn,
+    whose: CountedBy,
+    leased: &NoticeRow,
+    since: UtcMillis,
+) -> Result<i64, StoreError> {
+    let at = leased.first_attempt_at.unwrap_or(leased.created_at);
+    let first = notice::state.ne("leased").or(notice::id.lt(leased.id.as_str().to_owned()));
+    let before = notice::first_attempt_at.lt(at.0).or(notice::first_attempt_at.eq(at.0).and(first));
+    let query = delivery::table
+        .inner_join(notice::table.on(notice::delivery_id.eq(delivery::id)))
+        .filter(notice::first_attempt_at.ge(since.0))
+        .filter(notice::id.ne(leased.id.as_str().to_owned()))
+        .filter(before)
+        .count()
+        .into_boxed();
+    let query = match whose {
+        CountedBy::Address(index) => query.filter(delivery::contact_index.eq(index.to_vec())),
+        CountedBy::Patient(index) => query.filter(delivery::patient_index.eq(index.to_vec())),
+    };
+    Ok(query.get_result::<i64>(conn)? + 1)
+}
+
 /// Ends every unsent notice of a dead link and empties its secret.
 pub(super) fn cancel_notices(tx: &mut Tx, link: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
+    tx.erased();
     diesel::update(
         notice::table.filter(notice::link_id.eq(link.as_str())).filter(notice::state.eq_any(["queued", "leased"])),
     )

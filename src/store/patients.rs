@@ -62,6 +62,7 @@ pub fn remember_patient(
 /// # Errors
 /// [`StoreError`].
 pub fn forget_patient(tx: &mut Tx, index: &[u8; 32], at: UtcMillis) -> Result<(), StoreError> {
+    tx.erased();
     diesel::update(patient::table.find(index.to_vec()))
         .set((patient::key_sealed.eq(None::<Vec<u8>>), patient::forgotten_at.eq(at.0)))
         .execute(tx.conn())?;

@@ -279,6 +279,11 @@ pub fn finish_source(tx: &mut Tx, seen: &SourceRow, reading: &SourceReading) -> 
             source::why.eq(reading.why.as_deref()),
         ))
         .execute(tx.conn())?;
+    // What was announced and never shown is forgotten: else each later reading would be taken for an old one.
+    let announced = if reading.gone_at.is_some() { &seen.heard_version } else { &reading.version };
+    diesel::update(source::table.find(seen.id.as_str()).filter(source::heard_count.eq(seen.heard_count)))
+        .set(source::heard_version.eq(announced.as_ref().map(VersionId::as_str)))
+        .execute(tx.conn())?;
     Ok(())
 }
 
@@ -359,14 +364,16 @@ pub fn read_again(tx: &mut Tx, id: &SourceId, now: UtcMillis) -> Result<(), Stor
     Ok(())
 }
 
-/// How many resources of `ehr` vanished since `since`.
+/// How many resources of `seen`'s EHR, besides it, had been read, vanished in `from <= t <= until`, and have not come back.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn gone_since(conn: &mut Conn, ehr: &EhrId, since: UtcMillis) -> Result<i64, StoreError> {
+pub fn others_gone(conn: &mut Conn, seen: &SourceRow, from: UtcMillis, until: UtcMillis) -> Result<i64, StoreError> {
     Ok(source::table
-        .filter(source::ehr.eq(ehr.as_str()))
-        .filter(source::gone_at.ge(since.0))
+        .filter(source::ehr.eq(seen.key.ehr.as_str()))
+        .filter(source::id.ne(seen.id.as_str()))
+        .filter(source::read_version.is_not_null())
+        .filter(source::gone_at.between(from.0, until.0))
         .count()
         .get_result(conn)?)
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::{Connection, TransactionManager};
 use tokio::sync::oneshot;
 
-use super::conn::{Conn, DeathWitness, LinkDeath, Tx, perform, tell};
+use super::conn::{Aftermath, Conn, DeathWitness, Erased, Tx, perform, tell};
 use super::dialect;
 use super::error::StoreError;
 use crate::base::{millis, seconds};
@@ -33,7 +33,7 @@ type Connect = Box<dyn Fn() -> Result<Conn, StoreError> + Send>;
 
 /// A deed that ran in its savepoint.
 struct Performed {
-    deaths: Vec<LinkDeath>,
+    after: Aftermath,
     done: Done,
     batch: Batch,
 }
@@ -49,7 +49,8 @@ enum Batch {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     Nothing,
-    /// Deleted bytes must be driven out of the log.
+    /// Any commit may have emptied something (a link's secret, a card, a patient's key): its bytes must be driven out
+    /// of the log.
     Truncate,
     /// The connection can no longer be relied on.
     Reconnect,
@@ -76,15 +77,15 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let boxed: Deed = Box::new(move |conn| {
             let (outcome, batch) = in_savepoint(conn, deed);
-            let (result, deaths) = match outcome {
-                Ok((value, deaths)) => (Ok(value), deaths),
-                Err(error) => (Err(error), Vec::new()),
+            let (result, after) = match outcome {
+                Ok((value, after)) => (Ok(value), after),
+                Err(error) => (Err(error), Aftermath::default()),
             };
             let done: Done = Box::new(move |committed| {
                 // The caller may have gone away; the deed stands all the same.
                 let _ = answer.send(committed.and(result));
             });
-            Performed { deaths, done, batch }
+            Performed { after, done, batch }
         });
         let stopped = StoreError::Unavailable { why: "it is busy or has stopped" };
         if self.0.send(boxed).is_err() {
@@ -97,7 +98,7 @@ impl Writer {
 fn in_savepoint<T>(
     conn: &mut Conn,
     deed: impl FnOnce(&mut Tx) -> Result<T, StoreError>,
-) -> (Result<(T, Vec<LinkDeath>), StoreError>, Batch) {
+) -> (Result<(T, Aftermath), StoreError>, Batch) {
     let depth_before = depth(conn);
     if let Err(error) = Transactions::begin_transaction(conn) {
         return (Err(error.into()), Batch::Lost);
@@ -170,11 +171,13 @@ fn commit(conn: &mut Conn, batch: Vec<Deed>, witness: &dyn DeathWitness) -> Afte
         return After::Reconnect;
     }
     let mut deaths = Vec::new();
+    let mut erased = Erased::Nothing;
     let mut callers = Vec::with_capacity(batch.len());
     let mut stands = Batch::Stands;
     for deed in batch {
         let performed = deed(conn);
-        deaths.extend(performed.deaths);
+        deaths.extend(performed.after.deaths);
+        erased = erased.max(performed.after.erased);
         callers.push(performed.done);
         stands = performed.batch;
         if stands == Batch::Lost {
@@ -188,7 +191,7 @@ fn commit(conn: &mut Conn, batch: Vec<Deed>, witness: &dyn DeathWitness) -> Afte
     let committed = told.and_then(|()| Ok(Transactions::commit_transaction(conn)?));
     let undone = committed.is_ok() || Transactions::rollback_transaction(conn).is_ok();
     let after = match (&committed, undone) {
-        (Ok(()), _) if deaths.is_empty() => After::Nothing,
+        (Ok(()), _) if erased == Erased::Nothing => After::Nothing,
         (Ok(()), _) => After::Truncate,
         (Err(StoreError::JournalRefused { .. }), true) => After::Nothing,
         (Err(_), _) => After::Reconnect,

@@ -5,7 +5,7 @@ use crate::audit::{Actor, AuditEvent};
 use crate::base::{LinkId, UtcMillis, hours};
 use crate::blobs::BlobKey;
 use crate::record::LinkEvent;
-use crate::store::{self, StoreError, Tx};
+use crate::store::{self, Delivery, StoreError, Tx};
 
 /// Links handled in one turn.
 const BATCH: i64 = 200;
@@ -94,7 +94,7 @@ impl Sweep {
 }
 
 fn note_lapse(tx: &mut Tx, link: &LinkId, now: UtcMillis) -> Result<(), StoreError> {
-    let Some(owner) = store::delivery_of_link(tx.conn(), link)? else { return Ok(()) };
+    let Some(owner) = owner_of(tx, link)? else { return Ok(()) };
     store::append(tx, &owner.entry(now, Actor::System, AuditEvent::Lapsed { link: link.clone() }))?;
     let Some(row) = store::link(tx.conn(), link)? else { return Ok(()) };
     if row.opened < row.opens_max || store::running_claims(tx.conn(), link, now)? > 0 {
@@ -107,7 +107,7 @@ fn note_lapse(tx: &mut Tx, link: &LinkId, now: UtcMillis) -> Result<(), StoreErr
 }
 
 fn expire_one(tx: &mut Tx, link: &LinkId, now: UtcMillis) -> Result<usize, StoreError> {
-    let Some(owner) = store::delivery_of_link(tx.conn(), link)? else {
+    let Some(owner) = owner_of(tx, link)? else {
         return store::shred_link(tx, link, now).map(|()| 0);
     };
     if store::running_claims(tx.conn(), link, now)? > 0 {
@@ -116,5 +116,13 @@ fn expire_one(tx: &mut Tx, link: &LinkId, now: UtcMillis) -> Result<usize, Store
     match owner.state.clone().step(LinkEvent::LifeEnded, now) {
         Ok(step) => store::advance(tx, &owner, &step, Actor::System, now).map(|()| 1),
         Err(_) => Ok(0),
+    }
+}
+
+/// The delivery that a link belongs to, held until the transaction ends.
+fn owner_of(tx: &mut Tx, link: &LinkId) -> Result<Option<Delivery>, StoreError> {
+    match store::delivery_of_link(tx.conn(), link)? {
+        Some(owner) => store::hold_delivery(tx, &owner.id),
+        None => Ok(None),
     }
 }

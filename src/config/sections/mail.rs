@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::{MailRead, is_loopback_name};
-use crate::base::EmailAddress;
+use crate::base::{EmailAddress, seconds};
 use crate::config::section::{Context, Section, not_empty};
 use crate::config::source::Table;
 use crate::config::{Mail, MailLogin, MailSecurity, Recipients};
@@ -56,12 +56,14 @@ pub(super) fn read(table: Table, context: Context<'_>) -> MailRead {
         None => Recipients::Anyone,
     };
     let connections_max = section.number("connections_max", 4, 1..=100);
+    // Twice the longest is less than a notice's lease.
+    let attempt_max = seconds(section.number("attempt_seconds", 40, 2..=55));
     let security = relay.as_ref().and_then(|relay| security(&section, relay, tls));
     section.finish();
     let (Some(Relay { host, port, is_implicit_tls: _ }), Some(security)) = (relay, security) else {
         return MailRead::Wrong;
     };
-    MailRead::Good(Box::new(Mail { host, port, security, login, ca_file, recipients, connections_max }))
+    MailRead::Good(Box::new(Mail { host, port, security, login, ca_file, recipients, connections_max, attempt_max }))
 }
 
 fn security(section: &Section<'_>, relay: &Relay, tls: Tls) -> Option<MailSecurity> {

@@ -161,6 +161,7 @@ fn mistakes_about_mail_are_told_with_line_and_remedy() {
         ("[mail]\nurl = \"smtp://r.example\"\nonly_to = []", 3, "mail.only_to", "at least one address"),
         ("[mail]\nurl = \"smtp://r.example\"\nonly_to = [\"ana\"]", 3, "mail.only_to", "exactly one @"),
         ("[mail]\nurl = \"smtp://r.example\"\nconnections_max = 0", 3, "mail.connections_max", "from 1 to 100"),
+        ("[mail]\nurl = \"smtp://r.example\"\nattempt_seconds = 90", 3, "mail.attempt_seconds", "from 2 to 55"),
     ] {
         check(text, line, key, remedy);
     }

@@ -3,10 +3,10 @@
 use diesel::prelude::*;
 
 use super::row::{Delivery, Row, columns};
-use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, SourceId, UtcMillis, VersionId};
+use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, SourceId, VersionId};
 use crate::store::conn::Conn;
 use crate::store::error::StoreError;
-use crate::store::schema::{delivery, notice};
+use crate::store::schema::delivery;
 
 /// # Errors
 /// [`StoreError`].
@@ -106,30 +106,4 @@ pub fn deliveries(conn: &mut Conn, filter: &DeliveryFilter) -> Result<Vec<Delive
     }
     let rows: Vec<Row> = query.order(delivery::created_at.desc()).limit(filter.count_max).load(conn)?;
     rows.into_iter().map(Delivery::try_from).collect()
-}
-
-/// How many messages one address was given since `since`: the breaker's count.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn sent_to_contact_since(conn: &mut Conn, contact: &[u8; 32], since: UtcMillis) -> Result<i64, StoreError> {
-    Ok(delivery::table
-        .inner_join(notice::table.on(notice::delivery_id.eq(delivery::id)))
-        .filter(delivery::contact_index.eq(contact.to_vec()))
-        .filter(notice::first_attempt_at.ge(since.0))
-        .count()
-        .get_result(conn)?)
-}
-
-/// How many messages about one patient were attempted since `since`.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn sent_about_patient_since(conn: &mut Conn, patient: &[u8; 32], since: UtcMillis) -> Result<i64, StoreError> {
-    Ok(delivery::table
-        .inner_join(notice::table.on(notice::delivery_id.eq(delivery::id)))
-        .filter(delivery::patient_index.eq(patient.to_vec()))
-        .filter(notice::first_attempt_at.ge(since.0))
-        .count()
-        .get_result(conn)?)
 }

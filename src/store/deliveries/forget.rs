@@ -12,6 +12,7 @@ use crate::store::schema::delivery;
 /// # Errors
 /// [`StoreError`].
 pub fn forget_cards(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
+    tx.erased();
     let changed = diesel::update(
         delivery::table
             .filter(delivery::state.eq_any(["blocked", "spent", "expired", "revoked", "recalled", "superseded"]))
@@ -28,6 +29,7 @@ pub fn forget_cards(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub fn forget_facts(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
+    tx.erased();
     let changed = diesel::update(
         delivery::table
             .filter(delivery::state.eq_any(["blocked", "spent", "expired", "revoked", "recalled", "superseded"]))

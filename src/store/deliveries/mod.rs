@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 pub use find::{
     DeliveryFilter, deliveries, delivery, delivery_exists, delivery_of_link, latest_delivery_of, next_issue_no,
-    open_deliveries_of, sent_about_patient_since, sent_to_contact_since,
+    open_deliveries_of,
 };
 pub use forget::{forget_cards, forget_facts};
 pub use row::{Delivery, DeliveryKind, Mode, NewDelivery};
@@ -168,13 +168,17 @@ pub fn set_card(tx: &mut Tx, id: &DeliveryId, sealed: &[u8], contact_index: &[u8
     Ok(())
 }
 
-/// A new version said the same: the delivery now stands for it.
+/// A new version said the same: the delivery now stands for it, beside others that already do.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn set_report_version(tx: &mut Tx, delivery: &Delivery, version: &VersionId) -> Result<(), StoreError> {
+    if delivery.report_version == *version {
+        return Ok(());
+    }
+    let issue_no = next_issue_no(tx.conn(), &delivery.source, version)?;
     diesel::update(delivery::table.find(delivery.id.as_str()).filter(delivery::row_version.eq(delivery.row_version)))
-        .set(delivery::report_version.eq(version.as_str()))
+        .set((delivery::report_version.eq(version.as_str()), delivery::issue_no.eq(issue_no)))
         .execute(tx.conn())?;
     Ok(())
 }

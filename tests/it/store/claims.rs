@@ -186,6 +186,18 @@ on_both! {
         .await;
     }
 
+    async fn the_last_opening_is_witnessed_before_it_is_given_and_not_given_unwitnessed(bed: Bed) {
+        let it = looked_at(&bed, 2, 3).await;
+        let link = it.link.clone();
+        bed.write(move |tx| claim(tx, &link, 0, NOW)).await;
+        assert_eq!(bed.witness.deaths(), [], "one is left");
+        bed.witness.refuse_from_now_on();
+        let link = it.link.clone();
+        let refused = bed.store.write(move |tx| claim(tx, &link, 1, NOW)).await;
+        assert!(matches!(refused, Err(store::StoreError::JournalRefused { .. })));
+        assert_eq!(stage::the_link(&bed, &it.link).await.opened, 1);
+    }
+
     async fn a_receipt_is_taken_once_and_only_from_the_browser_that_claimed(bed: Bed) {
         let it = looked_at(&bed, 2, 2).await;
         bed.write(move |tx| {

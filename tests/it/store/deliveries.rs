@@ -242,12 +242,21 @@ on_both! {
         assert_eq!(count(DeliveryFilter { clinic, ..all }).await.len(), 0);
     }
 
-    async fn messages_to_an_address_are_counted_from_their_first_attempt(bed: Bed) {
-        bed.write(|tx| { stage::handed_over(tx, 1, 1)?; stage::released(tx, 2, 1) }).await;
-        assert_eq!(bed.read(|conn| store::sent_to_contact_since(conn, &[3; 32], NOW)).await, 1);
-        let later = NOW.plus(after(1));
-        assert_eq!(bed.read(move |conn| store::sent_to_contact_since(conn, &[3; 32], later)).await, 0);
-        assert_eq!(bed.read(|conn| store::sent_to_contact_since(conn, &[8; 32], NOW)).await, 0);
+    async fn messages_to_an_address_are_numbered_by_their_first_attempt(bed: Bed) {
+        bed.write(|tx| { stage::released(tx, 1, 1)?; stage::released(tx, 2, 1) }).await;
+        let leased = stage::lease(&bed, NOW).await;
+        assert_eq!(leased.len(), 2);
+        let mut numbers = Vec::new();
+        for one in &leased {
+            let (notice, since) = (one.notice.clone(), NOW);
+            let whose = store::CountedBy::Address([3; 32]);
+            numbers.push(bed.read(move |conn| store::number_within(conn, whose, &notice, since)).await);
+        }
+        numbers.sort_unstable();
+        assert_eq!(numbers, [1, 2], "leased together, they count one after the other");
+        let notice = leased[0].notice.clone();
+        let whose = store::CountedBy::Address([8; 32]);
+        assert_eq!(bed.read(move |conn| store::number_within(conn, whose, &notice, NOW)).await, 1);
     }
 
     async fn retention_forgets_cards_facts_links_and_patients_of_what_has_ended_only(bed: Bed) {

@@ -9,7 +9,7 @@ use crate::support::browser::{Browser, PHONE};
 use crate::support::clinic::{Clinic, Database, Hears, Wishes};
 use crate::support::{pdf, wait};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_heard_by_hook_is_read_in_the_browser_on_sqlite() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chartseal::app::start::{Ground, Restore, TimeFrom};
 use chartseal::app::steps::Steps;
 use chartseal::app::{App, Workers};
-use chartseal::base::{OperatorName, UtcMillis};
+use chartseal::base::{Clock, OperatorName, UtcMillis};
 use chartseal::config::Config;
 use chartseal::desk::{Brief, Desk, Shown, verify_audit};
 use chartseal::keys::ReplicaName;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::ehr::{self, Lab, LeasedEhr};
 use super::mailbox::{Mailbox, Manner};
-use super::{part, postgres};
+use super::{part, postgres, wait};
 
 /// Which database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +46,10 @@ pub struct Wishes {
     pub rules: String,
     /// Lines for the end of the configuration.
     pub more: String,
+    /// Where the clinic believes the EHR to be; `None`: where it is.
+    pub ehr_base: Option<String>,
+    /// Lines for the EHR's section.
+    pub ehr_more: String,
 }
 
 pub const RULES: &str = r#"
@@ -73,6 +77,8 @@ impl Default for Wishes {
             workers: Workers::ByHand,
             rules: RULES.to_owned(),
             more: String::new(),
+            ehr_base: None,
+            ehr_more: String::new(),
         }
     }
 }
@@ -82,15 +88,44 @@ pub struct Clinic {
     pub folder: PathBuf,
     pub ehr: LeasedEhr,
     pub mailbox: Mailbox,
+    pub config_path: PathBuf,
+    pub leaves: Leaves,
+    pub database: Database,
+    clock: Clock,
+    /// `None` after [`Clinic::stop`]: a stopped service holds no lock and no connection.
+    running: Option<Running>,
+}
+
+/// What a clinic has while its service runs; reached as if it were the clinic's own.
+pub struct Running {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
     pub admin_url: String,
-    pub config_path: PathBuf,
     pub ground: Ground,
     pub steps: Arc<Steps>,
-    pub leaves: Leaves,
-    stop: Option<oneshot::Sender<()>>,
-    served: Option<JoinHandle<anyhow::Result<()>>>,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<anyhow::Result<()>>,
+}
+
+impl std::ops::Deref for Clinic {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        self.running.as_ref().expect("the service runs")
+    }
+}
+
+impl From<Started> for Running {
+    fn from(started: Started) -> Self {
+        Self {
+            url: format!("http://{}", started.addr),
+            admin_url: format!("http://{}", started.admin_addr),
+            ground: started.ground,
+            steps: started.steps,
+            stop: started.stop,
+            served: started.served,
+        }
+    }
 }
 
 /// What a test may leave behind.
@@ -115,14 +150,11 @@ impl Clinic {
             folder,
             ehr,
             mailbox,
-            url: format!("http://{}", started.addr),
-            admin_url: format!("http://{}", started.admin_addr),
             config_path,
-            ground: started.ground,
-            steps: started.steps,
             leaves: Leaves::Nothing,
-            stop: Some(started.stop),
-            served: Some(started.served),
+            database: wishes.database,
+            clock: started.ground.clock.clone(),
+            running: Some(started.into()),
         }
     }
 
@@ -131,11 +163,11 @@ impl Clinic {
     }
 
     pub fn now(&self) -> UtcMillis {
-        self.ground.clock.now()
+        self.clock.now()
     }
 
     pub fn forward(&self, span: std::time::Duration) {
-        self.ground.clock.forward(span);
+        self.clock.forward(span);
     }
 
     /// Looks at the EHR again and turns every step until none finds work.
@@ -184,24 +216,27 @@ impl Clinic {
 
     /// Ends the service as SIGTERM would, and returns what the drain said.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        match self.served.take() {
-            Some(served) => served.await.unwrap(),
-            None => Ok(()),
-        }
+        let Some(Running { stop, served, .. }) = self.running.take() else { return Ok(()) };
+        let _ = stop.send(());
+        let drained = served.await.unwrap();
+        self.let_go().await;
+        drained
     }
 
-    /// Starts the same installation again (after [`Clinic::stop`]).
+    /// Waits until the journal is free: the store's writer, the last to hold it, has then closed its connection.
+    pub async fn let_go(&self) {
+        let journal = self.folder.join("keys/journal/deaths-main.log");
+        wait::until("the stopped service to let go", std::time::Duration::from_secs(10), || {
+            std::fs::File::open(&journal).ok()?.try_lock().ok()
+        })
+        .await;
+    }
+
+    /// Starts the same installation again (after [`Clinic::stop`]), at the time at which it stopped.
     pub async fn start_again(&mut self, restore: Restore) -> anyhow::Result<()> {
-        let at = self.now();
-        let started = start(&self.config_path, TimeFrom::Steps(at), restore, Workers::ByHand).await?;
-        self.url = format!("http://{}", started.addr);
-        self.ground = started.ground;
-        self.steps = started.steps;
-        self.stop = Some(started.stop);
-        self.served = Some(started.served);
+        let started = start(&self.config_path, TimeFrom::Steps(self.now()), restore, Workers::ByHand).await?;
+        self.clock = started.ground.clock.clone();
+        self.running = Some(started.into());
         Ok(())
     }
 
@@ -221,6 +256,45 @@ impl Clinic {
         });
         files.collect()
     }
+
+    /// Calls the hook as the EHR would, with its secret; sends again while told to come later.
+    pub async fn hook(&self, method: reqwest::Method, path: &str, body: &str) -> reqwest::StatusCode {
+        self.hook_at(&self.url, method, path, body).await
+    }
+
+    /// [`Clinic::hook`] at another replica.
+    pub async fn hook_at(&self, url: &str, method: reqwest::Method, path: &str, body: &str) -> reqwest::StatusCode {
+        let mac = chartseal::sealing::hmac_sha256(self.ground.vault.pepper(), &[b"chartseal/1/hook", b"lab"]);
+        let secret = chartseal::base::Key256::new(mac).to_base64url();
+        super::wait::until_async("the hook to be taken", std::time::Duration::from_secs(60), async || {
+            let request = super::web_client::new()
+                .request(method.clone(), format!("{url}/fhir/hook/lab{path}"))
+                .header(chartseal::intake::HOOK_HEADER, secret.expose())
+                .header("Content-Type", "application/fhir+json")
+                .body(body.to_owned());
+            let status = request.send().await.expect("the hook answers").status();
+            (status != reqwest::StatusCode::SERVICE_UNAVAILABLE).then_some(status)
+        })
+        .await
+    }
+
+    /// The deliveries of one report, newest first.
+    pub async fn deliveries_of(&self, report: &str) -> Vec<Brief> {
+        let all = self.deliveries().await;
+        all.into_iter().filter(|brief| brief.resource.as_deref().is_some_and(|name| name.ends_with(report))).collect()
+    }
+
+    /// The newest delivery of one report.
+    pub async fn delivery_of(&self, report: &str) -> Brief {
+        let found = self.deliveries_of(report).await.into_iter().next();
+        found.unwrap_or_else(|| panic!("{report} has no delivery"))
+    }
+
+    /// All mails to one address.
+    pub fn mails_to(&self, address: &str) -> Vec<super::mailbox::Mail> {
+        let to = |mail: &super::mailbox::Mail| mail.envelope_to.iter().any(|one| one == address);
+        self.mailbox.mails().into_iter().filter(to).collect()
+    }
 }
 
 impl Drop for Clinic {
@@ -228,7 +302,8 @@ impl Drop for Clinic {
         if std::thread::panicking() {
             return;
         }
-        let (store, vault, leaves) = (self.ground.store.clone(), self.ground.vault.clone(), self.leaves);
+        let Some(running) = &self.running else { return };
+        let (store, vault, leaves) = (running.ground.store.clone(), running.ground.vault.clone(), self.leaves);
         let checked = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
                 let verified = verify_audit(&store, &vault).await.unwrap();
@@ -294,7 +369,8 @@ pub async fn write_installation(folder: &std::path::Path, wishes: &Wishes, ehr_b
         Hears::Polls => ("off", 5),
     };
     let send = wishes.send;
-    let more = &wishes.more;
+    let (more, ehr_more) = (&wishes.more, &wishes.ehr_more);
+    let ehr_base = wishes.ehr_base.as_deref().unwrap_or(ehr_base);
     let text = format!(
         r#"
 [server]
@@ -322,6 +398,7 @@ id = "lab"
 base_url = "{ehr_base}"
 subscribe = "{subscribe}"
 poll_seconds = {poll_seconds}
+{ehr_more}
 
 [mail]
 url = "smtp://127.0.0.1:{mail_port}"

@@ -5,10 +5,12 @@
 
 #![allow(dead_code, reason = "the test bed offers more than the tests of any one day use")]
 
+pub mod backup;
 pub mod browser;
 pub mod clinic;
 pub mod ehr;
 pub mod ehr_double;
+pub mod front;
 pub mod holder;
 pub mod hooks;
 pub mod mailbox;
@@ -16,6 +18,7 @@ pub mod part;
 pub mod pdf;
 pub mod planted;
 pub mod postgres;
+pub mod program;
 pub mod python;
 pub mod service;
 pub mod tink;

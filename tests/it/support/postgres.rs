@@ -185,7 +185,7 @@ fn runs_as_root() -> bool {
 }
 
 /// Debian keeps the servers of each version apart; 15 is the oldest that we promise, and the one that we test when it is there.
-fn server_program(name: &str) -> PathBuf {
+pub fn server_program(name: &str) -> PathBuf {
     let versions = Path::new("/usr/lib/postgresql");
     let any = || {
         std::fs::read_dir(versions)

@@ -176,7 +176,8 @@ impl House {
             let source = match store::hear(tx, &key, None, now, &mut random::system())? {
                 store::Hearing::Due(id) | store::Hearing::Known(id) => id,
             };
-            let seen = store::source(tx.conn(), &source)?.unwrap();
+            let seen = store::lease_sources(tx, now, now.plus(chartseal::base::minutes(1)), 1)?.remove(0);
+            assert_eq!(seen.id, source);
             let reading = store::SourceReading {
                 at: now,
                 version: Some(version()),
