@@ -139,6 +139,27 @@ async fn without_javascript_the_page_says_what_to_do() {
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_cannot_be_shown_is_saved_whole() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let broken = [b"%PDF-1.4\n".as_slice(), &b"not what a reader expects\n".repeat(40), b"%%EOF\n"].concat();
+    clinic.report("broken@example.test", "4548-4", &broken).await;
+    clinic.hear_and_settle().await;
+    let link = clinic.mailbox.wait_for("broken@example.test", 1).await.link();
+    let browser = Browser::open(USUAL_PHONE).await;
+    visit(&browser, &link).await;
+    press(&browser, OPEN_BUTTON).await;
+    see(&browser, "unshown", "cannot be shown").await;
+    press(&browser, "button.save").await;
+    let saved = wait::until("the saved copy", LIMIT, || {
+        let files = std::fs::read_dir(browser.downloads()).ok()?.filter_map(Result::ok);
+        let pdf = files.map(|file| file.path()).find(|path| path.extension().is_some_and(|end| end == "pdf"))?;
+        std::fs::read(pdf).ok()
+    })
+    .await;
+    assert!(saved == broken, "the copy has {} of {} bytes", saved.len(), broken.len());
+}
+
 async fn link_to(clinic: &Clinic, email: &str) -> String {
     clinic.report(email, "4548-4", &pdf::with_pages(&["HbA1c 5.4 %"])).await;
     clinic.hear_and_settle().await;
@@ -156,7 +177,7 @@ async fn visit(browser: &Browser, link: &str) {
 async fn see(browser: &Browser, state: &str, text: &str) {
     wait_for_text(browser, "main", text).await;
     wait::until_async("the page to have come to rest", LIMIT, async || {
-        browser.find(By::Css(".card h1, .bar, canvas")).await.ok().map(|_| ())
+        browser.find(By::Css(".card h1, .note, canvas")).await.ok().map(|_| ())
     })
     .await;
     for (window, width) in [(USUAL_PHONE, 360), (DESKTOP, 1280)] {
