@@ -13,15 +13,16 @@ use crate::base::{Clock, LinkId, UtcMillis, minutes, random};
 use crate::config::{Config, StoreUrl};
 use crate::desk::{self, Restored};
 use crate::keys::{
-    Anchor, Death, DeathJournal, DeathKind, Fingerprint, Found, KeyError, KeyKind, KeyName, KeyRing, Mark, ReplicaName,
-    Vault, highest_mark,
+    Anchor, Death, DeathJournal, DeathKind, Fingerprint, KeyError, KeyKind, KeyRing, Mark, ReplicaName, Vault,
+    highest_mark,
 };
 use crate::record;
-use crate::store::{self, DeathWitness, LinkDeath, LinkRow, Store, StoreError};
+use crate::store::{self, DeathWitness, KeyMark, LinkDeath, LinkRow, Store, StoreError};
 
 /// The names a command may take beside a running service, which holds its own.
 const DESK_REPLICAS: [&str; 8] = ["desk", "desk-2", "desk-3", "desk-4", "desk-5", "desk-6", "desk-7", "desk-8"];
 
+const EPOCH: &str = KeyKind::Epoch.as_str();
 /// Longer than any transaction takes from the journal to its commit.
 const COMMIT_MAX: Duration = minutes(1);
 
@@ -157,25 +158,27 @@ impl Ground {
         now: UtcMillis,
     ) -> anyhow::Result<()> {
         let dead: Vec<LinkId> = self.died()?.into_iter().map(|death| death.link).collect();
-        let mut unaccounted = Vec::new();
-        for row in self.alive().await? {
-            let kept = match (standing, KeyName::parse(KeyKind::Epoch, &row.epoch)) {
-                (Standing::Current | Standing::Older, Ok(epoch)) => {
-                    matches!(self.vault.ring().find(&epoch)?, Found::Existing(_))
-                }
-                // What the journal does not know, nobody knows.
-                (Standing::KeysOlder, _) | (_, Err(_)) => false,
-            };
-            if !kept {
-                unaccounted.push(row.id);
-            }
-        }
+        let (kept, lost) = self.dated_keys().await?;
+        let has_key = |row: &LinkRow| kept.iter().any(|key| key.kind == EPOCH && key.name == row.epoch);
+        let accounted = |row: &LinkRow| match standing {
+            Standing::Current | Standing::Older => has_key(row),
+            // What the journal does not know, nobody knows.
+            Standing::KeysOlder => false,
+        };
+        let alive = self.alive().await?;
+        let unaccounted: Vec<LinkId> = alive.into_iter().filter(|row| !accounted(row)).map(|row| row.id).collect();
         // Before the numbers are given a second time.
         self.journal.append_anchor(&Anchor::restored(audit_n, now))?;
         let generation = i64::try_from(remembered).unwrap_or(i64::MAX - 1);
         let restored: Restored = self
             .store
-            .write(move |tx| desk::after_restore(tx, &dead, &unaccounted, generation, now))
+            .write(move |tx| {
+                for KeyMark { kind, name, .. } in lost {
+                    store::forget_key(tx, &kind, &name)?;
+                    store::record(tx, Chain::Installation, now, AuditEvent::KeyDestroyed { kind, name })?;
+                }
+                desk::after_restore(tx, &dead, &unaccounted, generation, now)
+            })
             .await
             .context("the restored database could not be brought in line; nothing was changed")?;
         tracing::warn!(
@@ -207,6 +210,19 @@ impl Ground {
         tracing::warn!(links = risen.len(), "links that the death journal knows as dead were alive; they are ended");
         self.store.write(move |tx| desk::end_links(tx, &risen, now)).await?;
         Ok(())
+    }
+
+    /// The dated keys that the database relies on: those that are here, and those that are lost.
+    async fn dated_keys(&self) -> anyhow::Result<(Vec<KeyMark>, Vec<KeyMark>)> {
+        let held = self.vault.ring().list()?;
+        let is_held = |mark: &KeyMark| {
+            held.iter().any(|key| {
+                (key.kind.as_str(), &key.name, key.fingerprint.to_string())
+                    == (mark.kind.as_str(), &mark.name, mark.fingerprint.clone())
+            })
+        };
+        let marks = self.store.read(store::key_marks).await?.into_iter();
+        Ok(marks.filter(|mark| mark.kind != KeyKind::Root.as_str() && mark.destroyed_at.is_none()).partition(is_held))
     }
 
     fn died(&self) -> Result<Vec<Death>, KeyError> {
