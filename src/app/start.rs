@@ -196,11 +196,11 @@ impl Ground {
         let now = self.clock.now();
         let died: HashMap<LinkId, Death> = self.died()?.into_iter().map(|death| (death.link.clone(), death)).collect();
         let risen = |row: &LinkRow| {
-            died.get(&row.id).is_some_and(|death| match death.kind {
+            died.get(&row.id).is_some_and(|death| {
                 // The last opening was given out and its lease may run.
-                DeathKind::Spent if row.opened >= row.opens_max => false,
-                // Another replica may be about to commit it.
-                _ => now.since(death.at) > COMMIT_MAX,
+                let runs_out = death.kind == DeathKind::Spent && row.opened >= row.opens_max;
+                // A younger one another replica may be about to commit.
+                !runs_out && now.since(death.at) > COMMIT_MAX
             })
         };
         let risen: Vec<LinkId> = self.alive().await?.into_iter().filter(risen).map(|row| row.id).collect();
