@@ -10,6 +10,8 @@ use crate::base::UtcMillis;
 const PAUSE: &str = "pause";
 const GENERATION: &str = "generation";
 const INSTALLATION: &str = "installation";
+/// Since the last restore.
+pub(super) const FOLLOWED_FROM: &str = "followed_from";
 
 /// Whether notices may leave.
 #[derive(Clone, Debug, PartialEq, Eq)]

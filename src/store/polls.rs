@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::conn::{Conn, Tx};
+use super::control;
 use super::error::StoreError;
 use super::rows::parse;
 use super::schema::{poll, subscription};
@@ -150,14 +151,15 @@ pub fn poll_sooner(tx: &mut Tx, ehr: &EhrId, now: UtcMillis) -> Result<(), Store
     Ok(())
 }
 
-/// When Chartseal began to follow `ehr`; `None` before its first start.
+/// When Chartseal began to follow `ehr`, or began again after a restore; `None` before its first start.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn followed_since(conn: &mut Conn, ehr: &EhrId) -> Result<Option<UtcMillis>, StoreError> {
     let at: Option<i64> =
         poll::table.filter(poll::ehr.eq(ehr.as_str())).select(diesel::dsl::min(poll::started_at)).first(conn)?;
-    Ok(at.map(UtcMillis))
+    let again = control::control(conn, control::FOLLOWED_FROM)?.and_then(|text| text.parse().ok());
+    Ok(at.max(again).map(UtcMillis))
 }
 
 /// # Errors

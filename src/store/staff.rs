@@ -6,7 +6,7 @@ use super::conn::{Conn, Tx};
 use super::control::set_control;
 use super::deliveries::{Delivery, DeliveryFilter, Mode, deliveries};
 use super::error::StoreError;
-use super::schema::{delivery, poll};
+use super::schema::delivery;
 use crate::base::{DeliveryId, UtcMillis};
 
 /// Whether anything may leave because of this delivery, from now on.
@@ -30,13 +30,12 @@ pub fn set_installation(tx: &mut Tx, id: &str, at: UtcMillis) -> Result<(), Stor
     set_control(tx, "installation", id, at, "system")
 }
 
-/// Whatever was issued before `at` is not sent by itself from here on.
+/// Whatever was issued before `at` is not sent by itself from here on. It is heard of all the same, so that staff see it.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn follow_from(tx: &mut Tx, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(poll::table).set(poll::started_at.eq(at.0)).execute(tx.conn())?;
-    Ok(())
+    set_control(tx, super::control::FOLLOWED_FROM, &at.0.to_string(), at, "system")
 }
 
 /// Every delivery that is decided to leave and has not.

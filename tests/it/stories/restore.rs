@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use crate::support::backup::{Backup, copy_folder, lose_database};
 use crate::support::clinic::{Clinic, Database, Wishes};
 use crate::support::holder::{Holder, WholeLink};
-use crate::support::pdf;
+use crate::support::{ehr, pdf};
 
 const ONE_OPENING: &str = "4548-4";
 const THREE_OPENINGS: &str = "24323-8";
@@ -83,8 +83,11 @@ async fn yesterday_comes_back(database: Database) {
     for link in [&revoked, &superseded, &spent, &recalled, &expired] {
         assert_dead(link).await;
     }
-    let queued = clinic.deliveries().await.into_iter().find(|delivery| delivery.note.contains("restored")).unwrap();
+    let deliveries = clinic.deliveries().await;
+    let queued = deliveries.iter().find(|delivery| delivery.note.contains("restored")).unwrap();
     assert_eq!(queued.state, "review");
+    let heard_again = deliveries.iter().find(|delivery| delivery.note.contains("before")).unwrap();
+    assert_eq!((heard_again.state, heard_again.notice), ("review", None), "staff must see what was lost");
     assert!(clinic.show(&queued.id).await.notices.iter().all(|notice| notice.state == "dead"));
 
     clinic.stop().await.unwrap();
@@ -205,7 +208,12 @@ async fn after_a_fire_the_root_key_and_a_backup_are_enough_to_start_again_with_e
     assert_eq!(Holder::new(&link).look().await.says(), "revoked");
     clinic.stop().await.unwrap();
     clinic.start_again(Restore::NotSaid).await.unwrap();
-    let new = clinic.sent("ben@example.test", THREE_OPENINGS, &paper()).await;
+    // Issued after the restore, by the clinic's clock.
+    clinic.forward(Duration::from_mins(1));
+    clinic.lab().update(&ehr::patient("ben", "Lee", "Ben", "1990-01-02", "ben@example.test")).await;
+    clinic.lab().post(&ehr::report("ben", THREE_OPENINGS, &clinic.now().to_rfc3339(), &paper())).await;
+    clinic.hear_and_settle().await;
+    let new = clinic.mailbox.wait_for("ben@example.test", 1).await.link();
     assert_eq!(Holder::new(&new).read().await, paper());
 }
 
