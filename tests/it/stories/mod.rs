@@ -2,11 +2,13 @@
 
 mod attachments;
 mod bad_input;
+mod commands;
 mod corrections;
 mod endings;
 mod mail_faults;
 mod nothing_leaks;
 mod nothing_surprises;
+mod restart;
 mod restore;
 mod shredding;
 mod the_way;
