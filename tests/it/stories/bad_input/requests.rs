@@ -73,7 +73,7 @@ async fn every_wrong_request_gets_an_answer_of_its_own() {
         (Method::POST, post("look"), json_type, b"{\"nonce\":1,\"proof\":[]}".to_vec(), 400),
         (Method::POST, post("look"), json_type, json!({"nonce": "", "proof": ""}).to_string().into_bytes(), 403),
         (Method::POST, post("receipt"), json_type, b"{\"outcome\":\"eaten\",\"mac\":\"\"}".to_vec(), 400),
-        (Method::GET, post("files/0"), nothing, vec![], 403),
+        (Method::GET, post("files/0"), nothing, vec![], 404),
         (Method::GET, post("files/99999"), nothing, vec![], 404),
         (Method::GET, post("files/-1"), nothing, vec![], 404),
     ];
