@@ -198,16 +198,13 @@ async fn watch_clock(ground: Ground, readiness: Arc<Readiness>, stop: Cancellati
 pub async fn terminated() {
     use tokio::signal::unix::{SignalKind, signal};
     let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    match (terminate, interrupt) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+    if let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-        (_, _) => {
-            tracing::error!("signals cannot be listened for; stop the process by killing it");
-            std::future::pending().await
-        }
+    } else {
+        tracing::error!("signals cannot be listened for; stop the process by killing it");
+        std::future::pending::<()>().await;
     }
 }

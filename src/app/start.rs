@@ -1,7 +1,7 @@
 //! The ground that everything stands on: keys, journal, store, clock; and the refusals that keep a wrong set of
 //! them from being used.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,16 +194,18 @@ impl Ground {
     /// its death, which no mark tells apart, or from a commit that failed; in doubt it stays dead.
     async fn end_the_risen(&self) -> anyhow::Result<()> {
         let now = self.clock.now();
-        let died: HashMap<LinkId, Death> = self.died()?.into_iter().map(|death| (death.link.clone(), death)).collect();
-        let risen = |row: &LinkRow| {
-            died.get(&row.id).is_some_and(|death| {
+        let alive: HashMap<LinkId, LinkRow> =
+            self.alive().await?.into_iter().map(|row| (row.id.clone(), row)).collect();
+        let is_dead = |death: &Death| {
+            alive.get(&death.link).is_some_and(|row| {
                 // The last opening was given out and its lease may run.
                 let runs_out = death.kind == DeathKind::Spent && row.opened >= row.opens_max;
                 // A younger one another replica may be about to commit.
                 !runs_out && now.since(death.at) > COMMIT_MAX
             })
         };
-        let risen: Vec<LinkId> = self.alive().await?.into_iter().filter(risen).map(|row| row.id).collect();
+        let risen: BTreeSet<LinkId> = self.died()?.into_iter().filter(is_dead).map(|death| death.link).collect();
+        let risen: Vec<LinkId> = risen.into_iter().collect();
         if risen.is_empty() {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::start::Ground;
-use crate::base::{Bell, ClinicId, SecretText, millis, seconds};
+use crate::base::{Bell, ClinicId, SecretText, millis, minutes, seconds};
 use crate::blobs::BlobStore;
 use crate::config::{self, Config, EhrAuth, MailSecurity};
 use crate::fhir::{Auth, EhrClient, EhrConnection, Limits, Origin, ServiceBase};
@@ -27,6 +27,8 @@ use crate::sealing::hmac_sha256;
 use crate::store::Mode;
 use crate::sweep::{Pace, Retention, Sweep};
 
+/// Where no EHR is configured nothing is read again.
+const RECHECK_DEFAULT: Duration = minutes(15);
 /// How often each worker looks by itself, rung or not: another replica may have left work.
 const LOOK_EVERY: Duration = millis(500);
 /// Workers of each step that waits for an EHR or a relay.
@@ -68,7 +70,6 @@ impl Steps {
         let blobs = BlobStore::open(&config.blobs).context("the folder of the sealed files cannot be used")?;
         let clients = clients(config)?;
         let rules = Arc::new(RwLock::new(Arc::new(read_rules(config)?)));
-        let recheck = config.ehrs.iter().map(|ehr| ehr.recheck_every).min().unwrap_or(Duration::from_mins(15));
         let mode = mode_of(config);
         let available = Available { channels: BTreeSet::from([Channel::Email]), challenges: BTreeSet::new() };
         Ok(Self {
@@ -102,34 +103,8 @@ impl Steps {
                 queued: bells.queued.clone(),
                 changed: bells.due.clone(),
             }),
-            outbox: Arc::new(Outbox {
-                store: ground.store.clone(),
-                clock: ground.clock.clone(),
-                vault: ground.vault.clone(),
-                journal: ground.journal.clone(),
-                mailer: mailer(config)?,
-                senders: senders(config)?,
-                link_base: config.server.patient_url.join("r/").context("[server] patient_url takes no path")?,
-                recheck_every: recheck,
-                limits: BreakerLimits {
-                    hour_multiple: config.limits.breaker_hour_multiple,
-                    per_address_day_max: config.limits.notices_per_address_day_max,
-                    per_patient_day_max: config.limits.notices_per_patient_day_max,
-                },
-                mode,
-                changed: bells.due.clone(),
-            }),
-            sweep: Arc::new(Sweep {
-                store: ground.store.clone(),
-                clock: ground.clock.clone(),
-                vault: ground.vault.clone(),
-                blobs: blobs.clone(),
-                journal: ground.journal.clone(),
-                rechecks: config.ehrs.iter().map(|ehr| (ehr.id.clone(), ehr.recheck_every)).collect(),
-                retention: retention(config),
-                due: bells.due.clone(),
-                pace: tokio::sync::Mutex::new(Pace::default()),
-            }),
+            outbox: Arc::new(outbox(config, ground, &bells)?),
+            sweep: Arc::new(sweep(config, ground, &blobs, &bells)),
             open: Arc::new(Open::new(
                 ground.store.clone(),
                 ground.clock.clone(),
@@ -220,6 +195,8 @@ pub fn read_rules(config: &Config) -> anyhow::Result<RuleSet> {
         .map_err(|errors| anyhow::anyhow!("the rules in {} are not in force:\n{errors}", path.display()))
 }
 
+/// The mode as the steps know it.
+#[must_use]
 pub const fn mode_of(config: &Config) -> Mode {
     match config.mode {
         config::Mode::Shadow => Mode::Shadow,
@@ -293,6 +270,40 @@ fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
         recheck_every: ehr.recheck_every,
     };
     config.ehrs.iter().zip(clients).map(one).collect()
+}
+
+fn outbox(config: &Config, ground: &Ground, bells: &Bells) -> anyhow::Result<Outbox> {
+    Ok(Outbox {
+        store: ground.store.clone(),
+        clock: ground.clock.clone(),
+        vault: ground.vault.clone(),
+        journal: ground.journal.clone(),
+        mailer: mailer(config)?,
+        senders: senders(config)?,
+        link_base: config.server.patient_url.join("r/").context("[server] patient_url takes no path")?,
+        recheck_every: config.ehrs.iter().map(|ehr| ehr.recheck_every).min().unwrap_or(RECHECK_DEFAULT),
+        limits: BreakerLimits {
+            hour_multiple: config.limits.breaker_hour_multiple,
+            per_address_day_max: config.limits.notices_per_address_day_max,
+            per_patient_day_max: config.limits.notices_per_patient_day_max,
+        },
+        mode: mode_of(config),
+        changed: bells.due.clone(),
+    })
+}
+
+fn sweep(config: &Config, ground: &Ground, blobs: &BlobStore, bells: &Bells) -> Sweep {
+    Sweep {
+        store: ground.store.clone(),
+        clock: ground.clock.clone(),
+        vault: ground.vault.clone(),
+        blobs: blobs.clone(),
+        journal: ground.journal.clone(),
+        rechecks: config.ehrs.iter().map(|ehr| (ehr.id.clone(), ehr.recheck_every)).collect(),
+        retention: retention(config),
+        due: bells.due.clone(),
+        pace: tokio::sync::Mutex::new(Pace::default()),
+    }
 }
 
 fn mailer(config: &Config) -> anyhow::Result<Mailer> {

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Outcome;
 use super::print::Print;
-use crate::base::{Key256, LinkId, LinkSecret, random};
+use crate::base::{Key256, LinkId, LinkSecret, UtcMillis, random};
 use crate::blobs::{BlobError, BlobKey, BlobStore, BlobUrl};
 use crate::config::Config;
 use crate::keys::{KeyKind, KeyName, KeyRing, Vault, VaultError};
@@ -80,7 +80,7 @@ fn try_to_open(
 ) -> anyhow::Result<Attempt> {
     let refused = |why: String| Ok(Attempt::Refused { why });
     let Some(wrapped) = &row.share_wrapped else {
-        let at = row.shredded_at.map(|at| at.to_rfc3339()).unwrap_or_default();
+        let at = row.shredded_at.map(UtcMillis::to_rfc3339).unwrap_or_default();
         return refused(format!("this copy holds no share: it was destroyed at {at}, before the copy was made"));
     };
     let epoch = KeyName::parse(KeyKind::Epoch, &row.epoch).context("the link names no epoch key")?;

@@ -15,6 +15,9 @@ use crate::store::{self, Hearing, PollEnd, PollRow};
 const OVERLAP: Duration = minutes(10);
 /// How far ahead of our clock a server's may be and still have its newest resources found.
 const AHEAD: Duration = hours(1);
+/// How far behind ours its clock may be and still have the first resources after the beginning found.
+const BEHIND_MAX: Duration = minutes(10);
+const FORGOTTEN: &str = "the EHR forgot its page links; the search begins again";
 const PAGE_COUNT: NonZeroU16 = NonZeroU16::MIN.saturating_add(199);
 /// Resources noted in one transaction.
 const CHUNK: usize = 200;
@@ -35,7 +38,11 @@ impl Intake {
 
     async fn poll(&self, ehr: &HeardEhr, row: PollRow, now: UtcMillis) -> Result<(), IntakeError> {
         let since = row.watermark.minus(OVERLAP).max(row.started_at);
-        let answer = ehr.client.search_changed(row.kind, Window { since, until: now.plus(AHEAD) }, PAGE_COUNT).await;
+        let until = now.plus(AHEAD);
+        let mut answer = ehr.client.search_changed(row.kind, Window { since, until }, PAGE_COUNT).await;
+        if let Some(since) = self.begin_by_their_clock(&row, &answer, now).await? {
+            answer = ehr.client.search_changed(row.kind, Window { since, until }, PAGE_COUNT).await;
+        }
         let next_at = now.plus(ehr.poll_every);
         match answer {
             Ok(SearchAnswer::Walked(Changes { heard, completeness, server_date, .. })) => {
@@ -50,7 +57,9 @@ impl Intake {
                 }
             }
             Ok(SearchAnswer::RestartWindow) => {
-                self.fault(row, "the EHR forgot its page links; the search begins again".to_owned(), now, now).await
+                // At once, but not for ever.
+                let again = if row.why.as_deref() == Some(FORGOTTEN) { next_at } else { now };
+                self.fault(row, FORGOTTEN.to_owned(), again, now).await
             }
             Ok(SearchAnswer::WindowTooLarge) => self.narrower(ehr, row, since, now).await,
             Err(error) => {
@@ -62,6 +71,24 @@ impl Intake {
                 self.fault(row, error.to_string(), now.plus(wait), now).await
             }
         }
+    }
+
+    /// The beginning was read from our clock. A server whose clock is behind stamps what is new with an earlier time: at
+    /// its first answer the beginning moves there. Returns it when it moved.
+    async fn begin_by_their_clock(
+        &self,
+        row: &PollRow,
+        answer: &Result<SearchAnswer, EhrError>,
+        now: UtcMillis,
+    ) -> Result<Option<UtcMillis>, IntakeError> {
+        let Ok(SearchAnswer::Walked(Changes { server_date: Some(theirs), .. })) = answer else { return Ok(None) };
+        let behind = now.since(*theirs);
+        if row.last_ok_at.is_some() || behind <= SEARCH_CLOCK_DRIFT || behind > BEHIND_MAX {
+            return Ok(None);
+        }
+        let (ehr, kind, began) = (row.ehr.clone(), row.kind, row.started_at.minus(behind));
+        self.store.write(move |tx| store::begin_poll_at(tx, &ehr, kind, began)).await?;
+        Ok(Some(began))
     }
 
     /// Walks a window that is too large by halves, oldest first, so that it gets done whatever its size.

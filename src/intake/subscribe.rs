@@ -93,6 +93,9 @@ fn judge(
         Ok(state) => {
             let working = state.status == SubscriptionStatus::Active;
             let (why, lost) = match state.action {
+                SubscriptionAction::Created if before.remote_id.is_some() => {
+                    (Some("the EHR had lost the subscription; it was made again".to_owned()), Lost::Perhaps)
+                }
                 SubscriptionAction::Kept | SubscriptionAction::Created => (None, Lost::Nothing),
                 SubscriptionAction::Updated { why } => {
                     (Some(format!("the subscription was requested again: {}", reason(why))), Lost::Perhaps)

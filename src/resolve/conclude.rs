@@ -36,6 +36,7 @@ impl Resolve {
                 let before = Before {
                     content_hash: source.content_hash,
                     subject_index: source.subject_index,
+                    status: source.status,
                     latest: latest.as_ref().map(|latest| &latest.state),
                 };
                 let plan = plan::plan(&before, &prepared.now);

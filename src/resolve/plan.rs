@@ -5,6 +5,7 @@
 //! corrected and appended ones may leave; cancelled, superseded and entered-in-error ones are refused.
 
 use crate::base::UtcMillis;
+use crate::fhir::ContentBasis;
 use crate::policy::{Decision, HoldBasis, Release, ReportStatus, ReviewReason, Terms};
 use crate::record::{HoldEnd, Link, RevokedBy};
 use crate::store::DeliveryKind;
@@ -51,6 +52,7 @@ pub(super) enum Doubt {
 pub(super) struct Before<'a> {
     pub content_hash: Option<[u8; 32]>,
     pub subject_index: Option<[u8; 32]>,
+    pub status: Option<ReportStatus>,
     /// The newest delivery's state, whatever became of it.
     pub latest: Option<&'a Link>,
 }
@@ -59,6 +61,7 @@ pub(super) struct Before<'a> {
 pub(super) struct Now {
     pub status: ReportStatus,
     pub content_hash: [u8; 32],
+    pub content_basis: ContentBasis,
     pub subject_index: Option<[u8; 32]>,
 }
 
@@ -95,11 +98,12 @@ pub(super) fn plan(before: &Before<'_>, now: &Now) -> Plan {
         return Plan::Deliver { kind: DeliveryKind::Updated, old: OldLinks::Revoke, doubt: Doubt::SubjectChanged };
     }
     let taken_back = is_taken_back(latest);
-    if before.content_hash == Some(now.content_hash) && taken_back == TakenBack::No {
+    let reads_the_same = before.content_hash == Some(now.content_hash) && !may_hide_a_change(before, now);
+    if reads_the_same && taken_back == TakenBack::No {
         return Plan::Unchanged;
     }
     let doubt = match taken_back {
-        TakenBack::ByTheEhr | TakenBack::ByStaff if before.content_hash == Some(now.content_hash) => {
+        TakenBack::ByTheEhr | TakenBack::ByStaff if reads_the_same => {
             // A link that staff revoked stays revoked while nothing changes.
             if taken_back == TakenBack::ByStaff {
                 return Plan::Unchanged;
@@ -110,6 +114,21 @@ pub(super) fn plan(before: &Before<'_>, now: &Now) -> Plan {
         TakenBack::No => Doubt::None,
     };
     Plan::Deliver { kind: kind_after(latest), old, doubt }
+}
+
+/// An attachment that is known by its address alone may be another file by now: when the EHR newly says that the
+/// report was changed, it is believed.
+fn may_hide_a_change(before: &Before<'_>, now: &Now) -> bool {
+    let says_changed = match now.status {
+        ReportStatus::Amended | ReportStatus::Corrected | ReportStatus::Appended => before.status != Some(now.status),
+        ReportStatus::Final
+        | ReportStatus::Unknown
+        | ReportStatus::Unfinished
+        | ReportStatus::Superseded
+        | ReportStatus::Cancelled
+        | ReportStatus::EnteredInError => false,
+    };
+    says_changed && now.content_basis == ContentBasis::Address
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

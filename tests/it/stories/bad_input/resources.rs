@@ -83,7 +83,7 @@ fn odd_resources() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         odd("odd-date", &|r| r["issued"] = json!("2026-02-30T00:00:00Z"), "DiagnosticReport.issued"),
         odd("old", &|r| r["issued"] = json!("1999-01-01T00:00:00Z"), "older than"),
-        odd("no-code", &|r| drop(r["code"].take()), "DiagnosticReport.code is missing"),
+        odd("no-code", &|r| drop(r["code"].take()), "no rule matches"),
         odd("odd-code", &|r| r["code"] = json!({"coding": [{"system": "http://loinc.org", "code": 45484}]}), "code"),
         odd("no-file", &|r| drop(r["presentedForm"].take()), "carries none"),
         odd("empty-file", &|r| r["presentedForm"] = json!([]), "carries none"),

@@ -1,0 +1,213 @@
+//! The patient's page in a real browser: what it hides, what it spends, how every state reads on small and large screens.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use thirtyfour::By;
+
+use crate::support::browser::{Browser, ColorScheme, DESKTOP, Window};
+use crate::support::clinic::{Clinic, Wishes};
+use crate::support::{pdf, wait};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A usual phone.
+const USUAL_PHONE: Window = Window { width_pixels: 360, height_pixels: 720 };
+
+/// The page's words for each state, from `src/web/page/words.js`.
+const OPEN_BUTTON: &str = "button.primary";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loaded_page_keeps_no_secret_and_spends_nothing_when_left_alone() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let link = link_to(&clinic, "alone@example.test").await;
+    let (address, secret) = link.split_once('#').unwrap();
+    let browser = Browser::open(USUAL_PHONE).await;
+    for disguise in [link.clone(), format!("{address}%23{secret}"), format!("{address}%2523{secret}")] {
+        browser.goto("about:blank").await.unwrap();
+        browser.goto(&disguise).await.unwrap();
+        wait_for_text(&browser, OPEN_BUTTON, "Open").await;
+        // Scripts, timers and late requests of the page get their time.
+        run_async(&browser, "setTimeout(arguments[0], 3000)").await;
+        let kept = run(
+            &browser,
+            "return JSON.stringify([location.href, history.state, {...localStorage}, {...sessionStorage}, document.cookie, \
+             document.referrer, window.name, document.documentElement.outerHTML, \
+             performance.getEntries().map((entry) => entry.name).slice(1)])",
+        )
+        .await;
+        assert!(!kept.as_str().unwrap().contains(secret), "the secret stayed: {}", disguise.replace(secret, "…"));
+        assert!(kept.as_str().unwrap().starts_with(&format!("[\"{address}\"")), "the address is clean");
+        let databases = run_async(&browser, "indexedDB.databases().then((all) => arguments[0](all.length))").await;
+        assert_eq!(databases, json!(0));
+    }
+    // Back from elsewhere: what the history kept has no secret either.
+    browser.goto("about:blank").await.unwrap();
+    browser.back().await.unwrap();
+    let back = run(&browser, "return location.href").await;
+    assert_eq!(back.as_str().unwrap(), address);
+
+    clinic.forward(Duration::from_mins(30));
+    clinic.settle().await;
+    let shown = clinic.show(&clinic.only_delivery().await.id).await;
+    assert_eq!((shown.opened, shown.brief.state), (Some(0), "live"), "loading spent an opening");
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+    assert_eq!(browser.off_origin_requests(&clinic.url).await, Vec::<String>::new());
+    assert_no_referer_holds(&browser, secret).await;
+}
+
+/// The header of every request that the browser made, from its own record.
+async fn assert_no_referer_holds(browser: &Browser, secret: &str) {
+    browser.goto("about:blank").await.unwrap();
+    for entry in browser.get_log("performance").await.unwrap() {
+        let message: Value = serde_json::from_str(&entry.message).unwrap();
+        let headers = message["message"]["params"]["request"]["headers"].to_string();
+        assert!(!headers.contains(secret), "a header held the secret");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_state_reads_well_on_phone_and_desktop_in_light_and_dark() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let link = link_to(&clinic, "states@example.test").await;
+    let (first, second) = (Browser::open(USUAL_PHONE).await, Browser::open(USUAL_PHONE).await);
+
+    visit(&first, link.split_once('#').unwrap().0).await;
+    see(&first, "gone", "message again").await;
+    visit(&first, &link).await;
+    see(&first, "ready", "Open").await;
+    press(&first, OPEN_BUTTON).await;
+    wait::until_async("the document", LIMIT, async || first.find(By::Css("canvas")).await.ok()).await;
+    see(&first, "reading", "Save").await;
+    visit(&second, &link).await;
+    see(&second, "opened-elsewhere", "Opened in another browser").await;
+    wait::until_async("the receipt to spend the only opening", LIMIT, async || {
+        (clinic.only_delivery().await.state == "spent").then_some(())
+    })
+    .await;
+    visit(&first, &link).await;
+    see(&first, "spent", "has been opened").await;
+    clinic.desk().resend(&clinic.only_delivery().await.id, None).await.unwrap();
+    clinic.settle().await;
+    let again = clinic.mailbox.wait_for("states@example.test", 2).await.link();
+    clinic.forward(Duration::from_hours(100));
+    clinic.settle().await;
+    visit(&first, &again).await;
+    see(&first, "expired", "has run out").await;
+
+    let (patient, report) = clinic.report("more@example.test", "4548-4", &pdf::with_pages(&["5.5 %"])).await;
+    clinic.hear_and_settle().await;
+    let replaced = clinic.mailbox.wait_for("more@example.test", 1).await.link();
+    let other = pdf::with_pages(&["5.6 %"]);
+    clinic
+        .lab()
+        .change("DiagnosticReport", &report, |r| {
+            r["status"] = json!("corrected");
+            r["presentedForm"][0]["data"] = json!(data_encoding::BASE64.encode(&other));
+            r["presentedForm"][0]["size"] = json!(other.len());
+        })
+        .await;
+    clinic.hear_and_settle().await;
+    let recalled = clinic.mailbox.wait_for("more@example.test", 2).await.link();
+    visit(&first, &replaced).await;
+    see(&first, "superseded", "a newer message").await;
+    clinic.lab().change("DiagnosticReport", &report, |r| r["status"] = json!("entered-in-error")).await;
+    clinic.hear_and_settle().await;
+    visit(&first, &recalled).await;
+    see(&first, "recalled", "took this document back").await;
+
+    let revoked = link_to(&clinic, "revoked@example.test").await;
+    let newest = clinic.deliveries().await.remove(0);
+    clinic.desk().revoke(&newest.id, None).await.unwrap();
+    visit(&first, &revoked).await;
+    see(&first, "revoked", "has closed this link").await;
+    assert_eq!(first.console_errors().await, Vec::<String>::new());
+    assert_eq!(second.console_errors().await, Vec::<String>::new());
+
+    visit(&second, &format!("{}/r/BBBBBBBBBBBBBBBB#AAAAAAAAAAAAAAAAAAAAAA", clinic.url)).await;
+    see(&second, "wrong", "not complete").await;
+    drop(patient);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_javascript_the_page_says_what_to_do() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let browser = Browser::open(USUAL_PHONE).await;
+    browser.cdp().send_raw("Emulation.setScriptExecutionDisabled", json!({"value": true})).await.unwrap();
+    browser.goto(&format!("{}/r/BBBBBBBBBBBBBBBB", clinic.url)).await.unwrap();
+    see(&browser, "noscript", "switch on JavaScript").await;
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+}
+
+async fn link_to(clinic: &Clinic, email: &str) -> String {
+    clinic.report(email, "4548-4", &pdf::with_pages(&["HbA1c 5.4 %"])).await;
+    clinic.hear_and_settle().await;
+    clinic.mailbox.wait_for(email, 1).await.link()
+}
+
+/// From an empty page, so that the browser loads it anew.
+async fn visit(browser: &Browser, link: &str) {
+    browser.goto("about:blank").await.unwrap();
+    browser.goto(link).await.unwrap();
+}
+
+/// Waits for the state's heading and `text`, and keeps what it looks like on both screens in both schemes. Nothing may
+/// be wider than the screen.
+async fn see(browser: &Browser, state: &str, text: &str) {
+    wait_for_text(browser, "main", text).await;
+    wait::until_async("the page to have come to rest", LIMIT, async || {
+        browser.find(By::Css(".card h1, .bar, canvas")).await.ok().map(|_| ())
+    })
+    .await;
+    for (window, width) in [(USUAL_PHONE, 360), (DESKTOP, 1280)] {
+        browser.resize(window).await;
+        if state == "reading" {
+            wait_until_the_sheet_fits(browser).await;
+        }
+        for (scheme, name) in [(ColorScheme::Light, "light"), (ColorScheme::Dark, "dark")] {
+            browser.prefer(scheme).await;
+            browser.keep_screen(&format!("page-{state}-{width}-{name}")).await;
+        }
+        if state != "noscript" {
+            let wide = run(browser, "return document.documentElement.scrollWidth").await;
+            assert!(wide.as_i64().unwrap() <= width, "{state} is wider than {width} pixels");
+        }
+    }
+    browser.resize(USUAL_PHONE).await;
+    browser.prefer(ColorScheme::Light).await;
+}
+
+/// A page of the document is as wide as there is room for it, and no wider.
+async fn wait_until_the_sheet_fits(browser: &Browser) {
+    wait::until_async("the sheet to fit the screen", LIMIT, async || {
+        let script = "const body = document.querySelector('.body'); const sheet = document.querySelector('.sheet'); \
+                      return body.scrollWidth <= body.clientWidth && sheet.clientWidth > body.clientWidth - 4 \
+                      && sheet.querySelector('canvas') !== null";
+        (run(browser, script).await == json!(true)).then_some(())
+    })
+    .await;
+}
+
+async fn wait_for_text(browser: &Browser, selector: &str, text: &str) {
+    wait::until_async(&format!("'{text}' in {selector}"), LIMIT, async || {
+        let found = browser.find(By::Css(selector)).await.ok()?.text().await.ok()?;
+        let whole = !found.trim().is_empty() && !found.contains("moment");
+        (whole && found.contains(text)).then_some(())
+    })
+    .await;
+}
+
+async fn press(browser: &Browser, selector: &str) {
+    wait::until_async(&format!("{selector} to be there"), LIMIT, async || {
+        browser.find(By::Css(selector)).await.ok()?.click().await.ok()
+    })
+    .await;
+}
+
+async fn run(browser: &Browser, script: &str) -> Value {
+    browser.execute(script, Vec::new()).await.unwrap().json().clone()
+}
+
+async fn run_async(browser: &Browser, script: &str) -> Value {
+    browser.execute_async(script, Vec::new()).await.unwrap().json().clone()
+}

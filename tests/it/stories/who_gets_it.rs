@@ -1,0 +1,234 @@
+//! Whose address, and whether at all: doubt is a review with its reason, never a guess.
+
+use serde_json::{Value, json};
+
+use crate::support::clinic::{Clinic, RULES, Wishes, real_now};
+use crate::support::{ehr, pdf};
+
+const HBA1C: &str = "4548-4";
+
+fn paper() -> Vec<u8> {
+    pdf::with_pages(&["HbA1c 5.4 %"])
+}
+
+fn patient(id: &str, telecom: &Value) -> Value {
+    let mut patient = ehr::patient(id, "Garcia", "Ana", "1984-05-06", "unused@example.test");
+    patient["telecom"] = telecom.clone();
+    patient
+}
+
+/// Posts a report of this patient; its id.
+async fn report_for(clinic: &Clinic, patient: &Value, loinc: &str) -> String {
+    clinic.lab().update(patient).await;
+    let id = patient["id"].as_str().unwrap();
+    clinic.lab().post(&ehr::report(id, loinc, &real_now(), &paper())).await
+}
+
+fn email(value: &str) -> Value {
+    json!({"system": "email", "value": value})
+}
+
+fn with(value: &str, more: &[(&str, Value)]) -> Value {
+    let mut entry = email(value);
+    for (key, value) in more {
+        entry[*key] = value.clone();
+    }
+    entry
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_is_chosen_as_the_record_says() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let ended = json!({"end": "2020-01-01"});
+    let future = json!({"start": "2999-01-01"});
+    let cases = [
+        (
+            "ranked@example.test",
+            json!([
+                with("third@example.test", &[("rank", json!(3))]),
+                with("ranked@example.test", &[("rank", json!(1))]),
+                email("unranked@example.test"),
+            ]),
+        ),
+        (
+            "current@example.test",
+            json!([
+                with("old@example.test", &[("use", json!("old"))]),
+                with("ended@example.test", &[("period", ended.clone()), ("rank", json!(1))]),
+                with("future@example.test", &[("period", future), ("rank", json!(1))]),
+                email("current@example.test"),
+            ]),
+        ),
+        (
+            "valid@example.test",
+            json!([with("not an address", &[("rank", json!(1))]), with("valid@example.test", &[("rank", json!(2))]),]),
+        ),
+        ("Twice@example.test", json!([email("Twice@example.test"), email("twice@EXAMPLE.test")])),
+        (
+            "after-phone@example.test",
+            json!([
+                {"system": "phone", "value": "+1 555 0100", "rank": 1},
+                email("after-phone@example.test"),
+            ]),
+        ),
+    ];
+    for (number, (_, telecom)) in cases.iter().enumerate() {
+        report_for(&clinic, &patient(&format!("chosen-{number}"), telecom), HBA1C).await;
+    }
+    clinic.hear_and_settle().await;
+    let mut to: Vec<_> = clinic.mailbox.mails().into_iter().flat_map(|mail| mail.envelope_to).collect();
+    let mut expected: Vec<_> = cases.iter().map(|(address, _)| (*address).to_owned()).collect();
+    to.sort();
+    expected.sort();
+    assert_eq!(to, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_one_good_address_a_person_looks_and_hears_why() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let cases = [
+        ("no e-mail entry", json!([{"system": "phone", "value": "+1 555 0100"}])),
+        ("several equally good", json!([email("one@example.test"), email("other@example.test")])),
+        ("marked old", json!([with("old@example.test", &[("use", json!("old"))])])),
+        ("no longer in use", json!([with("past@example.test", &[("period", json!({"end": "2020-01-01"}))])])),
+        ("not in use yet", json!([with("soon@example.test", &[("period", json!({"start": "2999-01-01"}))])])),
+        ("temporary without dates", json!([with("temp@example.test", &[("use", json!("temp"))])])),
+        ("not written as an e-mail address", json!([email("ana at example.test")])),
+        ("not written as an e-mail address", json!([email("ana@example.test\r\nBcc: eve@example.test")])),
+        ("not written as an e-mail address", json!([email("a@example.test, b@example.test")])),
+    ];
+    let mut reports = Vec::new();
+    for (number, (_, telecom)) in cases.iter().enumerate() {
+        reports.push(report_for(&clinic, &patient(&format!("doubt-{number}"), telecom), HBA1C).await);
+    }
+    clinic.hear_and_settle().await;
+    for ((why, _), report) in cases.iter().zip(&reports) {
+        let brief = clinic.delivery_of(report).await;
+        assert_eq!(brief.state, "review", "{why}");
+        assert!(brief.note.contains(why), "{why}: {}", brief.note);
+        assert!(!brief.note.contains('@'), "{}", brief.note);
+    }
+    assert!(clinic.mailbox.mails().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_mended_in_the_ehr_is_used_when_staff_release_and_not_before() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let report = report_for(&clinic, &patient("mended", &json!([email("ana at example.test")])), HBA1C).await;
+    clinic.hear_and_settle().await;
+    let brief = clinic.delivery_of(&report).await;
+    clinic.desk().release(&brief.id, None).await.unwrap();
+    clinic.settle().await;
+    let still = clinic.delivery_of(&report).await;
+    assert_eq!((still.state, still.note.contains("not written")), ("review", true), "nothing was mended yet");
+
+    clinic.lab().update(&patient("mended", &json!([email("ana@example.test")]))).await;
+    clinic.hear_and_settle().await;
+    assert_eq!(clinic.delivery_of(&report).await.state, "review");
+    clinic.desk().release(&brief.id, None).await.unwrap();
+    clinic.settle().await;
+    clinic.mailbox.wait_for("ana@example.test", 1).await;
+    assert_eq!(clinic.mailbox.mails().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_records_of_the_dead_the_inactive_and_the_merged_get_no_mail() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let address = json!([email("ana@example.test")]);
+    let mut reports = Vec::new();
+    for (number, (key, value, why)) in [
+        ("deceasedBoolean", json!(true), "deceased"),
+        ("deceasedDateTime", json!("2026-01-01"), "deceased"),
+        ("active", json!(false), "inactive"),
+        ("link", json!([{"other": {"reference": "Patient/other"}, "type": "replaced-by"}]), "replaced"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut patient = patient(&format!("unusable-{number}"), &address);
+        patient[key] = value;
+        reports.push((report_for(&clinic, &patient, HBA1C).await, why));
+    }
+    let mut nobodys = ehr::report("nobody", HBA1C, &real_now(), &paper());
+    nobodys.as_object_mut().unwrap().remove("subject");
+    reports.push((clinic.lab().post(&nobodys).await, "names no patient"));
+    clinic.hear_and_settle().await;
+    for (report, why) in &reports {
+        let brief = clinic.delivery_of(report).await;
+        assert_eq!(brief.state, "review", "{why}");
+        assert!(brief.note.contains(why), "{why}: {}", brief.note);
+        // Not even a person's word sends it while the record stays so.
+        clinic.desk().release(&brief.id, None).await.unwrap();
+        clinic.settle().await;
+        assert_eq!(clinic.delivery_of(report).await.state, "review", "{why}");
+    }
+    assert!(clinic.mailbox.mails().is_empty());
+}
+
+const ASKING: &str = r#"
+[[profile]]
+id = "by-text"
+when = { code = "loinc|718-7" }
+then = { action = "send", channel = ["sms"] }
+
+[[profile]]
+id = "with-a-code"
+when = { code = "loinc|2093-3" }
+then = { action = "send", channel = ["email"], verify = ["code"] }
+
+[[profile]]
+id = "by-hand"
+when = { code = "loinc|2345-7" }
+then = { action = "manual_review" }
+
+[[profile]]
+id = "never"
+when = { code = "loinc|7917-8" }
+then = { action = "block" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_asks_and_this_installation_lacks_is_never_left_out() {
+    let clinic = Clinic::spawn(Wishes { rules: format!("{RULES}{ASKING}"), ..Wishes::default() }).await;
+    let ana = patient("asking", &json!([email("ana@example.test")]));
+    let by_text = report_for(&clinic, &ana, "718-7").await;
+    let with_code = report_for(&clinic, &ana, "2093-3").await;
+    clinic.hear_and_settle().await;
+    for (report, why) in [(&by_text, "the channel sms"), (&with_code, "the check 'code'")] {
+        for _ in 0..2 {
+            let brief = clinic.delivery_of(report).await;
+            assert_eq!(brief.state, "review");
+            assert!(brief.note.contains(why) && brief.note.contains("does not offer"), "{}", brief.note);
+            // Released by a person, it would go out by mail and without the check.
+            clinic.desk().release(&brief.id, Some("the patient called".to_owned())).await.unwrap();
+            clinic.hear_and_settle().await;
+        }
+        assert_eq!(clinic.delivery_of(report).await.state, "review");
+    }
+    assert!(clinic.mailbox.mails().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_no_rule_names_waits_for_a_person_and_a_blocked_one_for_nobody() {
+    let clinic = Clinic::spawn(Wishes { rules: format!("{RULES}{ASKING}"), ..Wishes::default() }).await;
+    let ana = patient("unnamed", &json!([email("ana@example.test")]));
+    let unnamed = report_for(&clinic, &ana, "99999-9").await;
+    let by_hand = report_for(&clinic, &ana, "2345-7").await;
+    let blocked = report_for(&clinic, &ana, "7917-8").await;
+    clinic.hear_and_settle().await;
+    assert!(clinic.mailbox.mails().is_empty());
+    let brief = clinic.delivery_of(&unnamed).await;
+    assert!(brief.state == "review" && brief.note.contains("no rule matches"), "{}", brief.note);
+    let brief = clinic.delivery_of(&by_hand).await;
+    assert!(brief.state == "review" && brief.note.contains("'by-hand'"), "{}", brief.note);
+    let brief = clinic.delivery_of(&blocked).await;
+    assert_eq!(brief.state, "blocked");
+    let refused = clinic.desk().release(&brief.id, None).await.unwrap_err().to_string();
+    assert!(refused.contains("the rules forbid it"), "{refused}");
+
+    for (count, report) in [(1, &unnamed), (2, &by_hand)] {
+        clinic.desk().release(&clinic.delivery_of(report).await.id, None).await.unwrap();
+        clinic.settle().await;
+        clinic.mailbox.wait_for("ana@example.test", count).await;
+    }
+}
