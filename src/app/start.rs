@@ -84,6 +84,7 @@ impl Ground {
         ground.belong_together(restore).await?;
         if serves {
             ground.end_the_risen().await?;
+            ground.tell_of_lost_keys().await?;
         }
         Ok(ground)
     }
@@ -225,6 +226,21 @@ impl Ground {
         };
         let marks = self.store.read(store::key_marks).await?.into_iter();
         Ok(marks.filter(|mark| mark.kind != KeyKind::Root.as_str() && mark.destroyed_at.is_none()).partition(is_held))
+    }
+
+    /// A live link whose epoch key is gone opens for nobody; staff must hear of it before patients do.
+    async fn tell_of_lost_keys(&self) -> anyhow::Result<()> {
+        let (kept, _) = self.dated_keys().await?;
+        let has_key = |row: &LinkRow| kept.iter().any(|key| key.kind == EPOCH && key.name == row.epoch);
+        let links = self.alive().await?.iter().filter(|row| !has_key(row)).count();
+        if links > 0 {
+            tracing::error!(
+                links,
+                "epoch keys of live links are missing, so nobody can open these links: put the latest [keys] dir back, \
+                 or start with --after-restore, which ends them, and send them again"
+            );
+        }
+        Ok(())
     }
 
     fn died(&self) -> Result<Vec<Death>, KeyError> {
