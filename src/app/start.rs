@@ -1,7 +1,7 @@
 //! The ground that everything stands on: keys, journal, store, clock; and the refusals that keep a wrong set of
 //! them from being used.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,16 @@ use crate::base::{Clock, LinkId, UtcMillis, minutes, random};
 use crate::config::{Config, StoreUrl};
 use crate::desk::{self, Restored};
 use crate::keys::{
-    Anchor, Death, DeathJournal, DeathKind, Fingerprint, Found, KeyError, KeyKind, KeyName, KeyRing, Mark, ReplicaName,
-    Vault, highest_mark,
+    Anchor, Death, DeathJournal, DeathKind, Fingerprint, KeyError, KeyKind, KeyRing, Mark, ReplicaName, Vault,
+    highest_mark,
 };
 use crate::record;
-use crate::store::{self, DeathWitness, LinkDeath, LinkRow, Store, StoreError};
+use crate::store::{self, DeathWitness, KeyMark, LinkDeath, LinkRow, Store, StoreError};
 
 /// The names a command may take beside a running service, which holds its own.
 const DESK_REPLICAS: [&str; 8] = ["desk", "desk-2", "desk-3", "desk-4", "desk-5", "desk-6", "desk-7", "desk-8"];
 
+const EPOCH: &str = KeyKind::Epoch.as_str();
 /// Longer than any transaction takes from the journal to its commit.
 const COMMIT_MAX: Duration = minutes(1);
 
@@ -83,6 +84,7 @@ impl Ground {
         ground.belong_together(restore).await?;
         if serves {
             ground.end_the_risen().await?;
+            ground.tell_of_lost_keys().await?;
         }
         Ok(ground)
     }
@@ -157,25 +159,27 @@ impl Ground {
         now: UtcMillis,
     ) -> anyhow::Result<()> {
         let dead: Vec<LinkId> = self.died()?.into_iter().map(|death| death.link).collect();
-        let mut unaccounted = Vec::new();
-        for row in self.alive().await? {
-            let kept = match (standing, KeyName::parse(KeyKind::Epoch, &row.epoch)) {
-                (Standing::Current | Standing::Older, Ok(epoch)) => {
-                    matches!(self.vault.ring().find(&epoch)?, Found::Existing(_))
-                }
-                // What the journal does not know, nobody knows.
-                (Standing::KeysOlder, _) | (_, Err(_)) => false,
-            };
-            if !kept {
-                unaccounted.push(row.id);
-            }
-        }
+        let (kept, lost) = self.dated_keys().await?;
+        let has_key = |row: &LinkRow| kept.iter().any(|key| key.kind == EPOCH && key.name == row.epoch);
+        let accounted = |row: &LinkRow| match standing {
+            Standing::Current | Standing::Older => has_key(row),
+            // What the journal does not know, nobody knows.
+            Standing::KeysOlder => false,
+        };
+        let alive = self.alive().await?;
+        let unaccounted: Vec<LinkId> = alive.into_iter().filter(|row| !accounted(row)).map(|row| row.id).collect();
         // Before the numbers are given a second time.
         self.journal.append_anchor(&Anchor::restored(audit_n, now))?;
         let generation = i64::try_from(remembered).unwrap_or(i64::MAX - 1);
         let restored: Restored = self
             .store
-            .write(move |tx| desk::after_restore(tx, &dead, &unaccounted, generation, now))
+            .write(move |tx| {
+                for KeyMark { kind, name, .. } in lost {
+                    store::forget_key(tx, &kind, &name)?;
+                    store::record(tx, Chain::Installation, now, AuditEvent::KeyDestroyed { kind, name })?;
+                }
+                desk::after_restore(tx, &dead, &unaccounted, generation, now)
+            })
             .await
             .context("the restored database could not be brought in line; nothing was changed")?;
         tracing::warn!(
@@ -191,26 +195,51 @@ impl Ground {
     /// its death, which no mark tells apart, or from a commit that failed; in doubt it stays dead.
     async fn end_the_risen(&self) -> anyhow::Result<()> {
         let now = self.clock.now();
-        let died: HashMap<LinkId, Death> = self.died()?.into_iter().map(|death| (death.link.clone(), death)).collect();
-        let risen = |row: &LinkRow| {
-            died.get(&row.id).is_some_and(|death| match death.kind {
+        let alive: HashMap<LinkId, LinkRow> =
+            self.alive().await?.into_iter().map(|row| (row.id.clone(), row)).collect();
+        let is_dead = |death: &Death| {
+            alive.get(&death.link).is_some_and(|row| {
                 // The last opening was given out and its lease may run.
-                DeathKind::Spent if row.opened >= row.opens_max => false,
-                // Another replica may be about to commit it.
-                DeathKind::Spent
-                | DeathKind::Expired
-                | DeathKind::Revoked
-                | DeathKind::Recalled
-                | DeathKind::Superseded
-                | DeathKind::Shredded => now.since(death.at) > COMMIT_MAX,
+                let runs_out = death.kind == DeathKind::Spent && row.opened >= row.opens_max;
+                // A younger one another replica may be about to commit.
+                !runs_out && now.since(death.at) > COMMIT_MAX
             })
         };
-        let risen: Vec<LinkId> = self.alive().await?.into_iter().filter(risen).map(|row| row.id).collect();
+        let risen: BTreeSet<LinkId> = self.died()?.into_iter().filter(is_dead).map(|death| death.link).collect();
+        let risen: Vec<LinkId> = risen.into_iter().collect();
         if risen.is_empty() {
             return Ok(());
         }
         tracing::warn!(links = risen.len(), "links that the death journal knows as dead were alive; they are ended");
         self.store.write(move |tx| desk::end_links(tx, &risen, now)).await?;
+        Ok(())
+    }
+
+    /// The dated keys that the database relies on: those that are here, and those that are lost.
+    async fn dated_keys(&self) -> anyhow::Result<(Vec<KeyMark>, Vec<KeyMark>)> {
+        let held = self.vault.ring().list()?;
+        let is_held = |mark: &KeyMark| {
+            held.iter().any(|key| {
+                (key.kind.as_str(), &key.name, key.fingerprint.to_string())
+                    == (mark.kind.as_str(), &mark.name, mark.fingerprint.clone())
+            })
+        };
+        let marks = self.store.read(store::key_marks).await?.into_iter();
+        Ok(marks.filter(|mark| mark.kind != KeyKind::Root.as_str() && mark.destroyed_at.is_none()).partition(is_held))
+    }
+
+    /// A live link whose epoch key is gone opens for nobody; staff must hear of it before patients do.
+    async fn tell_of_lost_keys(&self) -> anyhow::Result<()> {
+        let (kept, _) = self.dated_keys().await?;
+        let has_key = |row: &LinkRow| kept.iter().any(|key| key.kind == EPOCH && key.name == row.epoch);
+        let links = self.alive().await?.iter().filter(|row| !has_key(row)).count();
+        if links > 0 {
+            tracing::error!(
+                links,
+                "epoch keys of live links are missing, so nobody can open these links: put the latest [keys] dir back, \
+                 or start with --after-restore, which ends them, and send them again"
+            );
+        }
         Ok(())
     }
 

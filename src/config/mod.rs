@@ -199,7 +199,6 @@ pub struct Limits {
     pub attachment_bytes_max: u64,
     /// Content carried inside JSON.
     pub inline_bytes_max: u64,
-    pub attachments_per_report_max: u64,
     pub notices_per_patient_day_max: u64,
     pub notices_per_address_day_max: u64,
     /// An hour with this many times the usual notices pauses sending.

@@ -118,7 +118,6 @@ base_url = @ehr_base_url
 #hook_body_bytes_max = "1MiB"
 #attachment_bytes_max = "64MiB"
 #inline_bytes_max = "16MiB"
-#attachments_per_report_max = 20
 #notices_per_patient_day_max = 6
 #notices_per_address_day_max = 6
 #breaker_hour_multiple = 4

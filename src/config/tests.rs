@@ -278,7 +278,6 @@ audit = "20y"
 hook_body_bytes_max = 4096
 attachment_bytes_max = "200MiB"
 inline_bytes_max = "8MiB"
-attachments_per_report_max = 5
 notices_per_patient_day_max = 3
 notices_per_address_day_max = 3
 breaker_hour_multiple = 10

@@ -171,6 +171,10 @@ impl Open {
     /// [`OpenError`].
     pub async fn open(&self, holder: &Holder<'_>) -> Result<Opened, OpenError> {
         let proven = self.prove(holder).await?;
+        if proven.link.share_wrapped.is_some() {
+            // Before anything is spent: what cannot be read now could not be given either.
+            self.share_of(proven.link.clone()).await?;
+        }
         let now = self.clock.now();
         let (delivery, cookie) = (proven.delivery.clone(), proven.cookie_hash);
         let link = proven.link.id.clone();
@@ -199,16 +203,8 @@ impl Open {
         files: Vec<store::FileRow>,
         lease_until: UtcMillis,
     ) -> Result<Opened, OpenError> {
-        let vault = self.vault.clone();
         let report_version = link.report_version.to_string();
-        let share = tokio::task::spawn_blocking(move || {
-            let name = KeyName::parse(KeyKind::Epoch, &link.epoch).map_err(|_| VaultError::NotOurs)?;
-            let wrapped = link.share_wrapped.ok_or(VaultError::KeyGone)?;
-            let share = vault.open_dated(&name, Purpose::Share, link.id.as_str(), &wrapped)?;
-            Key256::from_slice(&share).ok_or(VaultError::NotOurs)
-        })
-        .await
-        .map_err(|_| OpenError::Stopped)??;
+        let share = self.share_of(link).await?;
         let files = files
             .into_iter()
             .map(|file| OpenFile {
@@ -219,6 +215,19 @@ impl Open {
             })
             .collect();
         Ok(Opened::Granted(Box::new(Granted { share, report_version, files, lease_until })))
+    }
+
+    async fn share_of(&self, link: LinkRow) -> Result<Key256, OpenError> {
+        let vault = self.vault.clone();
+        let share = tokio::task::spawn_blocking(move || {
+            let name = KeyName::parse(KeyKind::Epoch, &link.epoch).map_err(|_| VaultError::NotOurs)?;
+            let wrapped = link.share_wrapped.ok_or(VaultError::KeyGone)?;
+            let share = vault.open_dated(&name, Purpose::Share, link.id.as_str(), &wrapped)?;
+            Key256::from_slice(&share).ok_or(VaultError::NotOurs)
+        })
+        .await
+        .map_err(|_| OpenError::Stopped)??;
+        Ok(share)
     }
 
     /// The sealed file, if this browser holds a running claim. Progress stretches the claim's lease.

@@ -150,6 +150,15 @@ pub fn destroyed_key(tx: &mut Tx, kind: &str, name: &str, at: UtcMillis) -> Resu
     Ok(())
 }
 
+/// Forgets a key that is lost, so that another of its name may be used; what it sealed must have ended.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn forget_key(tx: &mut Tx, kind: &str, name: &str) -> Result<(), StoreError> {
+    diesel::delete(key_mark::table.find((kind, name))).execute(tx.conn())?;
+    Ok(())
+}
+
 /// # Errors
 /// [`StoreError`].
 pub fn key_marks(conn: &mut Conn) -> Result<Vec<KeyMark>, StoreError> {

@@ -31,8 +31,8 @@ pub use audit_log::{
 };
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use control::{
-    KeyMark, Pause, control, destroyed_key, generation, installation_id, key_marks, mark_key, pause, paused, resume,
-    set_control,
+    KeyMark, Pause, control, destroyed_key, forget_key, generation, installation_id, key_marks, mark_key, pause,
+    paused, resume, set_control,
 };
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, Mode, NewDelivery, advance, deliveries, delivery, delivery_exists,

@@ -178,7 +178,6 @@ fn limits(table: Table, context: Context<'_>) -> Limits {
         hook_body_bytes_max: section.bytes("hook_body_bytes_max", MIB, KIB..=64 * MIB),
         attachment_bytes_max: section.bytes("attachment_bytes_max", 64 * MIB, KIB..=2048 * MIB),
         inline_bytes_max: section.bytes("inline_bytes_max", 16 * MIB, KIB..=64 * MIB),
-        attachments_per_report_max: section.number("attachments_per_report_max", 20, 1..=100),
         notices_per_patient_day_max: section.number("notices_per_patient_day_max", 6, 1..=100),
         notices_per_address_day_max: section.number("notices_per_address_day_max", 6, 1..=100),
         breaker_hour_multiple: section.number("breaker_hour_multiple", 4, 2..=100),

@@ -317,6 +317,19 @@ async fn only_a_good_receipt_of_the_claims_own_browser_ends_it_early() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_cannot_be_read_now_costs_the_patient_no_opening() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let link = clinic.sent("ana@example.test", ONE_OPENING, &paper()).await;
+    let (keys, aside) = (clinic.folder.join("keys/epoch"), clinic.folder.join("aside"));
+    std::fs::rename(&keys, &aside).unwrap();
+    let mut reader = Holder::new(&link);
+    assert_eq!(reader.open().await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(row(&clinic, &link).await.opened, 0);
+    std::fs::rename(&aside, &keys).unwrap();
+    assert_eq!(Holder::new(&link).read().await, paper(), "in another browser");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_openings_serve_three_browsers_and_refuse_the_fourth() {
     let clinic = Clinic::spawn(Wishes::default()).await;
     let link = clinic.sent("ana@example.test", THREE_OPENINGS, &paper()).await;

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod bad_input;
+mod commands;
 mod corrections;
 mod ehr_trouble;
 mod endings;
@@ -9,6 +10,7 @@ mod mail_faults;
 mod nothing_leaks;
 mod nothing_surprises;
 mod page;
+mod restart;
 mod restore;
 mod shredding;
 mod the_way;

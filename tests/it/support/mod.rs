@@ -18,6 +18,7 @@ pub mod part;
 pub mod pdf;
 pub mod planted;
 pub mod postgres;
+pub mod process;
 pub mod program;
 pub mod python;
 pub mod service;

@@ -59,7 +59,7 @@ async fn every_wrong_request_gets_an_answer_of_its_own() {
         (Method::POST, post("begin"), nothing, b"{}".to_vec(), 415),
         (Method::POST, post("begin"), &[("Content-Type", "text/plain")], b"{}".to_vec(), 415),
         (Method::POST, post("begin"), json_type, b"{}".to_vec(), 200),
-        (Method::POST, format!("/r/%00/begin"), json_type, b"{}".to_vec(), 200),
+        (Method::POST, "/r/%00/begin".to_owned(), json_type, b"{}".to_vec(), 200),
         (Method::POST, format!("/r/{long}/begin"), json_type, b"{}".to_vec(), 200),
         (Method::POST, post("begin"), json_type, b"[]".to_vec(), 200),
         (Method::POST, post("begin"), json_type, b"".to_vec(), 400),
@@ -116,7 +116,7 @@ async fn ranges_are_served_refused_or_ignored_and_never_lie() {
         ("0-1,3-4".into(), 200, &whole),
         ("a-b".into(), 200, &whole),
         ("--1".into(), 200, &whole),
-        ("".into(), 200, &whole),
+        (String::new(), 200, &whole),
     ];
     for (range, status, bytes) in table {
         let answer = holder.file(1, Some(&range)).await;

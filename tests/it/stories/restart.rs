@@ -1,0 +1,205 @@
+//! The service as a process: it starts, drains, is killed, and starts again.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::support::clinic::{Wishes, real_now, write_installation};
+use crate::support::ehr::{self, LeasedEhr};
+use crate::support::holder::Holder;
+use crate::support::mailbox::{Mailbox, Manner};
+use crate::support::process::Served;
+use crate::support::{part, pdf, program, wait};
+
+const ONE_OPENING: &str = "4548-4";
+const THREE_OPENINGS: &str = "24323-8";
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// An installation on SQLite with nothing running yet.
+struct Ground {
+    folder: PathBuf,
+    config: PathBuf,
+    ehr: LeasedEhr,
+    mailbox: Mailbox,
+}
+
+impl Ground {
+    async fn lay() -> Self {
+        let (ehr, mailbox) = (ehr::lease().await, Mailbox::start(Manner::Plain).await);
+        let folder = part::new_folder("process");
+        let wishes = Wishes { more: "connections_max = 4".to_owned(), ..Wishes::default() };
+        let config = write_installation(&folder, &wishes, ehr.base_url(), mailbox.port).await;
+        let quick = std::fs::read_to_string(&config).unwrap().replace("poll_seconds = 5", "poll_seconds = 1");
+        std::fs::write(&config, quick).unwrap();
+        Self { folder, config, ehr, mailbox }
+    }
+
+    async fn report(&self, email: &str, code: &str, paper: &[u8]) {
+        let patient = format!("p-{}", part::free_port());
+        let lab = self.ehr.lab();
+        lab.update(&ehr::patient(&patient, "Garcia", "Ana", "1984-05-06", email)).await;
+        lab.post(&ehr::report(&patient, code, &real_now(), paper)).await;
+    }
+
+    async fn sent(&self, email: &str, code: &str) -> String {
+        self.report(email, code, &paper()).await;
+        self.mailbox.wait_for(email, 1).await.link()
+    }
+
+    fn run(&self, arguments: &[&str]) -> program::Ran {
+        program::run(&self.config, arguments)
+    }
+
+    fn audit(&self) -> Vec<Value> {
+        let ran = self.run(&["audit", "export"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn events(&self) -> Vec<String> {
+        self.audit().iter().map(|line| line["event"]["event"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn assert_audit_verifies(&self) {
+        let ran = self.run(&["audit", "verify"]);
+        assert_eq!(ran.code, 0, "{}", ran.all());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sigterm_lets_a_download_under_way_finish_and_ends_with_0() {
+    let ground = Ground::lay().await;
+    let mut served = Served::start(&ground.config).await;
+    assert_eq!(served.status("healthz").await, Some(200));
+    let large = [paper(), vec![b'\n'; 12 * 1024 * 1024]].concat();
+    ground.report("ana@example.test", ONE_OPENING, &large).await;
+    let link = ground.mailbox.wait_for("ana@example.test", 1).await.link();
+    let mut reader = Holder::new(&link);
+    let granted = reader.open().await.granted();
+    let mut download = reader.start_file(1, None).await;
+    let mut sealed = download.chunk().await.unwrap().unwrap().to_vec();
+
+    let since = Instant::now();
+    served.terminate();
+    wait::until_async("new visitors to be sent elsewhere", LIMIT, async || {
+        (served.status("readyz").await != Some(200)).then_some(())
+    })
+    .await;
+    while let Some(chunk) = download.chunk().await.expect("the download is not cut") {
+        sealed.extend_from_slice(&chunk);
+    }
+    assert_eq!(reader.decrypt(&granted, &granted.files[0], &sealed).unwrap(), large);
+    drop((download, reader));
+    let status = served.ended(Duration::from_secs(40)).await;
+    assert_eq!(status.code(), Some(0), "{}", served.log());
+    assert!(since.elapsed() < Duration::from_secs(40));
+
+    let events = ground.events();
+    assert_eq!(events.iter().filter(|event| *event == "started").count(), 1);
+    assert_eq!(events.iter().filter(|event| *event == "stopped").count(), 1);
+    ground.assert_audit_verifies();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_service_ends_within_seconds_of_a_sigterm() {
+    let ground = Ground::lay().await;
+    let mut served = Served::start(&ground.config).await;
+    served.terminate();
+    let status = served.ended(Duration::from_secs(8)).await;
+    assert_eq!(status.code(), Some(0), "{}", served.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_service_starts_again_and_has_lost_nothing() {
+    let ground = Ground::lay().await;
+    let served = Served::start(&ground.config).await;
+    let read = ground.sent("read@example.test", ONE_OPENING).await;
+    let unread = ground.sent("unread@example.test", THREE_OPENINGS).await;
+    let mut reader = Holder::new(&read);
+    let (granted, _) = reader.claim_and_read().await;
+    assert_eq!(ground.run(&["pause", "--why", "to have something queued"]).code, 0);
+    ground.report("queued@example.test", THREE_OPENINGS, &paper()).await;
+    wait::until("the notice to be queued", LIMIT, || {
+        ground.run(&["deliveries", "list", "--json"]).out.contains("\"queued\"").then_some(())
+    })
+    .await;
+    served.kill().await;
+
+    let _served = Served::start(&ground.config).await;
+    assert_eq!(reader.look().await.says(), "yours");
+    assert_eq!(reader.open().await.granted().lease_until_ms, granted.lease_until_ms);
+    assert_eq!(reader.file(1, None).await.status, StatusCode::OK);
+    assert_eq!(Holder::new(&read).open().await.says(), "opened_elsewhere");
+    assert_eq!(Holder::new(&unread).read().await, paper());
+    assert_eq!(ground.run(&["resume"]).code, 0);
+    let queued = ground.mailbox.wait_for("queued@example.test", 1).await.link();
+    assert_eq!(Holder::new(&queued).read().await, paper());
+    assert_eq!(ground.mailbox.mails().len(), 3, "a message was sent twice");
+    ground.assert_audit_verifies();
+    assert_eq!(ground.events().iter().filter(|event| *event == "started").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_of_the_same_name_is_refused_with_the_remedy() {
+    let ground = Ground::lay().await;
+    let served = Served::start(&ground.config).await;
+    let twin = std::fs::read_to_string(&ground.config).unwrap();
+    let mut twin_lines: Vec<String> = twin.lines().map(str::to_owned).collect();
+    for line in &mut twin_lines {
+        for key in ["listen", "admin_listen"] {
+            if line.starts_with(&format!("{key} = ")) {
+                *line = format!("{key} = \"127.0.0.1:{}\"", part::free_port());
+            }
+        }
+    }
+    let path = ground.folder.join("twin.toml");
+    std::fs::write(&path, twin_lines.join("\n")).unwrap();
+    let mut second = Served::spawn(&path, "main");
+    assert_eq!(second.ended(LIMIT).await.code(), Some(2));
+    assert!(second.log().contains("give this one its own name with --replica"), "{}", second.log());
+
+    let mut third = Served::spawn(&path, "other");
+    wait::until_async("the other replica", LIMIT, async || (third.status("readyz").await == Some(200)).then_some(()))
+        .await;
+    third.terminate();
+    assert_eq!(third.ended(LIMIT).await.code(), Some(0), "{}", third.log());
+    assert_eq!(served.status("readyz").await, Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_told_with_its_key() {
+    let ground = Ground::lay().await;
+    let config = chartseal::config::Config::load(&ground.config, []).unwrap();
+    let _taken = std::net::TcpListener::bind(config.server.listen).unwrap();
+    let ran = ground.run(&["serve"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("[server] listen"), "{}", ran.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_by_command_is_seen_by_the_running_service_at_once() {
+    let ground = Ground::lay().await;
+    let served = Served::start(&ground.config).await;
+    let link = ground.sent("ana@example.test", THREE_OPENINGS).await;
+    let mut reader = Holder::new(&link);
+    reader.claim_and_read().await;
+    let reference = reader.look().await.body["reference"].as_str().unwrap().to_owned();
+    let ran = ground.run(&["deliveries", "revoke", &reference, "--reason", "wrong patient", "--as", "Eve Admin"]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert_eq!(reader.file(1, None).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(Holder::new(&link).look().await.says(), "revoked");
+    assert_eq!(ground.run(&["deliveries", "revoke", &reference]).code, 1, "twice");
+    wait::until("the sealed file to be removed", LIMIT, || {
+        let shown = ground.run(&["deliveries", "show", &reference]);
+        shown.out.contains("files_removed").then_some(())
+    })
+    .await;
+    assert_eq!(served.status("healthz").await, Some(200));
+    ground.assert_audit_verifies();
+}
+
+fn paper() -> Vec<u8> {
+    pdf::with_pages(&["HbA1c 5.4 %"])
+}
