@@ -150,13 +150,7 @@ async fn a_document_that_cannot_be_shown_is_saved_whole() {
     visit(&browser, &link).await;
     press(&browser, OPEN_BUTTON).await;
     see(&browser, "unshown", "cannot be shown").await;
-    press(&browser, "button.save").await;
-    let saved = wait::until("the saved copy", LIMIT, || {
-        let files = std::fs::read_dir(browser.downloads()).ok()?.filter_map(Result::ok);
-        let pdf = files.map(|file| file.path()).find(|path| path.extension().is_some_and(|end| end == "pdf"))?;
-        std::fs::read(pdf).ok()
-    })
-    .await;
+    let saved = browser.save_copy().await;
     assert!(saved == broken, "the copy has {} of {} bytes", saved.len(), broken.len());
 }
 

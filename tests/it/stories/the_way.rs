@@ -56,16 +56,7 @@ async fn the_whole_way(database: Database, hears: Hears) {
     let browser = Browser::open(PHONE).await;
     browser.goto(mail.link()).await.unwrap();
     press(&browser, "button.primary").await;
-    press(&browser, "button.save").await;
-    let saved = wait::until("the saved copy", LIMIT, || {
-        std::fs::read_dir(browser.downloads())
-            .ok()?
-            .filter_map(Result::ok)
-            .find(|entry| entry.path().extension().is_some_and(|ending| ending == "pdf"))
-            .and_then(|entry| std::fs::read(entry.path()).ok())
-            .filter(|bytes| bytes.len() == paper.len())
-    })
-    .await;
+    let saved = browser.save_copy().await;
     assert_eq!(saved, paper, "the browser decrypted other bytes than the EHR holds");
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
     assert_eq!(browser.off_origin_requests(&clinic.url).await, Vec::<String>::new());

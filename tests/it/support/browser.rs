@@ -6,10 +6,10 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use thirtyfour::{Capabilities, WebDriver};
+use thirtyfour::{By, Capabilities, WebDriver};
 
 use super::part::{self, EndWith, Part, Recipe};
 use super::{wait, web_client};
@@ -83,6 +83,33 @@ impl Browser {
         };
         browser.resize(window).await;
         browser
+    }
+
+    /// Presses "Save a copy" and waits for the file. A press that lands while the page still moves may hit nothing, as a
+    /// finger may; then it is pressed again, as a person would.
+    ///
+    /// # Panics
+    /// When no PDF arrives within a minute.
+    pub async fn save_copy(&self) -> Vec<u8> {
+        let mut pressed: Option<Instant> = None;
+        wait::until_async("the saved copy", Duration::from_mins(1), async || {
+            let files: Vec<PathBuf> =
+                std::fs::read_dir(self.downloads()).ok()?.filter_map(Result::ok).map(|file| file.path()).collect();
+            let ends_with = |file: &PathBuf, ending: &str| file.extension().is_some_and(|end| end == ending);
+            if let Some(saved) = files.iter().find(|file| ends_with(file, "pdf"))
+                && !files.iter().any(|file| ends_with(file, "crdownload"))
+            {
+                return std::fs::read(saved).ok().filter(|bytes| !bytes.is_empty());
+            }
+            if pressed.is_none_or(|at| at.elapsed() > Duration::from_secs(5))
+                && let Ok(button) = self.find(By::Css("button.save")).await
+                && button.click().await.is_ok()
+            {
+                pressed = Some(Instant::now());
+            }
+            None
+        })
+        .await
     }
 
     /// Where the browser puts what the patient downloads.
