@@ -16,7 +16,7 @@ const OVERLAP: Duration = minutes(10);
 /// How far ahead of our clock a server's may be and still have its newest resources found.
 const AHEAD: Duration = hours(1);
 /// How far behind ours its clock may be and still have the first resources after the beginning found.
-const BEHIND_MAX: Duration = minutes(10);
+const BEHIND_MAX: Duration = minutes(5);
 const FORGOTTEN: &str = "the EHR forgot its page links; the search begins again";
 const PAGE_COUNT: NonZeroU16 = NonZeroU16::MIN.saturating_add(199);
 /// Resources noted in one transaction.

@@ -111,7 +111,8 @@ impl LeasedEhr {
     }
 }
 
-/// Waits for a server that nobody uses, and removes the subscriptions of whoever used it before.
+/// Waits for a server that nobody uses, and removes the subscriptions and reports of whoever used it before: a clinic whose
+/// clock was stepped ahead of the server's would take them for new.
 ///
 /// # Panics
 /// When the server is not installed or does not start.
@@ -124,8 +125,10 @@ pub async fn lease() -> LeasedEhr {
     let turn = TURNS[slot].lock().await;
     let ehr = EHRS[slot].get_or_init(|| Ehr::start(EhrOptions::default())).await;
     let leased = LeasedEhr { ehr, _turn: turn };
-    for subscription in leased.lab().subscriptions().await {
-        leased.lab().delete("Subscription", &text(&subscription, "id")).await;
+    for kind in ["Subscription", "DiagnosticReport", "DocumentReference"] {
+        for left in leased.lab().all(kind).await {
+            leased.lab().delete(kind, &text(&left, "id")).await;
+        }
     }
     leased
 }
@@ -245,13 +248,14 @@ impl Lab<'_> {
 
     /// All subscriptions, newest state.
     pub async fn subscriptions(&self) -> Vec<Value> {
-        let (_, found) = self.send(Method::GET, "Subscription?_count=200", None).await;
+        self.all("Subscription").await
+    }
+
+    /// Everything of one type, newest state.
+    pub async fn all(&self, kind: &str) -> Vec<Value> {
+        let (_, found) = self.send(Method::GET, &format!("{kind}?_count=1000"), None).await;
         let entries = found["entry"].as_array().cloned().unwrap_or_default();
-        entries
-            .into_iter()
-            .map(|mut entry| entry["resource"].take())
-            .filter(|r| r["resourceType"] == "Subscription")
-            .collect()
+        entries.into_iter().map(|mut entry| entry["resource"].take()).filter(|r| r["resourceType"] == kind).collect()
     }
 
     /// Sets a subscription's status, as an EHR administrator does (`off`) or a client that re-arms (`requested`).
