@@ -93,8 +93,9 @@ impl Browser {
     pub async fn save_copy(&self) -> Vec<u8> {
         let mut pressed: Option<Instant> = None;
         wait::until_async("the saved copy", Duration::from_mins(1), async || {
-            let files: Vec<PathBuf> =
-                std::fs::read_dir(self.downloads()).ok()?.filter_map(Result::ok).map(|file| file.path()).collect();
+            // The browser makes the folder with the first file.
+            let folder = std::fs::read_dir(self.downloads()).into_iter().flatten();
+            let files: Vec<PathBuf> = folder.filter_map(Result::ok).map(|file| file.path()).collect();
             let ends_with = |file: &PathBuf, ending: &str| file.extension().is_some_and(|end| end == ending);
             if let Some(saved) = files.iter().find(|file| ends_with(file, "pdf"))
                 && !files.iter().any(|file| ends_with(file, "crdownload"))
