@@ -4,12 +4,10 @@ use std::fmt;
 
 use chrono::{NaiveDate, NaiveDateTime};
 use data_encoding::BASE64URL_NOPAD;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 use crate::base::{IdError, Key256, UtcMillis};
+use crate::sealing;
 
-const FINGERPRINT_LABEL: &[u8] = b"chartseal/1/fingerprint";
 const FINGERPRINT_BYTES: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,7 +112,7 @@ pub struct Fingerprint(pub [u8; FINGERPRINT_BYTES]);
 impl Fingerprint {
     #[must_use]
     pub fn of(key: &Key256) -> Self {
-        Self(mac(key, &[FINGERPRINT_LABEL]))
+        Self(sealing::fingerprint(key))
     }
 }
 
@@ -127,15 +125,7 @@ impl fmt::Display for Fingerprint {
 
 /// The first 16 bytes of HMAC-SHA256 over the joined `parts`.
 pub(super) fn mac(key: &Key256, parts: &[&[u8]]) -> [u8; FINGERPRINT_BYTES] {
-    // RFC 2104 §2: a key shorter than the hash's 64-byte block is padded with zeros.
-    let mut block = [0; 64];
-    block.iter_mut().zip(key.expose()).for_each(|(to, from)| *to = *from);
-    let mut mac = Hmac::<Sha256>::new(&block.into());
-    zeroize::Zeroize::zeroize(&mut block);
-    for part in parts {
-        mac.update(part);
-    }
-    let whole = mac.finalize().into_bytes();
+    let whole = sealing::hmac_sha256(key, parts);
     let mut short = [0; FINGERPRINT_BYTES];
     short.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
     short

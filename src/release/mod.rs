@@ -23,7 +23,7 @@ use crate::keys::{KeyName, Vault, VaultError};
 use crate::policy::{Available, Channel, Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, Purpose, ReceiptKey};
-use crate::store::{self, Delivery, DeliveryKind, Mode, NewFile, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
+use crate::store::{self, Delivery, DeliveryKind, Mode, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
 
 use seal::Sealed;
 
@@ -400,9 +400,4 @@ fn failed(error: &EhrError) -> Attempt {
         (FaultClass::Permanent, _) => Attempt::Review(ReviewReason::Attachment { why: error.to_string() }),
         (FaultClass::Transient | FaultClass::Settings, _) => Attempt::Later { why: error.to_string() },
     }
-}
-
-/// A file that was sealed and stored, not yet known to the store.
-pub(crate) fn stored_file(blob: String, media: crate::base::MediaType, plain_bytes: u64, sealed_bytes: u64) -> NewFile {
-    NewFile { number: 1, blob, media, plain_bytes, sealed_bytes }
 }

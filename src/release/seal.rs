@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::{Attempt, Release, SourceEhr, failed, stored_file};
+use super::{Attempt, Release, SourceEhr, failed};
 use crate::base::{LinkId, MediaType, random};
 use crate::blobs::{BlobError, BlobKey, BlobStore};
 use crate::fhir::{AttachmentRef, AttachmentStream, SNIFF_BYTES, sniff};
@@ -45,7 +45,15 @@ impl Release {
         let written = writing.await.map_err(|_| later("sealing stopped unexpectedly"))?;
         fed?;
         let length = written?;
-        Ok(Sealed { file: stored_file(blob.as_str().to_owned(), media, length.plain, length.sealed) })
+        Ok(Sealed {
+            file: NewFile {
+                number: FileNumber::FIRST.as_u16(),
+                blob: blob.as_str().to_owned(),
+                media,
+                plain_bytes: length.plain,
+                sealed_bytes: length.sealed,
+            },
+        })
     }
 }
 
