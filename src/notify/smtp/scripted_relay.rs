@@ -2,6 +2,7 @@
 //!
 //! A double, because no real server refuses, cuts, stalls or lies at a named moment.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -51,7 +52,8 @@ pub(super) struct ScriptedRelay {
 
 #[derive(Default)]
 struct Seen {
-    open: AtomicUsize,
+    /// A second handle to each socket that is served, by its number.
+    open: Mutex<BTreeMap<usize, std::net::TcpStream>>,
     open_most: AtomicUsize,
     connections: AtomicUsize,
     lines: Mutex<Vec<String>>,
@@ -76,13 +78,13 @@ impl ScriptedRelay {
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 socket.set_nodelay(true).unwrap();
-                shared.connections.fetch_add(1, Ordering::SeqCst);
-                let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
-                shared.open_most.fetch_max(open, Ordering::SeqCst);
+                let socket = socket.into_std().unwrap();
+                let number = shared.count(socket.try_clone().unwrap());
+                let socket = TcpStream::from_std(socket).unwrap();
                 let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
                 tokio::spawn(async move {
                     let _ = shared.serve(socket, script, offer, acceptor).await;
-                    shared.open.fetch_sub(1, Ordering::SeqCst);
+                    shared.open.lock().unwrap().remove(&number);
                 });
             }
         });
@@ -115,6 +117,16 @@ enum End {
 }
 
 impl Seen {
+    /// Counts a new socket among those that its sender has not closed, whether or not their end has been served yet.
+    fn count(&self, socket: std::net::TcpStream) -> usize {
+        let number = self.connections.fetch_add(1, Ordering::SeqCst);
+        let mut open = self.open.lock().unwrap();
+        open.insert(number, socket);
+        let held = open.values().filter(|socket| is_held_by_its_sender(socket)).count();
+        self.open_most.fetch_max(held, Ordering::SeqCst);
+        number
+    }
+
     async fn serve(&self, socket: TcpStream, script: Script, offer: Offer, tls: TlsAcceptor) -> std::io::Result<()> {
         if script == Script::SilentAtGreeting {
             let mut socket = socket;
@@ -223,6 +235,13 @@ impl Seen {
         }
         say(wire, if let Script::AnswerContent(reply) = script { reply } else { "250 2.0.0 OK queued" }).await?;
         Ok(End::Answered)
+    }
+}
+
+fn is_held_by_its_sender(socket: &std::net::TcpStream) -> bool {
+    match socket.peek(&mut [0]) {
+        Ok(waiting) => waiting > 0,
+        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
     }
 }
 
