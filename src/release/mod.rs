@@ -5,6 +5,7 @@
 //! judged; the link's secret exists outside the message only sealed in the notice's row, until hand-over.
 //! Must not know: how the notice leaves, how the link is opened.
 
+mod lease;
 mod seal;
 
 use std::sync::Arc;
@@ -27,8 +28,6 @@ use crate::store::{self, Delivery, DeliveryKind, Mode, NewLink, NewNotice, Sourc
 
 use seal::Sealed;
 
-/// A release may take so long (a large attachment over a slow line) before another worker takes it.
-const LEASE: Duration = minutes(40);
 /// Deliveries released at the same time.
 const BATCH: i64 = 1;
 /// The waits after failed fetches; after the last one a person looks.
@@ -104,7 +103,8 @@ impl Release {
             return Ok(0);
         }
         let now = self.clock.now();
-        let due = self.store.write(move |tx| store::lease_due_deliveries(tx, now, now.plus(LEASE), BATCH)).await?;
+        let due =
+            self.store.write(move |tx| store::lease_due_deliveries(tx, now, now.plus(lease::LENGTH), BATCH)).await?;
         let count = due.len();
         for outcome in join_all(due.into_iter().map(|delivery| self.release(delivery))).await {
             match outcome {
@@ -122,7 +122,13 @@ impl Release {
         if let Link::Held { .. } = delivery.state {
             return self.end_hold(delivery).await;
         }
-        match self.attempt(&delivery).await? {
+        let renew = || {
+            let (leased, until) = (delivery.clone(), self.clock.now().plus(lease::LENGTH));
+            self.store.write(move |tx| store::renew_delivery_lease(tx, &leased, until))
+        };
+        let attempt = lease::while_kept(self.attempt(&delivery), lease::RENEW_EVERY, renew).await?;
+        let Some(attempt) = attempt else { return Ok(()) };
+        match attempt {
             Attempt::Ready(ready) => self.commit(delivery, *ready).await,
             Attempt::Changed => {
                 let at = self.clock.now().plus(AFTER_RESOLVE);

@@ -35,9 +35,10 @@ pub use control::{
     paused, resume, set_control,
 };
 pub use deliveries::{
-    Delivery, DeliveryFilter, DeliveryKind, Mode, NewDelivery, advance, deliveries, delivery, delivery_exists,
+    Delivery, DeliveryFilter, DeliveryKind, Mode, NewDelivery, Renewed, advance, deliveries, delivery, delivery_exists,
     delivery_of_link, forget_cards, forget_facts, hold_delivery, insert_delivery, latest_delivery_of,
-    lease_due_deliveries, next_issue_no, open_deliveries_of, postpone_delivery, set_card, set_report_version,
+    lease_due_deliveries, next_issue_no, open_deliveries_of, postpone_delivery, renew_delivery_lease, set_card,
+    set_report_version,
 };
 pub use error::StoreError;
 pub use events::{

@@ -213,12 +213,39 @@ pub fn lease_due_deliveries(
     rows.into_iter().map(Delivery::try_from).collect()
 }
 
-/// Gives a leased delivery back, due again at `at`.
+/// The row as its leaseholder read it: untouched by others, and not leased anew since.
+macro_rules! as_leased {
+    ($delivery:expr) => {
+        delivery::table
+            .find($delivery.id.as_str())
+            .filter(delivery::row_version.eq($delivery.row_version))
+            .filter(delivery::tries.eq($delivery.tries))
+    };
+}
+
+/// Whether a lease is still its holder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    Kept,
+    /// It ran out and somebody else took the delivery, or the delivery has moved on.
+    Lost,
+}
+
+/// Lengthens the lease under which `delivery` was read.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn renew_delivery_lease(tx: &mut Tx, delivery: &Delivery, until: UtcMillis) -> Result<Renewed, StoreError> {
+    let renewed = diesel::update(as_leased!(delivery)).set(delivery::lease_until.eq(until.0)).execute(tx.conn())?;
+    Ok(if renewed == 1 { Renewed::Kept } else { Renewed::Lost })
+}
+
+/// Gives a leased delivery back, due again at `at`. A lease that went to somebody else is left alone.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn postpone_delivery(tx: &mut Tx, delivery: &Delivery, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(delivery::table.find(delivery.id.as_str()).filter(delivery::row_version.eq(delivery.row_version)))
+    diesel::update(as_leased!(delivery))
         .set((delivery::lease_until.eq(None::<i64>), delivery::due_at.eq(at.0)))
         .execute(tx.conn())?;
     Ok(())

@@ -4,7 +4,7 @@ use chartseal::audit::{Actor, Chain};
 use chartseal::base::{DeliveryId, random};
 use chartseal::policy::ReviewReason;
 use chartseal::record::{Death, HoldEnd, Link, LinkEvent, Notice, Opening};
-use chartseal::store::{self, DeliveryFilter, NewDelivery, StoreError};
+use chartseal::store::{self, DeliveryFilter, NewDelivery, Renewed, StoreError};
 
 use super::bed::{Bed, Engine};
 use super::stage::{self, NOW, after, new_delivery, version};
@@ -208,6 +208,23 @@ on_both! {
             let again = store::lease_due_deliveries(tx, later, until, 20)?;
             assert_eq!((again.len(), again[0].tries), (1, 2));
             assert_eq!(store::lease_due_deliveries(tx, until, until.plus(after(1)), 20)?.len(), 10, "leases that ran out");
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn a_lease_is_renewed_and_given_back_by_its_holder_alone(bed: Bed) {
+        bed.write(|tx| stage::recorded(tx, 1).map(|_| ())).await;
+        let (first_end, second_end) = (NOW.plus(after(60)), NOW.plus(after(120)));
+        bed.write(move |tx| {
+            let slow = store::lease_due_deliveries(tx, NOW, first_end, 1)?.remove(0);
+            assert_eq!(store::renew_delivery_lease(tx, &slow, second_end)?, Renewed::Kept);
+            assert_eq!(store::lease_due_deliveries(tx, first_end, second_end, 1)?.len(), 0, "renewed");
+            let other = store::lease_due_deliveries(tx, second_end, second_end.plus(after(60)), 1)?.remove(0);
+            assert_eq!(store::renew_delivery_lease(tx, &slow, second_end.plus(after(600)))?, Renewed::Lost);
+            store::postpone_delivery(tx, &slow, NOW)?;
+            assert_eq!(store::lease_due_deliveries(tx, second_end, second_end, 1)?.len(), 0, "it is the other's");
+            assert_eq!(store::renew_delivery_lease(tx, &other, second_end.plus(after(90)))?, Renewed::Kept);
             Ok(())
         })
         .await;
