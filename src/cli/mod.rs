@@ -11,6 +11,7 @@ mod init;
 mod keys;
 mod print;
 mod shred;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +21,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::start::{Ground, Part, Restore, TimeFrom};
 use crate::app::{App, Workers, steps};
-use crate::base::OperatorName;
+use crate::base::{OperatorName, random};
+use crate::blobs::BlobStore;
 use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, DeskError};
 use crate::keys::ReplicaName;
@@ -132,7 +134,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let desk = desk(&common, variables, Acts::Changes).await?;
             desk.pause(&why).await?;
             print.done(
-                "All messages are paused. `chartseal resume` ends the pause.",
+                "All messages are paused: none leaves until `chartseal resume`, on any replica. Links already sent still open.",
                 &serde_json::json!({"paused": why}),
             );
             Ok(Outcome::Done)
@@ -223,9 +225,19 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     Store::migrate(&crate::app::start::store_url(&config.store)?).context("the database cannot be used")?;
     let ground = ground(config).await?;
     steps::Steps::wire(config, &ground)?;
+    ground.store.write(|_| Ok(())).await.context("the database cannot be written")?;
+    let mut rng = random::system();
+    ground.vault.ring().try_writing(&mut rng).context("keys cannot be made")?;
+    BlobStore::open(&config.blobs)?.try_writing(&mut rng).context("no sealed file can be made")?;
     let mode = steps::mode_of(config).as_str();
+    let lacking = match (config.clinics.is_empty(), config.ehrs.is_empty()) {
+        (false, false) => "",
+        (true, false) => "\nWithout a [[clinic]] nothing can be sent: every report goes to review.",
+        (false, true) => "\nWithout an [[ehr]] no report is heard.",
+        (true, true) => "\nWithout a [[clinic]] and an [[ehr]] nothing is heard and nothing sent.",
+    };
     let text = format!(
-        "Configuration, rules '{}' {} ({} profiles), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.",
+        "Configuration, rules '{}' {} ({} profiles), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}",
         rules.id(),
         rules.version(),
         rules.profiles().len(),

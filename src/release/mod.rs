@@ -216,8 +216,8 @@ impl Release {
                 let unreadable_before = matches!(delivery.state, Link::Recorded) && delivery.content_hash == [0; 32];
                 // Resolving has concluded about what the EHR shows now, and left this delivery for what it showed before:
                 // looking again would find the same for ever.
-                let outgrown = report.content_hash != delivery.content_hash
-                    && source.content_hash == Some(report.content_hash);
+                let outgrown =
+                    report.content_hash != delivery.content_hash && source.content_hash == Some(report.content_hash);
                 match report.status {
                     ReportStatus::Final
                     | ReportStatus::Amended
