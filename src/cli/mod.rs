@@ -26,7 +26,7 @@ use crate::blobs::BlobStore;
 use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, DeskError};
 use crate::keys::ReplicaName;
-use crate::store::{Pause, Store};
+use crate::store::{Pause, Store, StoreError};
 
 use print::Print;
 
@@ -106,9 +106,24 @@ pub async fn run(cli: Cli, variables: Vec<(String, String)>) -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
         Err(error) => {
-            print.error(&error);
-            ExitCode::from(exit_code(&error))
+            let code = exit_code(&error);
+            print.error(&plainly(error));
+            ExitCode::from(code)
         }
+    }
+}
+
+/// A service tries again by itself; a person's deed is done or not, and must not be hoped for.
+fn plainly(error: anyhow::Error) -> anyhow::Error {
+    let store = error.chain().find_map(|cause| match cause.downcast_ref::<DeskError>() {
+        Some(DeskError::Store(store)) => Some(store),
+        Some(_) | None => cause.downcast_ref::<StoreError>(),
+    });
+    match store {
+        Some(StoreError::Unavailable { .. } | StoreError::JournalRefused { .. }) => {
+            anyhow::anyhow!("{error:#}; nothing was changed: mend that and run the command again")
+        }
+        Some(_) | None => error,
     }
 }
 
@@ -250,4 +265,21 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     });
     print.done(&text, &value);
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deed_that_the_database_did_not_take_is_not_said_to_be_waiting() {
+        let lost = || StoreError::Unavailable { why: "the disk is full" };
+        for error in [anyhow::Error::new(lost()), DeskError::Store(lost()).into()] {
+            let said = plainly(error).to_string();
+            assert!(said.contains("the disk is full; ") || said.contains("the disk is full); "), "{said}");
+            assert!(said.contains("nothing was changed") && said.contains("run the command again"), "{said}");
+        }
+        let other = plainly(DeskError::Shadow.into()).to_string();
+        assert!(!other.contains("run the command again"), "{other}");
+    }
 }

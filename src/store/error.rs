@@ -8,7 +8,7 @@ use crate::record::NotAllowed;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Outside: the database cannot be reached or is too busy. Try again.
-    #[error("the database cannot be used now ({why}); the work stays queued and is tried again")]
+    #[error("the database cannot be used now ({why})")]
     Unavailable { why: &'static str },
     /// Outside: the location or the schema is not one that this version can use.
     #[error("the database cannot be opened: {why}")]
