@@ -28,6 +28,9 @@ fn of_terms(terms: &Terms) -> String {
     )
 }
 
+/// Shown above, or for machines.
+const LEFT_OUT: [&str; 9] = ["actor", "at", "clinic", "decision", "event", "link", "patient", "rules_hash", "seq"];
+
 /// One line of a delivery's audit: when, what, by whom, and what more it says.
 pub(super) fn of_line(line: &Value) -> String {
     let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -36,8 +39,6 @@ pub(super) fn of_line(line: &Value) -> String {
         Some(actor) => format!(" ({})", of_value(actor)),
         None => String::new(),
     };
-    // Shown above, or for machines.
-    const LEFT_OUT: [&str; 9] = ["actor", "at", "clinic", "decision", "event", "link", "patient", "rules_hash", "seq"];
     let more: Vec<String> = line
         .as_object()
         .into_iter()
