@@ -11,6 +11,7 @@ mod init;
 mod keys;
 mod print;
 mod shred;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,11 +21,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::start::{Ground, Part, Restore, TimeFrom};
 use crate::app::{App, Workers, steps};
-use crate::base::OperatorName;
+use crate::base::{OperatorName, random};
+use crate::blobs::BlobStore;
 use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, DeskError};
 use crate::keys::ReplicaName;
-use crate::store::{Pause, Store};
+use crate::store::{Pause, Store, StoreError};
 
 use print::Print;
 
@@ -104,9 +106,24 @@ pub async fn run(cli: Cli, variables: Vec<(String, String)>) -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
         Err(error) => {
-            print.error(&error);
-            ExitCode::from(exit_code(&error))
+            let code = exit_code(&error);
+            print.error(&plainly(error));
+            ExitCode::from(code)
         }
+    }
+}
+
+/// A service tries again by itself; a person's deed is done or not, and must not be hoped for.
+fn plainly(error: anyhow::Error) -> anyhow::Error {
+    let store = error.chain().find_map(|cause| match cause.downcast_ref::<DeskError>() {
+        Some(DeskError::Store(store)) => Some(store),
+        Some(_) | None => cause.downcast_ref::<StoreError>(),
+    });
+    match store {
+        Some(StoreError::Unavailable { .. } | StoreError::JournalRefused { .. }) => {
+            anyhow::anyhow!("{error:#}; nothing was changed: mend that and run the command again")
+        }
+        Some(_) | None => error,
     }
 }
 
@@ -132,7 +149,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let desk = desk(&common, variables, Acts::Changes).await?;
             desk.pause(&why).await?;
             print.done(
-                "All messages are paused. `chartseal resume` ends the pause.",
+                "All messages are paused: none leaves until `chartseal resume`, on any replica. Links already sent still open.",
                 &serde_json::json!({"paused": why}),
             );
             Ok(Outcome::Done)
@@ -223,9 +240,19 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     Store::migrate(&crate::app::start::store_url(&config.store)?).context("the database cannot be used")?;
     let ground = ground(config).await?;
     steps::Steps::wire(config, &ground)?;
+    ground.store.write(|_| Ok(())).await.context("the database cannot be written")?;
+    let mut rng = random::system();
+    ground.vault.ring().try_writing(&mut rng).context("keys cannot be made")?;
+    BlobStore::open(&config.blobs)?.try_writing(&mut rng).context("no sealed file can be made")?;
     let mode = steps::mode_of(config).as_str();
+    let lacking = match (config.clinics.is_empty(), config.ehrs.is_empty()) {
+        (false, false) => "",
+        (true, false) => "\nWithout a [[clinic]] nothing can be sent: every report goes to review.",
+        (false, true) => "\nWithout an [[ehr]] no report is heard.",
+        (true, true) => "\nWithout a [[clinic]] and an [[ehr]] nothing is heard and nothing sent.",
+    };
     let text = format!(
-        "Configuration, rules '{}' {} ({} profiles), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.",
+        "Configuration, rules '{}' {} ({} profiles), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}",
         rules.id(),
         rules.version(),
         rules.profiles().len(),
@@ -238,4 +265,21 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     });
     print.done(&text, &value);
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deed_that_the_database_did_not_take_is_not_said_to_be_waiting() {
+        let lost = || StoreError::Unavailable { why: "the disk is full" };
+        for error in [anyhow::Error::new(lost()), DeskError::Store(lost()).into()] {
+            let said = plainly(error).to_string();
+            assert!(said.contains("the disk is full; ") || said.contains("the disk is full); "), "{said}");
+            assert!(said.contains("nothing was changed") && said.contains("run the command again"), "{said}");
+        }
+        let other = plainly(DeskError::Shadow.into()).to_string();
+        assert!(!other.contains("run the command again"), "{other}");
+    }
 }

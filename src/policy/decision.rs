@@ -117,6 +117,8 @@ pub enum ReviewReason {
     NoticeUnsure { why: String },
     #[error("the report changed back to an unfinished state after it was sent")]
     WentBack,
+    #[error("the report has changed since this delivery was decided; look at its newer delivery, and revoke this one")]
+    Outgrown,
     #[error("the sending breaker tripped: {why}")]
     Breaker { why: String },
     #[error("the delivery could not be accounted for after the database was restored")]

@@ -220,6 +220,10 @@ impl Release {
                 let same = report.content_hash == delivery.content_hash
                     && (report.version.is_none() || report.version.as_ref() == Some(&delivery.report_version));
                 let unreadable_before = matches!(delivery.state, Link::Recorded) && delivery.content_hash == [0; 32];
+                // Resolving has concluded about what the EHR shows now, and left this delivery for what it showed before:
+                // looking again would find the same for ever.
+                let outgrown =
+                    report.content_hash != delivery.content_hash && source.content_hash == Some(report.content_hash);
                 match report.status {
                     ReportStatus::Final
                     | ReportStatus::Amended
@@ -229,6 +233,15 @@ impl Release {
                         if same || unreadable_before =>
                     {
                         Ok(*report)
+                    }
+                    ReportStatus::Final
+                    | ReportStatus::Amended
+                    | ReportStatus::Corrected
+                    | ReportStatus::Appended
+                    | ReportStatus::Unknown
+                        if outgrown =>
+                    {
+                        Err(Attempt::Review(ReviewReason::Outgrown))
                     }
                     ReportStatus::Final
                     | ReportStatus::Amended

@@ -102,6 +102,31 @@ fn check_tells_a_mistake_with_its_file_and_line() {
 }
 
 #[test]
+fn check_says_what_an_empty_configuration_comes_to() {
+    let folder = part::new_folder("check-empty");
+    let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
+    assert_eq!(run(&config, &["init", &at]).code, 0);
+    assert!(!run(&config, &["check"]).out.contains("Without"));
+    std::fs::write(&config, "").unwrap();
+    assert_code(&run(&config, &["check"]), 0, "nothing is heard and nothing sent");
+}
+
+#[test]
+fn a_command_whose_reader_has_seen_enough_ends_quietly() {
+    let folder = part::new_folder("pipe");
+    let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
+    assert_eq!(run(&config, &["init", &at]).code, 0);
+    assert_eq!(run(&config, &["check"]).code, 0);
+    for arguments in [["deliveries", "list"], ["keys", "list"], ["audit", "export"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = program::command(&config).args(arguments).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && said.is_empty(), "{arguments:?}: {} {said}", ended.status);
+    }
+}
+
+#[test]
 fn migrate_pause_and_resume_say_what_they_did() {
     let folder = part::new_folder("pause");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
@@ -113,9 +138,11 @@ fn migrate_pause_and_resume_say_what_they_did() {
     assert_code(&run(&config, &["resume"]), 1, "Nothing was paused");
     assert_code(&run(&config, &["pause"]), 2, "--why");
     assert_code(&run(&config, &["pause", "--why", "the relay is being moved"]), 0, "paused");
+    assert_code(&run(&config, &["deliveries", "list"]), 0, "PAUSED by Eve Admin");
     let (code, over) = json(&config, &["resume", "--as", "Bo Other"]);
     assert_eq!((code, &over["was"], &over["by"]), (0, &"the relay is being moved".into(), &"Eve Admin".into()));
     assert_eq!(json(&config, &["resume"]), (1, serde_json::json!({"resumed": false})));
+    assert!(!run(&config, &["deliveries", "list"]).out.contains("PAUSED"));
 
     let nobody = program::command(&config).env_remove("USER").args(["pause", "--why", "x"]).output().unwrap();
     assert_eq!(nobody.status.code(), Some(2));
@@ -147,6 +174,7 @@ async fn deliveries_are_listed_shown_released_sent_again_and_revoked() {
     }
     let ran = run(&config, &["deliveries", "show", &id]);
     assert_code(&ran, 0, "what happened");
+    assert!(!ran.out.contains(['{', '}']), "this is for people: {}", ran.out);
     assert!(!ran.all().contains(whole.secret.to_base64url().expose()), "the secret was printed");
     assert_code(&run(&config, &["deliveries", "show", "AAAAAAAAAAAAAAAB"]), 1, "deliveries list");
     assert_eq!(json(&config, &["deliveries", "show", "no-such"]).0, 1);
