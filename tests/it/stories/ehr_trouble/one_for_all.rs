@@ -64,6 +64,26 @@ async fn an_ehr_that_hangs_delays_no_polls_of_another() {
     stop.cancel();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_concluded_holds_up_no_other() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    break_database(
+        &clinic,
+        "CREATE TRIGGER broken BEFORE INSERT ON source WHEN new.resource_id = 'cursed'
+         BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    for id in ["cursed", "blessed"] {
+        clinic.hook(Method::PUT, &format!("/DiagnosticReport/{id}"), "").await;
+    }
+    assert!(clinic.steps.intake.turn().await.is_err());
+    let heard = clinic.ground.store.write(|tx| chartseal::store::lease_sources(tx, FAR, FAR, 10)).await.unwrap();
+    assert_eq!(heard.iter().map(|source| source.key.id.as_str()).collect::<Vec<_>>(), ["blessed"]);
+
+    break_database(&clinic, "DROP TRIGGER broken");
+    clinic.forward(Duration::from_mins(3));
+    assert_eq!(clinic.steps.intake.turn().await.unwrap(), 1, "the other is taken up again");
+}
+
 const FAR: chartseal::base::UtcMillis = chartseal::base::UtcMillis(i64::MAX);
 
 #[tokio::test(flavor = "multi_thread")]
