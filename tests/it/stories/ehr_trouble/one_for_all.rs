@@ -94,6 +94,34 @@ async fn a_fault_with_a_subscription_stops_no_poll() {
     assert!(poll(&clinic, "lab").await.last_ok_at.is_some());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_file_that_cannot_be_removed_stops_no_other_part_of_the_sweep() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let mut folders = Vec::new();
+    for email in ["stuck@example.test", "gone@example.test"] {
+        clinic.sent(email, "4548-4", &pdf::with_pages(&["5.4 %"])).await;
+        let name = clinic.blobs().into_iter().find(|name| !folders.contains(name)).unwrap();
+        folders.push(name);
+    }
+    assert_eq!(mails_to(&clinic, "gone@example.test"), 1);
+    let stuck = clinic.folder.join("blobs").join(&folders[0][..2]).join(&folders[0]);
+    assert!(BlobKey::parse(&folders[0]).is_ok() && stuck.is_file());
+    std::fs::remove_file(&stuck).unwrap();
+    std::fs::create_dir_all(stuck.join("in-the-way")).unwrap();
+    for delivery in clinic.deliveries().await.into_iter().rev() {
+        clinic.desk().revoke(&delivery.id, None).await.unwrap();
+    }
+    let anchors = async || verify_audit(&clinic.ground.store, &clinic.ground.vault).await.unwrap().anchors;
+    let before = anchors().await;
+    for _ in 0..3 {
+        assert!(clinic.steps.sweep.turn().await.is_err(), "the fault is told");
+        clinic.forward(Duration::from_mins(2));
+    }
+    assert_eq!(clinic.blobs(), [folders[0].clone()], "the other file is gone");
+    assert!(anchors().await > before, "the audit is anchored all the same");
+    std::fs::remove_dir_all(&stuck).unwrap();
+}
+
 fn break_database(clinic: &Clinic, statement: &str) {
     let path = clinic.folder.join("chartseal.db").display().to_string();
     SqliteConnection::establish(&path).unwrap().batch_execute(statement).unwrap();
