@@ -18,9 +18,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::start::{Ground, Part, Restore, TimeFrom};
+use crate::app::start::{Ground, LOST_KEYS_REMEDY, Part, Restore, TimeFrom};
 use crate::app::{App, Workers, steps};
-use crate::base::OperatorName;
+use crate::base::{DeliveryId, OperatorName};
 use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, DeskError};
 use crate::keys::ReplicaName;
@@ -232,10 +232,19 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         config.clinics.len(),
         config.ehrs.len()
     );
+    let lost = ground.lost_deliveries().await?;
     let value = serde_json::json!({
-        "mode": mode, "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
+        "mode": mode, "lost": lost,
+        "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
         "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
     });
-    print.done(&text, &value);
-    Ok(Outcome::Done)
+    if lost.is_empty() {
+        print.done(&text, &value);
+        return Ok(Outcome::Done);
+    }
+    let ids: Vec<&str> = lost.iter().map(DeliveryId::as_str).collect();
+    let (count, ids) = (ids.len(), ids.join("\n"));
+    let told = format!("But epoch keys are missing, so nobody can open {count} live links: {LOST_KEYS_REMEDY}:\n{ids}");
+    print.done(&format!("{text}\n{told}"), &value);
+    Ok(Outcome::No)
 }
