@@ -7,6 +7,7 @@
 
 mod audit;
 mod deliveries;
+mod ehrs;
 mod init;
 mod keys;
 mod print;
@@ -79,6 +80,9 @@ enum Command {
     /// Look at deliveries, release, revoke, send again.
     #[command(subcommand)]
     Deliveries(deliveries::DeliveriesCommand),
+    /// Look at how the EHRs are heard, and what is wrong with them.
+    #[command(subcommand)]
+    Ehrs(ehrs::EhrsCommand),
     /// Verify or export the audit.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -141,6 +145,10 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Deliveries(command) => {
             let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };
             deliveries::run(command, &desk(&common, variables, acts).await?, print).await
+        }
+        Command::Ehrs(command) => {
+            let config = load(&common, variables)?;
+            ehrs::run(&command, &config, &ground(&config).await?, print).await
         }
         Command::Audit(command) => audit::run(command, &ground(&load(&common, variables)?).await?, print).await,
         Command::Keys(command) => keys::run(&command, &ground(&load(&common, variables)?).await?, print).await,
