@@ -20,7 +20,7 @@ impl Intake {
         for event in events {
             match self.extract(event, now).await {
                 Ok(()) => {}
-                Err(gone @ IntakeError::Store(StoreError::Unavailable { .. })) => return Err(gone),
+                Err(outage) if outage.is_outage() => return Err(outage),
                 // It comes again when its lease ends; the others need not wait for it.
                 Err(one) => fault = fault.or(Some(one)),
             }

@@ -77,6 +77,13 @@ pub enum IntakeError {
     Stopped,
 }
 
+impl IntakeError {
+    /// Whether the database is gone, so that nothing else can be done either.
+    pub(crate) const fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unavailable { .. }))
+    }
+}
+
 impl Intake {
     #[must_use]
     pub fn new(store: Store, clock: Clock, vault: Vault, ehrs: Vec<HeardEhr>, kept: Bell, due: Bell) -> Self {
@@ -136,6 +143,10 @@ impl Intake {
             turns.push(self.subscribe_turn(ehr, kind).await);
         }
         for kind in ResourceType::ALL {
+            // Without the database each further turn would only wait for it in vain.
+            if turns.iter().any(|turn| turn.as_ref().is_err_and(IntakeError::is_outage)) {
+                break;
+            }
             turns.push(self.poll_turn(ehr, kind).await);
         }
         turns.into_iter().sum()

@@ -63,8 +63,13 @@ impl Sweep {
     /// The first [`SweepError`], after every other part was done all the same; what was not done stays due.
     pub async fn turn(&self) -> Result<usize, SweepError> {
         let now = self.clock.now();
+        let lapsed = self.lapse(now).await;
+        if matches!(lapsed, Err(SweepError::Store(StoreError::Unavailable { .. }))) {
+            // Without the database each further part would only wait for it in vain.
+            return lapsed;
+        }
         let parts = [
-            self.lapse(now).await,
+            lapsed,
             self.expire(now).await,
             self.remove_files(now).await,
             self.recheck(now).await.map(|()| 0),
