@@ -7,6 +7,7 @@
 
 mod audit;
 mod deliveries;
+mod ehrs;
 mod init;
 mod keys;
 mod print;
@@ -19,9 +20,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::start::{Ground, Part, Restore, TimeFrom};
+use crate::app::start::{Ground, LOST_KEYS_REMEDY, Part, Restore, TimeFrom};
 use crate::app::{App, Workers, steps};
-use crate::base::{OperatorName, random};
+use crate::base::{DeliveryId, OperatorName, random};
 use crate::blobs::BlobStore;
 use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, DeskError};
@@ -81,6 +82,9 @@ enum Command {
     /// Look at deliveries, release, revoke, send again.
     #[command(subcommand)]
     Deliveries(deliveries::DeliveriesCommand),
+    /// Look at how the EHRs are heard, and what is wrong with them.
+    #[command(subcommand)]
+    Ehrs(ehrs::EhrsCommand),
     /// Verify or export the audit.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -158,6 +162,10 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Deliveries(command) => {
             let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };
             deliveries::run(command, &desk(&common, variables, acts).await?, print).await
+        }
+        Command::Ehrs(command) => {
+            let config = load(&common, variables)?;
+            ehrs::run(&command, &config, &ground(&config).await?, print).await
         }
         Command::Audit(command) => audit::run(command, &ground(&load(&common, variables)?).await?, print).await,
         Command::Keys(command) => keys::run(&command, &ground(&load(&common, variables)?).await?, print).await,
@@ -259,12 +267,21 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         config.clinics.len(),
         config.ehrs.len()
     );
+    let lost = ground.lost_deliveries().await?;
     let value = serde_json::json!({
-        "mode": mode, "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
+        "mode": mode, "lost": lost,
+        "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
         "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
     });
-    print.done(&text, &value);
-    Ok(Outcome::Done)
+    if lost.is_empty() {
+        print.done(&text, &value);
+        return Ok(Outcome::Done);
+    }
+    let ids: Vec<&str> = lost.iter().map(DeliveryId::as_str).collect();
+    let (count, ids) = (ids.len(), ids.join("\n"));
+    let told = format!("But epoch keys are missing, so nobody can open {count} live links: {LOST_KEYS_REMEDY}:\n{ids}");
+    print.done(&format!("{text}\n{told}"), &value);
+    Ok(Outcome::No)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! nothing and says what would be possible.
 //! Must not know: how the person was recognised, how the answer is printed.
 
+mod heard;
 mod restore;
 mod shown;
 mod verify;
@@ -15,6 +16,7 @@ use crate::keys::Vault;
 use crate::record::{Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
+pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
 pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
 pub use verify::{Verified, verify_audit};

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
 use super::schema::{control as control_table, key_mark};
-use crate::base::UtcMillis;
+use crate::base::{EhrId, UtcMillis};
 
 const PAUSE: &str = "pause";
 const GENERATION: &str = "generation";
@@ -82,6 +82,28 @@ pub fn resume(tx: &mut Tx) -> Result<Pause, StoreError> {
     let before = paused(tx.conn())?;
     diesel::delete(control_table::table.find(PAUSE)).execute(tx.conn())?;
     Ok(before)
+}
+
+/// Notes that `ehr` called its hook at `at`: the events themselves are soon deleted.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hook_called(tx: &mut Tx, ehr: &EhrId, at: UtcMillis) -> Result<(), StoreError> {
+    set_control(tx, &hook_row(ehr), "called", at, ehr.as_str())
+}
+
+/// When `ehr` last called its hook.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn last_hook_at(conn: &mut Conn, ehr: &EhrId) -> Result<Option<UtcMillis>, StoreError> {
+    let at: Option<i64> =
+        control_table::table.find(hook_row(ehr)).select(control_table::set_at).first(conn).optional()?;
+    Ok(at.map(UtcMillis))
+}
+
+fn hook_row(ehr: &EhrId) -> String {
+    format!("hook:{ehr}")
 }
 
 /// How often this database has been restored from a backup, as a number that never falls.

@@ -31,8 +31,8 @@ pub use audit_log::{
 };
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use control::{
-    KeyMark, Pause, control, destroyed_key, forget_key, generation, installation_id, key_marks, mark_key, pause,
-    paused, resume, set_control,
+    KeyMark, Pause, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
+    last_hook_at, mark_key, pause, paused, resume, set_control,
 };
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, Mode, NewDelivery, Renewed, advance, deliveries, delivery, delivery_exists,
@@ -42,8 +42,8 @@ pub use deliveries::{
 };
 pub use error::StoreError;
 pub use events::{
-    EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantined,
-    retry_event,
+    EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
+    quarantined, retry_event,
 };
 pub use links::{
     FileRow, LinkRow, NewFile, NewLink, dead_links_with_files, epochs_in_use, files_of, files_removed,
