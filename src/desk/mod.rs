@@ -12,6 +12,7 @@ mod verify;
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, UtcMillis, random};
 use crate::keys::Vault;
+use crate::policy::ReviewReason;
 use crate::record::{Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
@@ -179,7 +180,7 @@ impl Desk {
         let before = self
             .store
             .write(move |tx| {
-                let before = store::resume(tx)?;
+                let before = store::resume(tx, now, by.as_str())?;
                 if before != Pause::Running {
                     store::append(tx, &installation(now, by.clone(), AuditEvent::Resumed))?;
                 }
@@ -216,6 +217,9 @@ fn release_held(
     };
     store::append(tx, &asked)?;
     store::set_mode(tx, id, Mode::Live)?;
+    if let Link::Review { why: ReviewReason::Breaker { .. } } = delivery.state {
+        store::pass_breaker(tx, id, now)?;
+    }
     store::advance(tx, &delivery, &step, actor, now).map(Ok)
 }
 

@@ -8,6 +8,8 @@ use super::schema::{control as control_table, key_mark};
 use crate::base::UtcMillis;
 
 const PAUSE: &str = "pause";
+/// When a pause was last ended.
+const RESUMED: &str = "resumed";
 const GENERATION: &str = "generation";
 const INSTALLATION: &str = "installation";
 /// Since the last restore.
@@ -78,10 +80,22 @@ pub fn pause(tx: &mut Tx, why: &str, at: UtcMillis, by: &str) -> Result<(), Stor
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn resume(tx: &mut Tx) -> Result<Pause, StoreError> {
+pub fn resume(tx: &mut Tx, at: UtcMillis, by: &str) -> Result<Pause, StoreError> {
     let before = paused(tx.conn())?;
     diesel::delete(control_table::table.find(PAUSE)).execute(tx.conn())?;
+    if before != Pause::Running {
+        set_control(tx, RESUMED, "", at, by)?;
+    }
     Ok(before)
+}
+
+/// When somebody last said that sending goes on.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn resumed_at(conn: &mut Conn) -> Result<Option<UtcMillis>, StoreError> {
+    let at: Option<i64> = control_table::table.find(RESUMED).select(control_table::set_at).first(conn).optional()?;
+    Ok(at.map(UtcMillis))
 }
 
 /// How often this database has been restored from a backup, as a number that never falls.

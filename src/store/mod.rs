@@ -32,7 +32,7 @@ pub use audit_log::{
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use control::{
     KeyMark, Pause, control, destroyed_key, forget_key, generation, installation_id, key_marks, mark_key, pause,
-    paused, resume, set_control,
+    paused, resume, resumed_at, set_control,
 };
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, Mode, NewDelivery, advance, deliveries, delivery, delivery_exists,
@@ -67,4 +67,4 @@ pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
     read_again, read_stale_sources_again, source,
 };
-pub use staff::{follow_from, set_generation, set_installation, set_mode, unreleased_deliveries};
+pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};

@@ -104,6 +104,7 @@ diesel::table! {
         link_id -> Nullable<Text>,
         replaces -> Nullable<Text>,
         created_at -> BigInt,
+        breaker_passed_at -> Nullable<BigInt>,
     }
 }
 
