@@ -9,7 +9,7 @@ use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, cho
 use crate::keys::Vault;
 use crate::policy::{self, Decision, Facts, RecipientRole, ReportStatus, ReviewReason};
 use crate::record::Card;
-use crate::store::{SourceRow, StoreError};
+use crate::store::{NOTHING_READ, SourceRow, StoreError};
 
 /// A decision and all that a delivery needs, made before the transaction begins.
 pub(super) struct Prepared {
@@ -173,7 +173,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
         contact_index: None,
         now: Now {
             status: ReportStatus::Unknown,
-            content_hash: [0; 32],
+            content_hash: NOTHING_READ,
             content_basis: ContentBasis::Bytes,
             subject_index: None,
         },

@@ -38,7 +38,8 @@ fn latest() -> Vec<Option<Link>> {
 
 fn planned(status: ReportStatus, latest: Option<&Link>, content: [u8; 32], subject: [u8; 32]) -> Plan {
     let known = latest.map(|_| [1; 32]);
-    let before = Before { content_hash: known, subject_index: known, status: None, latest };
+    let newest = latest.map(|latest| (latest, [1; 32]));
+    let before = Before { content_hash: known, subject_index: known, status: None, newest, standing: latest };
     plan(
         &before,
         &Now { status, content_hash: content, content_basis: ContentBasis::Bytes, subject_index: Some(subject) },

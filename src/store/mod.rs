@@ -35,9 +35,10 @@ pub use control::{
     paused, resume, resumed_at, set_control,
 };
 pub use deliveries::{
-    Delivery, DeliveryFilter, DeliveryKind, Mode, NewDelivery, advance, deliveries, delivery, delivery_exists,
+    Delivery, DeliveryFilter, DeliveryKind, Mode, NOTHING_READ, NewDelivery, advance, deliveries, delivery,
     delivery_of_link, forget_cards, forget_facts, hold_delivery, insert_delivery, latest_delivery_of,
-    lease_due_deliveries, next_issue_no, open_deliveries_of, postpone_delivery, set_card, set_report_version,
+    latest_delivery_with, lease_due_deliveries, next_issue_no, open_deliveries_of, postpone_delivery, set_card,
+    set_report_version, standing_delivery_of,
 };
 pub use error::StoreError;
 pub use events::{

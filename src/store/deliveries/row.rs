@@ -43,6 +43,9 @@ macro_rules! stored_as {
 stored_as!(Mode { Shadow = "shadow", Live = "live" });
 stored_as!(DeliveryKind { New = "new", Updated = "updated" });
 
+/// The content hash of a delivery that stands for a version of the report that could not be read.
+pub const NOTHING_READ: [u8; 32] = [0; 32];
+
 /// A delivery as stored.
 #[derive(Clone)]
 pub struct Delivery {
