@@ -113,7 +113,13 @@ pub async fn run(cli: Cli, variables: Vec<(String, String)>) -> ExitCode {
 /// What staff asked for and cannot have is an answer; everything else is usage, configuration or a fault.
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<DeskError>() {
-        Some(DeskError::Unknown { .. } | DeskError::NotPossible { .. } | DeskError::Shadow | DeskError::Forgotten) => 1,
+        Some(
+            DeskError::Unknown { .. }
+            | DeskError::NotPossible { .. }
+            | DeskError::Shadow
+            | DeskError::Outdated { .. }
+            | DeskError::Forgotten,
+        ) => 1,
         Some(DeskError::Store(_) | DeskError::Journal(_) | DeskError::Stopped) | None => 2,
     }
 }

@@ -52,6 +52,9 @@ pub enum DeskError {
     #[error("a part of the desk stopped unexpectedly")]
     Stopped,
     /// Staff.
+    #[error("the report has changed since; look at its newer delivery '{newer}'")]
+    Outdated { newer: DeliveryId },
+    /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,
 }
@@ -152,7 +155,11 @@ impl Desk {
         let id = DeliveryId::random(&mut random::system());
         let made = id.clone();
         let done = self.store.write(move |tx| send_again(tx, &old.id, facts, &made, reason, actor, now)).await?;
-        done.map(|()| id).map_err(|state| not_possible("sent again", &state))
+        match done {
+            Ok(()) => Ok(id),
+            Err(NotAgain::State(state)) => Err(not_possible("sent again", &state)),
+            Err(NotAgain::Outdated { newer }) => Err(DeskError::Outdated { newer }),
+        }
     }
 
     /// Stops all notices on every replica.
@@ -197,6 +204,15 @@ fn installation(at: UtcMillis, by: OperatorName, event: AuditEvent) -> Entry {
 
 /// The state in which a deed is not possible.
 type Impossible = Link;
+
+/// Why a report cannot be sent again.
+enum NotAgain {
+    State(Impossible),
+    /// The EHR would no longer give what this delivery held.
+    Outdated {
+        newer: DeliveryId,
+    },
+}
 
 fn release_held(
     tx: &mut Tx,
@@ -252,7 +268,7 @@ fn send_again(
     reason: Option<String>,
     actor: Actor,
     now: UtcMillis,
-) -> Result<Result<(), Impossible>, StoreError> {
+) -> Result<Result<(), NotAgain>, StoreError> {
     let old = held(tx, old)?;
     match &old.state {
         Link::Live { .. }
@@ -266,7 +282,11 @@ fn send_again(
         | Link::Blocked
         | Link::Revoked { .. }
         | Link::Recalled
-        | Link::Superseded { .. } => return Ok(Err(old.state)),
+        | Link::Superseded { .. } => return Ok(Err(NotAgain::State(old.state))),
+    }
+    let newest = store::standing_delivery_of(tx.conn(), &old.source)?;
+    if let Some(newer) = newest.filter(|newest| newest.content_hash != old.content_hash) {
+        return Ok(Err(NotAgain::Outdated { newer: newer.id }));
     }
     let new = NewDelivery {
         id: id.clone(),
