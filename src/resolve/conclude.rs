@@ -2,7 +2,8 @@
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::plan::{self, Before, Doubt, OldLinks, Plan};
+use super::compare::{self, Fetched};
+use super::plan::{self, Before, Doubt, File, OldLinks, Plan};
 use super::prepare::{Prepared, unreadable};
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, PatientReading, ReadEhr, Resolve, ResolveError};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
@@ -21,8 +22,10 @@ impl Resolve {
         source: SourceRow,
         report: Report,
         patient: PatientReading,
+        fetched: Fetched,
     ) -> Result<(), ResolveError> {
         let now = self.clock.now();
+        let in_question = compare::is_in_question(&source, &report)?;
         let since = {
             let id = source.key.ehr.clone();
             self.store.read(move |conn| store::followed_since(conn, &id)).await?
@@ -34,7 +37,12 @@ impl Resolve {
             .write(move |tx| {
                 let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
                 let standing = standing_delivery(tx, &source)?;
+                let file = match in_question {
+                    true => compare::judge(tx.conn(), standing.as_ref(), &fetched, now)?,
+                    false => File::NotCompared,
+                };
                 let before = Before {
+                    file,
                     content_hash: source.content_hash,
                     subject_index: source.subject_index,
                     status: source.status,

@@ -56,8 +56,18 @@ pub(super) struct Before<'a> {
     pub status: Option<ReportStatus>,
     /// The newest delivery, whatever became of it, and the content that it stands for.
     pub newest: Option<(&'a Link, [u8; 32])>,
+    /// The file of that content, against what is behind its address now.
+    pub file: File,
     /// The newest delivery of `content_hash`: what a version that nobody understood may hide.
     pub standing: Option<&'a Link>,
+}
+
+/// What became of a file that is known by its address alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum File {
+    NotCompared,
+    Same,
+    Other,
 }
 
 /// What was read.
@@ -144,18 +154,28 @@ fn undecided(link: &Link) -> Option<Doubt> {
 }
 
 /// An attachment that is known by its address alone may be another file by now: when the EHR newly says that the
-/// report was changed, it is believed.
+/// report was changed and the file was not compared, it is believed.
 fn may_hide_a_change(before: &Before<'_>, now: &Now) -> bool {
-    let says_changed = match now.status {
-        ReportStatus::Amended | ReportStatus::Corrected | ReportStatus::Appended => before.status != Some(now.status),
+    match before.file {
+        File::Same => false,
+        File::Other => true,
+        File::NotCompared => {
+            says_changed(now.status) && before.status != Some(now.status) && now.content_basis == ContentBasis::Address
+        }
+    }
+}
+
+/// Whether the EHR says of a report of this status that it was changed after it was final.
+pub(super) const fn says_changed(status: ReportStatus) -> bool {
+    match status {
+        ReportStatus::Amended | ReportStatus::Corrected | ReportStatus::Appended => true,
         ReportStatus::Final
         | ReportStatus::Unknown
         | ReportStatus::Unfinished
         | ReportStatus::Superseded
         | ReportStatus::Cancelled
         | ReportStatus::EnteredInError => false,
-    };
-    says_changed && now.content_basis == ContentBasis::Address
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -137,6 +137,7 @@ diesel::table! {
         media -> Text,
         plain_bytes -> BigInt,
         sealed_bytes -> BigInt,
+        plain_index -> Nullable<Binary>,
     }
 }
 

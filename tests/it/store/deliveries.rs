@@ -72,6 +72,20 @@ on_both! {
         .await;
     }
 
+    async fn what_a_sealed_file_was_is_told_of_late_links_until_their_tombstones_are_gone(bed: Bed) {
+        let it = bed.write(|tx| stage::handed_over(tx, 1, 1)).await;
+        bed.write(move |tx| {
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, NOW)?, Some([0; 32]));
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, NOW.plus(after(1)))?, None);
+            stage::revoke(tx, &it.delivery, NOW)?;
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, NOW)?, Some([0; 32]), "it ended, and is compared");
+            store::forget_links_before(tx, NOW.plus(after(1)))?;
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, NOW)?, None);
+            Ok(())
+        })
+        .await;
+    }
+
     async fn of_sixteen_steps_at_once_from_one_state_one_is_taken(bed: Bed) {
         let before = bed.write(|tx| stage::recorded(tx, 1)).await;
         let copy = before.clone();

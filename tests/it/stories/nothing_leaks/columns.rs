@@ -147,6 +147,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("media", Quiet),
             ("plain_bytes", Quiet),
             ("sealed_bytes", Quiet),
+            ("plain_index", Pseudonymous),
         ],
     ),
     (
