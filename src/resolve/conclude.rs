@@ -37,9 +37,10 @@ impl Resolve {
             .write(move |tx| {
                 let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
                 let standing = standing_delivery(tx, &source)?;
-                let file = match in_question {
-                    true => compare::judge(tx.conn(), standing.as_ref(), &fetched, now)?,
-                    false => File::NotCompared,
+                let file = if in_question {
+                    compare::judge(tx.conn(), standing.as_ref(), &fetched, now)?
+                } else {
+                    File::NotCompared
                 };
                 let before = Before {
                     file,
@@ -139,8 +140,8 @@ impl Resolve {
                 let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
                 if !newest.is_some_and(|newest| tells_of(&newest, &prepared)) {
                     let ground = Ground { vault: &vault, mode, now };
-                    let made = deliver(tx, &ground, &source, &prepared, DeliveryKind::New, Doubt::None, None)?;
-                    close_stand_ins(tx, &source, &made, now)?;
+                    let entry = deliver(tx, &ground, &source, &prepared, DeliveryKind::New, Doubt::None, None)?;
+                    close_stand_ins(tx, &source, &entry, now)?;
                 }
                 store::record(tx, Chain::Source(source.id.clone()), now, AuditEvent::Unreadable { why: why.clone() })?;
                 let reading = SourceReading {
@@ -243,10 +244,12 @@ fn apply(
             let made = deliver(tx, ground, source, prepared, kind, doubt, replaces)?;
             for delivery in &open {
                 match old {
-                    OldLinks::Supersede => step(tx, delivery, LinkEvent::Supersede { by: made.clone() }, now)?,
                     OldLinks::Keep if is_suspended(delivery) => step(tx, delivery, LinkEvent::Restored, now)?,
                     OldLinks::Keep if matches!(delivery.state, Link::Live { .. }) => {}
-                    OldLinks::Keep => step(tx, delivery, LinkEvent::Supersede { by: made.clone() }, now)?,
+                    // What was not handed out yet is part of the new one.
+                    OldLinks::Supersede | OldLinks::Keep => {
+                        step(tx, delivery, LinkEvent::Supersede { by: made.clone() }, now)?;
+                    }
                     OldLinks::Revoke => {
                         step(tx, delivery, LinkEvent::Revoke { by: RevokedBy::SubjectChanged }, now)?;
                     }
