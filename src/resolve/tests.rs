@@ -42,7 +42,7 @@ fn planned(status: ReportStatus, latest: Option<&Link>, content: [u8; 32], subje
     let before = Before {
         content_hash: known,
         subject_index: known,
-        status: None,
+        status: Some(status),
         file: File::NotCompared,
         newest,
         standing: latest,
