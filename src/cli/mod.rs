@@ -134,7 +134,13 @@ fn plainly(error: anyhow::Error) -> anyhow::Error {
 /// What staff asked for and cannot have is an answer; everything else is usage, configuration or a fault.
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<DeskError>() {
-        Some(DeskError::Unknown { .. } | DeskError::NotPossible { .. } | DeskError::Shadow | DeskError::Forgotten) => 1,
+        Some(
+            DeskError::Unknown { .. }
+            | DeskError::NotPossible { .. }
+            | DeskError::Shadow
+            | DeskError::Outdated { .. }
+            | DeskError::Forgotten,
+        ) => 1,
         Some(DeskError::Store(_) | DeskError::Journal(_) | DeskError::Stopped) | None => 2,
     }
 }

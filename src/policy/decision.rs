@@ -117,12 +117,14 @@ pub enum ReviewReason {
     NoticeUnsure { why: String },
     #[error("the report changed back to an unfinished state after it was sent")]
     WentBack,
-    #[error("the report has changed since this delivery was decided; look at its newer delivery, and revoke this one")]
-    Outgrown,
     #[error("the sending breaker tripped: {why}")]
     Breaker { why: String },
     #[error("the delivery could not be accounted for after the database was restored")]
     Restored,
+    #[error(
+        "the EHR shows something else than what this was decided about; look at the report's newest delivery, and revoke this one"
+    )]
+    Outdated,
     #[error("the resource cannot be read as the standard says: {why}")]
     Unreadable { why: String },
 }

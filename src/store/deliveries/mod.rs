@@ -7,11 +7,11 @@ mod row;
 use diesel::prelude::*;
 
 pub use find::{
-    DeliveryFilter, deliveries, delivery, delivery_exists, delivery_of_link, latest_delivery_of, next_issue_no,
-    open_deliveries_of,
+    DeliveryFilter, deliveries, delivery, delivery_of_link, latest_delivery_of, latest_delivery_with, next_issue_no,
+    open_deliveries_of, standing_delivery_of,
 };
 pub use forget::{forget_cards, forget_facts};
-pub use row::{Delivery, DeliveryKind, Mode, NewDelivery};
+pub use row::{Delivery, DeliveryKind, Mode, NOTHING_READ, NewDelivery};
 
 use super::audit_log;
 use super::conn::{LinkDeath, Tx};
@@ -168,7 +168,8 @@ pub fn set_card(tx: &mut Tx, id: &DeliveryId, sealed: &[u8], contact_index: &[u8
     Ok(())
 }
 
-/// A new version said the same: the delivery now stands for it, beside others that already do.
+/// A new version said the same: the delivery now stands for it, beside others that already do. A release under way,
+/// which may have fetched the older version's file, is not committed; it begins again.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -178,7 +179,12 @@ pub fn set_report_version(tx: &mut Tx, delivery: &Delivery, version: &VersionId)
     }
     let issue_no = next_issue_no(tx.conn(), &delivery.source, version)?;
     diesel::update(delivery::table.find(delivery.id.as_str()).filter(delivery::row_version.eq(delivery.row_version)))
-        .set((delivery::report_version.eq(version.as_str()), delivery::issue_no.eq(issue_no)))
+        .set((
+            delivery::report_version.eq(version.as_str()),
+            delivery::issue_no.eq(issue_no),
+            delivery::row_version.eq(delivery.row_version + 1),
+            delivery::lease_until.eq(None::<i64>),
+        ))
         .execute(tx.conn())?;
     Ok(())
 }

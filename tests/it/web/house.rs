@@ -225,6 +225,7 @@ impl House {
             blob: blob.as_str().to_owned(),
             media: MediaType::Pdf,
             plain_bytes: length.plain,
+            plain_index: [0; 32],
             sealed_bytes: length.sealed,
         };
         (file, bytes)
