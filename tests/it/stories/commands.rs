@@ -11,9 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::clinic::{Clinic, Leaves, Wishes, real_now};
 use crate::support::holder::{Holder, WholeLink};
+use crate::support::place::Place;
 use crate::support::planted::{self, assert_absent};
 use crate::support::program::{self, Ran};
-use crate::support::{ehr, part, pdf};
+use crate::support::{ehr, pdf};
 
 const THREE_OPENINGS: &str = "24323-8";
 const NO_RULE: &str = "1-8";
@@ -45,7 +46,8 @@ fn assert_code(ran: &Ran, code: i32, says: &str) {
 
 #[test]
 fn init_makes_a_folder_that_check_accepts_and_never_overwrites_one() {
-    let folder = part::new_folder("init").join("new");
+    let place = Place::new("init");
+    let folder = place.join("new");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
     let bad = run(&config, &["init", &at, "--timezone", "Mars/Olympus"]);
     assert_code(&bad, 2, "Mars/Olympus");
@@ -74,7 +76,7 @@ fn init_makes_a_folder_that_check_accepts_and_never_overwrites_one() {
 
 #[test]
 fn check_tells_a_mistake_with_its_file_and_line() {
-    let folder = part::new_folder("check");
+    let folder = Place::new("check");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
     assert_eq!(run(&config, &["init", &at]).code, 0);
     let good = std::fs::read_to_string(&config).unwrap();
@@ -103,7 +105,7 @@ fn check_tells_a_mistake_with_its_file_and_line() {
 
 #[test]
 fn migrate_pause_and_resume_say_what_they_did() {
-    let folder = part::new_folder("pause");
+    let folder = Place::new("pause");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
     assert_eq!(run(&config, &["init", &at]).code, 0);
     let (code, first) = json(&config, &["migrate"]);

@@ -13,9 +13,10 @@ use crate::support::clinic::{self, Clinic, Wishes};
 use crate::support::ehr::{self, Ehr, EhrAuth, EhrOptions};
 use crate::support::ehr_double::{Act, Asked, EhrDouble, Reply, outcome};
 use crate::support::mailbox::{Mailbox, Manner};
+use crate::support::pdf;
+use crate::support::place::Place;
 use crate::support::planted::{EHR_TOKEN, SMTP_PASSWORD};
-use crate::support::service::Service;
-use crate::support::{part, pdf};
+use crate::support::service::{Installation, Service};
 
 /// How the EHR behaves for a while, and what staff read of it meanwhile.
 struct Trouble {
@@ -271,7 +272,9 @@ fn bearer() -> String {
 
 /// A clinic whose second EHR takes a bearer token.
 async fn with_token(odd: &EhrDouble) -> Clinic {
-    let token = part::new_folder("secret").join("token");
+    // Read once, at the start.
+    let place = Place::new("secret");
+    let token = place.join("token");
     std::fs::write(&token, EHR_TOKEN.value).unwrap();
     let more = format!(
         "\n[[ehr]]\nid = \"odd\"\nbase_url = \"{}\"\nauth = \"bearer\"\ntoken_file = \"{}\"\n",
@@ -308,7 +311,9 @@ async fn a_real_ehr_that_asks_for_a_password_or_a_token_is_read() {
     ] {
         let real = Ehr::start(EhrOptions { auth, ..EhrOptions::default() }).await;
         let mailbox = Mailbox::start(Manner::Plain).await;
-        let service = Service::start(&Wishes::default(), real.base_url(), mailbox.port, &environment).await;
+        let service =
+            Service::start(&Installation::write(&Wishes::default(), real.base_url(), mailbox.port, &environment).await)
+                .await;
         let patient = ehr::patient("p-behind-a-door", "Garcia", "Ana", "1984-05-06", "door@example.test");
         real.lab().update(&patient).await;
         let paper = pdf::with_pages(&["5.4 %"]);

@@ -12,10 +12,8 @@ use serde_json::{Value, json};
 use thirtyfour::{By, Capabilities, WebDriver};
 
 use super::part::{self, EndWith, Part, Recipe};
+use super::place::Place;
 use super::{wait, web_client};
-
-/// How long the driver may take to listen, on a loaded machine.
-const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// The part of the screen that shows the page.
 #[derive(Clone, Copy)]
@@ -58,15 +56,15 @@ impl Browser {
         web_client::install_cryptography();
         let chromium = part::installed("/usr/bin/chromium".into());
         let chromedriver = part::installed("/usr/bin/chromedriver".into());
-        let folder = part::new_folder("browser");
+        let place = Place::new("browser");
         let recipe = Recipe {
             name: "chromedriver",
             command: vec![chromedriver.into(), "--port=0".into()],
-            environment: vec![("HOME", folder.clone().into()), ("TMPDIR", folder.clone().into())],
+            environment: vec![("HOME", place.as_os_str().to_owned())],
             end_with: EndWith::Terminate,
         };
-        let program = Part::start(recipe, folder);
-        let port: u16 = wait::until("chromedriver", START_LIMIT, || {
+        let program = Part::start(recipe, place);
+        let port: u16 = wait::until("chromedriver", || {
             program.assert_running();
             let log = program.log();
             let said = log.lines().find_map(|line| line.split_once("started successfully on port "))?.1;
@@ -89,10 +87,10 @@ impl Browser {
     /// finger may; then it is pressed again, as a person would.
     ///
     /// # Panics
-    /// When no PDF arrives within a minute.
+    /// When no PDF arrives.
     pub async fn save_copy(&self) -> Vec<u8> {
         let mut pressed: Option<Instant> = None;
-        wait::until_async("the saved copy", Duration::from_mins(1), async || {
+        wait::until_async("the saved copy", async || {
             // The browser makes the folder with the first file.
             let folder = std::fs::read_dir(self.downloads()).into_iter().flatten();
             let files: Vec<PathBuf> = folder.filter_map(Result::ok).map(|file| file.path()).collect();

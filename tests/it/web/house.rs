@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use tempfile::TempDir;
 use url::Url;
+
+use crate::support::place::Place;
 
 use chartseal::audit::{Actor, AuditEvent, Chain, Entry};
 use chartseal::base::{
@@ -47,7 +48,7 @@ pub(super) struct House {
     pub vault: Vault,
     pub blobs: BlobStore,
     pub traffic: Arc<Traffic>,
-    _dir: TempDir,
+    _dir: Place,
 }
 
 /// A link that was handed over, and what its message and its document hold.
@@ -70,15 +71,15 @@ impl House {
     }
 
     fn witnessed_by(witness: Arc<dyn store::DeathWitness>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("test.db").display());
+        let dir = Place::new("house");
+        let url = format!("sqlite:{}", dir.join("test.db").display());
         Store::migrate(&url).unwrap();
-        let ring = KeyRing::create(&dir.path().join("keys"), &mut random::system()).unwrap();
+        let ring = KeyRing::create(&dir.join("keys"), &mut random::system()).unwrap();
         Self {
             store: Store::open(&url, witness).unwrap(),
             clock: Clock::stepped(NOW),
             vault: Vault::new(ring),
-            blobs: BlobStore::open(&BlobUrl::File(dir.path().join("blobs"))).unwrap(),
+            blobs: BlobStore::open(&BlobUrl::File(dir.join("blobs"))).unwrap(),
             traffic: Arc::default(),
             _dir: dir,
         }

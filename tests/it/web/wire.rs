@@ -1,16 +1,13 @@
 //! What only shows on a real connection.
 
-use std::time::Duration;
-
 use actix_web::{App, HttpServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::browser::{Browser, site};
 use super::house::{HOOK_SECRET, House};
+use crate::support::wait::HANGS;
 use chartseal::intake::HOOK_HEADER;
-
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Sends `request` and reads what comes until the connection ends or `until` was seen.
 async fn talk(house: &House, request: &str, until: &str) -> String {
@@ -30,8 +27,7 @@ async fn talk(house: &House, request: &str, until: &str) -> String {
     let mut heard = Vec::new();
     let mut piece = [0; 4096];
     while !String::from_utf8_lossy(&heard).contains(until) {
-        let read =
-            tokio::time::timeout(ANSWER_WAIT_MAX, stream.read(&mut piece)).await.expect("an answer in time").unwrap();
+        let read = tokio::time::timeout(HANGS, stream.read(&mut piece)).await.expect("an answer in time").unwrap();
         if read == 0 {
             break;
         }
