@@ -270,6 +270,6 @@ fn ten_thousand_codes_in_one_report_are_decided_quickly() {
     facts.codes = (0..10_000).map(|n| coding(&format!("http://other.example|{n}"))).collect();
     let before = processor_time();
     assert!(is_no_rule(&decide(&rules, &facts, NOW).decision));
-    let taken = processor_time() - before;
+    let taken = processor_time().saturating_sub(before);
     assert!(taken < Duration::from_secs(2), "{taken:?}");
 }

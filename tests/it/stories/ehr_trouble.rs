@@ -125,24 +125,27 @@ fn without_resource(asked: &Asked) -> Act {
 async fn an_ehr_that_asks_for_fewer_requests_is_left_alone_for_as_long_as_it_says() {
     let house = OddClinic::spawn().await;
     house.clinic.settle().await;
-    let in_ten_minutes = || {
+    // Said at the moment of the answer, whose own date it is measured from.
+    let at_a_time = || {
         let at = chrono::DateTime::<chrono::Utc>::from_timestamp_millis(clinic::now().0 + 600_000).unwrap();
         at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
     };
-    for retry_after in ["600".to_owned(), in_ten_minutes()] {
-        let reply = Reply::fhir(429, &outcome("throttled")).with("Retry-After", &retry_after);
-        house.odd.behave(move |_| Act::Answer(reply.clone()));
+    let in_seconds = || "600".to_owned();
+    let forms: [(&str, fn() -> String); 2] = [("seconds", in_seconds), ("a date", at_a_time)];
+    for (form, ten_minutes) in forms {
+        let reply = move || Reply::fhir(429, &outcome("throttled")).with("Retry-After", &ten_minutes());
+        house.odd.behave(move |_| Act::Answer(reply()));
         house.clinic.hear_and_settle().await;
         let asked = house.odd.asked().len();
         for _ in 0..9 {
             house.clinic.forward(Duration::from_mins(1));
             house.clinic.settle().await;
         }
-        assert_eq!(house.odd.asked().len(), asked, "Retry-After: {retry_after} was not kept");
+        assert_eq!(house.odd.asked().len(), asked, "Retry-After as {form} was not kept");
         house.odd.behave_well();
         house.clinic.forward(Duration::from_mins(2));
         house.clinic.settle().await;
-        assert!(house.odd.asked().len() > asked, "Retry-After: {retry_after}: it was never asked again");
+        assert!(house.odd.asked().len() > asked, "Retry-After as {form}: it was never asked again");
     }
 }
 

@@ -15,6 +15,9 @@ use super::part::{self, EndWith, Part, Recipe};
 use super::place::Place;
 use super::{wait, web_client};
 
+/// The driver gives Chromium a minute to start, which a machine with many other starts may exceed.
+const START_TRIES: u32 = 3;
+
 /// The part of the screen that shows the page.
 #[derive(Clone, Copy)]
 pub struct Window {
@@ -71,14 +74,17 @@ impl Browser {
             said.trim_end_matches('.').parse().ok()
         })
         .await;
-        let wishes = capabilities(&chromium, &program);
-        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), wishes).await;
-        let browser = Self {
-            driver: Some(driver.expect("Chromium opens a window")),
-            part: program,
-            console: Mutex::default(),
-            requests: Mutex::default(),
-        };
+        let new_window = || WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(&chromium, &program));
+        let mut driver = new_window().await;
+        for _ in 1..START_TRIES {
+            if driver.is_err() {
+                driver = new_window().await;
+            }
+        }
+        let driver = driver.expect("Chromium opens a window");
+        driver.set_script_timeout(wait::HANGS).await.expect("a script may take its time");
+        let browser =
+            Self { driver: Some(driver), part: program, console: Mutex::default(), requests: Mutex::default() };
         browser.resize(window).await;
         browser
     }

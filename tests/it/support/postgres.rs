@@ -123,7 +123,7 @@ fn settings(port: u16, commits: Commits) -> Vec<String> {
         format!("port={port}"),
         "listen_addresses=127.0.0.1".into(),
         "unix_socket_directories=".into(),
-        "max_connections=300".into(),
+        "max_connections=1000".into(),
         "timezone=UTC".into(),
     ];
     match commits {

@@ -17,7 +17,7 @@ async fn talk(house: &House, request: &str, until: &str) -> String {
             .configure(|cfg| chartseal::web::patient(cfg, &patient))
             .configure(|cfg| chartseal::web::hooks(cfg, &hooks))
     });
-    let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+    let server = server.workers(1).client_request_timeout(HANGS).disable_signals().bind(("127.0.0.1", 0)).unwrap();
     let address = server.addrs()[0];
     let running = server.run();
     let handle = running.handle();
