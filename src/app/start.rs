@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::audit::{AuditEvent, Chain};
-use crate::base::{Clock, LinkId, UtcMillis, minutes, random};
+use crate::base::{Clock, LinkId, UtcMillis, millis, minutes, random};
 use crate::config::{Config, StoreUrl};
 use crate::desk::{self, Restored};
 use crate::keys::{
@@ -22,6 +22,9 @@ use crate::store::{self, DeathWitness, KeyMark, LinkDeath, LinkRow, Store, Store
 /// The names a command may take beside a running service, which holds its own.
 const DESK_REPLICAS: [&str; 8] = ["desk", "desk-2", "desk-3", "desk-4", "desk-5", "desk-6", "desk-7", "desk-8"];
 
+/// A replica that is started while its predecessor is still letting go waits for it, this often and so long each time.
+const JOURNAL_TRIES: u32 = 20;
+const JOURNAL_WAIT: Duration = millis(100);
 const EPOCH: &str = KeyKind::Epoch.as_str();
 /// Longer than any transaction takes from the journal to its commit.
 const COMMIT_MAX: Duration = minutes(1);
@@ -72,7 +75,7 @@ impl Ground {
         if serves {
             Store::migrate(&url).context("the database cannot be brought up to date")?;
         }
-        let (journal, replica) = open_journal(&vault, part)?;
+        let (journal, replica) = open_journal(&vault, part).await?;
         let witness = Arc::new(Journalled(journal.clone()));
         let store = Store::open(&url, witness).context("the database cannot be opened")?;
         let now = store.now().await.context("the database cannot be reached")?;
@@ -301,17 +304,22 @@ fn open_keys(dir: &Path) -> anyhow::Result<KeyRing> {
     }
 }
 
-fn open_journal(vault: &Vault, part: Part) -> anyhow::Result<(DeathJournal, ReplicaName)> {
+async fn open_journal(vault: &Vault, part: Part) -> anyhow::Result<(DeathJournal, ReplicaName)> {
     let (dir, mac) = (vault.ring().journal_dir(), vault.audit_key());
     match part {
-        Part::Service(replica) => match DeathJournal::open(&dir, &replica, mac) {
-            Ok(journal) => Ok((journal, replica)),
-            Err(KeyError::InUse(_)) => bail!(
+        Part::Service(replica) => {
+            for _ in 0..JOURNAL_TRIES {
+                match DeathJournal::open(&dir, &replica, mac) {
+                    Ok(journal) => return Ok((journal, replica)),
+                    Err(KeyError::InUse(_)) => tokio::time::sleep(JOURNAL_WAIT).await,
+                    Err(other) => return Err(other).context("the death journal cannot be opened"),
+                }
+            }
+            bail!(
                 "another process of this installation runs as replica '{}': give this one its own name with --replica",
                 replica.as_str()
-            ),
-            Err(other) => Err(other).context("the death journal cannot be opened"),
-        },
+            )
+        }
         Part::Command => {
             for name in DESK_REPLICAS {
                 let replica = ReplicaName::parse(name)?;

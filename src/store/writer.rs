@@ -9,6 +9,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use diesel::connection::{Connection, TransactionManager};
@@ -56,17 +57,23 @@ enum After {
     Reconnect,
 }
 
-pub(super) struct Writer(Sender<Deed>);
+/// The writer thread. Dropping it waits for the thread to end: whoever dropped the last store can open the database, and
+/// what its witness holds, anew.
+pub(super) struct Writer {
+    /// `None` only while the writer is being dropped: the thread ends when there is nobody left to send.
+    deeds: Option<Sender<Deed>>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Writer {
     pub(super) fn start(connect: Connect, witness: Arc<dyn DeathWitness>) -> Result<Self, StoreError> {
         let conn = connect()?;
         let (sender, deeds) = channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(conn, &connect, &deeds, witness.as_ref()))
             .map_err(|_| StoreError::CannotOpen { why: "the writer thread cannot be started".to_owned() })?;
-        Ok(Self(sender))
+        Ok(Self { deeds: Some(sender), thread: Some(thread) })
     }
 
     pub(super) async fn run<T, F>(&self, deed: F) -> Result<T, StoreError>
@@ -88,10 +95,20 @@ impl Writer {
             Performed { after, done, batch }
         });
         let stopped = StoreError::Unavailable { why: "it is busy or has stopped" };
-        if self.0.send(boxed).is_err() {
+        if self.deeds.as_ref().is_none_or(|deeds| deeds.send(boxed).is_err()) {
             return Err(stopped);
         }
         answered.await.unwrap_or(Err(stopped))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.deeds.take());
+        // A deed may hold the last store; its thread cannot wait for itself.
+        if let Some(thread) = self.thread.take_if(|thread| thread.thread().id() != std::thread::current().id()) {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -137,7 +154,7 @@ fn run(mut conn: Conn, connect: &Connect, deeds: &Receiver<Deed>, witness: &dyn 
         let after = match deeds.recv_timeout(TRUNCATE_EVERY) {
             Ok(first) => commit(&mut conn, gather(first, deeds), witness),
             Err(RecvTimeoutError::Timeout) => After::Nothing,
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => break,
         };
         match after {
             After::Nothing => {}
@@ -149,6 +166,9 @@ fn run(mut conn: Conn, connect: &Connect, deeds: &Receiver<Deed>, witness: &dyn 
             truncate_owed = !dialect::truncate_log(&mut conn);
             truncated = Instant::now();
         }
+    }
+    if truncate_owed {
+        dialect::truncate_log(&mut conn);
     }
 }
 

@@ -128,6 +128,15 @@ on_both! {
         assert_eq!(value(&bed, "nothing").await, None);
     }
 
+    // A start that was refused must not stand in the way of the next one: the witness holds the journal's lock.
+    async fn a_dropped_store_lets_go_of_its_witness_at_once(bed: Bed) {
+        bed.write(|tx| store::set_control(tx, "value", "kept", NOW, "test")).await;
+        let Bed { store, witness, place, .. } = bed;
+        drop(store);
+        assert_eq!(std::sync::Arc::strong_count(&witness), 1);
+        drop(place);
+    }
+
     async fn the_store_tells_a_plausible_time(bed: Bed) {
         let (first, second) = (bed.store.now().await.unwrap(), bed.store.now().await.unwrap());
         assert!(first <= second);

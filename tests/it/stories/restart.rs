@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chartseal::app::start::Restore;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::support::clinic::{Wishes, real_now};
+use crate::support::clinic::{Clinic, Wishes, real_now};
 use crate::support::ehr::{self, LeasedEhr};
 use crate::support::holder::Holder;
 use crate::support::mailbox::{Mailbox, Manner};
@@ -161,6 +162,21 @@ async fn a_second_process_of_the_same_name_is_refused_with_the_remedy() {
     third.terminate();
     assert_eq!(third.ended().await, 0, "{}", third.log());
     assert_eq!(served.status("readyz").await, Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_its_predecessor_to_let_go() {
+    let mut clinic = Clinic::spawn(Wishes::default()).await;
+    clinic.stop().await.unwrap();
+    let journal = std::fs::File::open(clinic.folder.join("keys/journal/deaths-main.log")).unwrap();
+    journal.lock().unwrap();
+    let (started, ()) = tokio::join!(
+        biased;
+        clinic.start_again(Restore::NotSaid),
+        // The start has found the journal locked by now.
+        async { drop(journal) },
+    );
+    started.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
