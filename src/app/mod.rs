@@ -22,7 +22,7 @@ use crate::base::{UtcMillis, seconds};
 use crate::config::Config;
 use crate::keys::ReplicaName;
 use crate::store;
-use crate::web::{self, Admin, Hooks, Patient, Readiness, Traffic};
+use crate::web::{self, Admin, HOOK_BODY_WAIT_MAX, HookLimits, Hooks, PAGE_BODY_WAIT_MAX, Patient, Readiness, Traffic};
 use start::{Ground, Part, Restore, TimeFrom};
 use steps::Steps;
 
@@ -86,11 +86,12 @@ impl App {
                 Arc::clone(&steps.open),
                 &config.server.patient_url,
                 proxies,
+                PAGE_BODY_WAIT_MAX,
                 Arc::clone(&traffic),
             )),
             hooks: Arc::new(Hooks::new(
                 Arc::clone(&steps.intake),
-                config.limits.hook_body_bytes_max,
+                HookLimits { body_bytes_max: config.limits.hook_body_bytes_max, body_wait_max: HOOK_BODY_WAIT_MAX },
                 &config.server.patient_url,
                 Arc::clone(&traffic),
             )),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::audit::{AuditEvent, Chain};
-use crate::base::{Clock, LinkId, UtcMillis, millis, minutes, random};
+use crate::base::{Clock, DeliveryId, LinkId, UtcMillis, millis, minutes, random};
 use crate::config::{Config, StoreUrl};
 use crate::desk::{self, Restored};
 use crate::keys::{
@@ -21,6 +21,10 @@ use crate::store::{self, DeathWitness, KeyMark, LinkDeath, LinkRow, Store, Store
 
 /// The names a command may take beside a running service, which holds its own.
 const DESK_REPLICAS: [&str; 8] = ["desk", "desk-2", "desk-3", "desk-4", "desk-5", "desk-6", "desk-7", "desk-8"];
+
+/// What staff do about live links whose epoch keys are gone.
+pub const LOST_KEYS_REMEDY: &str = "put the latest [keys] dir back; or, if it is lost, start once with \
+     --after-restore, which ends them, and send each again with `chartseal deliveries resend ID`";
 
 /// A replica that is started while its predecessor is still letting go waits for it, this often and so long each time.
 const JOURNAL_TRIES: u32 = 20;
@@ -231,16 +235,24 @@ impl Ground {
         Ok(marks.filter(|mark| mark.kind != KeyKind::Root.as_str() && mark.destroyed_at.is_none()).partition(is_held))
     }
 
-    /// A live link whose epoch key is gone opens for nobody; staff must hear of it before patients do.
-    async fn tell_of_lost_keys(&self) -> anyhow::Result<()> {
+    /// The deliveries whose links live but open for nobody, since their epoch keys are gone.
+    ///
+    /// # Errors
+    /// When keys or database cannot be read.
+    pub async fn lost_deliveries(&self) -> anyhow::Result<Vec<DeliveryId>> {
         let (kept, _) = self.dated_keys().await?;
         let has_key = |row: &LinkRow| kept.iter().any(|key| key.kind == EPOCH && key.name == row.epoch);
-        let links = self.alive().await?.iter().filter(|row| !has_key(row)).count();
-        if links > 0 {
+        Ok(self.alive().await?.into_iter().filter(|row| !has_key(row)).map(|row| row.delivery).collect())
+    }
+
+    /// Staff must hear of it before patients do.
+    async fn tell_of_lost_keys(&self) -> anyhow::Result<()> {
+        let lost = self.lost_deliveries().await?.len();
+        if lost > 0 {
             tracing::error!(
-                links,
-                "epoch keys of live links are missing, so nobody can open these links: put the latest [keys] dir back, \
-                 or start with --after-restore, which ends them, and send them again"
+                links = lost,
+                "epoch keys of live links are missing, so nobody can open these links: {LOST_KEYS_REMEDY} \
+                 (`chartseal check` names their deliveries)"
             );
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -56,8 +57,6 @@ struct Bells {
     decided: Bell,
     queued: Bell,
     sweep: Bell,
-    /// Nobody rings it: subscriptions and polls come due by the clock.
-    watch: Bell,
 }
 
 impl Steps {
@@ -123,7 +122,7 @@ impl Steps {
     /// The first fault of a step.
     pub async fn run_until_idle(&self) -> anyhow::Result<()> {
         for _ in 0..IDLE_TURNS_MAX {
-            let done = self.intake.watch_turn().await?
+            let done = self.watch_all().await?
                 + self.intake.turn().await?
                 + self.resolve.turn().await?
                 + self.release.turn().await?
@@ -136,8 +135,14 @@ impl Steps {
         bail!("the steps do not come to rest")
     }
 
+    async fn watch_all(&self) -> anyhow::Result<usize> {
+        let watched = self.intake.watched();
+        let turns = join_all(watched.iter().map(|ehr| self.intake.watch_turn(ehr))).await;
+        Ok(turns.into_iter().sum::<Result<usize, _>>()?)
+    }
+
     /// Starts the workers; they end after their current turn when `stop` is cancelled. Steps that wait for others outside
-    /// get several, so that one slow answer does not hold up the rest.
+    /// get several, so that one slow answer does not hold up the rest; each EHR is watched by a worker of its own.
     pub fn spawn(&self, workers: &TaskTracker, stop: &CancellationToken) {
         let bells = &self.bells;
         macro_rules! workers {
@@ -148,12 +153,20 @@ impl Steps {
                         let step = Arc::clone(&step);
                         async move { step.$turn().await.map_err(anyhow::Error::from) }
                     };
-                    workers.spawn(work($name, $bell.clone(), stop.clone(), turn));
+                    workers.spawn(work($name.to_owned(), $bell.clone(), stop.clone(), turn));
                 }
             };
         }
         workers!(1, "intake", self.intake, turn, bells.kept);
-        workers!(1, "watch", self.intake, watch_turn, bells.watch);
+        for ehr in self.intake.watched() {
+            let (intake, name) = (Arc::clone(&self.intake), format!("watch {ehr}"));
+            let turn = move || {
+                let (intake, ehr) = (Arc::clone(&intake), ehr.clone());
+                async move { intake.watch_turn(&ehr).await.map_err(anyhow::Error::from) }
+            };
+            // Nobody rings: subscriptions and polls come due by the clock.
+            workers.spawn(work(name, Bell::default(), stop.clone(), turn));
+        }
         workers!(OUTSIDE_WORKERS, "resolve", self.resolve, turn, bells.due);
         workers!(OUTSIDE_WORKERS, "release", self.release, turn, bells.decided);
         workers!(OUTSIDE_WORKERS, "outbox", self.outbox, turn, bells.queued);
@@ -161,7 +174,7 @@ impl Steps {
     }
 }
 
-async fn work<F, R>(name: &'static str, bell: Bell, stop: CancellationToken, turn: F)
+async fn work<F, R>(name: String, bell: Bell, stop: CancellationToken, turn: F)
 where
     F: Fn() -> R,
     R: Future<Output = anyhow::Result<usize>>,

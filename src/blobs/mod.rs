@@ -158,8 +158,16 @@ impl BlobStore {
     /// [`BlobError::Denied`], [`BlobError::DiskFull`] or [`BlobError::Io`].
     pub fn open(url: &BlobUrl) -> Result<Self, BlobError> {
         match url {
-            BlobUrl::File(path) => Ok(Self(Place::Directory(Directory::open(path)?))),
+            BlobUrl::File(path) => Ok(Self(Place::Directory(Directory::open(path).map_err(not_a_place)?))),
         }
+    }
+
+    /// Tries whether a file can be made, and leaves none.
+    ///
+    /// # Errors
+    /// As [`BlobStore::open`].
+    pub fn try_writing(&self, rng: &mut impl CryptoRng) -> Result<(), BlobError> {
+        self.create(&BlobKey::random(rng)).map(drop).map_err(not_a_place)
     }
 
     /// Starts a new file, invisible until [`BlobWriter::commit`].
@@ -228,6 +236,14 @@ impl BlobStore {
         match &self.0 {
             Place::Directory(directory) => directory.remove_abandoned(before),
         }
+    }
+}
+
+/// What is missing or in the way there is no sealed file, but a part of the path.
+fn not_a_place(error: BlobError) -> BlobError {
+    match error {
+        BlobError::Missing | BlobError::Taken => BlobError::Denied,
+        other @ (BlobError::OutOfRange { .. } | BlobError::DiskFull | BlobError::Denied | BlobError::Io(_)) => other,
     }
 }
 

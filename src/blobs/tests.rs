@@ -181,3 +181,16 @@ fn keys_and_urls_are_parsed_strictly() {
     assert_eq!(BlobUrl::parse("s3://bucket", base), Err(BlobUrlError));
     assert_eq!(BlobUrl::parse("file:", base), Err(BlobUrlError));
 }
+
+#[test]
+fn a_place_that_takes_no_file_is_told_as_a_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    store.try_writing(&mut random::system()).unwrap();
+    assert_eq!(unfinished(dir.path()), 0);
+    fs::remove_dir(dir.path().join("blobs/tmp")).unwrap();
+    assert!(matches!(store.try_writing(&mut random::system()), Err(BlobError::Denied)));
+    fs::write(dir.path().join("blobs/tmp"), "").unwrap();
+    assert!(matches!(BlobStore::open(&BlobUrl::File(dir.path().join("blobs"))).err(), Some(BlobError::Denied)));
+    assert!(matches!(BlobStore::open(&BlobUrl::File("/proc/blobs".into())).err(), Some(BlobError::Denied)));
+}

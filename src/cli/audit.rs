@@ -66,7 +66,11 @@ async fn export(ground: &Ground, after: i64) -> anyhow::Result<Outcome> {
                 "n": n, "chain": line.chain, "seq": line.seq, "at": line.at.to_rfc3339(), "at_ms": line.at.0,
                 "event": body, "body": line.body, "prev": hex(&line.prev), "hash": hex(&line.hash),
             });
-            writeln!(out, "{value}")?;
+            match writeln!(out, "{value}") {
+                // Whoever reads has seen enough.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Outcome::Done),
+                written => written?,
+            }
         }
     }
 }

@@ -4,9 +4,10 @@ use clap::Subcommand;
 
 use super::Outcome;
 use super::print::{Print, table};
-use crate::base::{ClinicId, EhrId};
+use super::words;
+use crate::base::{ClinicId, DeliveryId, EhrId};
 use crate::desk::{Desk, LIST_MAX, Shown};
-use crate::store::DeliveryFilter;
+use crate::store::{self, DeliveryFilter, Pause};
 
 #[derive(Subcommand)]
 pub(super) enum DeliveriesCommand {
@@ -82,7 +83,8 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, print: Print) -
         }
         DeliveriesCommand::Release { id, reason } => {
             let id = desk.release(&id, reason).await?;
-            print.done(&format!("{id} will be sent now."), &serde_json::json!({"released": id}));
+            let text = format!("{id} is released: {}", what_follows(desk, &id).await?);
+            print.done(&text, &serde_json::json!({"released": id}));
             Ok(Outcome::Done)
         }
         DeliveriesCommand::Revoke { id, reason } => {
@@ -93,10 +95,20 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, print: Print) -
         }
         DeliveriesCommand::Resend { id, reason } => {
             let id = desk.resend(&id, reason).await?;
-            print.done(&format!("A new link is on its way as {id}."), &serde_json::json!({"delivery": id}));
+            let text = format!("It will be sent again as {id}: {}", what_follows(desk, &id).await?);
+            print.done(&text, &serde_json::json!({"delivery": id}));
             Ok(Outcome::Done)
         }
     }
+}
+
+/// What a person may expect after a release, so that nobody waits for a message in vain.
+async fn what_follows(desk: &Desk, id: &DeliveryId) -> anyhow::Result<String> {
+    let then = format!("`chartseal deliveries show {id}` tells how it went.");
+    Ok(match desk.store.read(store::paused).await? {
+        Pause::Running => format!("the service reads its report once more, and sends it. {then}"),
+        Pause::Paused { .. } => format!("its message waits until `chartseal resume` ends the pause. {then}"),
+    })
 }
 
 async fn list(desk: &Desk, filter: DeliveryFilter, print: Print) -> anyhow::Result<Outcome> {
@@ -119,6 +131,12 @@ async fn list(desk: &Desk, filter: DeliveryFilter, print: Print) -> anyhow::Resu
         "There are no such deliveries.".to_owned()
     } else {
         table(&["delivery", "state", "mode", "made at", "report", "message", "note"], &rows)
+    };
+    let text = match desk.store.read(store::paused).await? {
+        Pause::Running => text,
+        Pause::Paused { why, since, by } => {
+            format!("Messages are PAUSED by {by} since {since} ({why}); `chartseal resume` ends the pause.\n{text}")
+        }
     };
     print.done(&text, &briefs);
     Ok(Outcome::Done)
@@ -144,14 +162,14 @@ fn in_words(shown: &Shown) -> String {
     if let Some(at) = &shown.shredded_at {
         lines.push(format!("shredded   {at}"));
     }
-    lines.push(format!("decision   {}", serde_json::to_string(&shown.decision).unwrap_or_default()));
+    lines.push(format!("decision   {}", words::of_decision(&shown.decision)));
     lines.push(format!("rules      {}", shown.rules_hash));
     for notice in &shown.notices {
         let why = notice.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
         lines.push(format!("message    {} {}{why}", notice.id, notice.state));
     }
     lines.push("what happened:".to_owned());
-    lines.extend(shown.audit.iter().map(|line| format!("  {line}")));
+    lines.extend(shown.audit.iter().map(|line| format!("  {}", words::of_line(line))));
     lines.join("\n")
 }
 

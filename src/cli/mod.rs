@@ -7,10 +7,12 @@
 
 mod audit;
 mod deliveries;
+mod ehrs;
 mod init;
 mod keys;
 mod print;
 mod shred;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,13 +20,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::start::{Ground, Part, Restore, TimeFrom};
+use crate::app::start::{Ground, LOST_KEYS_REMEDY, Part, Restore, TimeFrom};
 use crate::app::{App, Workers, steps};
-use crate::base::OperatorName;
+use crate::base::{DeliveryId, OperatorName, random};
+use crate::blobs::BlobStore;
 use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, DeskError};
 use crate::keys::ReplicaName;
-use crate::store::{Pause, Store};
+use crate::store::{Pause, Store, StoreError};
 
 use print::Print;
 
@@ -79,6 +82,9 @@ enum Command {
     /// Look at deliveries, release, revoke, send again.
     #[command(subcommand)]
     Deliveries(deliveries::DeliveriesCommand),
+    /// Look at how the EHRs are heard, and what is wrong with them.
+    #[command(subcommand)]
+    Ehrs(ehrs::EhrsCommand),
     /// Verify or export the audit.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -104,16 +110,37 @@ pub async fn run(cli: Cli, variables: Vec<(String, String)>) -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
         Err(error) => {
-            print.error(&error);
-            ExitCode::from(exit_code(&error))
+            let code = exit_code(&error);
+            print.error(&plainly(error));
+            ExitCode::from(code)
         }
+    }
+}
+
+/// A service tries again by itself; a person's deed is done or not, and must not be hoped for.
+fn plainly(error: anyhow::Error) -> anyhow::Error {
+    let store = error.chain().find_map(|cause| match cause.downcast_ref::<DeskError>() {
+        Some(DeskError::Store(store)) => Some(store),
+        Some(_) | None => cause.downcast_ref::<StoreError>(),
+    });
+    match store {
+        Some(StoreError::Unavailable { .. } | StoreError::JournalRefused { .. }) => {
+            anyhow::anyhow!("{error:#}; nothing was changed: mend that and run the command again")
+        }
+        Some(_) | None => error,
     }
 }
 
 /// What staff asked for and cannot have is an answer; everything else is usage, configuration or a fault.
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<DeskError>() {
-        Some(DeskError::Unknown { .. } | DeskError::NotPossible { .. } | DeskError::Shadow | DeskError::Forgotten) => 1,
+        Some(
+            DeskError::Unknown { .. }
+            | DeskError::NotPossible { .. }
+            | DeskError::Shadow
+            | DeskError::Outdated { .. }
+            | DeskError::Forgotten,
+        ) => 1,
         Some(DeskError::Store(_) | DeskError::Journal(_) | DeskError::Stopped) | None => 2,
     }
 }
@@ -132,7 +159,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let desk = desk(&common, variables, Acts::Changes).await?;
             desk.pause(&why).await?;
             print.done(
-                "All messages are paused. `chartseal resume` ends the pause.",
+                "All messages are paused: none leaves until `chartseal resume`, on any replica. Links already sent still open.",
                 &serde_json::json!({"paused": why}),
             );
             Ok(Outcome::Done)
@@ -141,6 +168,10 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Deliveries(command) => {
             let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };
             deliveries::run(command, &desk(&common, variables, acts).await?, print).await
+        }
+        Command::Ehrs(command) => {
+            let config = load(&common, variables)?;
+            ehrs::run(&command, &config, &ground(&config).await?, print).await
         }
         Command::Audit(command) => audit::run(command, &ground(&load(&common, variables)?).await?, print).await,
         Command::Keys(command) => keys::run(&command, &ground(&load(&common, variables)?).await?, print).await,
@@ -223,19 +254,55 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     Store::migrate(&crate::app::start::store_url(&config.store)?).context("the database cannot be used")?;
     let ground = ground(config).await?;
     steps::Steps::wire(config, &ground)?;
+    ground.store.write(|_| Ok(())).await.context("the database cannot be written")?;
+    let mut rng = random::system();
+    ground.vault.ring().try_writing(&mut rng).context("keys cannot be made")?;
+    BlobStore::open(&config.blobs)?.try_writing(&mut rng).context("no sealed file can be made")?;
     let mode = steps::mode_of(config).as_str();
+    let lacking = match (config.clinics.is_empty(), config.ehrs.is_empty()) {
+        (false, false) => "",
+        (true, false) => "\nWithout a [[clinic]] nothing can be sent: every report goes to review.",
+        (false, true) => "\nWithout an [[ehr]] no report is heard.",
+        (true, true) => "\nWithout a [[clinic]] and an [[ehr]] nothing is heard and nothing sent.",
+    };
     let text = format!(
-        "Configuration, rules '{}' {} ({} profiles), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.",
+        "Configuration, rules '{}' {} ({} profiles), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}",
         rules.id(),
         rules.version(),
         rules.profiles().len(),
         config.clinics.len(),
         config.ehrs.len()
     );
+    let lost = ground.lost_deliveries().await?;
     let value = serde_json::json!({
-        "mode": mode, "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
+        "mode": mode, "lost": lost,
+        "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
         "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
     });
-    print.done(&text, &value);
-    Ok(Outcome::Done)
+    if lost.is_empty() {
+        print.done(&text, &value);
+        return Ok(Outcome::Done);
+    }
+    let ids: Vec<&str> = lost.iter().map(DeliveryId::as_str).collect();
+    let (count, ids) = (ids.len(), ids.join("\n"));
+    let told = format!("But epoch keys are missing, so nobody can open {count} live links: {LOST_KEYS_REMEDY}:\n{ids}");
+    print.done(&format!("{text}\n{told}"), &value);
+    Ok(Outcome::No)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deed_that_the_database_did_not_take_is_not_said_to_be_waiting() {
+        let lost = || StoreError::Unavailable { why: "the disk is full" };
+        for error in [anyhow::Error::new(lost()), DeskError::Store(lost()).into()] {
+            let said = plainly(error).to_string();
+            assert!(said.contains("the disk is full; ") || said.contains("the disk is full); "), "{said}");
+            assert!(said.contains("nothing was changed") && said.contains("run the command again"), "{said}");
+        }
+        let other = plainly(DeskError::Shadow.into()).to_string();
+        assert!(!other.contains("run the command again"), "{other}");
+    }
 }

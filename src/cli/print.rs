@@ -1,5 +1,7 @@
 //! Answers: for people, or as one JSON value.
 
+use std::io::Write as _;
+
 use serde::Serialize;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -10,27 +12,29 @@ pub(super) enum Print {
 
 impl Print {
     /// The answer of a command.
-    #[expect(clippy::print_stdout, reason = "a command's answer goes to standard output")]
     pub(super) fn done(self, text: &str, value: &impl Serialize) {
         match self {
-            Self::Text => println!("{text}"),
+            Self::Text => say(text),
             Self::Json => match serde_json::to_string_pretty(value) {
-                Ok(json) => println!("{json}"),
-                Err(_) => println!("{{\"error\":\"the answer could not be written as JSON\"}}"),
+                Ok(json) => say(&json),
+                Err(_) => say("{\"error\":\"the answer could not be written as JSON\"}"),
             },
         }
     }
 
     /// A failure: to standard error in words, also as JSON on standard output where that was asked for.
-    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's answer goes to its standard streams")]
+    #[expect(clippy::print_stderr, reason = "a command's failure goes to standard error")]
     pub(super) fn error(self, error: &anyhow::Error) {
         match self {
             Self::Text => eprintln!("error: {error:#}"),
-            Self::Json => {
-                println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
-            }
+            Self::Json => say(&serde_json::json!({ "error": format!("{error:#}") }).to_string()),
         }
     }
+}
+
+/// A reader that has seen enough (`| head`) closes the pipe: there is nobody left to tell.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Columns, as wide as their widest cell, the last one free.

@@ -97,7 +97,7 @@ pub struct Clinic {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClinicPhone(String);
 
-/// A language tag such as `en` or `pt-BR` (RFC 5646, language and region).
+/// A language tag such as `en` or `en-GB` (RFC 5646, language and region), of a language that patients are written in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Language(String);
 
@@ -253,7 +253,9 @@ visible_text!(Language);
 pub enum TextError {
     #[error("expected a phone number of 3 to 32 digits, spaces and + - . / ( )")]
     Phone,
-    #[error("expected a language such as \"en\", \"es\" or \"pt-BR\"")]
+    #[error(
+        "expected \"en\" or one of its regions such as \"en-GB\": messages and pages are written in no other language yet"
+    )]
     Language,
 }
 
@@ -274,9 +276,8 @@ impl Language {
     /// Says which shape was expected.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         let (language, region) = text.split_once('-').map_or((text, None), |(l, r)| (l, Some(r)));
-        let is_tag = (2..=3).contains(&language.len())
-            && language.bytes().all(|b| b.is_ascii_lowercase())
-            && region.is_none_or(|r| r.len() == 2 && r.bytes().all(|b| b.is_ascii_uppercase()));
+        let is_tag =
+            language == "en" && region.is_none_or(|r| r.len() == 2 && r.bytes().all(|b| b.is_ascii_uppercase()));
         if is_tag { Ok(Self(text.to_owned())) } else { Err(TextError::Language) }
     }
 }

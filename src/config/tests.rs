@@ -83,7 +83,7 @@ fn every_key_is_read() {
     assert_eq!(config.keys_dir, Path::new("/var/keys"));
     assert_eq!(config.mode, Mode::Live);
     assert_eq!(config.clinics[0].timezone, chrono_tz::America::Mexico_City);
-    assert_eq!(config.clinics[0].language.as_str(), "es");
+    assert_eq!(config.clinics[0].language.as_str(), "en-GB");
     let [basic, bearer] = config.ehrs.as_slice() else { panic!("two EHRs") };
     assert!(
         matches!(&basic.auth, EhrAuth::Basic { user, password } if user == "seal" && password.expose() == "p4ss word")
@@ -113,7 +113,7 @@ fn variables_override_the_file_and_add_to_it() {
         &[
             ("CHARTSEAL__SERVER__LISTEN", "127.0.0.1:9000"),
             ("CHARTSEAL__SERVER__TRUSTED_PROXIES", "10.0.0.1, 10.1.0.0/16"),
-            ("CHARTSEAL__CLINIC__0__LANGUAGE", "es"),
+            ("CHARTSEAL__CLINIC__0__LANGUAGE", "en-GB"),
             ("CHARTSEAL__EHR__0__ID", "lab"),
             ("CHARTSEAL__EHR__0__BASE_URL", "http://localhost:8089/fhir"),
             ("CHARTSEAL__EHR__0__AUTH", "bearer"),
@@ -127,7 +127,7 @@ fn variables_override_the_file_and_add_to_it() {
     );
     assert_eq!(config.server.listen.port(), 9000);
     assert_eq!(config.server.trusted_proxies.len(), 2);
-    assert_eq!(config.clinics[0].language.as_str(), "es");
+    assert_eq!(config.clinics[0].language.as_str(), "en-GB");
     assert!(matches!(&config.ehrs[0].auth, EhrAuth::Bearer { token } if token.expose() == "from the environment"));
     assert_eq!(config.ehrs[0].poll_every, seconds(5));
     assert!(config.mail.unwrap().login.is_some_and(|login| login.password.expose() == "also"));
@@ -160,7 +160,7 @@ fn starter() -> String {
         clinic_name: "Dr. \"Ana\" García",
         phone: "+52 55 5555 0100",
         timezone: "America/Mexico_City",
-        language: "es",
+        language: "en-GB",
         from: "results@clinic.example",
         ehr_id: "lab",
         ehr_base_url: "http://127.0.0.1:8089/fhir",
@@ -233,7 +233,7 @@ id = "main"
 name = "Riverside"
 phone = "+1 (555) 0100"
 timezone = "America/Mexico_City"
-language = "es"
+language = "en-GB"
 from = "results@clinic.example"
 [[ehr]]
 id = "main"

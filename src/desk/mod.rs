@@ -5,6 +5,7 @@
 //! nothing and says what would be possible.
 //! Must not know: how the person was recognised, how the answer is printed.
 
+mod heard;
 mod restore;
 mod shown;
 mod verify;
@@ -12,9 +13,11 @@ mod verify;
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, UtcMillis, random};
 use crate::keys::Vault;
+use crate::policy::ReviewReason;
 use crate::record::{Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
+pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
 pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
 pub use verify::{Verified, verify_audit};
@@ -50,6 +53,9 @@ pub enum DeskError {
     /// Us.
     #[error("a part of the desk stopped unexpectedly")]
     Stopped,
+    /// Staff.
+    #[error("the report has changed since; look at its newer delivery '{newer}'")]
+    Outdated { newer: DeliveryId },
     /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,
@@ -151,7 +157,11 @@ impl Desk {
         let id = DeliveryId::random(&mut random::system());
         let made = id.clone();
         let done = self.store.write(move |tx| send_again(tx, &old.id, facts, &made, reason, actor, now)).await?;
-        done.map(|()| id).map_err(|state| not_possible("sent again", &state))
+        match done {
+            Ok(()) => Ok(id),
+            Err(NotAgain::State(state)) => Err(not_possible("sent again", &state)),
+            Err(NotAgain::Outdated { newer }) => Err(DeskError::Outdated { newer }),
+        }
     }
 
     /// Stops all notices on every replica.
@@ -179,7 +189,7 @@ impl Desk {
         let before = self
             .store
             .write(move |tx| {
-                let before = store::resume(tx)?;
+                let before = store::resume(tx, now, by.as_str())?;
                 if before != Pause::Running {
                     store::append(tx, &installation(now, by.clone(), AuditEvent::Resumed))?;
                 }
@@ -196,6 +206,15 @@ fn installation(at: UtcMillis, by: OperatorName, event: AuditEvent) -> Entry {
 
 /// The state in which a deed is not possible.
 type Impossible = Link;
+
+/// Why a report cannot be sent again.
+enum NotAgain {
+    State(Impossible),
+    /// The EHR would no longer give what this delivery held.
+    Outdated {
+        newer: DeliveryId,
+    },
+}
 
 fn release_held(
     tx: &mut Tx,
@@ -216,6 +235,9 @@ fn release_held(
     };
     store::append(tx, &asked)?;
     store::set_mode(tx, id, Mode::Live)?;
+    if let Link::Review { why: ReviewReason::Breaker { .. } } = delivery.state {
+        store::pass_breaker(tx, id, now)?;
+    }
     store::advance(tx, &delivery, &step, actor, now).map(Ok)
 }
 
@@ -248,7 +270,7 @@ fn send_again(
     reason: Option<String>,
     actor: Actor,
     now: UtcMillis,
-) -> Result<Result<(), Impossible>, StoreError> {
+) -> Result<Result<(), NotAgain>, StoreError> {
     let old = held(tx, old)?;
     match &old.state {
         Link::Live { .. }
@@ -262,7 +284,11 @@ fn send_again(
         | Link::Blocked
         | Link::Revoked { .. }
         | Link::Recalled
-        | Link::Superseded { .. } => return Ok(Err(old.state)),
+        | Link::Superseded { .. } => return Ok(Err(NotAgain::State(old.state))),
+    }
+    let newest = store::standing_delivery_of(tx.conn(), &old.source)?;
+    if let Some(newer) = newest.filter(|newest| newest.content_hash != old.content_hash) {
+        return Ok(Err(NotAgain::Outdated { newer: newer.id }));
     }
     let new = NewDelivery {
         id: id.clone(),

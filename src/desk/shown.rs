@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::base::UtcMillis;
 use crate::keys::Vault;
 use crate::policy::{Decision, Facts};
-use crate::record::{Card, Link, Notice, Opening};
+use crate::record::{Card, Link, Notice, Opening, RevokedBy};
 use crate::sealing::Purpose;
 use crate::store::{self, Conn, Delivery, NoticeRow, SourceRow, StoreError};
 
@@ -52,6 +52,9 @@ fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
         }
         (Link::Review { why }, _) => why.to_string(),
         (Link::Suspended { why, .. }, _) => format!("suspended: {why:?}"),
+        (Link::Revoked { by: RevokedBy::Restore }, _) => {
+            "ended by a restore or a lost key: if the patient still needs it, send it again".to_owned()
+        }
         (
             Link::Recorded
             | Link::Held { .. }

@@ -10,6 +10,7 @@ use reqwest::header::ACCEPT;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::client::EhrClient;
@@ -29,6 +30,7 @@ const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
 pub struct AttachmentStream {
     source: Source,
     sha1: Sha1,
+    sha256: Sha256,
     seen_bytes: u64,
     bytes_max: u64,
     declared_size: Option<u64>,
@@ -39,7 +41,7 @@ pub struct AttachmentStream {
 enum Source {
     Wire(Box<Response>),
     Held(Bytes),
-    Verified,
+    Verified { sha256: [u8; 32] },
     Failed(EhrError),
 }
 
@@ -58,12 +60,23 @@ impl EhrClient {
         Ok(AttachmentStream {
             source,
             sha1: Sha1::new(),
+            sha256: Sha256::new(),
             seen_bytes: 0,
             bytes_max: self.limits.attachment_bytes_max,
             declared_size: attachment.size,
             declared_sha1: attachment.sha1,
             declared_type: attachment.content_type.clone(),
         })
+    }
+
+    /// Reads `attachment` to its end and keeps nothing but its SHA-256.
+    ///
+    /// # Errors
+    /// As [`Self::fetch_attachment`] and [`AttachmentStream::next`].
+    pub async fn digest_attachment(&self, attachment: &AttachmentRef) -> Result<[u8; 32], EhrError> {
+        let mut stream = self.fetch_attachment(attachment).await?;
+        while stream.next().await?.is_some() {}
+        stream.sha256().ok_or(EhrError::CutShort)
     }
 
     async fn open(&self, url: &SecretText, attachment: &AttachmentRef) -> Result<Source, EhrError> {
@@ -115,13 +128,22 @@ impl AttachmentStream {
         self.declared_type.as_deref()
     }
 
+    /// The SHA-256 of all bytes, once [`Self::next`] has said `None`.
+    #[must_use]
+    pub const fn sha256(&self) -> Option<[u8; 32]> {
+        match self.source {
+            Source::Verified { sha256 } => Some(sha256),
+            Source::Wire(_) | Source::Held(_) | Source::Failed(_) => None,
+        }
+    }
+
     /// The next piece; `None` exactly once all bytes came and agree with the declared size and SHA-1.
     ///
     /// # Errors
     /// `TooLarge`, `CutShort`, `TimedOut` or `Mismatch`; the same again at every further call.
     pub async fn next(&mut self) -> Result<Option<Bytes>, EhrError> {
         let piece = match &mut self.source {
-            Source::Verified => return Ok(None),
+            Source::Verified { .. } => return Ok(None),
             Source::Failed(error) => return Err(error.clone()),
             Source::Held(rest) if rest.is_empty() => Ok(None),
             Source::Held(rest) => Ok(Some(rest.split_to(rest.len().min(CHUNK_BYTES)))),
@@ -129,7 +151,8 @@ impl AttachmentStream {
         };
         match piece.and_then(|piece| self.account(piece)) {
             Ok(None) => {
-                self.source = Source::Verified;
+                let sha256 = std::mem::take(&mut self.sha256).finalize().into();
+                self.source = Source::Verified { sha256 };
                 Ok(None)
             }
             Ok(some) => Ok(some),
@@ -160,6 +183,7 @@ impl AttachmentStream {
             return Err(EhrError::Mismatch { what: "its size differs" });
         }
         self.sha1.update(&piece);
+        self.sha256.update(&piece);
         Ok(Some(piece))
     }
 }

@@ -16,34 +16,43 @@ impl Intake {
         let now = self.clock.now();
         let events = self.store.write(move |tx| store::lease_events(tx, now, now.plus(LEASE), BATCH)).await?;
         let count = events.len();
+        let mut fault = None;
         for event in events {
-            let vault = self.vault.clone();
-            let (event, body) = tokio::task::spawn_blocking(move || {
-                let body = KeyName::parse(KeyKind::Intake, &event.body_key)
-                    .map_err(|_| VaultError::NotOurs)
-                    .and_then(|key| vault.open_dated(&key, Purpose::RawEvent, event.id.as_str(), &event.body_sealed));
-                (event, body)
-            })
-            .await
-            .map_err(|_| IntakeError::Stopped)?;
-            let content = match body {
-                Ok(body) => understand(&event, &body),
-                Err(VaultError::KeyGone | VaultError::NotOurs) => {
-                    HookContent::Unreadable { why: "the key of the kept body is gone" }
-                }
-                Err(VaultError::Key(error)) => {
-                    tracing::error!(%error, "an intake key cannot be read");
-                    let retry = now.plus(minutes(1));
-                    self.store.write(move |tx| store::retry_event(tx, &event.id, retry)).await?;
-                    continue;
-                }
-            };
-            self.store.write(move |tx| conclude(tx, &event, content, now)).await?;
+            match self.extract(event, now).await {
+                Ok(()) => {}
+                Err(outage) if outage.is_outage() => return Err(outage),
+                // It comes again when its lease ends; the others need not wait for it.
+                Err(one) => fault = fault.or(Some(one)),
+            }
         }
         if count > 0 {
             self.due.ring();
         }
-        Ok(count)
+        fault.map_or(Ok(count), Err)
+    }
+
+    async fn extract(&self, event: StoredEvent, now: UtcMillis) -> Result<(), IntakeError> {
+        let vault = self.vault.clone();
+        let (event, body) = tokio::task::spawn_blocking(move || {
+            let body = KeyName::parse(KeyKind::Intake, &event.body_key)
+                .map_err(|_| VaultError::NotOurs)
+                .and_then(|key| vault.open_dated(&key, Purpose::RawEvent, event.id.as_str(), &event.body_sealed));
+            (event, body)
+        })
+        .await
+        .map_err(|_| IntakeError::Stopped)?;
+        let content = match body {
+            Ok(body) => understand(&event, &body),
+            Err(VaultError::KeyGone | VaultError::NotOurs) => {
+                HookContent::Unreadable { why: "the key of the kept body is gone" }
+            }
+            Err(VaultError::Key(error)) => {
+                tracing::error!(%error, "an intake key cannot be read");
+                let retry = now.plus(minutes(1));
+                return Ok(self.store.write(move |tx| store::retry_event(tx, &event.id, retry)).await?);
+            }
+        };
+        Ok(self.store.write(move |tx| conclude(tx, &event, content, now)).await?)
     }
 }
 

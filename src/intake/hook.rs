@@ -81,6 +81,7 @@ impl Intake {
                 if store::mark_key(tx, key.kind().as_str(), key.as_str(), &fingerprint, now)? != fingerprint {
                     return Err(StoreError::Refused { why: "an intake key that was replaced" });
                 }
+                store::hook_called(tx, &event.ehr, now)?;
                 store::insert_event(tx, &event)
             })
             .await?;

@@ -13,9 +13,7 @@ mod subscribe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
-use crate::base::{Bell, Clock, EhrId, SecretText, UtcMillis, minutes};
+use crate::base::{Bell, Clock, EhrId, ResourceType, SecretText, UtcMillis, minutes};
 use crate::fhir::EhrClient;
 use crate::keys::Vault;
 use crate::store::{Store, StoreError};
@@ -79,6 +77,13 @@ pub enum IntakeError {
     Stopped,
 }
 
+impl IntakeError {
+    /// Whether the database is gone, so that nothing else can be done either.
+    pub(crate) const fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unavailable { .. }))
+    }
+}
+
 impl Intake {
     #[must_use]
     pub fn new(store: Store, clock: Clock, vault: Vault, ehrs: Vec<HeardEhr>, kept: Bell, due: Bell) -> Self {
@@ -100,7 +105,7 @@ impl Intake {
             let subscribes = ehr.hook.as_ref().is_some_and(|hook| hook.subscribe == Subscribe::R4);
             self.store
                 .write(move |tx| {
-                    for kind in crate::base::ResourceType::ALL {
+                    for kind in ResourceType::ALL {
                         crate::store::ensure_poll(tx, &id, kind, watermark, now)?;
                         if subscribes {
                             crate::store::ensure_subscription_row(tx, &id, kind, now)?;
@@ -121,18 +126,30 @@ impl Intake {
         self.extract_turn().await
     }
 
-    /// Looks after subscriptions and polls what is due, each EHR by itself: one that hangs delays no other, and no hook.
-    /// Returns how much was done.
+    /// The EHRs that are watched: each has turns of its own, so that one that hangs delays no other, and no hook.
+    #[must_use]
+    pub fn watched(&self) -> Vec<EhrId> {
+        self.ehrs.iter().map(|ehr| ehr.client.id().clone()).collect()
+    }
+
+    /// Looks after the subscriptions of `ehr` and polls what is due. Returns how much was done.
     ///
     /// # Errors
-    /// [`IntakeError`]; what was not done stays due.
-    pub async fn watch_turn(&self) -> Result<usize, IntakeError> {
-        let watched = join_all(
-            self.ehrs
-                .iter()
-                .map(async |ehr| Ok::<_, IntakeError>(self.subscribe_turn(ehr).await? + self.poll_turn(ehr).await?)),
-        );
-        watched.await.into_iter().sum()
+    /// The first [`IntakeError`], after everything else was done all the same; what was not done stays due.
+    pub async fn watch_turn(&self, ehr: &EhrId) -> Result<usize, IntakeError> {
+        let Some(ehr) = self.ehr(ehr) else { return Ok(0) };
+        let mut turns = Vec::new();
+        for kind in ResourceType::ALL {
+            turns.push(self.subscribe_turn(ehr, kind).await);
+        }
+        for kind in ResourceType::ALL {
+            // Without the database each further turn would only wait for it in vain.
+            if turns.iter().any(|turn| turn.as_ref().is_err_and(IntakeError::is_outage)) {
+                break;
+            }
+            turns.push(self.poll_turn(ehr, kind).await);
+        }
+        turns.into_iter().sum()
     }
 
     fn ehr(&self, id: &EhrId) -> Option<&HeardEhr> {

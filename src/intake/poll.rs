@@ -23,17 +23,11 @@ const PAGE_COUNT: NonZeroU16 = NonZeroU16::MIN.saturating_add(199);
 const CHUNK: usize = 200;
 
 impl Intake {
-    pub(super) async fn poll_turn(&self, ehr: &HeardEhr) -> Result<usize, IntakeError> {
-        let mut done = 0;
-        for kind in ResourceType::ALL {
-            let (id, now) = (ehr.client.id().clone(), self.clock.now());
-            let row = self.store.write(move |tx| store::lease_poll(tx, &id, kind, now, now.plus(LEASE))).await?;
-            if let Some(row) = row {
-                self.poll(ehr, row, now).await?;
-                done += 1;
-            }
-        }
-        Ok(done)
+    pub(super) async fn poll_turn(&self, ehr: &HeardEhr, kind: ResourceType) -> Result<usize, IntakeError> {
+        let (id, now) = (ehr.client.id().clone(), self.clock.now());
+        let row = self.store.write(move |tx| store::lease_poll(tx, &id, kind, now, now.plus(LEASE))).await?;
+        let Some(row) = row else { return Ok(0) };
+        self.poll(ehr, row, now).await.map(|()| 1)
     }
 
     async fn poll(&self, ehr: &HeardEhr, row: PollRow, now: UtcMillis) -> Result<(), IntakeError> {

@@ -18,19 +18,12 @@ const BACK_OFF_MAX: Duration = minutes(15);
 const REASON: &str = "Chartseal: deliver final reports to patients by link";
 
 impl Intake {
-    pub(super) async fn subscribe_turn(&self, ehr: &HeardEhr) -> Result<usize, IntakeError> {
+    pub(super) async fn subscribe_turn(&self, ehr: &HeardEhr, kind: ResourceType) -> Result<usize, IntakeError> {
         let Some(hook) = ehr.hook.as_ref().filter(|hook| hook.subscribe == Subscribe::R4) else { return Ok(0) };
-        let mut done = 0;
-        for kind in ResourceType::ALL {
-            let (id, now) = (ehr.client.id().clone(), self.clock.now());
-            let row =
-                self.store.write(move |tx| store::lease_subscription(tx, &id, kind, now, now.plus(LEASE))).await?;
-            if let Some(row) = row {
-                self.look(ehr, hook, row, now).await?;
-                done += 1;
-            }
-        }
-        Ok(done)
+        let (id, now) = (ehr.client.id().clone(), self.clock.now());
+        let row = self.store.write(move |tx| store::lease_subscription(tx, &id, kind, now, now.plus(LEASE))).await?;
+        let Some(row) = row else { return Ok(0) };
+        self.look(ehr, hook, row, now).await.map(|()| 1)
     }
 
     async fn look(

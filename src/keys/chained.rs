@@ -161,6 +161,7 @@ impl ChainedLog {
     pub(super) fn open(path: PathBuf, seal: Seal) -> Result<(Self, Vec<String>), KeyError> {
         let file = OpenOptions::new().append(true).create(true).mode(file::FILE_MODE).open(&path).at(&path)?;
         file::refuse_wider(&path, &file.metadata().at(&path)?, file::FILE_MODE)?;
+        file::give_to_owner_of_folder(&file, &path).at(&path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(KeyError::InUse(path)),

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64URL_NOPAD;
@@ -183,8 +183,25 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
+    give_to_owner_of_folder(&file, path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// What root makes beside a service of another user must not lock that user out.
+pub(super) fn give_to_owner_of_folder(file: &File, path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    let (owner, own) = (fs::metadata(folder)?, file.metadata()?);
+    if own.uid() == owner.uid() { Ok(()) } else { fchown(file, Some(owner.uid()), Some(owner.gid())) }
+}
+
+/// Tries whether a file can be made in the directory, and leaves none.
+pub(super) fn try_writing(dir: &Path, rng: &mut impl CryptoRng) -> Result<(), KeyError> {
+    let mut name = [0; 6];
+    rng.fill_bytes(&mut name);
+    let probe = dir.join(format!("try-{}", BASE64URL_NOPAD.encode(&name)));
+    OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&probe).at(dir)?;
+    fs::remove_file(&probe).at(dir)
 }
 
 /// Replaces the file as a whole, on the disk when this returns. One writer per path.
@@ -196,7 +213,11 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
         .truncate(true)
         .mode(FILE_MODE)
         .open(&temp)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|mut file| {
+            give_to_owner_of_folder(&file, &temp)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
         .and_then(|()| fs::rename(&temp, path));
     written.at(path)?;
     sync_parent(path)

@@ -53,7 +53,7 @@ pub enum KeyError {
     #[error("others can reach {} (mode {mode:03o}): run `chmod {wanted:o} {}`", .path.display(), .path.display())]
     TooOpen { path: PathBuf, mode: u32, wanted: u32 },
     /// Outside: a key file was changed, or copied under another name.
-    #[error("{} is not the key that its name says: restore it from your backup, or remove it", .0.display())]
+    #[error("{} is not what its name says: put the right file back. Where there is none, remove this one, unless it is the root key: without that nothing can be read", .0.display())]
     Malformed(PathBuf),
     /// Outside: a line before the last was changed or lost; nothing in the file can be relied on.
     #[error("{}, line {line}, does not verify: restore the file from your backup, or start with --after-restore", .path.display())]

@@ -83,6 +83,15 @@ impl KeyRing {
         &self.0.root
     }
 
+    /// Tries whether keys can be made and deaths recorded, and leaves nothing.
+    ///
+    /// # Errors
+    /// [`KeyError::Denied`], [`KeyError::DiskFull`]; the disk's errors.
+    pub fn try_writing(&self, rng: &mut impl CryptoRng) -> Result<(), KeyError> {
+        let dated = KeyKind::ALL.into_iter().filter(|kind| *kind != KeyKind::Root).map(KeyKind::as_str);
+        dated.chain([JOURNAL_DIRECTORY]).try_for_each(|name| file::try_writing(&self.0.dir.join(name), rng))
+    }
+
     /// Where the death journal, the marks and the anchors are kept.
     #[must_use]
     pub fn journal_dir(&self) -> PathBuf {

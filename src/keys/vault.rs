@@ -68,6 +68,12 @@ impl Vault {
         sealing::blind_index(&self.index, domain, value)
     }
 
+    /// Tells whether two files are the same, to whoever holds the root key and nobody else. From the file's SHA-256.
+    #[must_use]
+    pub fn file_index(&self, sha256: &[u8; 32]) -> [u8; 32] {
+        self.blind_index("file", &data_encoding::HEXLOWER.encode(sha256))
+    }
+
     /// Seals a column under the records key; `context` binds it to its row.
     #[must_use]
     pub fn seal_record(&self, purpose: Purpose, context: &str, plain: &[u8]) -> Vec<u8> {

@@ -171,11 +171,13 @@ impl Open {
     /// [`OpenError`].
     pub async fn open(&self, holder: &Holder<'_>) -> Result<Opened, OpenError> {
         let proven = self.prove(holder).await?;
-        if proven.link.share_wrapped.is_some() {
-            // Before anything is spent: what cannot be read now could not be given either.
-            self.share_of(proven.link.clone()).await?;
-        }
         let now = self.clock.now();
+        // Before anything is spent: what cannot be read now could not be given either.
+        if self.is_lost(&proven.link).await?
+            && let Looked::Ended(ended) = self.looked(&proven, now).await?
+        {
+            return Ok(Opened::Ended(ended));
+        }
         let (delivery, cookie) = (proven.delivery.clone(), proven.cookie_hash);
         let link = proven.link.id.clone();
         let id = OpeningId::random(&mut random::system());
@@ -215,6 +217,18 @@ impl Open {
             })
             .collect();
         Ok(Opened::Granted(Box::new(Granted { share, report_version, files, lease_until })))
+    }
+
+    /// Whether the server's half of the key is kept but can never be read again, since its epoch key is lost.
+    async fn is_lost(&self, link: &LinkRow) -> Result<bool, OpenError> {
+        if link.share_wrapped.is_none() {
+            return Ok(false);
+        }
+        match self.share_of(link.clone()).await {
+            Ok(_) => Ok(false),
+            Err(OpenError::Vault(VaultError::KeyGone | VaultError::NotOurs)) => Ok(true),
+            Err(passing) => Err(passing),
+        }
     }
 
     async fn share_of(&self, link: LinkRow) -> Result<Key256, OpenError> {

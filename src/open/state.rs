@@ -46,6 +46,8 @@ pub enum EndedKind {
     Spent,
     OpenedElsewhere,
     Suspended,
+    /// Its epoch key is lost: nobody can open it any more, and "later" would be a lie.
+    Lost,
 }
 
 impl EndedKind {
@@ -59,6 +61,7 @@ impl EndedKind {
             Self::Spent => "spent",
             Self::OpenedElsewhere => "opened_elsewhere",
             Self::Suspended => "suspended",
+            Self::Lost => "lost",
         }
     }
 }
@@ -70,7 +73,12 @@ impl Open {
             .store
             .read(move |conn| Ok((store::openings_of(conn, &id)?, store::files_of(conn, &id)?.len())))
             .await?;
-        let judged = judge(proven, &openings, now);
+        let judged = match judge(proven, &openings, now) {
+            Judged::Ready(_) | Judged::Yours(_) if self.is_lost(&proven.link).await? => {
+                Judged::Ended(EndedKind::Lost, None)
+            }
+            judged @ (Judged::Ready(_) | Judged::Yours(_) | Judged::Ended(..)) => judged,
+        };
         let standing = |expires_at| Standing {
             clinic: self.clinic_of(proven),
             reference: proven.link.reference.clone(),

@@ -26,7 +26,9 @@ pub(super) fn judge_hour(tx: &mut Tx, limits: BreakerLimits, now: UtcMillis) -> 
         return Ok(());
     }
     let hour_ago = now.minus(hours(1));
-    let last_hour = store::first_attempts_since(tx.conn(), hour_ago, now)?;
+    // Who resumes has seen what was sent until then.
+    let unseen = store::resumed_at(tx.conn())?.map_or(hour_ago, |resumed| resumed.max(hour_ago));
+    let last_hour = store::first_attempts_since(tx.conn(), unseen, now)?;
     if last_hour <= HOUR_FLOOR {
         return Ok(());
     }
@@ -50,13 +52,17 @@ fn allowed_in_hour(week: i64, multiple: u64) -> i64 {
 }
 
 impl Outbox {
-    /// One address that gets many messages a day is a typing mistake or a shared mailbox; one patient, a loop.
+    /// One address that gets many messages a day is a typing mistake or a shared mailbox; one patient, a loop. What
+    /// staff released in spite of it, a person has looked at.
     pub(super) async fn breaker_objects(
         &self,
         leased: &LeasedNotice,
         now: UtcMillis,
     ) -> Result<Option<ReviewReason>, OutboxError> {
         let delivery = &leased.delivery;
+        if delivery.breaker_passed_at.is_some() {
+            return Ok(None);
+        }
         let limits = [
             ("address", delivery.contact_index.map(CountedBy::Address), self.limits.per_address_day_max),
             ("patient", delivery.patient_index.map(CountedBy::Patient), self.limits.per_patient_day_max),

@@ -121,6 +121,10 @@ pub enum ReviewReason {
     Breaker { why: String },
     #[error("the delivery could not be accounted for after the database was restored")]
     Restored,
+    #[error(
+        "the EHR shows something else than what this was decided about; look at the report's newest delivery, and revoke this one"
+    )]
+    Outdated,
     #[error("the resource cannot be read as the standard says: {why}")]
     Unreadable { why: String },
 }

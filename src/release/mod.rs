@@ -5,6 +5,7 @@
 //! judged; the link's secret exists outside the message only sealed in the notice's row, until hand-over.
 //! Must not know: how the notice leaves, how the link is opened.
 
+mod lease;
 mod seal;
 
 use std::sync::Arc;
@@ -27,14 +28,13 @@ use crate::store::{self, Delivery, DeliveryKind, Mode, NewLink, NewNotice, Sourc
 
 use seal::Sealed;
 
-/// A release may take so long (a large attachment over a slow line) before another worker takes it.
-const LEASE: Duration = minutes(40);
 /// Deliveries released at the same time.
 const BATCH: i64 = 1;
 /// The waits after failed fetches; after the last one a person looks.
 const BACK_OFF: [Duration; 8] =
     [seconds(2), seconds(10), seconds(30), minutes(2), minutes(5), minutes(15), minutes(30), minutes(60)];
-/// The resource changed since the decision: resolving looks first, then this step again.
+/// The resource changed since the decision: resolving looks first, then this step again, as often as [`BACK_OFF`] has
+/// waits and never sooner than this.
 const AFTER_RESOLVE: Duration = seconds(10);
 
 /// What releasing must know of one EHR.
@@ -104,7 +104,8 @@ impl Release {
             return Ok(0);
         }
         let now = self.clock.now();
-        let due = self.store.write(move |tx| store::lease_due_deliveries(tx, now, now.plus(LEASE), BATCH)).await?;
+        let due =
+            self.store.write(move |tx| store::lease_due_deliveries(tx, now, now.plus(lease::LENGTH), BATCH)).await?;
         let count = due.len();
         for outcome in join_all(due.into_iter().map(|delivery| self.release(delivery))).await {
             match outcome {
@@ -122,19 +123,15 @@ impl Release {
         if let Link::Held { .. } = delivery.state {
             return self.end_hold(delivery).await;
         }
-        match self.attempt(&delivery).await? {
+        let renew = || {
+            let (leased, until) = (delivery.clone(), self.clock.now().plus(lease::LENGTH));
+            self.store.write(move |tx| store::renew_delivery_lease(tx, &leased, until))
+        };
+        let attempt = lease::while_kept(self.attempt(&delivery), lease::RENEW_EVERY, renew).await?;
+        let Some(attempt) = attempt else { return Ok(()) };
+        match attempt {
             Attempt::Ready(ready) => self.commit(delivery, *ready).await,
-            Attempt::Changed => {
-                let at = self.clock.now().plus(AFTER_RESOLVE);
-                self.store
-                    .write(move |tx| {
-                        store::postpone_delivery(tx, &delivery, at)?;
-                        store::read_again(tx, &delivery.source, at.minus(AFTER_RESOLVE))
-                    })
-                    .await?;
-                self.changed.ring();
-                Ok(())
-            }
+            Attempt::Changed => self.after_resolving(delivery).await,
             Attempt::Later { why } => self.later(delivery, why).await,
             Attempt::Review(why) => self.review(delivery, why).await,
         }
@@ -151,13 +148,27 @@ impl Release {
         Ok(())
     }
 
+    async fn after_resolving(&self, delivery: Delivery) -> Result<(), ReleaseError> {
+        let Some(wait) = wait_after(delivery.tries) else {
+            return self.review(delivery, ReviewReason::Outdated).await;
+        };
+        let now = self.clock.now();
+        self.store
+            .write(move |tx| {
+                store::postpone_delivery(tx, &delivery, now.plus(wait.max(AFTER_RESOLVE)))?;
+                store::read_again(tx, &delivery.source, now)
+            })
+            .await?;
+        self.changed.ring();
+        Ok(())
+    }
+
     async fn later(&self, delivery: Delivery, why: String) -> Result<(), ReleaseError> {
-        let index = usize::try_from(delivery.tries.max(1) - 1).unwrap_or(usize::MAX);
-        let Some(wait) = BACK_OFF.get(index) else {
+        let Some(wait) = wait_after(delivery.tries) else {
             return self.review(delivery, ReviewReason::Attachment { why }).await;
         };
         tracing::warn!(delivery = %delivery.id, why, "a release must wait");
-        let at = self.clock.now().plus(*wait);
+        let at = self.clock.now().plus(wait);
         self.store.write(move |tx| store::postpone_delivery(tx, &delivery, at)).await?;
         Ok(())
     }
@@ -213,7 +224,12 @@ impl Release {
             Ok(ReadAnswer::Report { report, .. }) => {
                 let same = report.content_hash == delivery.content_hash
                     && (report.version.is_none() || report.version.as_ref() == Some(&delivery.report_version));
-                let unreadable_before = matches!(delivery.state, Link::Recorded) && delivery.content_hash == [0; 32];
+                let unreadable_before =
+                    matches!(delivery.state, Link::Recorded) && delivery.content_hash == store::NOTHING_READ;
+                // Resolving has concluded about what the EHR shows now, and left this delivery for what it showed before:
+                // looking again would find the same for ever.
+                let outdated =
+                    report.content_hash != delivery.content_hash && source.content_hash == Some(report.content_hash);
                 match report.status {
                     ReportStatus::Final
                     | ReportStatus::Amended
@@ -223,6 +239,15 @@ impl Release {
                         if same || unreadable_before =>
                     {
                         Ok(*report)
+                    }
+                    ReportStatus::Final
+                    | ReportStatus::Amended
+                    | ReportStatus::Corrected
+                    | ReportStatus::Appended
+                    | ReportStatus::Unknown
+                        if outdated =>
+                    {
+                        Err(Attempt::Review(ReviewReason::Outdated))
                     }
                     ReportStatus::Final
                     | ReportStatus::Amended
@@ -389,6 +414,11 @@ fn commit_link(
     store::append(tx, &delivery.entry(now, Actor::System, queued))?;
     tracing::info!(delivery = %delivery.id, link = %ready.link.id, expires_after_s = ready.terms.expiry_seconds, "released");
     Ok(())
+}
+
+/// How long to wait after so many tries; `None` when a person should look.
+fn wait_after(tries: i32) -> Option<Duration> {
+    BACK_OFF.get(usize::try_from(tries.max(1) - 1).unwrap_or(usize::MAX)).copied()
 }
 
 fn failed(error: &EhrError) -> Attempt {

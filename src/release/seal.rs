@@ -45,6 +45,7 @@ impl Release {
         let written = writing.await.map_err(|_| later("sealing stopped unexpectedly"))?;
         fed?;
         let length = written?;
+        let sha256 = stream.sha256().ok_or_else(|| later("the attachment did not arrive whole"))?;
         Ok(Sealed {
             file: NewFile {
                 number: FileNumber::FIRST.as_u16(),
@@ -52,6 +53,7 @@ impl Release {
                 media,
                 plain_bytes: length.plain,
                 sealed_bytes: length.sealed,
+                plain_index: self.vault.file_index(&sha256),
             },
         })
     }

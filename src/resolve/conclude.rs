@@ -2,7 +2,8 @@
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::plan::{self, Before, Doubt, OldLinks, Plan};
+use super::compare::{self, Fetched};
+use super::plan::{self, Before, Doubt, File, OldLinks, Plan};
 use super::prepare::{Prepared, unreadable};
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, PatientReading, ReadEhr, Resolve, ResolveError};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
@@ -12,7 +13,7 @@ use crate::keys::Vault;
 use crate::policy::{RecipientRole, ReportStatus, ReviewReason};
 use crate::record::{Link, LinkEvent, RevokedBy, SuspendedWhy};
 use crate::sealing::{Purpose, hmac_sha256};
-use crate::store::{self, Delivery, DeliveryKind, NewDelivery, SourceReading, SourceRow, StoreError, Tx};
+use crate::store::{self, Delivery, DeliveryKind, NOTHING_READ, NewDelivery, SourceReading, SourceRow, StoreError, Tx};
 
 impl Resolve {
     pub(super) async fn conclude_report(
@@ -21,8 +22,10 @@ impl Resolve {
         source: SourceRow,
         report: Report,
         patient: PatientReading,
+        fetched: Fetched,
     ) -> Result<(), ResolveError> {
         let now = self.clock.now();
+        let in_question = compare::is_in_question(&source, &report)?;
         let since = {
             let id = source.key.ehr.clone();
             self.store.read(move |conn| store::followed_since(conn, &id)).await?
@@ -32,16 +35,25 @@ impl Resolve {
         let clinic = ehr.clinic.clone();
         self.store
             .write(move |tx| {
-                let latest = store::latest_delivery_of(tx.conn(), &source.id)?;
+                let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
+                let standing = standing_delivery(tx, &source)?;
+                let file = if in_question {
+                    compare::judge(tx.conn(), standing.as_ref(), &fetched, now)?
+                } else {
+                    File::NotCompared
+                };
                 let before = Before {
+                    file,
                     content_hash: source.content_hash,
                     subject_index: source.subject_index,
                     status: source.status,
-                    latest: latest.as_ref().map(|latest| &latest.state),
+                    newest: newest.as_ref().map(|newest| (&newest.state, newest.content_hash)),
+                    standing: standing.as_ref().map(|standing| &standing.state),
                 };
                 let plan = plan::plan(&before, &prepared.now);
                 let reading = reading_of(&source, &prepared, clinic, now, recheck, &plan);
-                apply(tx, &Ground { vault: &vault, mode, now }, &source, &prepared, plan)?;
+                let ground = Ground { vault: &vault, mode, now };
+                apply(tx, &ground, &source, standing.as_ref(), &prepared, plan)?;
                 store::finish_source(tx, &source, &reading)
             })
             .await?;
@@ -125,16 +137,11 @@ impl Resolve {
                 } else {
                     suspend(tx, &open, SuspendedWhy::WentBack, now)?;
                 }
-                if !store::delivery_exists(tx.conn(), &source.id, &prepared.version)? {
-                    deliver(
-                        tx,
-                        &Ground { vault: &vault, mode, now },
-                        &source,
-                        &prepared,
-                        DeliveryKind::New,
-                        Doubt::None,
-                        None,
-                    )?;
+                let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
+                if !newest.is_some_and(|newest| tells_of(&newest, &prepared)) {
+                    let ground = Ground { vault: &vault, mode, now };
+                    let entry = deliver(tx, &ground, &source, &prepared, DeliveryKind::New, Doubt::None, None)?;
+                    close_stand_ins(tx, &source, &entry, now)?;
                 }
                 store::record(tx, Chain::Source(source.id.clone()), now, AuditEvent::Unreadable { why: why.clone() })?;
                 let reading = SourceReading {
@@ -170,13 +177,11 @@ fn reading_of(
     recheck: std::time::Duration,
     plan: &Plan,
 ) -> SourceReading {
-    // What a patient could read stays remembered while the report is unfinished or withdrawn, so that its
-    // return can be told from a change.
-    let (content_hash, subject_index) = if plan::may_leave(prepared.now.status) {
-        (Some(prepared.now.content_hash), prepared.now.subject_index.or(source.subject_index))
-    } else {
-        (source.content_hash, source.subject_index)
-    };
+    // What a patient could read stays remembered while the report is unfinished, unclear or withdrawn, so that
+    // its return can be told from a change.
+    let status = prepared.now.status;
+    let content_hash = if plan::is_understood(status) { Some(prepared.now.content_hash) } else { source.content_hash };
+    let subject_index = prepared.now.subject_index.filter(|_| plan::may_leave(status)).or(source.subject_index);
     let watched = matches!(plan, Plan::Deliver { .. } | Plan::Unchanged | Plan::NotForSending);
     SourceReading {
         at: now,
@@ -195,6 +200,7 @@ fn apply(
     tx: &mut Tx,
     ground: &Ground<'_>,
     source: &SourceRow,
+    standing: Option<&Delivery>,
     prepared: &Prepared,
     plan: Plan,
 ) -> Result<(), StoreError> {
@@ -220,9 +226,12 @@ fn apply(
             note(tx, AuditEvent::NotForSending { version, status })
         }
         Plan::Unchanged => {
-            for delivery in &open {
-                if let Link::Suspended { .. } = delivery.state {
+            if plan::is_understood(prepared.now.status) {
+                for delivery in open.iter().filter(|delivery| is_suspended(delivery)) {
                     step(tx, delivery, LinkEvent::Restored, now)?;
+                }
+                if let Some(standing) = standing {
+                    close_stand_ins(tx, source, &standing.id, now)?;
                 }
             }
             for delivery in held_deliveries(tx, source)? {
@@ -235,15 +244,22 @@ fn apply(
             let made = deliver(tx, ground, source, prepared, kind, doubt, replaces)?;
             for delivery in &open {
                 match old {
-                    OldLinks::Supersede => step(tx, delivery, LinkEvent::Supersede { by: made.clone() }, now)?,
-                    OldLinks::Keep => {}
+                    OldLinks::Keep if is_suspended(delivery) => step(tx, delivery, LinkEvent::Restored, now)?,
+                    OldLinks::Keep if matches!(delivery.state, Link::Live { .. }) => {}
+                    // What was not handed out yet is part of the new one.
+                    OldLinks::Supersede | OldLinks::Keep => {
+                        step(tx, delivery, LinkEvent::Supersede { by: made.clone() }, now)?;
+                    }
                     OldLinks::Revoke => {
                         step(tx, delivery, LinkEvent::Revoke { by: RevokedBy::SubjectChanged }, now)?;
                     }
                     OldLinks::Suspend => suspend(tx, std::slice::from_ref(delivery), SuspendedWhy::WentBack, now)?,
                 }
             }
-            Ok(())
+            match old {
+                OldLinks::Suspend => close_stand_ins(tx, source, &made, now),
+                OldLinks::Supersede | OldLinks::Keep | OldLinks::Revoke => Ok(()),
+            }
         }
     }
 }
@@ -262,7 +278,7 @@ fn deliver(
         Doubt::SubjectChanged => Some(ReviewReason::SubjectChanged),
         Doubt::Reinstated => Some(ReviewReason::Reinstated),
     };
-    let decision = plan::object(prepared.decision.clone(), doubt);
+    let decision = plan::doubted(prepared.decision.clone(), doubt);
     let id = DeliveryId::random(&mut random::system());
     let patient = match &prepared.now.subject_index {
         Some(index) => Some(pseudonym(tx, ground, index)?),
@@ -349,6 +365,37 @@ fn suspend(tx: &mut Tx, open: &[Delivery], why: SuspendedWhy, now: UtcMillis) ->
         }
     }
     Ok(())
+}
+
+/// The delivery of what the report last said, as far as anybody could tell.
+fn standing_delivery(tx: &mut Tx, source: &SourceRow) -> Result<Option<Delivery>, StoreError> {
+    match &source.content_hash {
+        Some(content) => store::latest_delivery_with(tx.conn(), &source.id, content),
+        None => Ok(None),
+    }
+}
+
+/// Whether staff were told of this very version already, by an entry that no later reading has closed.
+fn tells_of(newest: &Delivery, unread: &Prepared) -> bool {
+    newest.content_hash == NOTHING_READ
+        && newest.report_version == unread.version
+        && !matches!(newest.state, Link::Superseded { .. })
+}
+
+/// Ends the entries that asked a person about versions nobody understood: `by` now says what becomes of the report.
+/// What stands for the content last understood is no such entry.
+fn close_stand_ins(tx: &mut Tx, source: &SourceRow, by: &DeliveryId, now: UtcMillis) -> Result<(), StoreError> {
+    for delivery in held_deliveries(tx, source)? {
+        let asks = matches!(delivery.state, Link::Review { .. });
+        if asks && delivery.id != *by && source.content_hash != Some(delivery.content_hash) {
+            step(tx, &delivery, LinkEvent::Supersede { by: by.clone() }, now)?;
+        }
+    }
+    Ok(())
+}
+
+const fn is_suspended(delivery: &Delivery) -> bool {
+    matches!(delivery.state, Link::Suspended { .. })
 }
 
 /// What is under way of this resource, held until the transaction ends.

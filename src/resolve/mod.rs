@@ -6,6 +6,7 @@
 //! anything else; doubt is a review with its reason; nothing of the attachment is kept here.
 //! Must not know: how events arrive, how anything leaves.
 
+mod compare;
 mod conclude;
 mod plan;
 mod prepare;
@@ -16,6 +17,8 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+
+use compare::Fetched;
 
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, Clock, UtcMillis, minutes, seconds};
@@ -122,7 +125,15 @@ impl Resolve {
             return self.fail(source, why, None).await;
         };
         match self.read(ehr, &source).await {
-            Reading::Report { report, patient } => self.conclude_report(ehr, source, *report, patient).await,
+            Reading::Report { report, patient } => match self.fetch_in_question(ehr, &source, &report).await? {
+                Fetched::Later { why, wait } => {
+                    let at = self.clock.now().plus(wait);
+                    self.fail(source, why, Some(at)).await
+                }
+                fetched @ (Fetched::NotAsked | Fetched::Whole(_) | Fetched::Never) => {
+                    self.conclude_report(ehr, source, *report, patient, fetched).await
+                }
+            },
             Reading::Gone(body) => self.conclude_gone(ehr, source, body).await,
             Reading::Unreadable { why, status } => self.conclude_unreadable(source, why, status).await,
             Reading::Later { why, wait } => {

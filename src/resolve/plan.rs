@@ -50,11 +50,24 @@ pub(super) enum Doubt {
 
 /// What was known before this reading.
 pub(super) struct Before<'a> {
+    /// Of the last version that could be read and whose status the standard knows.
     pub content_hash: Option<[u8; 32]>,
     pub subject_index: Option<[u8; 32]>,
     pub status: Option<ReportStatus>,
-    /// The newest delivery's state, whatever became of it.
-    pub latest: Option<&'a Link>,
+    /// The newest delivery, whatever became of it, and the content that it stands for.
+    pub newest: Option<(&'a Link, [u8; 32])>,
+    /// The file of that content, against what is behind its address now.
+    pub file: File,
+    /// The newest delivery of `content_hash`: what a version that nobody understood may hide.
+    pub standing: Option<&'a Link>,
+}
+
+/// What became of a file that is known by its address alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum File {
+    NotCompared,
+    Same,
+    Other,
 }
 
 /// What was read.
@@ -80,6 +93,18 @@ pub(super) const fn may_leave(status: ReportStatus) -> bool {
     }
 }
 
+/// Whether a version of this status says what may be read, rather than leaving it open.
+pub(super) const fn is_understood(status: ReportStatus) -> bool {
+    match status {
+        ReportStatus::Final | ReportStatus::Amended | ReportStatus::Corrected | ReportStatus::Appended => true,
+        ReportStatus::Unknown
+        | ReportStatus::Unfinished
+        | ReportStatus::Superseded
+        | ReportStatus::Cancelled
+        | ReportStatus::EnteredInError => false,
+    }
+}
+
 pub(super) fn plan(before: &Before<'_>, now: &Now) -> Plan {
     let old = match now.status {
         ReportStatus::EnteredInError => return Plan::Recall,
@@ -90,45 +115,67 @@ pub(super) fn plan(before: &Before<'_>, now: &Now) -> Plan {
         ReportStatus::Appended => OldLinks::Keep,
         ReportStatus::Unknown => OldLinks::Suspend,
     };
-    let Some(latest) = before.latest else {
+    let Some((newest, newest_content)) = before.newest else {
         return Plan::Deliver { kind: DeliveryKind::New, old, doubt: Doubt::None };
     };
     let subject_changed = matches!((before.subject_index, now.subject_index), (Some(was), Some(is)) if was != is);
     if subject_changed {
         return Plan::Deliver { kind: DeliveryKind::Updated, old: OldLinks::Revoke, doubt: Doubt::SubjectChanged };
     }
-    let taken_back = is_taken_back(latest);
-    let reads_the_same = before.content_hash == Some(now.content_hash) && !may_hide_a_change(before, now);
-    if reads_the_same && taken_back == TakenBack::No {
+    let standing = before.standing.unwrap_or(newest);
+    let (judged, reads_the_same) = if is_understood(now.status) {
+        (standing, before.content_hash == Some(now.content_hash) && !may_hide_a_change(before, now))
+    } else {
+        (newest, before.status == Some(now.status) && newest_content == now.content_hash)
+    };
+    let taken_back = is_taken_back(judged);
+    // A link that staff revoked stays revoked while nothing changes.
+    if reads_the_same && taken_back != TakenBack::ByTheEhr && !was_stopped_before_it_left(judged) {
         return Plan::Unchanged;
     }
     let doubt = match taken_back {
-        TakenBack::ByTheEhr | TakenBack::ByStaff if reads_the_same => {
-            // A link that staff revoked stays revoked while nothing changes.
-            if taken_back == TakenBack::ByStaff {
-                return Plan::Unchanged;
-            }
-            Doubt::Reinstated
-        }
         TakenBack::ByTheEhr | TakenBack::ByStaff => Doubt::Reinstated,
-        TakenBack::No => Doubt::None,
+        TakenBack::No => undecided(standing).or(undecided(newest)).unwrap_or(Doubt::None),
     };
-    Plan::Deliver { kind: kind_after(latest), old, doubt }
+    Plan::Deliver { kind: kind_after(standing), old, doubt }
+}
+
+/// What was about to leave when the report became unfinished or unclear is decided again once it is finished.
+const fn was_stopped_before_it_left(link: &Link) -> bool {
+    matches!(link, Link::Review { why: ReviewReason::WentBack })
+}
+
+/// A doubt about which no person has decided yet: a newer version does not settle it.
+fn undecided(link: &Link) -> Option<Doubt> {
+    let Link::Review { why } = link else { return None };
+    [(ReviewReason::SubjectChanged, Doubt::SubjectChanged), (ReviewReason::Reinstated, Doubt::Reinstated)]
+        .into_iter()
+        .find_map(|(reason, doubt)| (*why == reason).then_some(doubt))
 }
 
 /// An attachment that is known by its address alone may be another file by now: when the EHR newly says that the
-/// report was changed, it is believed.
+/// report was changed and the file was not compared, it is believed.
 fn may_hide_a_change(before: &Before<'_>, now: &Now) -> bool {
-    let says_changed = match now.status {
-        ReportStatus::Amended | ReportStatus::Corrected | ReportStatus::Appended => before.status != Some(now.status),
+    match before.file {
+        File::Same => false,
+        File::Other => true,
+        File::NotCompared => {
+            says_changed(now.status) && before.status != Some(now.status) && now.content_basis == ContentBasis::Address
+        }
+    }
+}
+
+/// Whether the EHR says of a report of this status that it was changed after it was final.
+pub(super) const fn says_changed(status: ReportStatus) -> bool {
+    match status {
+        ReportStatus::Amended | ReportStatus::Corrected | ReportStatus::Appended => true,
         ReportStatus::Final
         | ReportStatus::Unknown
         | ReportStatus::Unfinished
         | ReportStatus::Superseded
         | ReportStatus::Cancelled
         | ReportStatus::EnteredInError => false,
-    };
-    says_changed && now.content_basis == ContentBasis::Address
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -195,6 +242,15 @@ pub(super) fn first_state(decision: &Decision, issued: Option<UtcMillis>, now: U
 pub(super) fn object(decision: Decision, objection: Option<ReviewReason>) -> Decision {
     match (decision, objection) {
         (Decision::Send { terms }, Some(why)) => Decision::Review { why, terms: Some(terms) },
+        (unchanged @ (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }), _) => unchanged,
+    }
+}
+
+/// A doubt about whose report it is, or whether it stands, comes before every other reason to look.
+pub(super) fn doubted(decision: Decision, doubt: Option<ReviewReason>) -> Decision {
+    match (decision, doubt) {
+        (Decision::Send { terms }, Some(why)) => Decision::Review { why, terms: Some(terms) },
+        (Decision::Review { terms, .. }, Some(why)) => Decision::Review { why, terms },
         (unchanged @ (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }), _) => unchanged,
     }
 }

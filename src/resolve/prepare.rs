@@ -9,7 +9,7 @@ use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, cho
 use crate::keys::Vault;
 use crate::policy::{self, Decision, Facts, RecipientRole, ReportStatus, ReviewReason};
 use crate::record::Card;
-use crate::store::{SourceRow, StoreError};
+use crate::store::{NOTHING_READ, SourceRow, StoreError};
 
 /// A decision and all that a delivery needs, made before the transaction begins.
 pub(super) struct Prepared {
@@ -56,7 +56,7 @@ impl Resolve {
         };
         let objection = objection(ehr, report, patient, choice.as_ref(), since, now);
         let (card, contact_index) = self.card(subject.clone(), choice);
-        let version = report.version.clone().map_or_else(|| version_from_content(&report.content_hash), Ok)?;
+        let version = version_of(report)?;
         Ok(Prepared {
             version,
             issued: report.issued,
@@ -138,9 +138,14 @@ const fn doubt_text(doubt: StatusDoubt) -> &'static str {
     }
 }
 
-fn version_from_content(hash: &[u8; 32]) -> Result<VersionId, StoreError> {
-    let text = HEXLOWER.encode(hash);
-    VersionId::parse(text.get(..32).unwrap_or(&text)).map_err(|_| StoreError::BadRow { column: "report_version" })
+/// The version that the EHR gives, or one that changes when the report's content or time does.
+pub(super) fn version_of(report: &Report) -> Result<VersionId, StoreError> {
+    if let Some(version) = &report.version {
+        return Ok(version.clone());
+    }
+    let text = HEXLOWER.encode(&report.content_hash);
+    let (content, updated) = (text.get(..32).unwrap_or(&text), report.last_updated.map_or(0, |at| at.0));
+    VersionId::parse(&format!("{content}-{updated}")).map_err(|_| StoreError::BadRow { column: "report_version" })
 }
 
 fn patient_index(vault: &Vault, source: &SourceRow, patient: &FhirId) -> [u8; 32] {
@@ -173,7 +178,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
         contact_index: None,
         now: Now {
             status: ReportStatus::Unknown,
-            content_hash: [0; 32],
+            content_hash: NOTHING_READ,
             content_basis: ContentBasis::Bytes,
             subject_index: None,
         },

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::plan::{Before, Now, Plan, first_state, may_leave, object, plan};
+use super::plan::{Before, File, Now, Plan, first_state, may_leave, object, plan};
 use crate::base::{DeliveryId, OperatorName, UtcMillis, hours};
 use crate::fhir::ContentBasis;
 use crate::policy::{Decision, HoldBasis, Release, ReportStatus, ReviewReason, Terms};
@@ -38,7 +38,15 @@ fn latest() -> Vec<Option<Link>> {
 
 fn planned(status: ReportStatus, latest: Option<&Link>, content: [u8; 32], subject: [u8; 32]) -> Plan {
     let known = latest.map(|_| [1; 32]);
-    let before = Before { content_hash: known, subject_index: known, status: None, latest };
+    let newest = latest.map(|latest| (latest, [1; 32]));
+    let before = Before {
+        content_hash: known,
+        subject_index: known,
+        status: Some(status),
+        file: File::NotCompared,
+        newest,
+        standing: latest,
+    };
     plan(
         &before,
         &Now { status, content_hash: content, content_basis: ContentBasis::Bytes, subject_index: Some(subject) },

@@ -1,13 +1,19 @@
 //! The installation's own rows: identity, generation, pause, and which keys have existed.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
 use super::schema::{control as control_table, key_mark};
-use crate::base::UtcMillis;
+use crate::base::{EhrId, UtcMillis, minutes};
 
+/// How old the note of an EHR's last hook may be before it is written anew.
+const HOOK_NOTED_EVERY: Duration = minutes(1);
 const PAUSE: &str = "pause";
+/// When a pause was last ended.
+const RESUMED: &str = "resumed";
 const GENERATION: &str = "generation";
 const INSTALLATION: &str = "installation";
 /// Since the last restore.
@@ -78,10 +84,48 @@ pub fn pause(tx: &mut Tx, why: &str, at: UtcMillis, by: &str) -> Result<(), Stor
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn resume(tx: &mut Tx) -> Result<Pause, StoreError> {
+pub fn resume(tx: &mut Tx, at: UtcMillis, by: &str) -> Result<Pause, StoreError> {
     let before = paused(tx.conn())?;
     diesel::delete(control_table::table.find(PAUSE)).execute(tx.conn())?;
+    if before != Pause::Running {
+        set_control(tx, RESUMED, "", at, by)?;
+    }
     Ok(before)
+}
+
+/// Notes that `ehr` called its hook at `at`, to the minute: the events themselves are soon deleted. Rarely written, since
+/// many calls at once would wait for each other's commit at this one row.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hook_called(tx: &mut Tx, ehr: &EhrId, at: UtcMillis) -> Result<(), StoreError> {
+    if last_hook_at(tx.conn(), ehr)?.is_some_and(|noted| at.since(noted) < HOOK_NOTED_EVERY) {
+        return Ok(());
+    }
+    set_control(tx, &hook_row(ehr), "called", at, ehr.as_str())
+}
+
+/// When `ehr` last called its hook.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn last_hook_at(conn: &mut Conn, ehr: &EhrId) -> Result<Option<UtcMillis>, StoreError> {
+    let at: Option<i64> =
+        control_table::table.find(hook_row(ehr)).select(control_table::set_at).first(conn).optional()?;
+    Ok(at.map(UtcMillis))
+}
+
+fn hook_row(ehr: &EhrId) -> String {
+    format!("hook:{ehr}")
+}
+
+/// When somebody last said that sending goes on.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn resumed_at(conn: &mut Conn) -> Result<Option<UtcMillis>, StoreError> {
+    let at: Option<i64> = control_table::table.find(RESUMED).select(control_table::set_at).first(conn).optional()?;
+    Ok(at.map(UtcMillis))
 }
 
 /// How often this database has been restored from a backup, as a number that never falls.

@@ -8,7 +8,7 @@ use crate::record::NotAllowed;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Outside: the database cannot be reached or is too busy. Try again.
-    #[error("the database cannot be used now ({why}); the work stays queued and is tried again")]
+    #[error("the database cannot be used now ({why})")]
     Unavailable { why: &'static str },
     /// Outside: the location or the schema is not one that this version can use.
     #[error("the database cannot be opened: {why}")]
@@ -93,6 +93,14 @@ fn from_message(message: &str) -> StoreError {
         ("server closed the connection", "the connection was lost"),
         ("no connection to the server", "the connection was lost"),
     ];
+    // SQLite gives its two companions the mode of the database when it makes them.
+    if message.contains("readonly database") {
+        return StoreError::CannotOpen {
+            why: "the SQLite file in [store] url cannot be written: the user that runs Chartseal must own it, the \
+                  files beside it that end in -wal and -shm, and their folder"
+                .to_owned(),
+        };
+    }
     PASSING
         .iter()
         .find(|(text, _)| message.contains(text))
@@ -112,5 +120,17 @@ fn kind_of(error: &DieselError) -> &'static str {
         | DieselError::BrokenTransactionManager
         | DieselError::IntegerConversion(_)
         | _ => "an unknown fault",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_file_of_another_user_is_told_with_what_to_do() {
+        let said = Box::new("attempt to write a readonly database".to_owned());
+        let error = StoreError::from(DieselError::DatabaseError(DatabaseErrorKind::Unknown, said));
+        assert!(error.to_string().contains("-wal") && !error.is_passing(), "{error}");
     }
 }

@@ -170,6 +170,21 @@ pub fn quarantined(conn: &mut Conn, count: i64) -> Result<Vec<(String, String, U
     Ok(rows.into_iter().map(|(id, ehr, at, why)| (id, ehr, UtcMillis(at), why.unwrap_or_default())).collect())
 }
 
+/// How many calls of `ehr` wait in quarantine, by reason.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn quarantine_of(conn: &mut Conn, ehr: &EhrId) -> Result<Vec<(String, i64)>, StoreError> {
+    let rows: Vec<(Option<String>, i64)> = event::table
+        .filter(event::state.eq("quarantined"))
+        .filter(event::ehr.eq(ehr.as_str()))
+        .group_by(event::why)
+        .order(event::why.asc())
+        .select((event::why, diesel::dsl::count_star()))
+        .load(conn)?;
+    Ok(rows.into_iter().map(|(why, count)| (why.unwrap_or_default(), count)).collect())
+}
+
 /// Retention: removes ended events received before `done_before`, quarantined ones before
 /// `quarantined_before`.
 ///

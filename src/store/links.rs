@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::conn::{Conn, Tx};
 use super::deliveries;
 use super::error::StoreError;
-use super::rows::{parse, signed, unsigned};
+use super::rows::{hash32, parse, signed, unsigned};
 use super::schema::{link, sealed_file};
 use crate::base::{DeliveryId, LinkId, MediaType, Reference, UtcMillis, VersionId};
 
@@ -30,6 +30,8 @@ pub struct NewFile {
     pub media: MediaType,
     pub plain_bytes: u64,
     pub sealed_bytes: u64,
+    /// The keyed hash of what was sealed.
+    pub plain_index: [u8; 32],
 }
 
 /// A link as stored.
@@ -91,6 +93,7 @@ pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), Stor
                 sealed_file::media.eq(file.media.as_str()),
                 sealed_file::plain_bytes.eq(signed("sealed_file.plain_bytes", file.plain_bytes)?),
                 sealed_file::sealed_bytes.eq(signed("sealed_file.sealed_bytes", file.sealed_bytes)?),
+                sealed_file::plain_index.eq(file.plain_index.to_vec()),
             ))
             .execute(tx.conn())?;
     }
@@ -201,6 +204,22 @@ pub fn files_of(conn: &mut Conn, id: &LinkId) -> Result<Vec<FileRow>, StoreError
             })
         })
         .collect()
+}
+
+/// The keyed hash of the first file of a link that was made at `since` or later.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn sealed_since(conn: &mut Conn, id: &LinkId, since: UtcMillis) -> Result<Option<[u8; 32]>, StoreError> {
+    let index: Option<Option<Vec<u8>>> = sealed_file::table
+        .inner_join(link::table.on(link::id.eq(sealed_file::link_id)))
+        .filter(link::id.eq(id.as_str()))
+        .filter(link::created_at.ge(since.0))
+        .order(sealed_file::number.asc())
+        .select(sealed_file::plain_index)
+        .first(conn)
+        .optional()?;
+    index.flatten().map(|index| hash32("sealed_file.plain_index", &index)).transpose()
 }
 
 /// Holds the delivery that `id` belongs to: see `audit_log::hold`. An unknown link has nothing to hold.
@@ -320,6 +339,11 @@ pub fn live_links_created_after(conn: &mut Conn, at: UtcMillis) -> Result<Vec<Li
 /// [`StoreError`].
 pub fn forget_links_before(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
     tx.erased();
+    let ended =
+        link::table.filter(link::ended_at.lt(before.0)).filter(link::auth_sealed.is_not_null()).select(link::id);
+    diesel::update(sealed_file::table.filter(sealed_file::link_id.eq_any(ended)))
+        .set(sealed_file::plain_index.eq(None::<Vec<u8>>))
+        .execute(tx.conn())?;
     let changed =
         diesel::update(link::table.filter(link::ended_at.lt(before.0)).filter(link::auth_sealed.is_not_null()))
             .set(link::auth_sealed.eq(None::<Vec<u8>>))

@@ -31,23 +31,24 @@ pub use audit_log::{
 };
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use control::{
-    KeyMark, Pause, control, destroyed_key, forget_key, generation, installation_id, key_marks, mark_key, pause,
-    paused, resume, set_control,
+    KeyMark, Pause, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
+    last_hook_at, mark_key, pause, paused, resume, resumed_at, set_control,
 };
 pub use deliveries::{
-    Delivery, DeliveryFilter, DeliveryKind, Mode, NewDelivery, advance, deliveries, delivery, delivery_exists,
+    Delivery, DeliveryFilter, DeliveryKind, Mode, NOTHING_READ, NewDelivery, Renewed, advance, deliveries, delivery,
     delivery_of_link, forget_cards, forget_facts, hold_delivery, insert_delivery, latest_delivery_of,
-    lease_due_deliveries, next_issue_no, open_deliveries_of, postpone_delivery, set_card, set_report_version,
+    latest_delivery_with, lease_due_deliveries, next_issue_no, open_deliveries_of, postpone_delivery,
+    renew_delivery_lease, set_card, set_report_version, standing_delivery_of,
 };
 pub use error::StoreError;
 pub use events::{
-    EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantined,
-    retry_event,
+    EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
+    quarantined, retry_event,
 };
 pub use links::{
     FileRow, LinkRow, NewFile, NewLink, dead_links_with_files, epochs_in_use, files_of, files_removed,
     forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
-    live_links_created_after, shred_link,
+    live_links_created_after, sealed_since, shred_link,
 };
 pub use migrations::{MigrationState, migrate};
 pub use notices::{
@@ -67,4 +68,4 @@ pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
     read_again, read_stale_sources_again, source,
 };
-pub use staff::{follow_from, set_generation, set_installation, set_mode, unreleased_deliveries};
+pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};

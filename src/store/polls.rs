@@ -189,11 +189,13 @@ pub struct SubscriptionRow {
     /// The EHR's word: requested, active, error, off; or `none` before the first look.
     pub status: String,
     pub next_at: UtcMillis,
+    /// The lease under which it was handed out: whoever holds an older one may no longer write.
+    pub lease_until: Option<UtcMillis>,
     pub tries: i32,
     pub why: Option<String>,
 }
 
-type SubscriptionTuple = (String, String, Option<String>, String, i64, i32, Option<String>);
+type SubscriptionTuple = (String, String, Option<String>, String, i64, Option<i64>, i32, Option<String>);
 
 macro_rules! subscription_columns {
     () => {
@@ -203,6 +205,7 @@ macro_rules! subscription_columns {
             subscription::remote_id,
             subscription::status,
             subscription::next_at,
+            subscription::lease_until,
             subscription::tries,
             subscription::why,
         )
@@ -210,13 +213,14 @@ macro_rules! subscription_columns {
 }
 
 fn subscription_row(row: SubscriptionTuple) -> Result<SubscriptionRow, StoreError> {
-    let (ehr, kind, remote_id, status, next_at, tries, why) = row;
+    let (ehr, kind, remote_id, status, next_at, lease_until, tries, why) = row;
     Ok(SubscriptionRow {
         ehr: parse("subscription.ehr", &ehr)?,
         kind: parse("subscription.kind", &kind)?,
         remote_id,
         status,
         next_at: UtcMillis(next_at),
+        lease_until: lease_until.map(UtcMillis),
         tries,
         why,
     })
@@ -263,12 +267,14 @@ pub fn lease_subscription(
     rows.into_iter().next().map(subscription_row).transpose()
 }
 
-/// Writes what the last look at the EHR found; `after.tries` counts looks since the last good one.
+/// Writes what the last look at the EHR found and ends its lease; `after.tries` counts looks since the last good one.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError::Moved`] when the lease ran out and another worker has the subscription.
 pub fn settle_subscription(tx: &mut Tx, after: &SubscriptionRow) -> Result<(), StoreError> {
-    diesel::update(subscription::table.find((after.ehr.as_str(), after.kind.as_str())))
+    let this = subscription::table.find((after.ehr.as_str(), after.kind.as_str()));
+    let leased = after.lease_until.map(|until| until.0);
+    let ended = diesel::update(this.filter(subscription::lease_until.eq(leased)))
         .set((
             subscription::remote_id.eq(after.remote_id.as_deref()),
             subscription::status.eq(&after.status),
@@ -278,7 +284,7 @@ pub fn settle_subscription(tx: &mut Tx, after: &SubscriptionRow) -> Result<(), S
             subscription::why.eq(after.why.as_deref()),
         ))
         .execute(tx.conn())?;
-    Ok(())
+    if ended == 1 { Ok(()) } else { Err(StoreError::Moved) }
 }
 
 /// # Errors

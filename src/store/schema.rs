@@ -104,6 +104,7 @@ diesel::table! {
         link_id -> Nullable<Text>,
         replaces -> Nullable<Text>,
         created_at -> BigInt,
+        breaker_passed_at -> Nullable<BigInt>,
     }
 }
 
@@ -136,6 +137,7 @@ diesel::table! {
         media -> Text,
         plain_bytes -> BigInt,
         sealed_bytes -> BigInt,
+        plain_index -> Nullable<Binary>,
     }
 }
 

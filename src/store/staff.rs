@@ -18,6 +18,15 @@ pub fn set_mode(tx: &mut Tx, id: &DeliveryId, mode: Mode) -> Result<(), StoreErr
     Ok(())
 }
 
+/// The breaker has no further say about this delivery.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn pass_breaker(tx: &mut Tx, id: &DeliveryId, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(delivery::table.find(id.as_str())).set(delivery::breaker_passed_at.eq(at.0)).execute(tx.conn())?;
+    Ok(())
+}
+
 /// # Errors
 /// [`StoreError`].
 pub fn set_generation(tx: &mut Tx, generation: i64, at: UtcMillis) -> Result<(), StoreError> {

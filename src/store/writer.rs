@@ -220,6 +220,7 @@ fn commit(conn: &mut Conn, batch: Vec<Deed>, witness: &dyn DeathWitness) -> Afte
         done(match &committed {
             Ok(()) => Ok(()),
             Err(StoreError::JournalRefused { why }) => Err(StoreError::JournalRefused { why: why.clone() }),
+            Err(StoreError::Unavailable { why }) => Err(StoreError::Unavailable { why }),
             Err(_) => Err(StoreError::Unavailable { why: "the commit failed" }),
         });
     }

@@ -2,8 +2,8 @@
 
 use super::{Sweep, SweepError};
 use crate::audit::{Actor, AuditEvent};
-use crate::base::{LinkId, UtcMillis, hours};
-use crate::blobs::BlobKey;
+use crate::base::{DeliveryId, LinkId, UtcMillis, hours};
+use crate::blobs::{BlobError, BlobKey};
 use crate::record::LinkEvent;
 use crate::store::{self, Delivery, StoreError, Tx};
 
@@ -33,42 +33,53 @@ impl Sweep {
     /// Ends lives that ran out, once no claim is running.
     pub(super) async fn expire(&self, now: UtcMillis) -> Result<usize, SweepError> {
         let links = self.store.read(move |conn| store::links_due_to_expire(conn, now, BATCH)).await?;
-        let mut ended = 0;
+        let mut ended = Vec::new();
         for link in links {
-            ended += self.store.write(move |tx| expire_one(tx, &link, now)).await?;
+            ended.push(self.store.write(move |tx| expire_one(tx, &link, now)).await);
         }
-        Ok(ended)
+        Ok(ended.into_iter().sum::<Result<_, _>>()?)
     }
 
     /// Removes the sealed files of dead links.
     pub(super) async fn remove_files(&self, now: UtcMillis) -> Result<usize, SweepError> {
         let dead = self.store.read(|conn| store::dead_links_with_files(conn, BATCH)).await?;
-        let count = dead.len();
+        let mut removed = Vec::new();
         for (link, owner, files) in dead {
-            let blobs = self.blobs.clone();
-            tokio::task::spawn_blocking(move || {
-                for file in &files {
-                    if let Ok(key) = BlobKey::parse(file) {
-                        blobs.remove(&key)?;
-                    }
-                }
-                Ok::<_, crate::blobs::BlobError>(())
-            })
-            .await
-            .map_err(|_| SweepError::Stopped)??;
-            self.store
-                .write(move |tx| {
-                    store::files_removed(tx, &link, now)?;
-                    match store::delivery(tx.conn(), &owner)? {
-                        Some(owner) => {
-                            store::append(tx, &owner.entry(now, Actor::System, AuditEvent::FilesRemoved { link }))
-                        }
-                        None => Ok(()),
-                    }
-                })
-                .await?;
+            removed.push(self.remove_files_of(link, owner, files, now).await.map(|()| 1));
         }
-        Ok(count)
+        removed.into_iter().sum()
+    }
+
+    async fn remove_files_of(
+        &self,
+        link: LinkId,
+        owner: DeliveryId,
+        files: Vec<String>,
+        now: UtcMillis,
+    ) -> Result<(), SweepError> {
+        let blobs = self.blobs.clone();
+        tokio::task::spawn_blocking(move || {
+            for file in &files {
+                if let Ok(key) = BlobKey::parse(file) {
+                    blobs.remove(&key)?;
+                }
+            }
+            Ok::<_, BlobError>(())
+        })
+        .await
+        .map_err(|_| SweepError::Stopped)??;
+        self.store
+            .write(move |tx| {
+                store::files_removed(tx, &link, now)?;
+                match store::delivery(tx.conn(), &owner)? {
+                    Some(owner) => {
+                        store::append(tx, &owner.entry(now, Actor::System, AuditEvent::FilesRemoved { link }))
+                    }
+                    None => Ok(()),
+                }
+            })
+            .await?;
+        Ok(())
     }
 
     /// Removes stored files that no link knows of.

@@ -60,22 +60,34 @@ impl Sweep {
     /// Does what is due. Returns how much was done; the parts that only keep watch count for nothing.
     ///
     /// # Errors
-    /// [`SweepError`]; what was not done stays due.
+    /// The first [`SweepError`], after every other part was done all the same; what was not done stays due.
     pub async fn turn(&self) -> Result<usize, SweepError> {
         let now = self.clock.now();
-        let mut done = self.lapse(now).await?;
-        done += self.expire(now).await?;
-        done += self.remove_files(now).await?;
-        self.recheck(now).await?;
-        let mut pace = self.pace.lock().await;
-        self.anchor(&mut pace.anchor, now).await?;
-        if pace.slow.is_none_or(|last| now.since(last) >= SLOW_EVERY) {
-            self.retain(now).await?;
-            self.destroy_keys(now).await?;
-            self.remove_orphans(now).await?;
-            pace.slow = Some(now);
+        let lapsed = self.lapse(now).await;
+        if matches!(lapsed, Err(SweepError::Store(StoreError::Unavailable { .. }))) {
+            // Without the database each further part would only wait for it in vain.
+            return lapsed;
         }
-        Ok(done)
+        let parts = [
+            lapsed,
+            self.expire(now).await,
+            self.remove_files(now).await,
+            self.recheck(now).await.map(|()| 0),
+            self.keep_watch(now).await.map(|()| 0),
+        ];
+        parts.into_iter().sum()
+    }
+
+    async fn keep_watch(&self, now: UtcMillis) -> Result<(), SweepError> {
+        let mut pace = self.pace.lock().await;
+        let anchored = self.anchor(&mut pace.anchor, now).await;
+        if pace.slow.is_some_and(|last| now.since(last) < SLOW_EVERY) {
+            return anchored;
+        }
+        let slow = [self.retain(now).await, self.destroy_keys(now).await, self.remove_orphans(now).await];
+        slow.into_iter().collect::<Result<(), _>>()?;
+        pace.slow = Some(now);
+        anchored
     }
 
     async fn recheck(&self, now: UtcMillis) -> Result<(), SweepError> {

@@ -22,6 +22,8 @@ pub(super) enum Problem {
     ContentType,
     TooLarge,
     Malformed,
+    /// The body did not arrive in time.
+    TooSlow,
     TooMany,
     Unavailable,
 }
@@ -36,6 +38,7 @@ impl Problem {
             Self::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, r#"{"problem":"content_type"}"#),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"problem":"too_large"}"#),
             Self::Malformed => (StatusCode::BAD_REQUEST, r#"{"problem":"malformed"}"#),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, r#"{"problem":"too_slow"}"#),
             Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, r#"{"problem":"too_many"}"#),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"problem":"unavailable"}"#),
         }

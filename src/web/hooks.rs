@@ -25,23 +25,33 @@ const BODIES_AT_ONCE_MAX: usize = 16;
 /// Of a body over the limit so much is still read, so that its sender hears the answer.
 const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// For one body to arrive.
-const BODY_WAIT_MAX: Duration = seconds(30);
+pub const HOOK_BODY_WAIT_MAX: Duration = seconds(30);
+
+/// What one call may send.
+#[derive(Clone, Copy, Debug)]
+pub struct HookLimits {
+    /// `limits.hook_body_bytes_max`.
+    pub body_bytes_max: u64,
+    /// [`HOOK_BODY_WAIT_MAX`], shorter in tests.
+    pub body_wait_max: Duration,
+}
 
 /// What the hooks' routes need.
 pub struct Hooks {
     intake: Arc<Intake>,
     body_bytes_max: usize,
+    body_wait_max: Duration,
     bodies: Semaphore,
     pub(super) edge: web::Data<Edge>,
 }
 
 impl Hooks {
-    /// `body_bytes_max` is `limits.hook_body_bytes_max`.
     #[must_use]
-    pub fn new(intake: Arc<Intake>, body_bytes_max: u64, patient_url: &Url, traffic: Arc<Traffic>) -> Self {
+    pub fn new(intake: Arc<Intake>, limits: HookLimits, patient_url: &Url, traffic: Arc<Traffic>) -> Self {
         Self {
             intake,
-            body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
+            body_bytes_max: usize::try_from(limits.body_bytes_max).unwrap_or(usize::MAX),
+            body_wait_max: limits.body_wait_max,
             bodies: Semaphore::new(BODIES_AT_ONCE_MAX),
             edge: web::Data::new(Edge { transport: Transport::of(patient_url), traffic }),
         }
@@ -82,7 +92,7 @@ async fn receive(
 ) -> (HookEnd, Outcome) {
     let Ok(_permit) = hooks.bodies.try_acquire() else { return (HookEnd::Overloaded, Outcome::TryAgain) };
     let reading = read_body(body, bytes_wanted(request, hooks.body_bytes_max));
-    let body = match tokio::time::timeout(BODY_WAIT_MAX, reading).await {
+    let body = match tokio::time::timeout(hooks.body_wait_max, reading).await {
         Ok(Ok(body)) => body,
         Ok(Err(Cut)) | Err(_) => return (HookEnd::Cut, Outcome::TryAgain),
     };

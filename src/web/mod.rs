@@ -25,6 +25,7 @@ mod range;
 mod traffic;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
@@ -42,7 +43,8 @@ use page::Page;
 use crate::open::Open;
 
 pub use health::{Admin, Readiness};
-pub use hooks::Hooks;
+pub use hooks::{HOOK_BODY_WAIT_MAX, HookLimits, Hooks};
+pub use protocol::PAGE_BODY_WAIT_MAX;
 pub use traffic::Traffic;
 
 const ROBOTS: &str = "User-agent: *\nDisallow: /\n";
@@ -54,17 +56,26 @@ pub struct Patient {
     origin: String,
     page: Page,
     limit: PerNetwork<DefaultClock>,
+    body_wait_max: Duration,
     edge: web::Data<Edge>,
 }
 
 impl Patient {
-    /// `trusted_proxies` are believed about who asked; nobody else is.
+    /// `trusted_proxies` are believed about who asked; nobody else is. `body_wait_max` is [`PAGE_BODY_WAIT_MAX`], shorter
+    /// in tests.
     #[must_use]
-    pub fn new(open: Arc<Open>, patient_url: &Url, trusted_proxies: Vec<IpNet>, traffic: Arc<Traffic>) -> Self {
+    pub fn new(
+        open: Arc<Open>,
+        patient_url: &Url,
+        trusted_proxies: Vec<IpNet>,
+        body_wait_max: Duration,
+        traffic: Arc<Traffic>,
+    ) -> Self {
         Self {
             page: Page::new(&open.house().name),
             origin: patient_url.origin().ascii_serialization(),
             limit: PerNetwork::new(trusted_proxies, DefaultClock::default()),
+            body_wait_max,
             edge: web::Data::new(Edge { transport: Transport::of(patient_url), traffic }),
             open,
         }

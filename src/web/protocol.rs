@@ -23,7 +23,8 @@ pub(super) const COOKIE: &str = "chartseal";
 const COOKIE_LIFE_SECONDS: u32 = 24 * 60 * 60;
 /// The largest body that the page sends is some 200 bytes.
 const BODY_BYTES_MAX: usize = 4 * 1024;
-const BODY_WAIT_MAX: Duration = seconds(10);
+/// For one body to arrive.
+pub const PAGE_BODY_WAIT_MAX: Duration = seconds(10);
 
 #[derive(Deserialize)]
 struct Nothing {}
@@ -202,7 +203,7 @@ async fn read_json<T: DeserializeOwned>(
     if !request.content_type().trim().eq_ignore_ascii_case("application/json") {
         return Err(Problem::ContentType);
     }
-    let body = tokio::time::timeout(BODY_WAIT_MAX, read_body(body)).await.map_err(|_| Problem::Malformed)??;
+    let body = tokio::time::timeout(patient.body_wait_max, read_body(body)).await.map_err(|_| Problem::TooSlow)??;
     serde_json::from_slice(&body).map_err(|_| Problem::Malformed)
 }
 

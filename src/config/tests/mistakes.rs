@@ -90,7 +90,9 @@ fn mistakes_about_clinics_are_told_with_line_and_remedy() {
         CLINIC.trim_start().replace("id = \"main\"", "id = \"second\"").replacen('\n', &format!("\n{line}\n"), 1)
     };
     for (line, key, remedy) in [
-        ("language = \"Spanish\"", "clinic[0].language", "\"pt-BR\""),
+        ("language = \"Spanish\"", "clinic[0].language", "\"en-GB\""),
+        // A patient must not get English from a clinic that was told it could write Spanish.
+        ("language = \"es\"", "clinic[0].language", "no other language yet"),
         ("phon = \"1\"", "clinic[0].phon", "did you mean `phone`?"),
     ] {
         check(&clinic(line), 2, key, remedy);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Barrier;
 
@@ -204,4 +205,20 @@ fn anchors_are_read_back_and_a_changed_one_is_damage() {
     assert!(matches!(read(), Err(KeyError::Damaged { line: 2, .. })));
     fs::write(&path, format!("{whole}31 40 3")).unwrap();
     assert_eq!(read().unwrap().len(), 4);
+}
+
+#[test]
+fn a_journal_that_root_begins_beside_another_users_service_is_that_users() {
+    const NOBODY: u32 = 65534;
+    let dir = tempfile::tempdir().unwrap();
+    if std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).is_err() {
+        return; // Only root can make files for others, and only root's would lock them out.
+    }
+    let journal = open(dir.path(), "a");
+    journal.append(&deaths()).unwrap();
+    journal.raise_mark(mark(1, 1)).unwrap();
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(fs::metadata(&path).unwrap().uid(), NOBODY, "{}", path.display());
+    }
 }

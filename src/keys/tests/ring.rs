@@ -236,3 +236,23 @@ fn a_fingerprint_is_the_published_hmac() {
     // hmac.new(bytes([7]) * 32, b"chartseal/1/fingerprint", "sha256").digest()[:16], from Python 3.
     assert_eq!(Fingerprint::of(&Key256::new([7; 32])).to_string(), "YHya4N1ila5cx54NiT94Aw");
 }
+
+#[test]
+fn a_folder_that_takes_no_new_file_is_found_before_a_key_is_needed() {
+    for name in ["epoch", "outbox", "intake", "journal"] {
+        let (_temp, dir, ring) = new_ring();
+        ring.try_writing(&mut random::system()).unwrap();
+        assert_eq!(fs::read_dir(dir.join(name)).unwrap().count(), 0, "{name} holds what the trial left");
+        fs::remove_dir(dir.join(name)).unwrap();
+        let error = ring.try_writing(&mut random::system()).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn nobody_is_told_to_remove_a_root_key() {
+    let (_temp, dir, _ring) = new_ring();
+    fs::write(dir.join("root/root.key"), "garbage").unwrap();
+    let error = KeyRing::open(&dir).err().unwrap().to_string();
+    assert!(error.contains("put the right file back") && error.contains("unless it is the root key"), "{error}");
+}

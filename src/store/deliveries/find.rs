@@ -53,17 +53,38 @@ pub fn latest_delivery_of(conn: &mut Conn, source: &SourceId) -> Result<Option<D
     row.map(Delivery::try_from).transpose()
 }
 
-/// Whether this very version of the report already has a delivery.
+/// The newest delivery of a resource whose place no other took.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn delivery_exists(conn: &mut Conn, source: &SourceId, version: &VersionId) -> Result<bool, StoreError> {
-    let count: i64 = delivery::table
+pub fn standing_delivery_of(conn: &mut Conn, source: &SourceId) -> Result<Option<Delivery>, StoreError> {
+    let row: Option<Row> = delivery::table
         .filter(delivery::source_id.eq(source.as_str()))
-        .filter(delivery::report_version.eq(version.as_str()))
-        .count()
-        .get_result(conn)?;
-    Ok(count > 0)
+        .filter(delivery::state.ne("superseded"))
+        .order((delivery::created_at.desc(), delivery::issue_no.desc()))
+        .select(columns!())
+        .first(conn)
+        .optional()?;
+    row.map(Delivery::try_from).transpose()
+}
+
+/// The newest delivery of a resource that says this, whatever became of it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn latest_delivery_with(
+    conn: &mut Conn,
+    source: &SourceId,
+    content_hash: &[u8; 32],
+) -> Result<Option<Delivery>, StoreError> {
+    let row: Option<Row> = delivery::table
+        .filter(delivery::source_id.eq(source.as_str()))
+        .filter(delivery::content_hash.eq(content_hash.to_vec()))
+        .order((delivery::created_at.desc(), delivery::issue_no.desc()))
+        .select(columns!())
+        .first(conn)
+        .optional()?;
+    row.map(Delivery::try_from).transpose()
 }
 
 /// The number that the next delivery of this report version gets.

@@ -7,11 +7,11 @@ mod row;
 use diesel::prelude::*;
 
 pub use find::{
-    DeliveryFilter, deliveries, delivery, delivery_exists, delivery_of_link, latest_delivery_of, next_issue_no,
-    open_deliveries_of,
+    DeliveryFilter, deliveries, delivery, delivery_of_link, latest_delivery_of, latest_delivery_with, next_issue_no,
+    open_deliveries_of, standing_delivery_of,
 };
 pub use forget::{forget_cards, forget_facts};
-pub use row::{Delivery, DeliveryKind, Mode, NewDelivery};
+pub use row::{Delivery, DeliveryKind, Mode, NOTHING_READ, NewDelivery};
 
 use super::audit_log;
 use super::conn::{LinkDeath, Tx};
@@ -168,7 +168,8 @@ pub fn set_card(tx: &mut Tx, id: &DeliveryId, sealed: &[u8], contact_index: &[u8
     Ok(())
 }
 
-/// A new version said the same: the delivery now stands for it, beside others that already do.
+/// A new version said the same: the delivery now stands for it, beside others that already do. A release under way,
+/// which may have fetched the older version's file, is not committed; it begins again.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -178,7 +179,12 @@ pub fn set_report_version(tx: &mut Tx, delivery: &Delivery, version: &VersionId)
     }
     let issue_no = next_issue_no(tx.conn(), &delivery.source, version)?;
     diesel::update(delivery::table.find(delivery.id.as_str()).filter(delivery::row_version.eq(delivery.row_version)))
-        .set((delivery::report_version.eq(version.as_str()), delivery::issue_no.eq(issue_no)))
+        .set((
+            delivery::report_version.eq(version.as_str()),
+            delivery::issue_no.eq(issue_no),
+            delivery::row_version.eq(delivery.row_version + 1),
+            delivery::lease_until.eq(None::<i64>),
+        ))
         .execute(tx.conn())?;
     Ok(())
 }
@@ -213,12 +219,39 @@ pub fn lease_due_deliveries(
     rows.into_iter().map(Delivery::try_from).collect()
 }
 
-/// Gives a leased delivery back, due again at `at`.
+/// The row as its leaseholder read it: untouched by others, and not leased anew since.
+macro_rules! as_leased {
+    ($delivery:expr) => {
+        delivery::table
+            .find($delivery.id.as_str())
+            .filter(delivery::row_version.eq($delivery.row_version))
+            .filter(delivery::tries.eq($delivery.tries))
+    };
+}
+
+/// Whether a lease is still its holder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    Kept,
+    /// It ran out and somebody else took the delivery, or the delivery has moved on.
+    Lost,
+}
+
+/// Lengthens the lease under which `delivery` was read.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn renew_delivery_lease(tx: &mut Tx, delivery: &Delivery, until: UtcMillis) -> Result<Renewed, StoreError> {
+    let renewed = diesel::update(as_leased!(delivery)).set(delivery::lease_until.eq(until.0)).execute(tx.conn())?;
+    Ok(if renewed == 1 { Renewed::Kept } else { Renewed::Lost })
+}
+
+/// Gives a leased delivery back, due again at `at`. A lease that went to somebody else is left alone.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn postpone_delivery(tx: &mut Tx, delivery: &Delivery, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(delivery::table.find(delivery.id.as_str()).filter(delivery::row_version.eq(delivery.row_version)))
+    diesel::update(as_leased!(delivery))
         .set((delivery::lease_until.eq(None::<i64>), delivery::due_at.eq(at.0)))
         .execute(tx.conn())?;
     Ok(())

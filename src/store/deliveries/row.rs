@@ -43,6 +43,9 @@ macro_rules! stored_as {
 stored_as!(Mode { Shadow = "shadow", Live = "live" });
 stored_as!(DeliveryKind { New = "new", Updated = "updated" });
 
+/// The content hash of a delivery that stands for a version of the report that could not be read.
+pub const NOTHING_READ: [u8; 32] = [0; 32];
+
 /// A delivery as stored.
 #[derive(Clone)]
 pub struct Delivery {
@@ -72,6 +75,8 @@ pub struct Delivery {
     pub link: Option<LinkId>,
     pub replaces: Option<DeliveryId>,
     pub created_at: UtcMillis,
+    /// Staff released it although the breaker had tripped: the breaker has no further say about it.
+    pub breaker_passed_at: Option<UtcMillis>,
 }
 
 /// A delivery to be kept. Its first state comes from the decision.
@@ -123,6 +128,7 @@ pub(super) struct Row {
     link_id: Option<String>,
     replaces: Option<String>,
     created_at: i64,
+    breaker_passed_at: Option<i64>,
 }
 
 macro_rules! columns {
@@ -152,6 +158,7 @@ macro_rules! columns {
             delivery::link_id,
             delivery::replaces,
             delivery::created_at,
+            delivery::breaker_passed_at,
         )
     };
 }
@@ -187,6 +194,7 @@ impl TryFrom<Row> for Delivery {
             link: parse_opt("delivery.link_id", row.link_id.as_deref())?,
             replaces: parse_opt("delivery.replaces", row.replaces.as_deref())?,
             created_at: UtcMillis(row.created_at),
+            breaker_passed_at: row.breaker_passed_at.map(UtcMillis),
         })
     }
 }

@@ -33,6 +33,7 @@ async function refusalOf(response) {
     const body = await response.json().catch(() => ({}));
     return new Refusal(body.problem === 'cookie' ? 'cookie' : 'unknown');
   }
+  if (response.status === 408) return new Refusal('offline');
   if (response.status === 429 || response.status >= 500) return new Refusal('busy');
   return new Refusal('unknown');
 }

@@ -4,7 +4,7 @@ use chartseal::audit::{Actor, Chain};
 use chartseal::base::{DeliveryId, random};
 use chartseal::policy::ReviewReason;
 use chartseal::record::{Death, HoldEnd, Link, LinkEvent, Notice, Opening};
-use chartseal::store::{self, DeliveryFilter, NewDelivery, StoreError};
+use chartseal::store::{self, DeliveryFilter, NewDelivery, Renewed, StoreError, Tx};
 
 use super::bed::{Bed, Engine};
 use super::stage::{self, NOW, after, new_delivery, version};
@@ -39,17 +39,51 @@ on_both! {
             .await;
         assert!(matches!(again, Err(StoreError::Duplicate)));
         bed.write(move |tx| {
-            assert!(store::delivery_exists(tx.conn(), &first.source, &version("1"))?);
-            assert!(!store::delivery_exists(tx.conn(), &first.source, &version("2"))?);
             let issue_no = store::next_issue_no(tx.conn(), &first.source, &version("1"))?;
             assert_eq!(issue_no, 2);
             let second = stage::keep(tx, &NewDelivery { issue_no, ..new_delivery(&first.source) })?;
-            assert_eq!(store::latest_delivery_of(tx.conn(), &first.source)?.map(|latest| latest.id), Some(second.id));
-            assert_eq!(store::open_deliveries_of(tx.conn(), &first.source)?.len(), 2);
+            assert_eq!(store::latest_delivery_of(tx.conn(), &first.source)?.map(|latest| latest.id), Some(second.id.clone()));
+            assert_eq!(store::latest_delivery_with(tx.conn(), &first.source, &[9; 32])?.map(|none| none.id), None);
+            let other = NewDelivery { issue_no: 3, content_hash: [9; 32], ..new_delivery(&first.source) };
+            let other = stage::keep(tx, &other)?;
+            let with = |tx: &mut Tx, content| store::latest_delivery_with(tx.conn(), &first.source, &content);
+            assert_eq!(with(tx, [1; 32])?.map(|latest| latest.id), Some(second.id));
+            assert_eq!(with(tx, [9; 32])?.map(|latest| latest.id), Some(other.id));
+            assert_eq!(store::open_deliveries_of(tx.conn(), &first.source)?.len(), 3);
             Ok(())
         })
         .await;
-        assert_eq!(stage::verified_lines(&bed).await, 2, "the refused one left no line");
+        assert_eq!(stage::verified_lines(&bed).await, 3, "the refused one left no line");
+    }
+
+    async fn a_release_under_way_is_not_committed_when_a_newer_version_said_the_same_meanwhile(bed: Bed) {
+        bed.write(|tx| {
+            stage::recorded(tx, 1)?;
+            let under_way = store::lease_due_deliveries(tx, NOW, NOW.plus(after(60)), 1)?.remove(0);
+            let seen = store::hold_delivery(tx, &under_way.id)?.expect("the delivery is there");
+            store::set_report_version(tx, &seen, &version("2"))?;
+            let step = under_way.state.clone().step(LinkEvent::Released, NOW)?;
+            let late = store::advance(tx, &under_way, &step, Actor::System, NOW);
+            assert!(matches!(late, Err(StoreError::Moved)), "the file may be the older version's");
+            let again = store::lease_due_deliveries(tx, NOW, NOW.plus(after(60)), 1)?.remove(0);
+            assert_eq!((again.id, again.report_version), (under_way.id, version("2")), "it is taken up at once");
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn what_a_sealed_file_was_is_told_of_late_links_until_their_tombstones_are_gone(bed: Bed) {
+        let it = bed.write(|tx| stage::handed_over(tx, 1, 1)).await;
+        bed.write(move |tx| {
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, NOW)?, Some([0; 32]));
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, NOW.plus(after(1)))?, None);
+            stage::revoke(tx, &it.delivery, NOW)?;
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, NOW)?, Some([0; 32]), "it ended, and is compared");
+            store::forget_links_before(tx, NOW.plus(after(1)))?;
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, NOW)?, None);
+            Ok(())
+        })
+        .await;
     }
 
     async fn of_sixteen_steps_at_once_from_one_state_one_is_taken(bed: Bed) {
@@ -208,6 +242,23 @@ on_both! {
             let again = store::lease_due_deliveries(tx, later, until, 20)?;
             assert_eq!((again.len(), again[0].tries), (1, 2));
             assert_eq!(store::lease_due_deliveries(tx, until, until.plus(after(1)), 20)?.len(), 10, "leases that ran out");
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn a_lease_is_renewed_and_given_back_by_its_holder_alone(bed: Bed) {
+        bed.write(|tx| stage::recorded(tx, 1).map(|_| ())).await;
+        let (first_end, second_end) = (NOW.plus(after(60)), NOW.plus(after(120)));
+        bed.write(move |tx| {
+            let slow = store::lease_due_deliveries(tx, NOW, first_end, 1)?.remove(0);
+            assert_eq!(store::renew_delivery_lease(tx, &slow, second_end)?, Renewed::Kept);
+            assert_eq!(store::lease_due_deliveries(tx, first_end, second_end, 1)?.len(), 0, "renewed");
+            let other = store::lease_due_deliveries(tx, second_end, second_end.plus(after(60)), 1)?.remove(0);
+            assert_eq!(store::renew_delivery_lease(tx, &slow, second_end.plus(after(600)))?, Renewed::Lost);
+            store::postpone_delivery(tx, &slow, NOW)?;
+            assert_eq!(store::lease_due_deliveries(tx, second_end, second_end, 1)?.len(), 0, "it is the other's");
+            assert_eq!(store::renew_delivery_lease(tx, &other, second_end.plus(after(90)))?, Renewed::Kept);
             Ok(())
         })
         .await;

@@ -50,7 +50,7 @@ on_both! {
         bed.write(|tx| stage::released(tx, 1, 1)).await;
         bed.write(|tx| store::pause(tx, "an incident", NOW, "eve")).await;
         assert_eq!(lease(&bed, NOW).await.len(), 0);
-        bed.write(store::resume).await;
+        bed.write(|tx| store::resume(tx, NOW, "eve")).await;
         assert_eq!(lease(&bed, NOW).await.len(), 1);
     }
 

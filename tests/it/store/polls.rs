@@ -141,10 +141,28 @@ on_both! {
             tries: 0,
             ..before
         };
-        let kept = after_look.clone();
+        let kept = store::SubscriptionRow { lease_until: None, ..after_look.clone() };
         bed.write(move |tx| store::settle_subscription(tx, &after_look)).await;
         assert_eq!(bed.read(store::subscriptions).await, [kept]);
         let early = bed.write(|tx| store::lease_subscription(tx, &stage::ehr(), KIND, UNTIL, UNTIL)).await;
         assert_eq!(early, None);
+    }
+
+    async fn a_look_whose_lease_ran_out_cannot_settle_the_next_ones_subscription(bed: Bed) {
+        let late = bed
+            .write(|tx| {
+                store::ensure_subscription_row(tx, &stage::ehr(), KIND, NOW)?;
+                let late = store::lease_subscription(tx, &stage::ehr(), KIND, NOW, UNTIL)?.expect("it is due");
+                let next = store::lease_subscription(tx, &stage::ehr(), KIND, UNTIL, UNTIL.plus(after(120)))?;
+                assert!(next.is_some(), "a lease that ran out is given on");
+                Ok(late)
+            })
+            .await;
+        let found = store::SubscriptionRow { status: "active".to_owned(), ..late };
+        let refused = bed.store.write(move |tx| store::settle_subscription(tx, &found)).await;
+        assert!(matches!(refused, Err(StoreError::Moved)));
+        assert_eq!(bed.read(store::subscriptions).await[0].status, "none");
+        let third = bed.write(|tx| store::lease_subscription(tx, &stage::ehr(), KIND, UNTIL, UNTIL)).await;
+        assert_eq!(third, None, "the next one still holds it");
     }
 }

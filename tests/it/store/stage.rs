@@ -167,6 +167,7 @@ pub fn release(tx: &mut Tx, delivery: &Delivery, opens: u16) -> Result<Released,
         media: MediaType::Pdf,
         plain_bytes: 1000,
         sealed_bytes: 1100,
+        plain_index: [0; 32],
     });
     let new = NewLink {
         id: link.clone(),

@@ -147,7 +147,7 @@ on_both! {
         let answers =
             bed.all_at_once(8, |tx, number| store::pause(tx, &format!("why {number}"), NOW, "test")).await;
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-        let resumed = bed.write(store::resume).await;
+        let resumed = bed.write(|tx| store::resume(tx, NOW, "test")).await;
         assert!(matches!(resumed, store::Pause::Paused { .. }));
         assert_eq!(bed.read(store::paused).await, store::Pause::Running);
     }

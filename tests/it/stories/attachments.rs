@@ -274,5 +274,74 @@ async fn an_amended_report_whose_file_changed_under_the_same_address_is_sent_aga
     let mail = clinic.mailbox.wait_for(&address(0), 2).await;
     let (_, plain) = Holder::new(&mail.link()).claim_and_read().await;
     assert!(plain == corrected);
-    clinic.forward(Duration::from_secs(1));
+    // Again under the same address, and the status says what it said before.
+    let once_more = pdf::with_pages(&["HbA1c 7.4 %"]);
+    front.script("Binary/same", [raw(once_more.clone())]);
+    index_again(&clinic, &report, "twice").await;
+    let mail = clinic.mailbox.wait_for(&address(0), 3).await;
+    let (_, plain) = Holder::new(&mail.link()).claim_and_read().await;
+    assert!(plain == once_more, "the second correction was silent");
+}
+
+/// A new version in which nothing changed that Chartseal can see without the file.
+async fn index_again(clinic: &Clinic, report: &str, title: &str) {
+    clinic.lab().change("DiagnosticReport", report, |report| report["presentedForm"][0]["title"] = json!(title)).await;
+    clinic.hear_and_settle().await;
+}
+
+/// A clinic that sent one corrected report, known by the address of its file alone.
+async fn corrected() -> (Clinic, Front, String) {
+    let (clinic, front) = fronted().await;
+    front.script("Binary/same", [raw(paper())]);
+    let report = report_with(&clinic, 0, json!([referred("Binary/same")])).await;
+    clinic.lab().change("DiagnosticReport", &report, |report| report["status"] = json!("corrected")).await;
+    clinic.hear_and_settle().await;
+    clinic.mailbox.wait_for(&address(0), 1).await;
+    (clinic, front, report)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrected_report_whose_file_is_the_same_is_silent_and_read_once_for_each_version() {
+    let (clinic, front, report) = corrected().await;
+    let before = clinic.only_delivery().await;
+    assert_eq!(front.received("Binary/same").len(), 1);
+    for title in ["indexed", "and again"] {
+        index_again(&clinic, &report, title).await;
+    }
+    // Readings of the same version ask for nothing.
+    clinic.hear_and_settle().await;
+    clinic.lab().change("DiagnosticReport", &report, |report| report["status"] = json!("amended")).await;
+    clinic.hear_and_settle().await;
+    let after = clinic.only_delivery().await;
+    assert_eq!((after.id, after.state), (before.id, "live"));
+    assert_ne!(after.version, before.version);
+    assert_eq!((clinic.mails_to(&address(0)).len(), front.received("Binary/same").len()), (1, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_run_over_old_reports_asks_for_no_file() {
+    let (clinic, front, report) = corrected().await;
+    clinic.forward(Duration::from_hours(40 * 24));
+    clinic.settle().await;
+    assert_eq!(clinic.only_delivery().await.state, "expired");
+    index_again(&clinic, &report, "indexed").await;
+    assert_eq!((clinic.mails_to(&address(0)).len(), front.received("Binary/same").len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_correction_whose_file_does_not_come_is_waited_for_and_never_taken_for_silence() {
+    let (clinic, front, report) = corrected().await;
+    let other = pdf::with_pages(&["HbA1c 7.4 %"]);
+    front.script("Binary/same", [refusal(503), refusal(503), raw(other.clone())]);
+    for title in ["corrected again", "indexed"] {
+        index_again(&clinic, &report, title).await;
+    }
+    clinic.hear_and_settle().await;
+    let mail = clinic.mailbox.wait_for(&address(0), 2).await;
+    let (_, plain) = Holder::new(&mail.link()).claim_and_read().await;
+    assert!(plain == other);
+    // One that is refused for good is a change that a person must look at.
+    front.script("Binary/same", [refusal(400)]);
+    index_again(&clinic, &report, "corrected a third time").await;
+    assert_eq!(clinic.delivery_of(&report).await.state, "review");
 }

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use chartseal::base::LinkId;
+use chartseal::desk::{Followed, Subscribes, heard_ehrs};
 use data_encoding::HEXLOWER;
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::clinic::{Clinic, Leaves, Wishes, real_now};
+use crate::support::clinic::{Clinic, Hears, Leaves, Wishes, real_now};
+use crate::support::ehr_double::{Act, EhrDouble, Reply, outcome};
 use crate::support::holder::{Holder, WholeLink};
 use crate::support::place::Place;
 use crate::support::planted::{self, assert_absent};
@@ -104,6 +106,31 @@ fn check_tells_a_mistake_with_its_file_and_line() {
 }
 
 #[test]
+fn check_says_what_an_empty_configuration_comes_to() {
+    let folder = Place::new("check-empty");
+    let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
+    assert_eq!(run(&config, &["init", &at]).code, 0);
+    assert!(!run(&config, &["check"]).out.contains("Without"));
+    std::fs::write(&config, "").unwrap();
+    assert_code(&run(&config, &["check"]), 0, "nothing is heard and nothing sent");
+}
+
+#[test]
+fn a_command_whose_reader_has_seen_enough_ends_quietly() {
+    let folder = Place::new("pipe");
+    let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
+    assert_eq!(run(&config, &["init", &at]).code, 0);
+    assert_eq!(run(&config, &["check"]).code, 0);
+    for arguments in [["deliveries", "list"], ["keys", "list"], ["audit", "export"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = program::command(&config).args(arguments).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && said.is_empty(), "{arguments:?}: {} {said}", ended.status);
+    }
+}
+
+#[test]
 fn migrate_pause_and_resume_say_what_they_did() {
     let folder = Place::new("pause");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
@@ -115,9 +142,11 @@ fn migrate_pause_and_resume_say_what_they_did() {
     assert_code(&run(&config, &["resume"]), 1, "Nothing was paused");
     assert_code(&run(&config, &["pause"]), 2, "--why");
     assert_code(&run(&config, &["pause", "--why", "the relay is being moved"]), 0, "paused");
+    assert_code(&run(&config, &["deliveries", "list"]), 0, "PAUSED by Eve Admin");
     let (code, over) = json(&config, &["resume", "--as", "Bo Other"]);
     assert_eq!((code, &over["was"], &over["by"]), (0, &"the relay is being moved".into(), &"Eve Admin".into()));
     assert_eq!(json(&config, &["resume"]), (1, serde_json::json!({"resumed": false})));
+    assert!(!run(&config, &["deliveries", "list"]).out.contains("PAUSED"));
 
     let nobody = program::command(&config).env_remove("USER").args(["pause", "--why", "x"]).output().unwrap();
     assert_eq!(nobody.status.code(), Some(2));
@@ -149,6 +178,7 @@ async fn deliveries_are_listed_shown_released_sent_again_and_revoked() {
     }
     let ran = run(&config, &["deliveries", "show", &id]);
     assert_code(&ran, 0, "what happened");
+    assert!(!ran.out.contains(['{', '}']), "this is for people: {}", ran.out);
     assert!(!ran.all().contains(whole.secret.to_base64url().expose()), "the secret was printed");
     assert_code(&run(&config, &["deliveries", "show", "AAAAAAAAAAAAAAAB"]), 1, "deliveries list");
     assert_eq!(json(&config, &["deliveries", "show", "no-such"]).0, 1);
@@ -264,6 +294,69 @@ async fn keys_are_listed_by_fingerprint_and_a_missing_one_is_told() {
     std::fs::remove_dir_all(clinic.folder.join("keys/epoch")).unwrap();
     assert_code(&run(&config, &["keys", "list"]), 0, "MISSING");
     clinic.desk().revoke(&clinic.only_delivery().await.id, None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_see_how_each_ehr_is_heard_and_what_is_wrong_with_it() {
+    let odd = EhrDouble::start().await;
+    let wishes = Wishes { hears: Hears::Hooks, ehr_base: Some(odd.base_url.clone()), ..Wishes::default() };
+    let clinic = Clinic::spawn(wishes).await;
+    let config = clinic.config_path.clone();
+    odd.behave(|asked| {
+        let refused = Reply::fhir(403, &outcome("forbidden"));
+        if asked.target.contains("Subscription") { Act::Answer(refused) } else { Act::AsUsual }
+    });
+    clinic.settle().await;
+    let (code, list) = json(&config, &["ehrs", "list"]);
+    assert_eq!((code, list.as_array().unwrap().len(), list[0]["ehr"].as_str()), (0, 1, Some("lab")));
+    assert_eq!((&list[0]["last_hook_at"], &list[0]["quarantined"]), (&Value::Null, &Value::Array(vec![])));
+    let kinds = list[0]["kinds"].as_array().unwrap();
+    assert_eq!(kinds.iter().map(|kind| &kind["kind"]).collect::<Vec<_>>(), ["DiagnosticReport", "DocumentReference"]);
+    for kind in kinds {
+        assert_eq!((&kind["poll_why"], &kind["subscription"]["status"]), (&Value::Null, &"none".into()), "{kind}");
+        assert!(kind["subscription"]["why"].as_str().unwrap().contains("refused access with status 403"), "{kind}");
+    }
+    let good = kinds[0]["last_poll_at"].clone();
+    assert!(good.is_string(), "{list}");
+
+    odd.behave(|_| Act::Answer(Reply::fhir(500, &outcome("exception"))));
+    let called = clinic.now().to_rfc3339();
+    for body in ["no JSON", planted::FAMILY.value, "[]"] {
+        clinic.hook(reqwest::Method::POST, "", body).await;
+    }
+    clinic.settle().await;
+    // The events of good calls are deleted after an hour; when the last one came is still known.
+    clinic.forward(std::time::Duration::from_hours(2));
+    clinic.settle().await;
+    let (_, list) = json(&config, &["ehrs", "list"]);
+    assert_eq!(list[0]["last_hook_at"].as_str(), Some(called.as_str()));
+    let quarantined = serde_json::json!([
+        {"why": "the body is not JSON", "count": 2}, {"why": "the body is not a JSON object", "count": 1},
+    ]);
+    assert_eq!(list[0]["quarantined"], quarantined);
+    let report = &list[0]["kinds"][0];
+    assert!(report["poll_why"].as_str().unwrap().contains("failed with status 500"), "{report}");
+    assert_eq!(report["last_poll_at"], good, "a poll that failed is no good one");
+    let followed = Followed { ehr: "lab".parse().unwrap(), subscribes: Subscribes::Others };
+    let heard = heard_ehrs(&clinic.ground.store, vec![followed], clinic.now()).await.unwrap().remove(0);
+    assert!(heard.kinds[0].behind_seconds.unwrap() >= 7200 && heard.kinds[0].subscription.is_none());
+
+    let ran = run(&config, &["ehrs", "list"]);
+    for says in
+        ["subscription: the EHR", "poll: the EHR failed with status 500", "lab: 2 hook calls in quarantine", &called]
+    {
+        assert_code(&ran, 0, says);
+    }
+}
+
+#[test]
+fn an_ehr_that_was_never_followed_is_listed_as_such() {
+    let folder = Place::new("never-followed");
+    let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
+    assert_eq!(run(&config, &["init", &at]).code, 0);
+    assert_eq!(run(&config, &["migrate"]).code, 0);
+    assert_code(&run(&config, &["ehrs", "list"]), 0, "start the service");
+    assert_eq!(json(&config, &["ehrs", "list"]).1[0]["kinds"][0]["seen_until"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,17 @@ use crate::support::{ehr, pdf};
 /// Three openings, so that a link can be tried and still stand.
 const PANEL: &str = "24323-8";
 const ANA: &str = "ana@example.test";
+/// Like the first rules, but everything waits for three days.
+const HELD: &str = r#"
+[policy]
+id = "test"
+version = "1"
+
+[[profile]]
+id = "held"
+when = { code = "loinc|24323-8" }
+then = { action = "send", expiry = "48h", hold = "72h", basis = "clinic_policy" }
+"#;
 const MINUTE: Duration = Duration::from_secs(61);
 
 fn paper(text: &str) -> Vec<u8> {
@@ -142,6 +153,27 @@ async fn an_appended_report_gets_a_new_link_and_the_old_one_still_opens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_report_has_moved_on_goes_to_review_and_not_round_in_circles() {
+    let sent = Sent::one().await;
+    let first = sent.clinic.only_delivery().await.id;
+    sent.clinic.desk().revoke(&first, None).await.unwrap();
+    sent.change(|report| {
+        report["status"] = json!("amended");
+        new_form(report, "second");
+    })
+    .await;
+    assert_eq!(sent.states().await, ["revoked", "review"]);
+    // Of the first version, which nobody can read in the EHR any more.
+    let again = sent.clinic.desk().resend(&first, None).await.unwrap();
+    sent.clinic.hear_and_settle().await;
+    sent.clinic.hear_and_settle().await;
+    let shown = sent.clinic.show(again.as_str()).await.brief;
+    assert_eq!(shown.state, "review", "{}", shown.note);
+    assert!(shown.note.contains("has changed since"), "{}", shown.note);
+    assert_eq!(sent.mails(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_entered_in_error_is_refused_at_once_and_shredded() {
     let sent = Sent::one().await;
     sent.status("entered-in-error").await;
@@ -185,8 +217,36 @@ async fn a_report_that_becomes_unreadable_is_suspended_and_comes_back_when_mende
     for title in ["broken", "mended"] {
         sent.change(|report| report["presentedForm"][0]["title"] = json!(title)).await;
     }
-    assert_eq!(sent.states().await[0], "live");
+    assert_eq!(sent.states().await, ["live", "superseded"], "nobody need look at what is mended");
     assert_eq!((says(&sent.link).await.as_str(), sent.mails()), ("ready", 1));
+    // It can break again, and again a person is told.
+    front.script(&path, [broken(&sent, "final", "9").await]);
+    sent.hook("9").await;
+    assert_eq!(sent.states().await, ["suspended", "superseded", "review"]);
+    front.script(&path, [broken(&sent, "final", "10").await]);
+    sent.hook("10").await;
+    assert_eq!(sent.states().await, ["suspended", "superseded", "superseded", "review"], "one entry is enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_was_taken_back_is_not_forgotten_because_a_version_was_unreadable() {
+    let (sent, front) = Sent::behind_a_double().await;
+    let path = format!("DiagnosticReport/{}", sent.report);
+    sent.status("entered-in-error").await;
+    front.script(&path, [broken(&sent, "final", "3").await]);
+    sent.hook("3").await;
+    assert_eq!(sent.states().await, ["recalled", "review"]);
+    front.script(&path, [Reply::PassedOn]);
+    for status in ["entered-in-error", "final"] {
+        sent.change(|report| {
+            report["status"] = json!(status);
+            new_form(report, "other numbers");
+        })
+        .await;
+    }
+    let back = sent.clinic.delivery_of(&sent.report).await;
+    assert_eq!((back.state, sent.mails()), ("review", 1));
+    assert!(back.note.contains("taken the report back"), "{}", back.note);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,6 +303,84 @@ async fn a_status_that_nobody_knows_suspends_what_is_out_and_goes_to_review() {
         assert_eq!(sent.states().await, ["suspended", "review"], "{status}");
         assert_eq!((says(&sent.link).await.as_str(), sent.mails()), ("suspended", 1), "{status}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_of_unknown_status_that_is_final_again_returns_by_its_old_link_unless_it_reads_otherwise() {
+    let sent = Sent::one().await;
+    for times in 1..=2 {
+        sent.status("unknown").await;
+        sent.clinic.hear_and_settle().await;
+        assert_eq!(says(&sent.link).await, "suspended", "a later reading of the same doubt let it in again");
+        sent.status("final").await;
+        let states = [vec!["live"], vec!["superseded"; times]].concat();
+        assert_eq!((sent.states().await, says(&sent.link).await.as_str()), (states, "ready"));
+    }
+    assert_eq!(sent.mails(), 1);
+    sent.status("unknown").await;
+    sent.change(|report| {
+        report["status"] = json!("final");
+        new_form(report, "other numbers");
+    })
+    .await;
+    assert_eq!(says(&sent.link).await, "superseded");
+    assert_eq!(sent.clinic.mailbox.wait_for(ANA, 2).await.text.matches("takes the place").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_sent_is_sent_once_the_report_is_final_again() {
+    for between in ["unknown", "preliminary"] {
+        let clinic = Clinic::spawn(Wishes { rules: HELD.to_owned(), ..Wishes::default() }).await;
+        let (_, report) = clinic.report(ANA, PANEL, &paper("first")).await;
+        for (status, state) in [("final", "held"), (between, "review"), ("final", "held")] {
+            clinic.lab().change("DiagnosticReport", &report, |report| report["status"] = json!(status)).await;
+            clinic.hear_and_settle().await;
+            assert_eq!(clinic.delivery_of(&report).await.state, state, "{between}, {status}");
+        }
+        clinic.forward(Duration::from_hours(72));
+        clinic.hear_and_settle().await;
+        assert_eq!(clinic.mails_to(ANA).len(), 1, "{between}");
+        assert!(clinic.mailbox.mails()[0].text.contains("new document"));
+        let open = ["recorded", "held", "review"];
+        assert!(clinic.deliveries().await.iter().all(|brief| !open.contains(&brief.state)), "{between}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_whose_status_was_unknown_at_first_is_sent_when_it_is_final() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    clinic.lab().update(&ehr::patient("unknown-ana", "Garcia", "Ana", "1984-05-06", ANA)).await;
+    let mut report = ehr::report("unknown-ana", PANEL, &crate::support::clinic::real_now(), &paper("first"));
+    report["status"] = json!("unknown");
+    let id = clinic.lab().post(&report).await;
+    clinic.hear_and_settle().await;
+    clinic.hear_and_settle().await;
+    assert_eq!(clinic.only_delivery().await.state, "review");
+    clinic.lab().change("DiagnosticReport", &id, |report| report["status"] = json!("final")).await;
+    clinic.hear_and_settle().await;
+    assert!(clinic.mailbox.wait_for(ANA, 1).await.text.contains("new document"));
+    assert!(clinic.deliveries().await.iter().all(|brief| brief.state != "review"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_appended_report_takes_the_place_of_one_that_is_still_held() {
+    let clinic = Clinic::spawn(Wishes { rules: HELD.to_owned(), ..Wishes::default() }).await;
+    let (_, report) = clinic.report(ANA, PANEL, &paper("first")).await;
+    clinic.hear_and_settle().await;
+    clinic
+        .lab()
+        .change("DiagnosticReport", &report, |report| {
+            report["status"] = json!("appended");
+            new_form(report, "first and more");
+        })
+        .await;
+    clinic.hear_and_settle().await;
+    let states: Vec<_> = clinic.deliveries().await.iter().map(|brief| brief.state).collect();
+    assert_eq!(states, ["held", "superseded"], "what is held can no longer be read from the EHR");
+    clinic.forward(Duration::from_hours(72));
+    clinic.hear_and_settle().await;
+    let mail = clinic.mailbox.wait_for(ANA, 1).await;
+    assert_eq!(Holder::new(&mail.link()).read().await, paper("first and more"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -310,9 +448,40 @@ async fn a_report_that_becomes_another_patients_is_revoked_and_the_new_one_waits
     assert_eq!(says(&sent.link).await, "recalled");
     assert!(sent.clinic.delivery_of(&sent.report).await.note.contains("another patient"));
     assert!(sent.clinic.mails_to("ben@example.test").is_empty());
+    // A newer version of it decides nothing about the patient.
+    sent.change(|report| new_form(report, "other numbers")).await;
+    assert!(sent.clinic.mails_to("ben@example.test").is_empty(), "it left without a person's word");
+    assert!(sent.clinic.delivery_of(&sent.report).await.note.contains("another patient"));
     sent.change(|report| report["subject"] = json!({"reference": format!("Patient/{}", sent.patient)})).await;
     assert_eq!(sent.mails(), 1, "back again is again a change of patient");
     assert_eq!(sent.states().await.last(), Some(&"review"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_patient_is_what_staff_are_told_first() {
+    let sent = Sent::one().await;
+    let mut ben = ehr::patient("ben-unwritten", "Miller", "Ben", "1970-01-02", "ben@example.test");
+    ben.as_object_mut().unwrap().remove("telecom");
+    sent.clinic.lab().update(&ben).await;
+    sent.change(|report| report["subject"] = json!({"reference": "Patient/ben-unwritten"})).await;
+    let brief = sent.clinic.delivery_of(&sent.report).await;
+    assert!(brief.note.contains("another patient"), "{}", brief.note);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_report_no_longer_says_is_not_sent_again() {
+    let sent = Sent::one().await;
+    for _ in 0..3 {
+        Holder::new(&sent.link).read().await;
+    }
+    let old = sent.clinic.delivery_of(&sent.report).await;
+    sent.change(|report| new_form(report, "other numbers")).await;
+    assert_eq!(sent.states().await, ["spent", "live"]);
+    let refused = sent.clinic.desk().resend(&old.id, None).await.expect_err("it can no longer be read from the EHR");
+    assert!(refused.to_string().contains("newer delivery"), "{refused}");
+    sent.clinic.desk().resend(&sent.clinic.delivery_of(&sent.report).await.id, None).await.unwrap();
+    sent.clinic.settle().await;
+    assert_eq!((sent.states().await, sent.mails()), (vec!["spent", "superseded", "live"], 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chartseal::app::start::Restore;
 use chartseal::desk::{Desk, DeskError};
 use chartseal::store::Mode;
+use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
 use crate::support::clinic::{self, Clinic, Leaves, Wishes};
@@ -191,4 +192,51 @@ async fn one_patient_gets_as_many_messages_a_day_as_the_limit_says_whatever_the_
     let brief = &clinic.deliveries().await[0];
     assert_eq!(brief.state, "review");
     assert!(brief.note.contains("the patient would get more than 2"), "{}", brief.note);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_breaker_withheld_and_staff_then_released_is_sent_within_the_same_day() {
+    let more = "[limits]\nnotices_per_address_day_max = 1".to_owned();
+    let clinic = Clinic::spawn(Wishes { more, ..Wishes::default() }).await;
+    clinic.report(ANA, HBA1C, &paper()).await;
+    clinic.hear_and_settle().await;
+    let (_, unruled) = clinic.report(ANA, "99999-9", &paper()).await;
+    clinic.hear_and_settle().await;
+    // The first release decides about the missing rule, the second about the breaker.
+    for (note, mails) in [("no rule matches", 1), ("breaker tripped", 2)] {
+        let brief = clinic.delivery_of(&unruled).await;
+        assert!(brief.note.contains(note), "{}: {}", brief.state, brief.note);
+        clinic.desk().release(&brief.id, None).await.unwrap();
+        clinic.settle().await;
+        assert_eq!(clinic.mails_to(ANA).len(), mails, "after the release despite: {note}");
+    }
+    let (_, third) = clinic.report(ANA, HBA1C, &paper()).await;
+    clinic.hear_and_settle().await;
+    assert_eq!(clinic.delivery_of(&third).await.state, "review", "a release speaks of one delivery");
+}
+
+/// As if so many more messages had left when the one that did.
+async fn as_if_sent_besides(clinic: &Clinic, count: usize) {
+    let copies = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+         INSERT INTO notice (id, delivery_id, link_id, kind, channel, state, due_at, attempts, ambiguous, created_at, \
+         first_attempt_at) SELECT substr(id, 1, length(id) - 3) || printf('%03d', i), delivery_id, link_id, kind, \
+         channel, state, due_at, attempts, ambiguous, created_at, first_attempt_at FROM notice, n"
+    );
+    clinic.ground.store.write(move |tx| Ok(tx.conn().batch_execute(&copies)?)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_breaker_paused_everything_a_resume_by_staff_holds() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    clinic.report(ANA, HBA1C, &paper()).await;
+    clinic.hear_and_settle().await;
+    as_if_sent_besides(&clinic, 250).await;
+    clinic.report("ben@example.test", HBA1C, &paper()).await;
+    clinic.forward(Duration::from_mins(1));
+    clinic.settle().await;
+    assert!(clinic.mails_to("ben@example.test").is_empty(), "the breaker did not trip");
+    clinic.desk().resume().await.unwrap();
+    clinic.settle().await;
+    assert_eq!(clinic.mails_to("ben@example.test").len(), 1, "the breaker undid what staff had decided");
 }

@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use crate::support::backup::{Backup, copy_folder, lose_database};
 use crate::support::clinic::{Clinic, Database, Wishes};
 use crate::support::holder::{Holder, WholeLink};
-use crate::support::{ehr, pdf};
+use crate::support::{ehr, pdf, program};
 
 const ONE_OPENING: &str = "4548-4";
 const THREE_OPENINGS: &str = "24323-8";
@@ -232,6 +232,36 @@ async fn links_whose_epoch_key_is_lost_are_ended_after_a_restore() {
     clinic.start_again(Restore::Said).await.unwrap();
     assert_dead(&lost).await;
     assert_eq!(Holder::new(&kept).read().await, paper());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_whose_links_key_is_lost_is_not_told_to_try_later_and_staff_can_send_again() {
+    let mut clinic = spawn(Database::Sqlite).await;
+    let config = clinic.config_path.clone();
+    let link = clinic.sent("ana@example.test", THREE_OPENINGS, &paper()).await;
+    let id = clinic.only_delivery().await.id;
+    assert_eq!(program::run(&config, &["check"]).code, 0);
+    std::fs::remove_dir_all(clinic.folder.join("keys/epoch")).unwrap();
+
+    let mut holder = Holder::new(&link);
+    assert_eq!(holder.look().await.says(), "lost");
+    let refused = holder.open().await;
+    assert_eq!((refused.status, refused.says()), (StatusCode::CONFLICT, "lost".to_owned()));
+    assert_eq!(clinic.show(&id).await.opened, Some(0), "nothing was spent");
+    let told = program::run(&config, &["check"]);
+    assert!(told.code == 1 && told.all().contains(&id) && told.all().contains("--after-restore"), "{}", told.all());
+    assert_eq!(program::run(&config, &["check", "--json"]).json()["lost"], serde_json::json!([id]));
+    clinic.stop().await.unwrap();
+
+    clinic.start_again(Restore::Said).await.unwrap();
+    assert_eq!(Holder::new(&link).look().await.says(), "revoked");
+    assert_eq!(program::run(&config, &["check"]).code, 0);
+    let ended = clinic.only_delivery().await;
+    assert!(ended.state == "revoked" && ended.note.contains("send it again"), "{ended:?}");
+    clinic.desk().resend(&id, None).await.unwrap();
+    clinic.hear_and_settle().await;
+    let new = clinic.mailbox.wait_for("ana@example.test", 2).await.link();
+    assert_eq!(Holder::new(&new).read().await, paper());
 }
 
 #[tokio::test(flavor = "multi_thread")]

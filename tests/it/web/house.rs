@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
@@ -26,7 +27,7 @@ use chartseal::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, 
 use chartseal::store::{
     self, Delivery, DeliveryKind, Mode, NewDelivery, NewFile, NewLink, NewNotice, NoWitness, Store,
 };
-use chartseal::web::{Hooks, Patient, Traffic};
+use chartseal::web::{HookLimits, Hooks, Patient, Traffic};
 
 pub(super) const ORIGIN: &str = "https://r.clinic.example";
 pub(super) const HOOK_SECRET: &str = "hook-secret-of-the-test";
@@ -48,6 +49,8 @@ pub(super) struct House {
     pub vault: Vault,
     pub blobs: BlobStore,
     pub traffic: Arc<Traffic>,
+    /// For a body to arrive.
+    pub body_wait_max: Duration,
     _dir: Place,
 }
 
@@ -81,6 +84,7 @@ impl House {
             vault: Vault::new(ring),
             blobs: BlobStore::open(&BlobUrl::File(dir.join("blobs"))).unwrap(),
             traffic: Arc::default(),
+            body_wait_max: minutes(10),
             _dir: dir,
         }
     }
@@ -93,7 +97,8 @@ impl House {
         };
         let (store, blobs) = (self.store.clone(), self.blobs.clone());
         let open = Open::new(store, self.clock.clone(), self.vault.clone(), blobs, HashMap::new(), card);
-        Arc::new(Patient::new(Arc::new(open), &Url::parse(ORIGIN).unwrap(), Vec::new(), self.traffic.clone()))
+        let (url, traffic) = (Url::parse(ORIGIN).unwrap(), self.traffic.clone());
+        Arc::new(Patient::new(Arc::new(open), &url, Vec::new(), self.body_wait_max, traffic))
     }
 
     pub(super) fn hooks(&self) -> Arc<Hooks> {
@@ -118,7 +123,8 @@ impl House {
         let (store, vault) = (self.store.clone(), self.vault.clone());
         let intake = Intake::new(store, self.clock.clone(), vault, vec![heard], kept, due);
         let url = Url::parse(ORIGIN).unwrap();
-        Arc::new(Hooks::new(Arc::new(intake), HOOK_BODY_BYTES_MAX, &url, self.traffic.clone()))
+        let limits = HookLimits { body_bytes_max: HOOK_BODY_BYTES_MAX, body_wait_max: self.body_wait_max };
+        Arc::new(Hooks::new(Arc::new(intake), limits, &url, self.traffic.clone()))
     }
 
     /// Seals `plain` and hands its link over.
@@ -220,6 +226,7 @@ impl House {
             blob: blob.as_str().to_owned(),
             media: MediaType::Pdf,
             plain_bytes: length.plain,
+            plain_index: [0; 32],
             sealed_bytes: length.sealed,
         };
         (file, bytes)

@@ -1,11 +1,13 @@
 //! What only shows on a real connection.
 
+use std::time::Duration;
+
 use actix_web::{App, HttpServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::browser::{Browser, site};
-use super::house::{HOOK_SECRET, House};
+use super::house::{HOOK_SECRET, House, ORIGIN};
 use crate::support::wait::HANGS;
 use chartseal::intake::HOOK_HEADER;
 
@@ -54,6 +56,33 @@ async fn a_hook_call_that_breaks_half_way_is_not_kept() {
     let heard = talk(&house, &request, "OperationOutcome").await;
     assert!(heard.starts_with("HTTP/1.1 503 "), "{heard}");
     assert!(super::hooks::kept(&house).await.is_empty());
+}
+
+/// Says what length is to come, sends less, and keeps the connection open: what is answered until the house ends it.
+async fn hang_half_way(house: &House, path: &str, headers: &str) -> String {
+    let request = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\nContent-Length: 1000\r\n\r\n{{\"half\": ");
+    talk(house, &request, "no such text").await
+}
+
+#[actix_web::test]
+async fn a_hook_call_that_hangs_half_way_is_cut_off_asked_for_again_and_not_kept() {
+    let mut house = House::new();
+    house.body_wait_max = Duration::from_millis(50);
+    let heard = hang_half_way(&house, "/fhir/hook/main", &format!("{HOOK_HEADER}: {HOOK_SECRET}")).await;
+    assert!(heard.starts_with("HTTP/1.1 503 ") && heard.contains("OperationOutcome"), "{heard}");
+    assert!(heard.to_ascii_lowercase().contains("retry-after: 1\r\n"), "{heard}");
+    assert!(super::hooks::kept(&house).await.is_empty());
+}
+
+#[actix_web::test]
+async fn a_page_that_hangs_half_way_is_cut_off_and_told_that_it_was_too_slow() {
+    let mut house = House::new();
+    house.body_wait_max = Duration::from_millis(50);
+    for deed in ["begin", "look", "open", "receipt"] {
+        let headers = format!("Origin: {ORIGIN}\r\nContent-Type: application/json");
+        let heard = hang_half_way(&house, &format!("/r/AAAAAAAAAAAAAAAB/{deed}"), &headers).await;
+        assert!(heard.starts_with("HTTP/1.1 408 ") && heard.contains("too_slow"), "{deed}: {heard}");
+    }
 }
 
 #[actix_web::test]

@@ -114,6 +114,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("link_id", Quiet),
             ("replaces", Quiet),
             ("created_at", Quiet),
+            ("breaker_passed_at", Quiet),
         ],
     ),
     (
@@ -146,6 +147,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("media", Quiet),
             ("plain_bytes", Quiet),
             ("sealed_bytes", Quiet),
+            ("plain_index", Pseudonymous),
         ],
     ),
     (

@@ -1,0 +1,1 @@
+ALTER TABLE sealed_file DROP COLUMN plain_index;

@@ -1,0 +1,97 @@
+//! Decisions and audit lines in words, for a person at a terminal; `--json` has them whole.
+
+use serde_json::Value;
+
+use crate::base::UtcMillis;
+use crate::policy::{Channel, Decision, Terms};
+
+pub(super) fn of_decision(decision: &Decision) -> String {
+    match decision {
+        Decision::Send { terms } => format!("send: {}", of_terms(terms)),
+        Decision::Review { why, terms: Some(terms) } => {
+            format!("a person looks: {why}. If released: {}", of_terms(terms))
+        }
+        Decision::Review { why, terms: None } => format!("a person looks: {why}"),
+        Decision::Block { rule } => format!("never sent, says the rule '{rule}'"),
+    }
+}
+
+fn of_terms(terms: &Terms) -> String {
+    let channels: Vec<&str> = terms.channels.iter().copied().map(Channel::as_str).collect();
+    let (hours, minutes) = (terms.expiry_seconds / 3600, terms.expiry_seconds % 3600 / 60);
+    let life = if minutes == 0 { format!("{hours} h") } else { format!("{hours} h {minutes} m") };
+    format!(
+        "by {}, ends {life} after sending, opens {} times at most, {} wording",
+        channels.join(" or "),
+        terms.opens.0,
+        terms.wording.as_str()
+    )
+}
+
+/// Shown above, or for machines.
+const LEFT_OUT: [&str; 9] = ["actor", "at", "clinic", "decision", "event", "link", "patient", "rules_hash", "seq"];
+
+/// One line of a delivery's audit: when, what, by whom, and what more it says.
+pub(super) fn of_line(line: &Value) -> String {
+    let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default();
+    let by = match line.get("actor") {
+        Some(Value::String(actor)) if actor == "system" => String::new(),
+        Some(actor) => format!(" ({})", of_value(actor)),
+        None => String::new(),
+    };
+    let more: Vec<String> = line
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, value)| !LEFT_OUT.contains(&key.as_str()) && !value.is_null())
+        .map(|(key, value)| of_field(key, value))
+        .collect();
+    let what = text("event").replace('_', " ");
+    format!("{}  {what}{by}  {}", text("at"), more.join(", ")).trim_end().to_owned()
+}
+
+fn of_value(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| of_field(key, value)).collect::<Vec<_>>().join(", "),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
+    }
+}
+
+fn of_field(key: &str, value: &Value) -> String {
+    match (key, value.as_i64()) {
+        // An instant: `until`, `at`, `due` …
+        ("at" | "due" | "until" | "lease_until" | "expires_at", Some(millis)) => {
+            format!("{} {}", key.replace('_', " "), UtcMillis(millis).to_rfc3339())
+        }
+        ("state" | "reason", _) => of_value(value).replace('_', " "),
+        (_, _) => format!("{} {}", key.replace('_', " "), of_value(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_audit_line_reads_without_braces_or_milliseconds() {
+        let line = json!({
+            "actor": {"operator": "Eve Admin"}, "clinic": "main", "event": "stepped", "from": "recorded",
+            "to": {"state": "live", "until": {"at": 1_795_348_800_000_i64}}, "at": "2026-11-22T12:00:00.000Z", "seq": 5,
+        });
+        assert_eq!(
+            of_line(&line),
+            "2026-11-22T12:00:00.000Z  stepped (operator Eve Admin)  from recorded, to live, until at 2026-11-22T12:00:00.000Z"
+        );
+    }
+
+    #[test]
+    fn a_decision_reads_as_a_sentence() {
+        let decision = Decision::Send { terms: Terms::by_hand() };
+        assert!(of_decision(&decision).starts_with("send: by email, ends "), "{}", of_decision(&decision));
+        let blocked = Decision::Block { rule: "genetics".to_owned() };
+        assert_eq!(of_decision(&blocked), "never sent, says the rule 'genetics'");
+    }
+}

@@ -1,0 +1,107 @@
+//! How each EHR is heard, and what keeps it from being heard: where staff look when reports do not come.
+
+use serde::Serialize;
+
+use super::DeskError;
+use crate::base::{EhrId, ResourceType, UtcMillis};
+use crate::store::{self, Conn, Store, StoreError};
+
+/// A configured EHR.
+#[derive(Clone)]
+pub struct Followed {
+    pub ehr: EhrId,
+    pub subscribes: Subscribes,
+}
+
+/// Who looks after the subscriptions at an EHR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscribes {
+    Chartseal,
+    /// Others, or nobody.
+    Others,
+}
+
+/// One EHR.
+#[derive(Clone, Debug, Serialize)]
+pub struct HeardEhr {
+    pub ehr: String,
+    /// When its last authenticated call was kept.
+    pub last_hook_at: Option<String>,
+    /// Calls that could not be understood.
+    pub quarantined: Vec<QuarantinedCalls>,
+    pub kinds: Vec<HeardKind>,
+}
+
+/// Calls that wait in quarantine for the same reason.
+#[derive(Clone, Debug, Serialize)]
+pub struct QuarantinedCalls {
+    pub why: String,
+    pub count: i64,
+}
+
+/// One resource type of one EHR.
+#[derive(Clone, Debug, Serialize)]
+pub struct HeardKind {
+    pub kind: &'static str,
+    /// `None` where Chartseal looks after none.
+    pub subscription: Option<HeardSubscription>,
+    /// When a poll last succeeded.
+    pub last_poll_at: Option<String>,
+    /// What is wrong with the last poll.
+    pub poll_why: Option<String>,
+    /// Everything that changed up to here has been heard of; `None` before the service's first start with this EHR.
+    pub seen_until: Option<String>,
+    pub behind_seconds: Option<u64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct HeardSubscription {
+    /// The EHR's word: requested, active, error, off; `none` before the first look.
+    pub status: String,
+    /// What the last look found wrong.
+    pub why: Option<String>,
+}
+
+/// How each of `followed` stands at `now`.
+///
+/// # Errors
+/// [`DeskError::Store`].
+pub async fn heard_ehrs(store: &Store, followed: Vec<Followed>, now: UtcMillis) -> Result<Vec<HeardEhr>, DeskError> {
+    Ok(store.read(move |conn| followed.iter().map(|one| heard(conn, one, now)).collect()).await?)
+}
+
+fn heard(conn: &mut Conn, followed: &Followed, now: UtcMillis) -> Result<HeardEhr, StoreError> {
+    let quarantined = store::quarantine_of(conn, &followed.ehr)?;
+    let kinds: Result<_, _> = ResourceType::ALL.into_iter().map(|kind| heard_kind(conn, followed, kind, now)).collect();
+    Ok(HeardEhr {
+        ehr: followed.ehr.to_string(),
+        last_hook_at: store::last_hook_at(conn, &followed.ehr)?.map(UtcMillis::to_rfc3339),
+        quarantined: quarantined.into_iter().map(|(why, count)| QuarantinedCalls { why, count }).collect(),
+        kinds: kinds?,
+    })
+}
+
+fn heard_kind(
+    conn: &mut Conn,
+    followed: &Followed,
+    kind: ResourceType,
+    now: UtcMillis,
+) -> Result<HeardKind, StoreError> {
+    let poll = store::polls(conn)?.into_iter().find(|row| row.ehr == followed.ehr && row.kind == kind);
+    let subscription = match followed.subscribes {
+        Subscribes::Chartseal => {
+            let found = store::subscriptions(conn)?.into_iter().find(|row| row.ehr == followed.ehr && row.kind == kind);
+            found.map(|row| HeardSubscription { status: row.status, why: row.why })
+        }
+        Subscribes::Others => None,
+    };
+    let seen_until = poll.as_ref().map(|row| row.watermark);
+    Ok(HeardKind {
+        kind: kind.as_str(),
+        subscription,
+        last_poll_at: poll.as_ref().and_then(|row| row.last_ok_at).map(UtcMillis::to_rfc3339),
+        seen_until: seen_until.map(UtcMillis::to_rfc3339),
+        behind_seconds: seen_until.map(|at| now.since(at).as_secs()),
+        poll_why: poll.and_then(|row| row.why),
+    })
+}

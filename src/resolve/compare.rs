@@ -1,0 +1,117 @@
+//! Whether a report that says it was corrected has another file behind the same address.
+//!
+//! Must stay true: a correction that could have changed what the patient reads is silent only when its file, read
+//! again, is the one that was sealed; a file that cannot be had is not taken for the same.
+//!
+//! The cost: one file for each new version, and only of amended, corrected and appended reports whose file has no
+//! declared digest and was sealed within [`COMPARED_FOR`]. An EHR that writes all its versions anew is asked for no
+//! other file, and for no more at a time than there are readings under way.
+
+use std::time::Duration;
+
+use super::plan::{self, File};
+use super::prepare::version_of;
+use super::{ReadEhr, Resolve, ResolveError, back_off};
+use crate::base::{UtcMillis, hours, seconds};
+use crate::fhir::{ContentBasis, FaultClass, Report};
+use crate::record::Link;
+use crate::store::{self, Conn, Delivery, SourceRow, StoreError};
+
+/// What was sealed longer ago is not compared: the link has long ended.
+const COMPARED_FOR: Duration = hours(30 * 24);
+/// Well within the lease of a reading. A larger file counts as another one: the release step has the time for it.
+const FETCH_TIMEOUT: Duration = seconds(45);
+/// A file that fails to come so often counts as another one, so that a person sees what became of it.
+const FETCHES_MAX: i32 = 5;
+
+/// What was learnt of the file before the transaction.
+pub(super) enum Fetched {
+    NotAsked,
+    /// Its keyed hash.
+    Whole([u8; 32]),
+    /// Too slow, refused, or failing for too long.
+    Never,
+    Later {
+        why: String,
+        wait: Duration,
+    },
+}
+
+/// Whether this version may say something new that only the file shows.
+pub(super) fn is_in_question(source: &SourceRow, report: &Report) -> Result<bool, StoreError> {
+    Ok(report.content_basis == ContentBasis::Address
+        && plan::says_changed(report.status)
+        && source.content_hash == Some(report.content_hash)
+        && source.read_version != Some(version_of(report)?))
+}
+
+/// The keyed hash of the file that the patient was given, if it was lately. What was not given yet is fetched at its
+/// release in any case.
+fn sealed_lately(conn: &mut Conn, standing: &Delivery, now: UtcMillis) -> Result<Option<[u8; 32]>, StoreError> {
+    match &standing.state {
+        Link::Recorded | Link::Held { .. } | Link::Review { .. } | Link::Blocked => return Ok(None),
+        Link::Live { .. }
+        | Link::Suspended { .. }
+        | Link::Spent
+        | Link::Expired
+        | Link::Revoked { .. }
+        | Link::Recalled
+        | Link::Superseded { .. } => {}
+    }
+    let Some(link) = &standing.link else { return Ok(None) };
+    store::sealed_since(conn, link, now.minus(COMPARED_FOR))
+}
+
+/// What the file says, judged in the transaction that acts on it.
+///
+/// # Errors
+/// [`StoreError::Moved`] when it was sealed after this reading had found nothing to compare.
+pub(super) fn judge(
+    conn: &mut Conn,
+    standing: Option<&Delivery>,
+    fetched: &Fetched,
+    now: UtcMillis,
+) -> Result<File, StoreError> {
+    let sealed = match standing {
+        Some(standing) => sealed_lately(conn, standing, now)?,
+        None => None,
+    };
+    match (sealed, fetched) {
+        (None, _) => Ok(File::NotCompared),
+        (Some(sealed), Fetched::Whole(now)) if sealed == *now => Ok(File::Same),
+        (Some(_), Fetched::Whole(_) | Fetched::Never) => Ok(File::Other),
+        (Some(_), Fetched::NotAsked | Fetched::Later { .. }) => Err(StoreError::Moved),
+    }
+}
+
+impl Resolve {
+    /// Reads the file again where it is in question and there is something to compare it with.
+    pub(super) async fn fetch_in_question(
+        &self,
+        ehr: &ReadEhr,
+        source: &SourceRow,
+        report: &Report,
+    ) -> Result<Fetched, ResolveError> {
+        let in_question = is_in_question(source, report)?;
+        let Some(attachment) = report.preferred_attachment().filter(|_| in_question) else {
+            return Ok(Fetched::NotAsked);
+        };
+        let (now, id, content) = (self.clock.now(), source.id.clone(), report.content_hash);
+        let sealed = self
+            .store
+            .read(move |conn| match store::latest_delivery_with(conn, &id, &content)? {
+                Some(standing) => sealed_lately(conn, &standing, now),
+                None => Ok(None),
+            })
+            .await?;
+        if sealed.is_none() {
+            return Ok(Fetched::NotAsked);
+        }
+        Ok(match tokio::time::timeout(FETCH_TIMEOUT, ehr.client.digest_attachment(attachment)).await {
+            Ok(Ok(sha256)) => Fetched::Whole(self.vault.file_index(&sha256)),
+            Ok(Err(error)) if error.class() == FaultClass::Permanent || source.tries >= FETCHES_MAX => Fetched::Never,
+            Ok(Err(error)) => Fetched::Later { why: error.to_string(), wait: back_off(source.tries) },
+            Err(_) => Fetched::Never,
+        })
+    }
+}
