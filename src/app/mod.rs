@@ -28,6 +28,12 @@ use steps::Steps;
 
 /// How long requests and steps that are under way may take to finish after a signal.
 const DRAIN: Duration = seconds(30);
+/// For the head of a request to arrive. EHRs under load and phones on poor lines open a connection long before they speak,
+/// and some take an answer that comes first (408) for a broken connection.
+const HEAD_WAIT_MAX: Duration = seconds(30);
+/// An idle connection is kept for longer than reverse proxies keep theirs (nginx and most others: 60 s). Whoever is about
+/// to speak must be the one to close: a request that meets our close is lost, and a POST is not sent again.
+const KEEP_ALIVE: Duration = seconds(65);
 /// Threads that answer requests; the work behind them is done on blocking threads.
 const HTTP_WORKERS: usize = 2;
 
@@ -121,6 +127,8 @@ impl App {
             Site::new().configure(|cfg| web::hooks(cfg, &hooks)).configure(|cfg| web::patient(cfg, &patient))
         })
         .workers(HTTP_WORKERS)
+        .client_request_timeout(HEAD_WAIT_MAX)
+        .keep_alive(KEEP_ALIVE)
         .disable_signals()
         .shutdown_timeout(DRAIN.as_secs())
         .listen(self.listener.try_clone()?)?

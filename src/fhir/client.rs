@@ -50,6 +50,8 @@ pub struct Limits {
     pub answer_timeout: Duration,
     /// A whole attachment.
     pub attachment_timeout: Duration,
+    /// An idle connection is not used again after this. Shorter than servers keep theirs (Node and uvicorn: 5 s), since a
+    /// request that meets their close is a failure of the EHR's to us.
     pub idle_connection: Duration,
     /// One resource; an inline attachment of `inline_bytes_max` fits in base64.
     pub resource_bytes_max: usize,
@@ -71,7 +73,7 @@ impl Default for Limits {
             read_timeout: seconds(30),
             answer_timeout: minutes(1),
             attachment_timeout: minutes(30),
-            idle_connection: minutes(1),
+            idle_connection: seconds(4),
             resource_bytes_max: 24 * MIB,
             page_bytes_max: 64 * MIB,
             inline_bytes_max: 16 * MIB,

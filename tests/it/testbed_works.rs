@@ -8,7 +8,7 @@ use diesel::{Connection as _, PgConnection};
 use lettre::message::MultiPart;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
-use serde_json::json;
+use serde_json::{Value, json};
 use thirtyfour::By;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -17,7 +17,7 @@ use crate::support::ehr::{self, Ehr, EhrAuth, EhrOptions, Pushes, References};
 use crate::support::hooks::HookListener;
 use crate::support::mailbox::{Mailbox, Manner};
 use crate::support::postgres::{self, Cluster, Commits};
-use crate::support::{pdf, web_client};
+use crate::support::{pdf, wait, web_client};
 
 const LINK: &str = "https://clinic.test/r/AAAAAAAAAAAAAAAA#BBBBBBBBBBBBBBBBBBBBBB";
 
@@ -174,13 +174,17 @@ async fn the_browser_can_be_narrow_dark_and_offline() {
     let browser = Browser::open(PHONE).await;
     browser.goto(format!("{}/page", hooks.url)).await.unwrap();
     let ask = async |script: &str| browser.execute(format!("return {script}"), vec![]).await.unwrap().json().clone();
-    assert_eq!(ask("innerWidth").await, 320);
+    // The page hears of its new size a moment later.
+    let becomes = async |script: &str, value: Value| {
+        wait::until_async(script, async || (ask(script).await == value).then_some(())).await;
+    };
+    becomes("innerWidth", json!(320)).await;
     browser.resize(DESKTOP).await;
-    assert_eq!(ask("innerWidth").await, 1280);
+    becomes("innerWidth", json!(1280)).await;
 
     for (scheme, is_dark) in [(ColorScheme::Dark, true), (ColorScheme::Light, false)] {
         browser.prefer(scheme).await;
-        assert_eq!(ask("matchMedia('(prefers-color-scheme: dark)').matches").await, is_dark);
+        becomes("matchMedia('(prefers-color-scheme: dark)').matches", json!(is_dark)).await;
     }
     for (network, outcome) in [(Network::Cut, "failed"), (Network::Up, "answered")] {
         browser.set_network(network).await;

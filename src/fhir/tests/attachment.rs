@@ -1,7 +1,5 @@
 //! Fetching attachments: types, sizes, digests, and streams that break.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::scripted::{Say, ScriptedEhr, answer, fhir, raw};
@@ -31,9 +29,10 @@ async fn whole(stream: Result<AttachmentStream, EhrError>) -> Result<Vec<u8>, Eh
 }
 
 async fn fetching(say: Say, attachment: &AttachmentRef) -> Result<Vec<u8>, EhrError> {
+    let patience = say.patience();
     let ehr = ScriptedEhr::saying(vec![say]).await;
     let client = client_of(&ehr.base, |connection| {
-        connection.limits.read_timeout = Duration::from_millis(300);
+        connection.limits.read_timeout = patience;
         connection.limits.attachment_bytes_max = 1000;
         connection.limits.inline_bytes_max = 500;
     });

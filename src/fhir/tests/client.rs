@@ -1,7 +1,5 @@
 //! Reading one resource from servers that answer well, badly, late or not at all.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::scripted::{Say, ScriptedEhr, answer, fhir, raw};
@@ -12,9 +10,10 @@ use crate::policy::ReportStatus;
 const KIND: ResourceType = ResourceType::DiagnosticReport;
 
 async fn reading(say: Say) -> Result<ReadAnswer, EhrError> {
+    let patience = say.patience();
     let ehr = ScriptedEhr::saying(vec![say]).await;
     client_of(&ehr.base, |connection| {
-        connection.limits.read_timeout = Duration::from_millis(300);
+        connection.limits.read_timeout = patience;
         connection.limits.resource_bytes_max = 4096;
     })
     .read(KIND, &id("r1"))
@@ -104,7 +103,7 @@ async fn an_endless_answer_is_cut_at_the_limit() {
         bytes.extend_from_slice(&[b' '; 0x400]);
         bytes.extend_from_slice(b"\r\n");
     }
-    assert_eq!(reading(Say::ThenSilence(bytes)).await.err(), Some(EhrError::TooLarge { limit_bytes: 4096 }));
+    assert_eq!(reading(Say::Bytes(bytes)).await.err(), Some(EhrError::TooLarge { limit_bytes: 4096 }));
 }
 
 #[tokio::test]

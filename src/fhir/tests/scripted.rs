@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::base::{millis, minutes};
 
 /// One scripted answer.
 pub(super) enum Say {
@@ -19,6 +22,17 @@ pub(super) enum Say {
 pub(super) struct Asked {
     pub head: String,
     pub body: String,
+}
+
+impl Say {
+    /// How long to wait for each byte of it: only what never comes is not waited for. A loaded machine may take its time
+    /// over the rest.
+    pub(super) const fn patience(&self) -> Duration {
+        match self {
+            Self::Bytes(_) => minutes(5),
+            Self::ThenSilence(_) => millis(300),
+        }
+    }
 }
 
 pub(super) struct ScriptedEhr {

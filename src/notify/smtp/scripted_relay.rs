@@ -3,7 +3,7 @@
 //! A double, because no real server refuses, cuts, stalls or lies at a named moment.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -56,6 +56,7 @@ struct Seen {
     open: Mutex<BTreeMap<usize, std::net::TcpStream>>,
     open_most: AtomicUsize,
     connections: AtomicUsize,
+    came_to_its_part: AtomicBool,
     lines: Mutex<Vec<String>>,
     messages: Mutex<Vec<Vec<u8>>>,
 }
@@ -103,6 +104,11 @@ impl ScriptedRelay {
         self.seen.messages.lock().unwrap().clone()
     }
 
+    /// Whether the dialogue has come to where the script differs from a good relay's: silence, cut, or endless talk.
+    pub(super) fn came_to_its_part(&self) -> bool {
+        self.seen.came_to_its_part.load(Ordering::SeqCst)
+    }
+
     /// The commands, whichever connection they came on.
     pub(super) fn lines(&self) -> Vec<String> {
         self.seen.lines.lock().unwrap().clone()
@@ -127,8 +133,13 @@ impl Seen {
         number
     }
 
+    fn come_to_its_part(&self) {
+        self.came_to_its_part.store(true, Ordering::SeqCst);
+    }
+
     async fn serve(&self, socket: TcpStream, script: Script, offer: Offer, tls: TlsAcceptor) -> std::io::Result<()> {
         if script == Script::SilentAtGreeting {
+            self.come_to_its_part();
             let mut socket = socket;
             socket.read_to_end(&mut Vec::new()).await?;
             return Ok(());
@@ -155,6 +166,7 @@ impl Seen {
         greeting: Option<&str>,
     ) -> std::io::Result<End> {
         if script == Script::TalkWithoutEndAtGreeting {
+            self.come_to_its_part();
             talk_without_end(wire, "220-").await?;
         }
         if let Some(greeting) = greeting {
@@ -188,7 +200,10 @@ impl Seen {
                 "MAIL" => {
                     say(wire, if let Script::AnswerSender(reply) = script { reply } else { "250 2.1.0 OK" }).await?;
                 }
-                "RCPT" if script == Script::StallAtRecipient => stall(wire).await?,
+                "RCPT" if script == Script::StallAtRecipient => {
+                    self.come_to_its_part();
+                    stall(wire).await?;
+                }
                 "RCPT" => {
                     say(wire, if let Script::AnswerRecipient(reply) = script { reply } else { "250 2.1.5 OK" }).await?;
                 }
@@ -220,9 +235,11 @@ impl Seen {
         say(wire, "354 go on").await?;
         if script == Script::CutInContent {
             wire.read_u8().await?;
+            self.come_to_its_part();
             return Ok(End::Closed);
         }
         let message = content(wire).await?;
+        self.come_to_its_part();
         self.messages.lock().unwrap().push(message);
         if script == Script::CutAfterContent {
             return Ok(End::Closed);

@@ -268,7 +268,8 @@ fn ten_thousand_codes_in_one_report_are_decided_quickly() {
     let rules = rules(&body);
     let mut facts = report(&[], &[]);
     facts.codes = (0..10_000).map(|n| coding(&format!("http://other.example|{n}"))).collect();
-    let started = std::time::Instant::now();
+    let before = processor_time();
     assert!(is_no_rule(&decide(&rules, &facts, NOW).decision));
-    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+    let taken = processor_time().saturating_sub(before);
+    assert!(taken < Duration::from_secs(2), "{taken:?}");
 }

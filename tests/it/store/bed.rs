@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chartseal::store::{Conn, DeathWitness, LinkDeath, Store, StoreError, Tx};
-use tempfile::TempDir;
 
-use crate::support::postgres;
+use crate::support::{place, postgres};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -18,14 +17,14 @@ pub enum Engine {
 /// An empty place for a database.
 pub struct Place {
     pub url: String,
-    pub folder: TempDir,
+    pub folder: place::Place,
 }
 
 impl Place {
     pub fn new(engine: Engine) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = place::Place::new("store");
         let url = match engine {
-            Engine::Sqlite => format!("sqlite:{}", folder.path().join("chartseal.db").display()),
+            Engine::Sqlite => format!("sqlite:{}", folder.join("chartseal.db").display()),
             Engine::Postgres => postgres::fresh_database(),
         };
         Self { url, folder }
@@ -65,7 +64,7 @@ impl Bed {
 
     /// The SQLite file and its write-ahead log.
     pub fn files(&self) -> [PathBuf; 2] {
-        ["chartseal.db", "chartseal.db-wal"].map(|name| self.place.folder.path().join(name))
+        ["chartseal.db", "chartseal.db-wal"].map(|name| self.place.folder.join(name))
     }
 
     /// Runs `deed` for each number below `count`, all at once, and returns the answers in order.

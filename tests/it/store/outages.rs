@@ -7,14 +7,13 @@ use chartseal::base::{LinkId, random};
 use chartseal::store::{self, NoWitness, Store, StoreError};
 
 use super::stage::{self, NOW};
+use crate::support::place::Place;
 use crate::support::postgres::{Cluster, Commits};
+use crate::support::wait::HANGS;
 
 fn open(url: &str) -> Result<Store, StoreError> {
     Store::open(url, Arc::new(NoWitness))
 }
-
-/// An ask may not take for ever, whatever has become of the database.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_postgres_is_unavailable_and_not_empty() {
@@ -30,10 +29,10 @@ async fn a_stopped_postgres_is_unavailable_and_not_empty() {
     assert!(store.is_healthy());
     drop(cluster);
     let link = it.link.clone();
-    let looked = tokio::time::timeout(PATIENCE, store.read(move |conn| store::link(conn, &link))).await.unwrap();
+    let looked = tokio::time::timeout(HANGS, store.read(move |conn| store::link(conn, &link))).await.unwrap();
     assert!(matches!(looked, Err(StoreError::Unavailable { .. })), "{:?}", looked.err());
     let link = it.link.clone();
-    let claimed = tokio::time::timeout(PATIENCE, store.write(move |tx| stage::claim(tx, &link, 1, NOW))).await.unwrap();
+    let claimed = tokio::time::timeout(HANGS, store.write(move |tx| stage::claim(tx, &link, 1, NOW))).await.unwrap();
     assert!(matches!(claimed, Err(StoreError::Unavailable { .. })), "{claimed:?}");
     assert!(!store.is_healthy());
 }
@@ -68,16 +67,16 @@ fn a_postgres_that_is_not_there_cannot_be_opened_and_its_password_is_not_told() 
 
 #[test]
 fn a_folder_in_the_place_of_the_sqlite_file_cannot_be_opened() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().display());
+    let folder = Place::new("outage");
+    let url = format!("sqlite:{}", folder.display());
     assert!(matches!(open(&url).err().unwrap(), StoreError::CannotOpen { .. }));
     assert!(matches!(Store::migrate(&url).err().unwrap(), StoreError::CannotOpen { .. }));
 }
 
 #[test]
 fn a_file_that_is_no_database_cannot_be_opened_and_stays_as_it_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("letter.txt");
+    let folder = Place::new("outage");
+    let file = folder.join("letter.txt");
     std::fs::write(&file, "Dear patient, ".repeat(100)).unwrap();
     let url = format!("sqlite:{}", file.display());
     assert!(matches!(Store::migrate(&url).err().unwrap(), StoreError::CannotOpen { .. }));
@@ -95,12 +94,12 @@ fn an_address_of_another_kind_is_refused_with_the_kinds_there_are() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sqlite_file_that_was_replaced_by_a_folder_is_unavailable_and_not_empty() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("chartseal.db");
+    let folder = Place::new("outage");
+    let file = folder.join("chartseal.db");
     let url = format!("sqlite:{}", file.display());
     Store::migrate(&url).unwrap();
     let store = open(&url).unwrap();
-    std::fs::rename(&file, folder.path().join("moved.db")).unwrap();
+    std::fs::rename(&file, folder.join("moved.db")).unwrap();
     std::fs::create_dir(&file).unwrap();
     // More readings at once than there are connections open: some must open the folder.
     let looking: Vec<_> = (0..8)

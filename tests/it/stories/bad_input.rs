@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::support::clinic::{self, Clinic, Wishes};
 use crate::support::ehr_double::EhrDouble;
-use crate::support::{ehr, part, pdf, web_client};
+use crate::support::place::Place;
+use crate::support::{ehr, pdf, web_client};
 
 const HOOK_SECRET: &str = "the-doubles-hook-secret";
 
@@ -34,7 +35,9 @@ enum Kept {
 impl OddClinic {
     pub async fn spawn() -> Self {
         let odd = EhrDouble::start().await;
-        let secret = part::new_folder("secret").join("hook");
+        // Read once, at the start.
+        let place = Place::new("secret");
+        let secret = place.join("hook");
         std::fs::write(&secret, HOOK_SECRET).unwrap();
         let more = format!(
             "\n[[ehr]]\nid = \"odd\"\nbase_url = \"{}\"\npoll_seconds = 60\nhook_secret_file = \"{}\"\n",

@@ -13,9 +13,10 @@ use sha2::{Digest as _, Sha256};
 use crate::support::clinic::{Clinic, Hears, Leaves, Wishes, real_now};
 use crate::support::ehr_double::{Act, EhrDouble, Reply, outcome};
 use crate::support::holder::{Holder, WholeLink};
+use crate::support::place::Place;
 use crate::support::planted::{self, assert_absent};
 use crate::support::program::{self, Ran};
-use crate::support::{ehr, part, pdf};
+use crate::support::{ehr, pdf};
 
 const THREE_OPENINGS: &str = "24323-8";
 const NO_RULE: &str = "1-8";
@@ -47,7 +48,8 @@ fn assert_code(ran: &Ran, code: i32, says: &str) {
 
 #[test]
 fn init_makes_a_folder_that_check_accepts_and_never_overwrites_one() {
-    let folder = part::new_folder("init").join("new");
+    let place = Place::new("init");
+    let folder = place.join("new");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
     let bad = run(&config, &["init", &at, "--timezone", "Mars/Olympus"]);
     assert_code(&bad, 2, "Mars/Olympus");
@@ -76,7 +78,7 @@ fn init_makes_a_folder_that_check_accepts_and_never_overwrites_one() {
 
 #[test]
 fn check_tells_a_mistake_with_its_file_and_line() {
-    let folder = part::new_folder("check");
+    let folder = Place::new("check");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
     assert_eq!(run(&config, &["init", &at]).code, 0);
     let good = std::fs::read_to_string(&config).unwrap();
@@ -105,7 +107,7 @@ fn check_tells_a_mistake_with_its_file_and_line() {
 
 #[test]
 fn check_says_what_an_empty_configuration_comes_to() {
-    let folder = part::new_folder("check-empty");
+    let folder = Place::new("check-empty");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
     assert_eq!(run(&config, &["init", &at]).code, 0);
     assert!(!run(&config, &["check"]).out.contains("Without"));
@@ -115,7 +117,7 @@ fn check_says_what_an_empty_configuration_comes_to() {
 
 #[test]
 fn a_command_whose_reader_has_seen_enough_ends_quietly() {
-    let folder = part::new_folder("pipe");
+    let folder = Place::new("pipe");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
     assert_eq!(run(&config, &["init", &at]).code, 0);
     assert_eq!(run(&config, &["check"]).code, 0);
@@ -130,7 +132,7 @@ fn a_command_whose_reader_has_seen_enough_ends_quietly() {
 
 #[test]
 fn migrate_pause_and_resume_say_what_they_did() {
-    let folder = part::new_folder("pause");
+    let folder = Place::new("pause");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
     assert_eq!(run(&config, &["init", &at]).code, 0);
     let (code, first) = json(&config, &["migrate"]);
@@ -349,7 +351,7 @@ async fn staff_see_how_each_ehr_is_heard_and_what_is_wrong_with_it() {
 
 #[test]
 fn an_ehr_that_was_never_followed_is_listed_as_such() {
-    let folder = part::new_folder("never-followed");
+    let folder = Place::new("never-followed");
     let (at, config) = (folder.display().to_string(), folder.join("chartseal.toml"));
     assert_eq!(run(&config, &["init", &at]).code, 0);
     assert_eq!(run(&config, &["migrate"]).code, 0);

@@ -14,9 +14,10 @@ use crate::support::clinic::{self, Clinic, Wishes};
 use crate::support::ehr::{self, Ehr, EhrAuth, EhrOptions};
 use crate::support::ehr_double::{Act, Asked, EhrDouble, Reply, outcome};
 use crate::support::mailbox::{Mailbox, Manner};
+use crate::support::pdf;
+use crate::support::place::Place;
 use crate::support::planted::{EHR_TOKEN, SMTP_PASSWORD};
-use crate::support::service::Service;
-use crate::support::{part, pdf};
+use crate::support::service::{Installation, Service};
 
 /// How the EHR behaves for a while, and what staff read of it meanwhile.
 struct Trouble {
@@ -125,24 +126,27 @@ fn without_resource(asked: &Asked) -> Act {
 async fn an_ehr_that_asks_for_fewer_requests_is_left_alone_for_as_long_as_it_says() {
     let house = OddClinic::spawn().await;
     house.clinic.settle().await;
-    let in_ten_minutes = || {
+    // Said at the moment of the answer, whose own date it is measured from.
+    let at_a_time = || {
         let at = chrono::DateTime::<chrono::Utc>::from_timestamp_millis(clinic::now().0 + 600_000).unwrap();
         at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
     };
-    for retry_after in ["600".to_owned(), in_ten_minutes()] {
-        let reply = Reply::fhir(429, &outcome("throttled")).with("Retry-After", &retry_after);
-        house.odd.behave(move |_| Act::Answer(reply.clone()));
+    let in_seconds = || "600".to_owned();
+    let forms: [(&str, fn() -> String); 2] = [("seconds", in_seconds), ("a date", at_a_time)];
+    for (form, ten_minutes) in forms {
+        let reply = move || Reply::fhir(429, &outcome("throttled")).with("Retry-After", &ten_minutes());
+        house.odd.behave(move |_| Act::Answer(reply()));
         house.clinic.hear_and_settle().await;
         let asked = house.odd.asked().len();
         for _ in 0..9 {
             house.clinic.forward(Duration::from_mins(1));
             house.clinic.settle().await;
         }
-        assert_eq!(house.odd.asked().len(), asked, "Retry-After: {retry_after} was not kept");
+        assert_eq!(house.odd.asked().len(), asked, "Retry-After as {form} was not kept");
         house.odd.behave_well();
         house.clinic.forward(Duration::from_mins(2));
         house.clinic.settle().await;
-        assert!(house.odd.asked().len() > asked, "Retry-After: {retry_after}: it was never asked again");
+        assert!(house.odd.asked().len() > asked, "Retry-After as {form}: it was never asked again");
     }
 }
 
@@ -273,7 +277,9 @@ fn bearer() -> String {
 
 /// A clinic whose second EHR takes a bearer token.
 async fn with_token(odd: &EhrDouble) -> Clinic {
-    let token = part::new_folder("secret").join("token");
+    // Read once, at the start.
+    let place = Place::new("secret");
+    let token = place.join("token");
     std::fs::write(&token, EHR_TOKEN.value).unwrap();
     let more = format!(
         "\n[[ehr]]\nid = \"odd\"\nbase_url = \"{}\"\nauth = \"bearer\"\ntoken_file = \"{}\"\n",
@@ -310,7 +316,9 @@ async fn a_real_ehr_that_asks_for_a_password_or_a_token_is_read() {
     ] {
         let real = Ehr::start(EhrOptions { auth, ..EhrOptions::default() }).await;
         let mailbox = Mailbox::start(Manner::Plain).await;
-        let service = Service::start(&Wishes::default(), real.base_url(), mailbox.port, &environment).await;
+        let service =
+            Service::start(&Installation::write(&Wishes::default(), real.base_url(), mailbox.port, &environment).await)
+                .await;
         let patient = ehr::patient("p-behind-a-door", "Garcia", "Ana", "1984-05-06", "door@example.test");
         real.lab().update(&patient).await;
         let paper = pdf::with_pages(&["5.4 %"]);

@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 
 use crate::support::clinic::{self, Clinic, Database, Started, Wishes};
 use crate::support::holder::{Answer, Holder, WholeLink};
-use crate::support::{part, pdf};
+use crate::support::pdf;
 
 const ONE_OPENING: &str = "4548-4";
 const THREE_OPENINGS: &str = "24323-8";
@@ -29,7 +29,7 @@ struct Both {
 impl Both {
     async fn start() -> Self {
         let clinic = Clinic::spawn(Wishes { database: Database::Postgres, ..Wishes::default() }).await;
-        let address = || format!("127.0.0.1:{}", part::free_port());
+        let address = || format!("127.0.0.1:{}", clinic.folder.port());
         let variables = [("LISTEN", address()), ("ADMIN_LISTEN", address())]
             .map(|(key, value)| (format!("CHARTSEAL__SERVER__{key}"), value));
         let second = clinic::start_replica(

@@ -9,8 +9,6 @@ use crate::support::browser::{Browser, ColorScheme, DESKTOP, Window};
 use crate::support::clinic::{Clinic, Wishes};
 use crate::support::{pdf, wait};
 
-const LIMIT: Duration = Duration::from_secs(60);
-
 /// A usual phone.
 const USUAL_PHONE: Window = Window { width_pixels: 360, height_pixels: 720 };
 
@@ -77,11 +75,11 @@ async fn every_state_reads_well_on_phone_and_desktop_in_light_and_dark() {
     visit(&first, &link).await;
     see(&first, "ready", "Open").await;
     press(&first, OPEN_BUTTON).await;
-    wait::until_async("the document", LIMIT, async || first.find(By::Css("canvas")).await.ok()).await;
+    wait::until_async("the document", async || first.find(By::Css("canvas")).await.ok()).await;
     see(&first, "reading", "Save").await;
     visit(&second, &link).await;
     see(&second, "opened-elsewhere", "Opened in another browser").await;
-    wait::until_async("the receipt to spend the only opening", LIMIT, async || {
+    wait::until_async("the receipt to spend the only opening", async || {
         (clinic.only_delivery().await.state == "spent").then_some(())
     })
     .await;
@@ -170,7 +168,7 @@ async fn visit(browser: &Browser, link: &str) {
 /// be wider than the screen.
 async fn see(browser: &Browser, state: &str, text: &str) {
     wait_for_text(browser, "main", text).await;
-    wait::until_async("the page to have come to rest", LIMIT, async || {
+    wait::until_async("the page to have come to rest", async || {
         browser.find(By::Css(".card h1, .note, canvas")).await.ok().map(|_| ())
     })
     .await;
@@ -194,7 +192,7 @@ async fn see(browser: &Browser, state: &str, text: &str) {
 
 /// A page of the document is as wide as there is room for it, and no wider.
 async fn wait_until_the_sheet_fits(browser: &Browser) {
-    wait::until_async("the sheet to fit the screen", LIMIT, async || {
+    wait::until_async("the sheet to fit the screen", async || {
         let script = "const body = document.querySelector('.body'); const sheet = document.querySelector('.sheet'); \
                       return body.scrollWidth <= body.clientWidth && sheet.clientWidth > body.clientWidth - 4 \
                       && sheet.querySelector('canvas') !== null";
@@ -204,7 +202,7 @@ async fn wait_until_the_sheet_fits(browser: &Browser) {
 }
 
 async fn wait_for_text(browser: &Browser, selector: &str, text: &str) {
-    wait::until_async(&format!("'{text}' in {selector}"), LIMIT, async || {
+    wait::until_async(&format!("'{text}' in {selector}"), async || {
         let found = browser.find(By::Css(selector)).await.ok()?.text().await.ok()?;
         let whole = !found.trim().is_empty() && !found.contains("moment");
         (whole && found.contains(text)).then_some(())
@@ -213,7 +211,7 @@ async fn wait_for_text(browser: &Browser, selector: &str, text: &str) {
 }
 
 async fn press(browser: &Browser, selector: &str) {
-    wait::until_async(&format!("{selector} to be there"), LIMIT, async || {
+    wait::until_async(&format!("{selector} to be there"), async || {
         browser.find(By::Css(selector)).await.ok()?.click().await.ok()
     })
     .await;

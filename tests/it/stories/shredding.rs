@@ -135,10 +135,8 @@ async fn after_the_end_the_disk_holds_neither_the_share_nor_the_secret() {
         ("the receipt key", receipt),
     ];
     for (what, bytes) in left {
-        wait::until(&format!("{what} to be gone from the disk"), Duration::from_secs(10), || {
-            (!found_in(&clinic.folder, &bytes)).then_some(())
-        })
-        .await;
+        wait::until(&format!("{what} to be gone from the disk"), || (!found_in(&clinic.folder, &bytes)).then_some(()))
+            .await;
     }
 }
 
@@ -161,10 +159,7 @@ async fn after_hand_over_the_disk_holds_the_secret_in_no_form() {
     let whole = WholeLink::read(&link);
     let secret = whole.secret.to_base64url();
     for bytes in [sealed.as_slice(), whole.secret.expose(), secret.expose().as_bytes()] {
-        wait::until("the secret to be gone from the disk", Duration::from_secs(10), || {
-            (!found_in(&clinic.folder, bytes)).then_some(())
-        })
-        .await;
+        wait::until("the secret to be gone from the disk", || (!found_in(&clinic.folder, bytes)).then_some(())).await;
     }
 }
 

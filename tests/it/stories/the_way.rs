@@ -9,8 +9,6 @@ use crate::support::browser::{Browser, PHONE};
 use crate::support::clinic::{Clinic, Database, Hears, Wishes};
 use crate::support::{pdf, wait};
 
-const LIMIT: Duration = Duration::from_mins(1);
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_heard_by_hook_is_read_in_the_browser_on_sqlite() {
     the_whole_way(Database::Sqlite, Hears::Hooks).await;
@@ -62,14 +60,14 @@ async fn the_whole_way(database: Database, hears: Hears) {
     assert_eq!(browser.off_origin_requests(&clinic.url).await, Vec::<String>::new());
     browser.keep_screen(&format!("the-way-{database:?}-{hears:?}")).await;
 
-    wait::until_async("the receipt to spend the only opening", LIMIT, async || {
+    wait::until_async("the receipt to spend the only opening", async || {
         (clinic.only_delivery().await.state == "spent").then_some(())
     })
     .await;
 }
 
 async fn press(browser: &Browser, selector: &str) {
-    wait::until_async(&format!("{selector} to be there"), LIMIT, async || {
+    wait::until_async(&format!("{selector} to be there"), async || {
         let button = browser.find(By::Css(selector)).await.ok()?;
         button.click().await.ok()
     })
@@ -78,7 +76,7 @@ async fn press(browser: &Browser, selector: &str) {
 
 async fn wait_for_subscriptions(clinic: &Clinic) {
     let clock = clinic.ground.clock.clone();
-    wait::until_async("two active subscriptions", LIMIT, async || {
+    wait::until_async("two active subscriptions", async || {
         clock.forward(Duration::from_secs(1));
         let all = clinic.lab().subscriptions().await;
         let active = all.iter().filter(|subscription| subscription["status"] == "active").count();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::clinic::{self, Clinic, Database, Wishes};
 use crate::support::front::{Front, Reply};
 use crate::support::mailbox::{Mailbox, Manner};
-use crate::support::{ehr, part, pdf, web_client};
+use crate::support::{ehr, pdf, web_client};
 
 const HBA1C: &str = "4548-4";
 const ANA: &str = "ana@example.test";
@@ -76,7 +76,7 @@ async fn hooks_and_a_poll_for_one_version_make_one_delivery_and_one_mail() {
 async fn one_event_a_hundred_times_at_two_replicas_makes_one_delivery_and_one_mail() {
     let clinic = Clinic::spawn(Wishes { database: Database::Postgres, ..Wishes::default() }).await;
     clinic.settle().await;
-    let address = || format!("127.0.0.1:{}", part::free_port());
+    let address = || format!("127.0.0.1:{}", clinic.folder.port());
     let variables =
         [("LISTEN", address()), ("ADMIN_LISTEN", address())].map(|(key, v)| (format!("CHARTSEAL__SERVER__{key}"), v));
     let time = TimeFrom::Steps(clinic.now());

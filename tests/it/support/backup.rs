@@ -8,11 +8,12 @@ use chartseal::app::start::store_url;
 use chartseal::config::Config;
 
 use super::clinic::{Clinic, Database};
-use super::{part, postgres};
+use super::place::Place;
+use super::postgres;
 
 /// A copy, by itself.
 pub struct Backup {
-    folder: PathBuf,
+    folder: Place,
     /// What `--backup` takes: a file or an address.
     pub place: String,
     pub blobs: PathBuf,
@@ -25,7 +26,7 @@ impl Backup {
     /// # Panics
     /// When they cannot be copied.
     pub async fn of(clinic: &Clinic) -> Self {
-        let folder = part::new_folder("backup");
+        let folder = Place::new("backup");
         let blobs = folder.join("blobs");
         copy_folder(&clinic.folder.join("blobs"), &blobs);
         let place = match clinic.database {

@@ -3,23 +3,16 @@
 //! It cannot serve raw Binary, sign its pushes, or tell of deletes; a test that needs those needs a double, named as one.
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use data_encoding::BASE64;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::part::{self, EndWith, Part, Recipe};
+use super::part::{EndWith, Part, Recipe};
+use super::place::Place;
 use super::{python, wait, web_client};
-
-/// How long the server may take to answer its first request; 6 to 12 seconds were seen on a loaded machine.
-const START_LIMIT: Duration = Duration::from_secs(90);
-
-/// How long a subscription may take from `requested` to another status.
-const SUBSCRIPTION_LIMIT: Duration = Duration::from_secs(30);
-
-const START_TRIES: u32 = 3;
 
 /// The driver's own token on an EHR that asks for credentials, next to the ones that the test chose.
 const DRIVER_TOKEN: &str = "the-drivers-own-token";
@@ -119,9 +112,9 @@ impl LeasedEhr {
 pub async fn lease() -> LeasedEhr {
     static TURNS: [tokio::sync::Mutex<()>; LEASED_EHRS] = [const { tokio::sync::Mutex::const_new(()) }; LEASED_EHRS];
     static EHRS: [OnceCell<Ehr>; LEASED_EHRS] = [const { OnceCell::const_new() }; LEASED_EHRS];
-    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
     let free = TURNS.iter().position(|turn| turn.try_lock().is_ok());
-    let slot = free.unwrap_or_else(|| NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % LEASED_EHRS);
+    let slot = free.unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed) % LEASED_EHRS);
     let turn = TURNS[slot].lock().await;
     let ehr = EHRS[slot].get_or_init(|| Ehr::start(EhrOptions::default())).await;
     let leased = LeasedEhr { ehr, _turn: turn };
@@ -139,12 +132,26 @@ impl Ehr {
     /// # Panics
     /// When the server is not installed or does not start.
     pub async fn start(options: EhrOptions) -> Self {
-        for _ in 0..START_TRIES {
-            if let Some(ehr) = Self::try_start(options.clone()).await {
-                return ehr;
-            }
-        }
-        panic!("the EHR found its port taken {START_TRIES} times");
+        let place = Place::new("ehr");
+        let port = place.port();
+        let base_url = format!("http://127.0.0.1:{port}/fhir");
+        write_settings(&place, port, &base_url, &options);
+        let recipe = Recipe {
+            name: "sekmet",
+            command: vec![python::program("sekmet").into(), "serve".into()],
+            environment: vec![("SEKMET_CONFIG", "ehr.yaml".into())],
+            end_with: EndWith::Terminate,
+        };
+        let ehr = Self { base_url, part: Part::start(recipe, place), options };
+        let lab = ehr.lab();
+        wait::until_async("the EHR", async || {
+            ehr.part.assert_running();
+            let answer = lab.client.get(format!("{}/metadata", ehr.base_url)).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success()).then_some(())
+        })
+        .await;
+        drop(lab);
+        ehr
     }
 
     /// The FHIR base, without a trailing slash.
@@ -155,33 +162,6 @@ impl Ehr {
     /// A driver for the calling test's runtime.
     pub fn lab(&self) -> Lab<'_> {
         Lab { ehr: self, client: web_client::new() }
-    }
-
-    async fn try_start(options: EhrOptions) -> Option<Self> {
-        let sekmet = python::program("sekmet");
-        let folder = part::new_folder("ehr");
-        let port = part::free_port();
-        let base_url = format!("http://127.0.0.1:{port}/fhir");
-        write_settings(&folder, port, &base_url, &options);
-        let recipe = Recipe {
-            name: "sekmet",
-            command: vec![sekmet.into(), "serve".into()],
-            environment: vec![("SEKMET_CONFIG", "ehr.yaml".into())],
-            end_with: EndWith::Terminate,
-        };
-        let ehr = Self { base_url, part: Part::start(recipe, folder), options };
-        let lab = ehr.lab();
-        let is_up = wait::until_async("the EHR", START_LIMIT, async || {
-            if ehr.part.has_ended() && ehr.part.log().contains("address already in use") {
-                return Some(false);
-            }
-            ehr.part.assert_running();
-            let answer = lab.client.get(format!("{}/metadata", ehr.base_url)).send().await;
-            answer.is_ok_and(|answer| answer.status().is_success()).then_some(true)
-        })
-        .await;
-        drop(lab);
-        is_up.then_some(ehr)
     }
 }
 
@@ -266,13 +246,19 @@ impl Lab<'_> {
     /// Waits until the subscription reaches `status` (`active` after creation, `error` after failed pushes).
     ///
     /// # Panics
-    /// When it does not within half a minute.
+    /// When it does not.
     pub async fn wait_for_subscription(&self, id: &str, status: &str) {
-        wait::until_async(&format!("the subscription to become {status}"), SUBSCRIPTION_LIMIT, async || {
+        wait::until_async(&format!("the subscription to become {status}"), async || {
             (self.read("Subscription", id).await["status"] == status).then_some(())
         })
         .await;
     }
+}
+
+/// An id that no other test of this run uses.
+pub fn new_patient_id() -> String {
+    static PATIENTS: AtomicU32 = AtomicU32::new(1);
+    format!("p-{}", PATIENTS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A patient with an e-mail address; more can be set on the value.

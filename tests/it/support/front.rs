@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::hooks::Received;
-use super::web_client;
+use super::{wait, web_client};
 
 /// The largest report that a test posts, as base64 in JSON.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -84,6 +84,7 @@ impl Front {
                 .default_service(web::to(answer))
         })
         .workers(1)
+        .client_request_timeout(wait::HANGS)
         .disable_signals()
         .listen(socket)
         .expect("a bound socket can be listened to")

@@ -5,7 +5,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 
 use chartseal::base::{Key256, LinkId, LinkSecret, MediaType, VersionId};
 use chartseal::sealing::{
@@ -17,9 +16,6 @@ use reqwest::header::{CONTENT_TYPE, COOKIE, ETAG, ORIGIN, RANGE, SET_COOKIE};
 use serde_json::{Value, json};
 
 use super::web_client;
-
-/// How long one answer may take on a loaded machine.
-const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 
 /// The link as the message carries it.
 #[derive(Clone)]
@@ -134,12 +130,9 @@ impl Holder {
     /// When `link` is not a whole link.
     pub fn new(link: &str) -> Self {
         static BROWSERS: AtomicU16 = AtomicU16::new(0);
-        web_client::install_cryptography();
         let [high, low] = BROWSERS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
+        let client = web_client::settings()
             .local_address(IpAddr::V4(Ipv4Addr::new(127, 77, high, low)))
-            .timeout(ANSWER_LIMIT)
             .build()
             .expect("a plain client can be built");
         let link = WholeLink::read(link);

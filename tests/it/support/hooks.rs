@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::StatusCode;
@@ -12,9 +11,6 @@ use super::wait;
 
 /// How large a pushed report may be: a PDF as base64.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// How long a push may take to arrive.
-const PUSH_LIMIT: Duration = Duration::from_secs(30);
 
 /// One request as it came.
 #[derive(Clone)]
@@ -58,6 +54,7 @@ impl HookListener {
             ))
         })
         .workers(1)
+        .client_request_timeout(wait::HANGS)
         .disable_signals()
         .listen(socket)
         .expect("a bound socket can be listened to")
@@ -74,9 +71,9 @@ impl HookListener {
     /// The first request that `wanted` accepts, once it is there.
     ///
     /// # Panics
-    /// When it does not come within half a minute.
+    /// When it does not come.
     pub async fn wait_for(&self, what: &str, wanted: impl Fn(&Received) -> bool) -> Received {
-        wait::until(what, PUSH_LIMIT, || self.received().into_iter().find(&wanted)).await
+        wait::until(what, || self.received().into_iter().find(&wanted)).await
     }
 }
 

@@ -3,19 +3,13 @@
 //! The recipient's local part picks the fault; `tests/testbed/faultsmtp.py` lists them.
 
 use std::process::Command;
-use std::time::Duration;
 
 use mail_parser::MessageParser;
 use serde::Deserialize;
 
-use super::part::{self, EndWith, Part, Recipe};
+use super::part::{EndWith, Part, Recipe};
+use super::place::Place;
 use super::{python, wait};
-
-/// How long the server may take to listen, on a loaded machine.
-const START_LIMIT: Duration = Duration::from_mins(1);
-
-/// How long a mail may take to arrive.
-const MAIL_LIMIT: Duration = Duration::from_secs(30);
 
 /// How the server speaks.
 #[derive(Clone, Copy, Default)]
@@ -65,7 +59,7 @@ impl Mailbox {
     /// # Panics
     /// When the Python environment is not installed or the server does not start.
     pub async fn start(manner: Manner) -> Self {
-        let folder = part::new_folder("mailbox");
+        let folder = Place::new("mailbox");
         let mut command = vec![python::program("python").into(), python::script("faultsmtp.py").into()];
         command.extend(["--port", "0", "--out", "kept.jsonl"].map(Into::into));
         match manner {
@@ -81,7 +75,7 @@ impl Mailbox {
         }
         let recipe = Recipe { name: "faultsmtp", command, environment: vec![], end_with: EndWith::Terminate };
         let program = Part::start(recipe, folder);
-        let port = wait::until("the mail server", START_LIMIT, || {
+        let port = wait::until("the mail server", || {
             program.assert_running();
             program.log().lines().find_map(|line| line.strip_prefix("listening ")?.parse().ok())
         })
@@ -108,9 +102,9 @@ impl Mailbox {
     /// The newest mail to `address`, once there are at least `count` to it.
     ///
     /// # Panics
-    /// When they do not come within half a minute.
+    /// When they do not come.
     pub async fn wait_for(&self, address: &str, count: usize) -> Mail {
-        wait::until("a mail", MAIL_LIMIT, || {
+        wait::until("a mail", || {
             let mut mails: Vec<_> =
                 self.mails().into_iter().filter(|mail| mail.envelope_to.iter().any(|to| to == address)).collect();
             if mails.len() < count { None } else { mails.pop() }

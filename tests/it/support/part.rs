@@ -2,19 +2,23 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::net::TcpListener;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use super::place::Place;
 
 /// How many bytes of a part's log a failure shows.
 const LOG_TAIL_BYTES: usize = 2_000;
 
-/// A running program; dropping it ends the program and its whole process group and removes its folder.
+/// A running program; dropping it ends the program and its whole process group.
 pub struct Part {
     name: &'static str,
-    folder: PathBuf,
     keeper: Child,
+    // Given back last, when nothing writes there any more.
+    place: Arc<Place>,
 }
 
 /// What the program is told to end with.
@@ -24,7 +28,8 @@ pub enum EndWith {
     Terminate,
 }
 
-/// What to run: the program, its arguments, and variables on top of the tests' own environment.
+/// What to run: the program, its arguments, and its variables. Of the environment of whoever runs the tests it sees
+/// nothing but `PATH`: no language, proxy or setting of theirs may change what a test finds.
 pub struct Recipe {
     pub name: &'static str,
     pub command: Vec<OsString>,
@@ -33,39 +38,56 @@ pub struct Recipe {
 }
 
 impl Part {
-    /// Starts the recipe with `folder` (see [`new_folder`]) as its working directory and `folder/log` as its output.
+    /// Starts the recipe with `place` as its working directory and `log` in it as its output.
     ///
     /// # Panics
     /// When the shell cannot be started.
-    pub fn start(recipe: Recipe, folder: PathBuf) -> Self {
-        let log = File::create(folder.join("log")).expect("the part's folder takes a log");
+    pub fn start(recipe: Recipe, place: impl Into<Arc<Place>>) -> Self {
+        let place: Arc<Place> = place.into();
+        let log = File::create(place.join("log")).expect("the part's folder takes a log");
         let signal = match recipe.end_with {
             EndWith::Interrupt => "INT",
             EndWith::Terminate => "TERM",
         };
         let keeper = Command::new("sh")
             .args(["-c", include_str!("part.sh"), recipe.name])
-            .arg(&folder)
+            .arg(&**place)
             .arg(signal)
             .args(recipe.command)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TMPDIR", &**place)
             .envs(recipe.environment)
-            .current_dir(&folder)
+            .current_dir(&**place)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a log can be shared"))
             .stderr(log)
             .process_group(0)
             .spawn()
             .expect("a shell starts");
-        Self { name: recipe.name, folder, keeper }
+        Self { name: recipe.name, place, keeper }
+    }
+
+    pub const fn place(&self) -> &Arc<Place> {
+        &self.place
     }
 
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.place
+    }
+
+    /// Sends the program itself this signal.
+    ///
+    /// # Panics
+    /// When the keeper is gone.
+    pub fn signal(&mut self, name: &str) {
+        let asked = self.keeper.stdin.as_mut().map(|pipe| writeln!(pipe, "{name}"));
+        assert!(matches!(asked, Some(Ok(()))), "nobody keeps {}", self.name);
     }
 
     /// Everything the program has said so far.
     pub fn log(&self) -> String {
-        std::fs::read(self.folder.join("log"))
+        std::fs::read(self.place.join("log"))
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
@@ -73,16 +95,16 @@ impl Part {
     /// # Panics
     /// When the program is no longer running, with the end of its log.
     pub fn assert_running(&self) {
-        if let Ok(code) = std::fs::read_to_string(self.folder.join("ended")) {
+        if let Some(code) = self.exit_code() {
             let log = self.log();
             let tail = log.get(log.len().saturating_sub(LOG_TAIL_BYTES)..).unwrap_or(&log);
-            panic!("{} ended by itself with code {}:\n{tail}", self.name, code.trim());
+            panic!("{} ended by itself with code {code}:\n{tail}", self.name);
         }
     }
 
-    /// `true` once the program has ended by itself.
-    pub fn has_ended(&self) -> bool {
-        self.folder.join("ended").exists()
+    /// The exit code once the program has ended by itself; 128 and the signal's number when one ended it.
+    pub fn exit_code(&self) -> Option<i32> {
+        std::fs::read_to_string(self.place.join("ended")).ok()?.trim().parse().ok()
     }
 }
 
@@ -92,27 +114,6 @@ impl Drop for Part {
         // The keeper is killed together with its group, so its own exit status says nothing.
         let _ = self.keeper.wait();
     }
-}
-
-/// A new empty folder outside the project, where also an unprivileged user may look.
-///
-/// # Panics
-/// When the temporary directory is not writable.
-pub fn new_folder(name: &str) -> PathBuf {
-    tempfile::Builder::new()
-        .prefix(&format!("chartseal-{name}-"))
-        .tempdir()
-        .expect("the temporary directory is writable")
-        .keep()
-}
-
-/// A loopback port that was free a moment ago, for programs that cannot say which port they took.
-///
-/// # Panics
-/// When loopback has no free port.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// `path`, when it is there.

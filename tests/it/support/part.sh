@@ -2,16 +2,18 @@
 #
 #   part.sh FOLDER SIGNAL PROGRAM [ARGUMENT...]
 #
-# Standard input is a pipe that the test process holds and never writes to. It closes when the tests let go of the part
-# and also when they crash or are killed; then the part gets SIGNAL, five seconds, and the folder goes. A part that ends
-# by itself leaves its exit code in FOLDER/ended. This shell must lead its own process group.
+# Standard input is a pipe that the test process holds; each line it writes is the name of a signal for the part. The pipe
+# closes when the tests let go of the part and also when they crash or are killed; then the part gets SIGNAL, and five
+# seconds. A part that ends by itself leaves its exit code in FOLDER/ended. This shell must lead its own process group.
 folder=$1 signal=$2
 shift 2
 exec 3<&0
 "$@" </dev/null 3<&- &
 part=$!
 {
-    read -r _ <&3
+    while read -r asked <&3; do
+        kill -s "$asked" "$part"
+    done
     if [ ! -e "$folder/ended" ]; then
         kill -s "$signal" "$part"
         looks=0
@@ -20,7 +22,7 @@ part=$!
             looks=$((looks + 1))
         done
     fi
-    exec setsid sh -c 'kill -9 "-$1"; rm -rf -- "$2"' sh "$$" "$folder"
+    exec setsid sh -c 'kill -9 "-$1"' sh "$$"
 } &
 wait "$part"
 echo "$?" >"$folder/ended"

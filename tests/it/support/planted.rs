@@ -164,12 +164,12 @@ fn a_planted_value_is_found_in_every_disguise() {
 
 #[test]
 fn a_planted_value_is_found_in_a_folder_and_reported_by_name_only() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("deep")).unwrap();
-    std::fs::write(folder.path().join("deep/log"), format!("sent to {}", EMAIL.value)).unwrap();
-    let search = || assert_absent_in_files(&[folder.path()], &[EMAIL]);
+    let folder = super::place::Place::new("planted");
+    std::fs::create_dir(folder.join("deep")).unwrap();
+    std::fs::write(folder.join("deep/log"), format!("sent to {}", EMAIL.value)).unwrap();
+    let search = || assert_absent_in_files(&[&folder], &[EMAIL]);
     let report = *std::panic::catch_unwind(search).unwrap_err().downcast::<String>().unwrap();
     assert!(report.ends_with("deep/log holds the e-mail address in the clear"));
     assert!(!report.contains(EMAIL.value));
-    assert_absent_in_files(&[folder.path()], &[PHONE]);
+    assert_absent_in_files(&[&folder], &[PHONE]);
 }

@@ -5,29 +5,21 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
 
 use super::part::{self, EndWith, Part, Recipe};
+use super::place::Place;
 use super::wait;
-
-/// How long a cluster may take to answer its first connection, on a loaded machine.
-const START_LIMIT: Duration = Duration::from_mins(1);
-
-/// A second start on another port is worth it when somebody took the port in between.
-const START_TRIES: u32 = 3;
 
 const SUPERUSER: &str = "chartseal";
 
 /// A running cluster on loopback; it ends and its folder goes when dropped or when the test process dies.
 pub struct Cluster {
     part: Part,
-    /// Parts that ended; their keepers would take the folder with them.
-    earlier: Vec<Part>,
     commits: Commits,
     port: u16,
     databases: AtomicU32,
@@ -57,7 +49,13 @@ impl Cluster {
     /// # Panics
     /// When Postgres is not installed or does not start.
     pub fn start(commits: Commits) -> Self {
-        (0..START_TRIES).find_map(|_| Self::try_start(commits)).expect("PostgreSQL starts")
+        let place = Arc::new(Place::new("postgres"));
+        let port = place.port();
+        give_to_server_user(&place);
+        init_cluster(&place.join("data"));
+        let cluster = Self { part: serve(place, port, commits), commits, port, databases: AtomicU32::new(0) };
+        cluster.wait_until_up();
+        cluster
     }
 
     /// The URL of a new, empty database.
@@ -83,7 +81,7 @@ impl Cluster {
         let stopped =
             Command::new(&command[0]).args(&command[1..]).current_dir("/").output().expect("pg_ctl can be run");
         assert!(stopped.status.success(), "pg_ctl: {}", String::from_utf8_lossy(&stopped.stderr));
-        wait::until_blocking("PostgreSQL to end", START_LIMIT, || self.part.has_ended().then_some(()));
+        wait::until_blocking("PostgreSQL to end", || self.part.exit_code());
     }
 
     /// Starts the server again after [`Cluster::stop`], on the same port with the same data.
@@ -91,32 +89,17 @@ impl Cluster {
     /// # Panics
     /// When it does not start.
     pub fn start_again(&mut self) {
-        let folder = self.part.folder().to_owned();
-        std::fs::remove_file(folder.join("ended")).expect("the server has ended");
-        let again = serve(&folder, self.port, self.commits);
-        self.earlier.push(std::mem::replace(&mut self.part, again));
-        wait::until_blocking("PostgreSQL again", START_LIMIT, || {
+        let place = Arc::clone(self.part.place());
+        std::fs::remove_file(place.join("ended")).expect("the server has ended");
+        self.part = serve(place, self.port, self.commits);
+        self.wait_until_up();
+    }
+
+    fn wait_until_up(&self) {
+        wait::until_blocking("PostgreSQL", || {
             self.part.assert_running();
             PgConnection::establish(&self.url("postgres")).ok()
         });
-    }
-
-    fn try_start(commits: Commits) -> Option<Self> {
-        let folder = part::new_folder("postgres");
-        let data = folder.join("data");
-        give_to_server_user(&folder);
-        init_cluster(&data);
-        let port = part::free_port();
-        let program = serve(&folder, port, commits);
-        let cluster = Self { part: program, earlier: Vec::new(), commits, port, databases: AtomicU32::new(0) };
-        wait::until_blocking("PostgreSQL", START_LIMIT, || {
-            if cluster.part.has_ended() && cluster.part.log().contains("Address already in use") {
-                return Some(None);
-            }
-            cluster.part.assert_running();
-            PgConnection::establish(&cluster.url("postgres")).ok().map(Some)
-        })?;
-        Some(cluster)
     }
 
     fn url(&self, database: &str) -> String {
@@ -124,15 +107,15 @@ impl Cluster {
     }
 }
 
-fn serve(folder: &Path, port: u16, commits: Commits) -> Part {
+fn serve(place: Arc<Place>, port: u16, commits: Commits) -> Part {
     let mut command = as_server_user();
     command.push(server_program("postgres").into());
-    command.extend(["-D".into(), folder.join("data").into()]);
+    command.extend(["-D".into(), place.join("data").into()]);
     for setting in settings(port, commits) {
         command.extend(["-c".into(), setting.into()]);
     }
     let recipe = Recipe { name: "postgres", command, environment: vec![], end_with: EndWith::Interrupt };
-    Part::start(recipe, folder.to_owned())
+    Part::start(recipe, place)
 }
 
 fn settings(port: u16, commits: Commits) -> Vec<String> {
@@ -140,7 +123,7 @@ fn settings(port: u16, commits: Commits) -> Vec<String> {
         format!("port={port}"),
         "listen_addresses=127.0.0.1".into(),
         "unix_socket_directories=".into(),
-        "max_connections=300".into(),
+        "max_connections=1000".into(),
         "timezone=UTC".into(),
     ];
     match commits {

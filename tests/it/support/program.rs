@@ -1,7 +1,7 @@
 //! The built program, as an operator runs it.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What a command answered.
 pub struct Ran {
@@ -23,10 +23,10 @@ impl Ran {
     }
 }
 
-/// A command of the program that is not started yet: without the variables of the one who runs the tests.
+/// A command of the program that is not started yet: of the environment of whoever runs the tests it sees `TMPDIR` alone.
 pub fn command(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chartseal"));
-    command.env_clear().env("USER", "Eve Admin").arg("--config").arg(config);
+    command.env_clear().env("TMPDIR", std::env::temp_dir()).env("USER", "Eve Admin").arg("--config").arg(config);
     command
 }
 
@@ -35,7 +35,15 @@ pub fn command(config: &Path) -> Command {
 /// # Panics
 /// When the program cannot be started or is ended by a signal.
 pub fn run(config: &Path, arguments: &[&str]) -> Ran {
-    let done = command(config).args(arguments).output().expect("the program is built");
+    finish(command(config).args(arguments))
+}
+
+/// Runs it to its end.
+///
+/// # Panics
+/// When it cannot be started or is ended by a signal.
+pub fn finish(command: &mut Command) -> Ran {
+    let done = command.stdin(Stdio::null()).output().expect("the program is built");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ran {
         code: done.status.code().expect("the program ends by itself"),

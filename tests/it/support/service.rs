@@ -1,106 +1,160 @@
-//! The program itself, as users run it: a process of its own with its log, its commands beside it.
+//! The program itself, as users run it: a process of its own with its log, real time, and its commands beside it.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use chartseal::config::Config;
 
 use super::clinic::{self, Wishes};
-use super::part::{self, EndWith, Part, Recipe};
+use super::part::{EndWith, Part, Recipe};
+use super::place::Place;
+use super::program::{self, Ran};
 use super::{wait, web_client};
 
-/// How long the program may take to be ready on a loaded machine.
-const START_LIMIT: Duration = Duration::from_secs(60);
+/// Configuration, rules, keys, database and sealed files; nothing runs yet.
+pub struct Installation {
+    pub folder: Place,
+    pub config: PathBuf,
+    /// Overrides keys and carries the secrets.
+    environment: Vec<(&'static str, OsString)>,
+}
 
-/// A running `chartseal serve`; it ends when dropped or when the test process dies. Its installation stays.
+/// A running `chartseal serve`; it ends when dropped or when the test process dies. Dereferences to its installation,
+/// which stays.
 pub struct Service {
-    /// Configuration, rules, keys, database and sealed files.
-    pub folder: PathBuf,
+    installation: Arc<Installation>,
     pub url: String,
     pub admin_url: String,
-    config_path: PathBuf,
-    environment: Vec<(&'static str, OsString)>,
-    part: Option<Part>,
+    part: Part,
+}
+
+impl Installation {
+    pub async fn write(
+        wishes: &Wishes,
+        ehr_base: &str,
+        mail_port: u16,
+        environment: &[(&'static str, &str)],
+    ) -> Arc<Self> {
+        let folder = Place::new("installation");
+        let config = clinic::write_installation(&folder, wishes, ehr_base, mail_port).await;
+        let environment = environment.iter().map(|(name, value)| (*name, OsString::from(value))).collect();
+        Arc::new(Self { folder, config, environment })
+    }
+
+    /// A command beside the service: `["deliveries", "list", "--json"]`.
+    ///
+    /// # Panics
+    /// When the program cannot be run.
+    pub fn command(&self, arguments: &[&str]) -> Ran {
+        program::finish(self.program(&self.config).args(arguments))
+    }
+
+    fn program(&self, config: &Path) -> Command {
+        let mut command = program::command(config);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
 }
 
 impl Service {
-    /// Writes an installation and starts it. `environment` overrides keys and carries the secrets.
+    /// Starts the installation and waits until it is ready.
     ///
     /// # Panics
     /// When it does not become ready.
-    pub async fn start(wishes: &Wishes, ehr_base: &str, mail_port: u16, environment: &[(&'static str, &str)]) -> Self {
-        let folder = part::new_folder("installation");
-        let config_path = clinic::write_installation(&folder, wishes, ehr_base, mail_port).await;
-        let text = std::fs::read_to_string(&config_path).expect("it was just written");
-        let config: toml::Table = text.parse().expect("it is TOML");
-        let address = |key: &str| format!("http://{}", config["server"][key].as_str().expect("an address"));
-        let mut environment: Vec<_> = environment.iter().map(|(name, value)| (*name, OsString::from(value))).collect();
-        environment.push(("CHARTSEAL_LOG", "info".into()));
-        let mut service = Self {
-            url: address("listen"),
-            admin_url: address("admin_listen"),
-            folder,
-            config_path,
-            environment,
-            part: None,
-        };
-        service.run().await;
+    pub async fn start(installation: &Arc<Installation>) -> Self {
+        let service = Self::spawn(installation, &installation.config, "main");
+        wait::until_async("the service to be ready", async || {
+            service.assert_running();
+            (service.status("readyz").await == Some(200)).then_some(())
+        })
+        .await;
         service
     }
 
-    /// Everything that the program has logged since it was started.
+    /// Starts it with this configuration under a replica's name, and waits for nothing.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn spawn(installation: &Arc<Installation>, config: &Path, replica: &str) -> Self {
+        let variables = installation
+            .environment
+            .iter()
+            .filter_map(|(name, value)| Some(((*name).to_owned(), value.to_str()?.to_owned())));
+        let server = Config::load(config, variables).expect("the configuration is good").server;
+        let program = installation.program(config);
+        let mut command = vec![program.get_program().to_owned()];
+        command.extend(program.get_args().map(ToOwned::to_owned));
+        command.extend(["serve", "--replica", replica].map(Into::into));
+        let mut environment = installation.environment.clone();
+        environment.push(("CHARTSEAL_LOG", "info".into()));
+        let recipe = Recipe { name: "chartseal", command, environment, end_with: EndWith::Terminate };
+        Self {
+            installation: Arc::clone(installation),
+            url: format!("http://{}", server.listen),
+            admin_url: format!("http://{}", server.admin_listen),
+            part: Part::start(recipe, Place::new("service")),
+        }
+    }
+
+    /// What stays when the service ends.
+    pub fn installation(&self) -> Arc<Installation> {
+        Arc::clone(&self.installation)
+    }
+
+    /// The status of an admin page; `None` when nobody answers.
+    pub async fn status(&self, page: &str) -> Option<u16> {
+        let answer = web_client::new().get(format!("{}/{page}", self.admin_url)).send().await.ok()?;
+        Some(answer.status().as_u16())
+    }
+
+    /// Everything that it has logged since it was started.
     pub fn log(&self) -> String {
-        self.part.as_ref().map(Part::log).unwrap_or_default()
+        self.part.log()
     }
 
     /// # Panics
     /// When the program has ended.
     pub fn assert_running(&self) {
-        self.part.as_ref().expect("it was started").assert_running();
+        self.part.assert_running();
     }
 
-    /// Stops it as an operator would; what it logged.
-    pub fn stop(&mut self) -> String {
-        // The log goes with the part; what it says while it drains is of no patient.
-        let log = self.log();
-        self.part = None;
-        log
+    /// Asks it to end, as an operator's `systemctl stop` does.
+    pub fn terminate(&mut self) {
+        self.part.signal("TERM");
     }
 
-    /// Runs a command beside the service: `["deliveries", "list", "--json"]`.
+    /// Takes it away without a word.
+    pub async fn kill(mut self) {
+        self.part.signal("KILL");
+        self.ended().await;
+    }
+
+    /// The exit code with which it ended.
     ///
     /// # Panics
-    /// When the program cannot be run.
-    pub fn command(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_chartseal"))
-            .args(arguments)
-            .args(["--as", "Eve Admin", "--config"])
-            .arg(&self.config_path)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .output()
-            .expect("the program can be run")
+    /// When it does not end.
+    pub async fn ended(&self) -> i32 {
+        wait::until("the service to end", || self.part.exit_code()).await
     }
 
-    async fn run(&mut self) {
-        let recipe = Recipe {
-            name: "chartseal",
-            command: vec![
-                env!("CARGO_BIN_EXE_chartseal").into(),
-                "serve".into(),
-                "--config".into(),
-                self.config_path.clone().into(),
-            ],
-            environment: self.environment.clone(),
-            end_with: EndWith::Terminate,
-        };
-        let part = Part::start(recipe, part::new_folder("service"));
-        let client = web_client::new();
-        wait::until_async("the service to be ready", START_LIMIT, async || {
-            part.assert_running();
-            let answer = client.get(format!("{}/readyz", self.admin_url)).send().await.ok()?;
-            answer.status().is_success().then_some(())
-        })
-        .await;
-        self.part = Some(part);
+    /// Stops it as an operator would; all that it logged.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub async fn stop(mut self) -> String {
+        self.terminate();
+        assert_eq!(self.ended().await, 0, "{}", self.log());
+        self.log()
+    }
+}
+
+impl Deref for Service {
+    type Target = Installation;
+
+    fn deref(&self) -> &Installation {
+        &self.installation
     }
 }

@@ -5,8 +5,9 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use url::Url;
+
+use crate::support::place::Place;
 
 use chartseal::audit::{Actor, AuditEvent, Chain, Entry};
 use chartseal::base::{
@@ -50,7 +51,7 @@ pub(super) struct House {
     pub traffic: Arc<Traffic>,
     /// For a body to arrive.
     pub body_wait_max: Duration,
-    _dir: TempDir,
+    _dir: Place,
 }
 
 /// A link that was handed over, and what its message and its document hold.
@@ -73,15 +74,15 @@ impl House {
     }
 
     fn witnessed_by(witness: Arc<dyn store::DeathWitness>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("test.db").display());
+        let dir = Place::new("house");
+        let url = format!("sqlite:{}", dir.join("test.db").display());
         Store::migrate(&url).unwrap();
-        let ring = KeyRing::create(&dir.path().join("keys"), &mut random::system()).unwrap();
+        let ring = KeyRing::create(&dir.join("keys"), &mut random::system()).unwrap();
         Self {
             store: Store::open(&url, witness).unwrap(),
             clock: Clock::stepped(NOW),
             vault: Vault::new(ring),
-            blobs: BlobStore::open(&BlobUrl::File(dir.path().join("blobs"))).unwrap(),
+            blobs: BlobStore::open(&BlobUrl::File(dir.join("blobs"))).unwrap(),
             traffic: Arc::default(),
             body_wait_max: minutes(10),
             _dir: dir,

@@ -8,9 +8,8 @@ use tokio::net::TcpStream;
 
 use super::browser::{Browser, site};
 use super::house::{HOOK_SECRET, House, ORIGIN};
+use crate::support::wait::HANGS;
 use chartseal::intake::HOOK_HEADER;
-
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Sends `request` and reads what comes until the connection ends or `until` was seen.
 async fn talk(house: &House, request: &str, until: &str) -> String {
@@ -20,7 +19,7 @@ async fn talk(house: &House, request: &str, until: &str) -> String {
             .configure(|cfg| chartseal::web::patient(cfg, &patient))
             .configure(|cfg| chartseal::web::hooks(cfg, &hooks))
     });
-    let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+    let server = server.workers(1).client_request_timeout(HANGS).disable_signals().bind(("127.0.0.1", 0)).unwrap();
     let address = server.addrs()[0];
     let running = server.run();
     let handle = running.handle();
@@ -30,8 +29,7 @@ async fn talk(house: &House, request: &str, until: &str) -> String {
     let mut heard = Vec::new();
     let mut piece = [0; 4096];
     while !String::from_utf8_lossy(&heard).contains(until) {
-        let read =
-            tokio::time::timeout(ANSWER_WAIT_MAX, stream.read(&mut piece)).await.expect("an answer in time").unwrap();
+        let read = tokio::time::timeout(HANGS, stream.read(&mut piece)).await.expect("an answer in time").unwrap();
         if read == 0 {
             break;
         }

@@ -1,17 +1,13 @@
 //! The database goes and comes back under the running program: what was refused meanwhile is taken when repeated.
 
-use std::time::Duration;
-
 use reqwest::StatusCode;
 
 use crate::support::clinic::{self, Wishes};
 use crate::support::ehr;
 use crate::support::mailbox::{Mailbox, Manner};
 use crate::support::postgres::{Cluster, Commits};
-use crate::support::service::Service;
+use crate::support::service::{Installation, Service};
 use crate::support::{pdf, wait, web_client};
-
-const LIMIT: Duration = Duration::from_secs(120);
 
 const HOOK_SECRET: &str = "a-hook-secret-of-its-own";
 
@@ -32,7 +28,8 @@ async fn an_event_refused_while_the_database_is_gone_is_taken_when_repeated() {
         ("CHARTSEAL__EHR__0__HOOK_SECRET", HOOK_SECRET),
         ("CHARTSEAL__EHR__0__POLL_SECONDS", "3600"),
     ];
-    let service = Service::start(&Wishes::default(), lab_of.base_url(), mailbox.port, &environment).await;
+    let installation = Installation::write(&Wishes::default(), lab_of.base_url(), mailbox.port, &environment).await;
+    let service = Service::start(&installation).await;
     assert_eq!(hook(&service).await, StatusCode::OK);
 
     let mut cluster = tokio::task::spawn_blocking(move || {
@@ -49,7 +46,7 @@ async fn an_event_refused_while_the_database_is_gone_is_taken_when_repeated() {
     service.assert_running();
     let page = web_client::new().get(format!("{}/r/BBBBBBBBBBBBBBBB", service.url)).send().await.unwrap();
     assert_eq!(page.status(), StatusCode::OK, "the page needs no database");
-    wait::until_async("readiness to be withdrawn", LIMIT, async || {
+    wait::until_async("readiness to be withdrawn", async || {
         (ready(&service).await == StatusCode::SERVICE_UNAVAILABLE).then_some(())
     })
     .await;
@@ -60,16 +57,13 @@ async fn an_event_refused_while_the_database_is_gone_is_taken_when_repeated() {
     })
     .await
     .unwrap();
-    wait::until_async("the repeated event to be taken", LIMIT, async || {
+    wait::until_async("the repeated event to be taken", async || {
         (hook(&service).await == StatusCode::OK).then_some(())
     })
     .await;
     let mail = mailbox.wait_for("outage@example.test", 1).await;
     assert!(mail.link().starts_with(&service.url));
-    wait::until_async("readiness to come back", LIMIT, async || {
-        (ready(&service).await == StatusCode::OK).then_some(())
-    })
-    .await;
+    wait::until_async("readiness to come back", async || (ready(&service).await == StatusCode::OK).then_some(())).await;
     drop(cluster);
 }
 

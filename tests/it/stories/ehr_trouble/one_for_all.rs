@@ -22,8 +22,6 @@ use crate::support::{pdf, wait};
 
 use super::{mails_to, poll};
 
-const LIMIT: Duration = Duration::from_secs(60);
-
 /// An EHR that is waited for as long as it says nothing.
 fn patiently(id: &str, double: &EhrDouble) -> HeardEhr {
     let client = EhrClient::new(EhrConnection {
@@ -52,14 +50,14 @@ async fn an_ehr_that_hangs_delays_no_polls_of_another() {
 
     for round in 1..=3 {
         let searches = || answers.asked().len();
-        wait::until("both of its searches", LIMIT, || (searches() >= 2 * round).then_some(())).await;
-        wait::until_async("the poll to be settled", LIMIT, async || {
+        wait::until("both of its searches", || (searches() >= 2 * round).then_some(())).await;
+        wait::until_async("the poll to be settled", async || {
             (poll(&clinic, "answers").await.next_at > clinic.now()).then_some(())
         })
         .await;
         clinic.forward(Duration::from_mins(10));
     }
-    wait::until("the hanging EHR to be asked", LIMIT, || (!hangs.asked().is_empty()).then_some(())).await;
+    wait::until("the hanging EHR to be asked", || (!hangs.asked().is_empty()).then_some(())).await;
     assert_eq!(hangs.asked().len(), 1, "its first search still waits for the answer");
     stop.cancel();
 }

@@ -8,8 +8,6 @@ use crate::support::{pdf, wait};
 
 use super::mails_to;
 
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_that_the_ehr_stopped_is_requested_again_and_what_it_missed_is_found() {
     for (status, said) in [("error", "put it into error"), ("off", "switched it off")] {
@@ -55,7 +53,7 @@ async fn subscribed() -> Clinic {
 
 /// The EHR tries our hook before it calls a subscription active; we look again when its time has come.
 async fn wait_until_active(clinic: &Clinic) {
-    wait::until_async("two active subscriptions", LIMIT, async || {
+    wait::until_async("two active subscriptions", async || {
         clinic.forward(std::time::Duration::from_secs(1));
         clinic.settle().await;
         let remote = clinic.lab().subscriptions().await;

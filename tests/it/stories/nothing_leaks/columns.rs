@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::part;
+use crate::support::place::Place;
 use crate::support::planted::{self, Planted};
 
 use Class::{Code, Pseudonymous, Quiet, Sealed};
@@ -252,7 +252,7 @@ fn assert_all_are_listed<'a>(found: impl Iterator<Item = &'a str>) {
 
 #[test]
 fn every_column_says_what_it_may_hold_of_patients() {
-    let folder = part::new_folder("columns");
+    let folder = Place::new("columns");
     let path = folder.join("chartseal.db");
     chartseal::store::Store::migrate(&format!("sqlite:{}", path.display())).unwrap();
     assert_all_are_listed(super::dump(&path).keys().map(String::as_str));
