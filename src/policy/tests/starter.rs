@@ -10,12 +10,12 @@ fn starter(facts: &Facts) -> Decision {
 }
 
 #[test]
-fn a_blood_count_goes_out_bare_for_three_days() {
+fn a_blood_count_goes_out_in_the_clinics_name_for_three_days() {
     let Decision::Send { terms } = starter(&report(&["http://loinc.org|58410-2"], &[])) else { panic!("not sent") };
     assert_eq!(terms.expiry_seconds, 72 * 3600);
     assert_eq!(terms.opens.0.get(), 3);
     assert_eq!(terms.channels.into_iter().collect::<Vec<_>>(), [Channel::Email]);
-    assert_eq!(terms.wording, Wording::Bare);
+    assert_eq!(terms.wording, Wording::Generic);
     assert!(matches!(terms.release, Release::Auto { hold_seconds: 0, .. }));
 }
 
