@@ -56,6 +56,8 @@ export class Reading {
       await this.addFile(file, many);
       if (!this.files) return;
     }
+    // Nothing is shown that could be larger or smaller.
+    if (this.parts.length === 0) for (const tool of many ? [this.smaller, this.larger] : [this.sizes]) tool.remove();
   }
 
   untilText() {
@@ -70,7 +72,8 @@ export class Reading {
     this.smaller.disabled = true;
     this.place = el('span', { class: 'place' });
     const bar = el('div', { class: 'tools', role: 'group', 'aria-label': screens.say('doc.tools') });
-    bar.append(el('div', { class: 'sizes' }, this.smaller, this.place, this.larger));
+    this.sizes = el('div', { class: 'sizes' }, this.smaller, this.place, this.larger);
+    bar.append(this.sizes);
     if (this.terms.save && this.files.length === 1) bar.append(this.saveButton(this.files[0], 'doc.save'));
     bar.append(tool('tool done', 'doc.done', () => this.askDone(), 'check'));
     return bar;
@@ -90,6 +93,7 @@ export class Reading {
     this.host.append(place);
     const body = el('div', { class: 'body', tabindex: '0', role: 'region', 'aria-label': screens.say(many ? 'doc.nth' : 'doc.title', { n: file.n, of: this.files.length }) });
     place.append(body);
+    const before = this.parts.length;
     try {
       if (file.type === 'application/pdf') await this.addPdf(file, body);
       else if (file.type === 'text/plain') this.addText(file, body);
@@ -97,6 +101,7 @@ export class Reading {
       else throw new TypeError('type');
     } catch (unshown) {
       if (!this.files) return;
+      for (const part of this.parts.splice(before)) part.close();
       body.textContent = '';
       body.append(el('p', { class: 'note' }, screens.say('doc.unshown')));
     }

@@ -6,7 +6,7 @@ import { dayAndTime } from './words.js';
 // What stands before the title, and whether it worries.
 const ENDED = {
   expired: 'clock', revoked: 'lock', recalled: 'alert', superseded: 'message',
-  spent: 'check', opened_elsewhere: 'device', suspended: 'clock',
+  spent: 'check', opened_elsewhere: 'device', suspended: 'clock', lost: 'alert',
 };
 
 // Browsers built into other apps often swallow downloads without a word. Only ever a hint: nothing is refused for it.
@@ -62,12 +62,11 @@ export class Screens {
   }
 
   call() {
-    const { phone, reference } = this.facts;
+    const { phone } = this.facts;
     const how = phone
       ? el('a', { class: 'button quiet', href: telephone(phone) }, icon('phone'), el('span', null, `${this.say('call.do')} `, el('span', { class: 'number' }, phone)))
       : el('p', null, this.say('call.know'));
-    const quote = reference ? this.sayWith('call.reference', 'reference', el('strong', { class: 'number' }, reference)) : null;
-    return el('div', { class: 'call' }, how, quote);
+    return el('div', { class: 'call' }, how);
   }
 
   checking() {

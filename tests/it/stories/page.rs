@@ -119,6 +119,13 @@ async fn every_state_reads_well_on_phone_and_desktop_in_light_and_dark() {
     clinic.desk().revoke(&newest.id, None).await.unwrap();
     visit(&first, &revoked).await;
     see(&first, "revoked", "has closed this link").await;
+
+    let lost = link_to(&clinic, "keyless@example.test").await;
+    let (keys, aside) = (clinic.folder.join("keys/epoch"), clinic.folder.join("aside"));
+    std::fs::rename(&keys, &aside).unwrap();
+    visit(&first, &lost).await;
+    see(&first, "lost", "has stopped working").await;
+    std::fs::rename(&aside, &keys).unwrap();
     assert_eq!(first.console_errors().await, Vec::<String>::new());
     assert_eq!(second.console_errors().await, Vec::<String>::new());
 
@@ -148,6 +155,8 @@ async fn a_document_that_cannot_be_shown_is_saved_whole() {
     visit(&browser, &link).await;
     press(&browser, OPEN_BUTTON).await;
     see(&browser, "unshown", "cannot be shown").await;
+    let sizes = browser.find_all(By::Css(".tool.only")).await.unwrap();
+    assert_eq!(sizes.len(), 0, "buttons for the size of nothing");
     let saved = browser.save_copy().await;
     assert!(saved == broken, "the copy has {} of {} bytes", saved.len(), broken.len());
 }
