@@ -7,6 +7,8 @@
 
 pub mod address;
 pub mod bell;
+#[cfg(test)]
+pub mod cases;
 pub mod clock;
 pub mod ids;
 pub mod media;

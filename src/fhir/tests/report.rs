@@ -5,6 +5,7 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::base::cases::cases;
 use crate::base::{ResourceType, UtcMillis};
 use crate::policy::ReportStatus;
 
@@ -337,7 +338,7 @@ fn odd_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(192))]
 
     #[test]
     fn no_mutation_of_a_real_resource_panics(

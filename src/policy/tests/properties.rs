@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
+use crate::base::cases::cases;
 use crate::policy::codes::{LoincForm, loinc_form};
 use crate::policy::columns::{Action, Columns};
 use crate::policy::decision::{Decision, Release, Terms};
@@ -137,7 +138,7 @@ fn matched(rules: &RuleSet, decided: &Decided) -> (BTreeSet<String>, BTreeSet<St
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(CASES))]
 
     #[test]
     fn the_order_of_rows_and_codes_never_matters(

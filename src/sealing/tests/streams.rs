@@ -6,6 +6,7 @@ use aead_stream::StreamPrimitive;
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::cases::cases;
 use crate::sealing::layout::Header;
 
 /// Segments of 80 bytes: the first holds 24 bytes of plaintext, the others 64.
@@ -67,6 +68,8 @@ impl Read for Halting<'_> {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn what_was_sealed_in_any_pieces_opens_to_the_same_bytes(
         plain in prop::collection::vec(any::<u8>(), 0..400),
