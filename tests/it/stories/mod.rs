@@ -1,6 +1,7 @@
 //! What the clinic, the lab and the patient live through; one file per story.
 
 mod attachments;
+mod audit_trail;
 mod bad_input;
 mod commands;
 mod corrections;
