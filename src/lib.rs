@@ -24,7 +24,7 @@
 //! | layer | rooms | may import |
 //! |---|---|---|
 //! | 0 | [`base`] | crates |
-//! | 1, pure | [`policy`], [`sealing`]; [`record`] (knows policy); [`audit`] (knows both) | 0 |
+//! | 1, pure | [`policy`], [`sealing`]; [`record`] (knows policy); [`audit`] (knows record) | 0 |
 //! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`] | 0, 1; not each other |
 //! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`] | 0 to 2; not each other |
 //! | 4, edge | [`web`] | 0, 1, 3; never the store |

@@ -5,7 +5,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, UtcMillis};
-use crate::policy::ReviewReason;
 use crate::record::{Link, Notice, RevokedBy};
 
 /// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
@@ -142,9 +141,6 @@ pub enum AuditEvent {
     ReleaseAsked {
         reason: Option<String>,
     },
-    ReviewNoted {
-        why: ReviewReason,
-    },
     SentAgainAs {
         delivery: DeliveryId,
     },
@@ -162,11 +158,6 @@ pub enum AuditEvent {
         why: String,
     },
     Resumed,
-    KeyMade {
-        kind: String,
-        name: String,
-        fingerprint: String,
-    },
     KeyDestroyed {
         kind: String,
         name: String,
@@ -175,9 +166,6 @@ pub enum AuditEvent {
         generation: i64,
         deaths_applied: u64,
         links_ended: u64,
-    },
-    Migrated {
-        to: String,
     },
     Subscribed {
         kind: String,
@@ -191,11 +179,6 @@ pub enum AuditEvent {
     PollFault {
         kind: String,
         why: String,
-    },
-    PollCaughtUp {
-        kind: String,
-        until: UtcMillis,
-        heard: u64,
     },
     Retained {
         what: String,

@@ -113,8 +113,6 @@ pub enum ReviewReason {
     NoticeTooLate,
     #[error("the message was refused for good: {why}")]
     NoticeRefused { why: String },
-    #[error("nobody can tell whether the message arrived: {why}")]
-    NoticeUnsure { why: String },
     #[error("the report changed back to an unfinished state after it was sent")]
     WentBack,
     #[error("the sending breaker tripped: {why}")]

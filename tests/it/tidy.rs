@@ -2,6 +2,7 @@
 //!
 //! The checks read `src/**` as text with comments and literals blanked out, so that only code counts as an import.
 
+mod alive;
 mod rules;
 mod samples;
 
