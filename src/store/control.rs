@@ -119,6 +119,14 @@ fn hook_row(ehr: &EhrId) -> String {
     format!("hook:{ehr}")
 }
 
+/// Notes that `replica` serves and that what it writes is kept.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn beat(tx: &mut Tx, replica: &str, at: UtcMillis) -> Result<(), StoreError> {
+    set_control(tx, &format!("beat:{replica}"), "serves", at, replica)
+}
+
 /// When somebody last said that sending goes on.
 ///
 /// # Errors

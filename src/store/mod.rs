@@ -31,7 +31,7 @@ pub use audit_log::{
 };
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use control::{
-    KeyMark, Pause, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
+    KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
     last_hook_at, mark_key, pause, paused, resume, resumed_at, set_control,
 };
 pub use deliveries::{
