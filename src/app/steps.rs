@@ -25,7 +25,7 @@ use crate::policy::{Available, Channel, RuleSet, Terms};
 use crate::release::{Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve};
 use crate::sealing::hmac_sha256;
-use crate::store::Mode;
+use crate::store::{self, Mode};
 use crate::sweep::{Pace, Retention, Sweep};
 
 /// Where no EHR is configured nothing is read again.
@@ -88,6 +88,7 @@ impl Steps {
                 rules,
                 available: available.clone(),
                 mode,
+                renew_every: store::RENEW_EVERY,
                 decided: bells.decided.clone(),
             }),
             release: Arc::new(Release {

@@ -3,13 +3,13 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::{HeardEhr, Intake, IntakeError, LEASE};
+use super::{HeardEhr, Intake, IntakeError};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, HeardBy};
 use crate::base::{ResourceKey, ResourceType, UtcMillis, hours, minutes, random};
 use crate::fhir::{
     Changes, Completeness, EhrError, Heard, SEARCH_CLOCK_DRIFT, SEARCH_COMMIT_LAG, SearchAnswer, Window,
 };
-use crate::store::{self, Hearing, PollEnd, PollRow};
+use crate::store::{self, Hearing, LEASE, PollEnd, PollRow};
 
 /// How far before the watermark each search reaches back: a transaction may commit late with an early time.
 const OVERLAP: Duration = minutes(10);
@@ -27,25 +27,33 @@ impl Intake {
         let (id, now) = (ehr.client.id().clone(), self.clock.now());
         let row = self.store.write(move |tx| store::lease_poll(tx, &id, kind, now, now.plus(LEASE))).await?;
         let Some(row) = row else { return Ok(0) };
-        self.poll(ehr, row, now).await.map(|()| 1)
+        let renew = |held| {
+            let until = self.clock.now().plus(LEASE);
+            self.store.write(move |tx| store::renew_poll(tx, held, until))
+        };
+        // A walk may take longer than any one lease, and what it heard of stands.
+        let polled = store::while_kept(self.poll(ehr, &row, now), row.clone(), self.renew_every, renew).await?;
+        if let Some((end, row)) = polled {
+            self.store.write(move |tx| store::settle_poll(tx, &row, &end, now)).await?;
+        }
+        Ok(1)
     }
 
-    async fn poll(&self, ehr: &HeardEhr, row: PollRow, now: UtcMillis) -> Result<(), IntakeError> {
+    async fn poll(&self, ehr: &HeardEhr, row: &PollRow, now: UtcMillis) -> Result<PollEnd, IntakeError> {
         let since = row.watermark.minus(OVERLAP).max(row.started_at);
         let until = now.plus(AHEAD);
         let mut answer = ehr.client.search_changed(row.kind, Window { since, until }, PAGE_COUNT).await;
-        if let Some(since) = self.begin_by_their_clock(&row, &answer, now).await? {
+        if let Some(since) = self.begin_by_their_clock(row, &answer, now).await? {
             answer = ehr.client.search_changed(row.kind, Window { since, until }, PAGE_COUNT).await;
         }
         let next_at = now.plus(ehr.poll_every);
         match answer {
             Ok(SearchAnswer::Walked(Changes { heard, completeness, server_date, .. })) => {
-                self.hear_all(&row, heard, now).await?;
+                self.hear_all(row, heard, now).await?;
                 match completeness {
                     Completeness::Complete => {
                         let reached = server_date.unwrap_or(now).minus(SEARCH_COMMIT_LAG).minus(SEARCH_CLOCK_DRIFT);
-                        let watermark = Some(row.watermark.max(reached));
-                        self.settle(row, PollEnd { watermark, next_at, why: None }, now).await
+                        Ok(PollEnd { watermark: Some(row.watermark.max(reached)), next_at, why: None })
                     }
                     Completeness::Incomplete { why } => self.fault(row, why.to_owned(), next_at, now).await,
                 }
@@ -89,18 +97,18 @@ impl Intake {
     async fn narrower(
         &self,
         ehr: &HeardEhr,
-        row: PollRow,
+        row: &PollRow,
         since: UtcMillis,
         now: UtcMillis,
-    ) -> Result<(), IntakeError> {
+    ) -> Result<PollEnd, IntakeError> {
         let mut until = UtcMillis(i64::midpoint(since.0, now.0));
         while until > since {
             match ehr.client.search_changed(row.kind, Window { since, until }, PAGE_COUNT).await {
                 Ok(SearchAnswer::Walked(Changes { heard, completeness: Completeness::Complete, .. })) => {
-                    self.hear_all(&row, heard, now).await?;
+                    self.hear_all(row, heard, now).await?;
                     // Past the overlap, so that the next search begins after this one.
                     let watermark = Some(until.plus(OVERLAP).min(now.minus(SEARCH_COMMIT_LAG)).max(row.watermark));
-                    return self.settle(row, PollEnd { watermark, next_at: now, why: None }, now).await;
+                    return Ok(PollEnd { watermark, next_at: now, why: None });
                 }
                 Ok(SearchAnswer::WindowTooLarge) => until = UtcMillis(i64::midpoint(since.0, until.0)),
                 Ok(SearchAnswer::Walked(_) | SearchAnswer::RestartWindow) | Err(_) => break,
@@ -143,17 +151,19 @@ impl Intake {
         Ok(())
     }
 
-    async fn fault(&self, row: PollRow, why: String, next_at: UtcMillis, now: UtcMillis) -> Result<(), IntakeError> {
+    async fn fault(
+        &self,
+        row: &PollRow,
+        why: String,
+        next_at: UtcMillis,
+        now: UtcMillis,
+    ) -> Result<PollEnd, IntakeError> {
         if row.why.as_deref() != Some(&why) {
             tracing::warn!(ehr = %row.ehr, kind = %row.kind, why, "polling failed; it is tried again");
             let event = AuditEvent::PollFault { kind: row.kind.to_string(), why: why.clone() };
             let chain = Chain::Ehr(row.ehr.clone());
             self.store.write(move |tx| store::record(tx, chain, now, event)).await?;
         }
-        self.settle(row, PollEnd { watermark: None, next_at, why: Some(why) }, now).await
-    }
-
-    async fn settle(&self, row: PollRow, end: PollEnd, now: UtcMillis) -> Result<(), IntakeError> {
-        Ok(self.store.write(move |tx| store::settle_poll(tx, &row, &end, now)).await?)
+        Ok(PollEnd { watermark: None, next_at, why: Some(why) })
     }
 }

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::conn::{Conn, Tx};
 use super::control;
 use super::error::StoreError;
+use super::lease::Renewed;
 use super::rows::parse;
 use super::schema::{poll, subscription};
 use crate::base::{EhrId, ResourceType, UtcMillis};
@@ -106,6 +107,23 @@ pub fn lease_poll(
     .returning(columns!())
     .get_results(tx.conn())?;
     rows.into_iter().next().map(typed).transpose()
+}
+
+/// Lengthens the lease of `row`, unless it ran out and another worker has the poll. A ping that came meanwhile still
+/// shows in its earlier time.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn renew_poll(tx: &mut Tx, row: PollRow, until: UtcMillis) -> Result<Renewed<PollRow>, StoreError> {
+    let this = poll::table.find((row.ehr.as_str(), row.kind.as_str()));
+    let renewed = diesel::update(this.filter(poll::lease_until.eq(row.next_at.0)))
+        .set(poll::lease_until.eq(until.0))
+        .execute(tx.conn())?;
+    if renewed != 1 {
+        return Ok(Renewed::Lost);
+    }
+    diesel::update(this.filter(poll::next_at.ge(row.next_at.0))).set(poll::next_at.eq(until.0)).execute(tx.conn())?;
+    Ok(Renewed::Kept(PollRow { next_at: until, ..row }))
 }
 
 /// How a poll ended.
