@@ -63,8 +63,9 @@ pub use openings::{
 };
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{
-    PollEnd, PollRow, SubscriptionRow, begin_poll_at, ensure_poll, ensure_subscription_row, followed_since, lease_poll,
-    lease_subscription, poll_sooner, polls, renew_poll, settle_poll, settle_subscription, subscriptions,
+    Beginning, CLOCK_OFF_MAX, PollEnd, PollRow, SubscriptionRow, begin_poll_at, ensure_poll, ensure_subscription_row,
+    followed_since, lease_poll, lease_subscription, note_poll_clock, poll_sooner, polls, renew_poll, settle_poll,
+    settle_subscription, subscriptions,
 };
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
