@@ -105,12 +105,16 @@ fn heard_kind(
         subscription,
         last_poll_at: poll.as_ref().and_then(|row| row.last_ok_at).map(UtcMillis::to_rfc3339),
         seen_until: seen_until.map(UtcMillis::to_rfc3339),
-        clock_off_seconds: poll.as_ref().and_then(|row| row.clock_off_ms).filter(is_far).map(|off_ms| off_ms / 1000),
+        clock_off_seconds: poll
+            .as_ref()
+            .and_then(|row| row.clock_off_ms)
+            .filter(|off_ms| is_far(*off_ms))
+            .map(|off_ms| off_ms / 1000),
         behind_seconds: seen_until.map(|at| now.since(at).as_secs()),
         poll_why: poll.and_then(|row| row.why),
     })
 }
 
-fn is_far(off_ms: &i64) -> bool {
+fn is_far(off_ms: i64) -> bool {
     Duration::from_millis(off_ms.unsigned_abs()) > store::CLOCK_OFF_MAX
 }
