@@ -113,7 +113,7 @@ impl KeyRing {
         }
         let Some(Loaded { key, identity, .. }) = file::load(&path, name.kind(), name.as_str())? else {
             self.cache().remove(name);
-            return Ok(Found::Missing);
+            return missing(&path);
         };
         // Its creator may not have come to this yet, and what is sealed with the key must not outlive it.
         file::sync_parent(&path)?;
@@ -187,6 +187,14 @@ impl KeyRing {
     /// The memory is only a memory: after a panic elsewhere it is still right.
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<KeyName, (Key256, Identity)>> {
         self.0.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A folder that is away, as when its disk is not mounted, says nothing about its keys.
+fn missing(path: &Path) -> Result<Found, KeyError> {
+    match path.parent() {
+        Some(folder) if !folder.is_dir() => Err(KeyError::FolderAway(folder.to_owned())),
+        Some(_) | None => Ok(Found::Missing),
     }
 }
 
