@@ -187,11 +187,10 @@ pub fn mark_key(tx: &mut Tx, kind: &str, name: &str, fingerprint: &str, at: UtcM
 
 /// # Errors
 /// [`StoreError`].
-pub fn destroyed_key(tx: &mut Tx, kind: &str, name: &str, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(key_mark::table.find((kind, name)).filter(key_mark::destroyed_at.is_null()))
+pub fn destroyed_key(tx: &mut Tx, kind: &str, name: &str, at: UtcMillis) -> Result<usize, StoreError> {
+    Ok(diesel::update(key_mark::table.find((kind, name)).filter(key_mark::destroyed_at.is_null()))
         .set(key_mark::destroyed_at.eq(at.0))
-        .execute(tx.conn())?;
-    Ok(())
+        .execute(tx.conn())?)
 }
 
 /// Forgets a key that is lost, so that another of its name may be used; what it sealed must have ended.
