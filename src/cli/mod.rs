@@ -29,7 +29,7 @@ use crate::desk::{Desk, DeskError};
 use crate::keys::ReplicaName;
 use crate::store::{Pause, Store, StoreError};
 
-use print::Print;
+use print::{Print, count};
 
 /// Delivers final clinical reports from a FHIR server to patients as sealed, policy-bound links.
 #[derive(Parser)]
@@ -269,7 +269,7 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         "Configuration, rules '{}' {} ({} profiles), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}",
         rules.id(),
         rules.version(),
-        rules.profiles().len(),
+        count(rules.profiles().len(), "profile"),
         config.clinics.len(),
         config.ehrs.len()
     );
@@ -284,8 +284,8 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let ids: Vec<&str> = lost.iter().map(DeliveryId::as_str).collect();
-    let (count, ids) = (ids.len(), ids.join("\n"));
-    let told = format!("But epoch keys are missing, so nobody can open {count} live links: {LOST_KEYS_REMEDY}:\n{ids}");
+    let (links, ids) = (count(ids.len(), "live link"), ids.join("\n"));
+    let told = format!("But epoch keys are missing, so nobody can open {links}: {LOST_KEYS_REMEDY}:\n{ids}");
     print.done(&format!("{text}\n{told}"), &value);
     Ok(Outcome::No)
 }
