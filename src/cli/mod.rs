@@ -157,12 +157,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Migrate => migrate(&load(&common, variables)?, print),
         Command::Pause { why } => {
             let desk = desk(&common, variables, Acts::Changes).await?;
-            desk.pause(&why).await?;
-            print.done(
-                "All messages are paused: none leaves until `chartseal resume`, on any replica. Links already sent still open.",
-                &serde_json::json!({"paused": why}),
-            );
-            Ok(Outcome::Done)
+            pause(&desk, &why, print).await
         }
         Command::Resume => resume(&desk(&common, variables, Acts::Changes).await?, print).await,
         Command::Deliveries(command) => {
@@ -238,6 +233,20 @@ async fn resume(desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
     match desk.resume().await? {
         Pause::Running => {
             print.done("Nothing was paused.", &serde_json::json!({"resumed": false}));
+async fn pause(desk: &Desk, why: &str, print: Print) -> anyhow::Result<Outcome> {
+    let (told, before) = match desk.pause(why).await? {
+        Pause::Running => (String::new(), serde_json::Value::Null),
+        Pause::Paused { why, since, by } => (
+            format!("\n{by} had paused them since {since} ({why}); the audit keeps that."),
+            serde_json::json!({"why": why, "since": since.to_rfc3339(), "by": by}),
+        ),
+    };
+    let text =
+        "All messages are paused: none leaves until `chartseal resume`, on any replica. Links already sent still open.";
+    print.done(&format!("{text}{told}"), &serde_json::json!({"paused": why, "before": before}));
+    Ok(Outcome::Done)
+}
+
             Ok(Outcome::No)
         }
         Pause::Paused { why, since, by } => {

@@ -74,10 +74,14 @@ pub fn paused(conn: &mut Conn) -> Result<Pause, StoreError> {
     })
 }
 
+/// Returns the pause that this one takes over from.
+///
 /// # Errors
 /// [`StoreError`].
-pub fn pause(tx: &mut Tx, why: &str, at: UtcMillis, by: &str) -> Result<(), StoreError> {
-    set_control(tx, PAUSE, why, at, by)
+pub fn pause(tx: &mut Tx, why: &str, at: UtcMillis, by: &str) -> Result<Pause, StoreError> {
+    let before = paused(tx.conn())?;
+    set_control(tx, PAUSE, why, at, by)?;
+    Ok(before)
 }
 
 /// Returns whether there was a pause to end.
@@ -185,6 +189,8 @@ pub fn mark_key(tx: &mut Tx, kind: &str, name: &str, fingerprint: &str, at: UtcM
     }
 }
 
+/// Returns how many marks this changed: 0 when it was noted before, or when the key never had a mark.
+///
 /// # Errors
 /// [`StoreError`].
 pub fn destroyed_key(tx: &mut Tx, kind: &str, name: &str, at: UtcMillis) -> Result<usize, StoreError> {
