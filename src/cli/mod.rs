@@ -6,6 +6,7 @@
 //! Must not know: SQL, FHIR, HTTP.
 
 mod audit;
+mod backup;
 mod deliveries;
 mod ehrs;
 mod init;
@@ -71,6 +72,8 @@ enum Command {
     Check,
     /// Bring the database up to date.
     Migrate,
+    /// Copy the SQLite database, also of a running service, into a new file.
+    Backup(backup::BackupArgs),
     /// Stop all messages, on every replica.
     Pause {
         /// Why, for the audit and for the colleague who finds it paused.
@@ -155,6 +158,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         }
         Command::Check => check(&load(&common, variables)?, print).await,
         Command::Migrate => migrate(&load(&common, variables)?, print),
+        Command::Backup(args) => backup::run(&args, &load(&common, variables)?, print),
         Command::Pause { why } => {
             let desk = desk(&common, variables, Acts::Changes).await?;
             pause(&desk, &why, print).await
@@ -229,10 +233,6 @@ fn migrate(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-async fn resume(desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
-    match desk.resume().await? {
-        Pause::Running => {
-            print.done("Nothing was paused.", &serde_json::json!({"resumed": false}));
 async fn pause(desk: &Desk, why: &str, print: Print) -> anyhow::Result<Outcome> {
     let (told, before) = match desk.pause(why).await? {
         Pause::Running => (String::new(), serde_json::Value::Null),
@@ -247,6 +247,10 @@ async fn pause(desk: &Desk, why: &str, print: Print) -> anyhow::Result<Outcome> 
     Ok(Outcome::Done)
 }
 
+async fn resume(desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
+    match desk.resume().await? {
+        Pause::Running => {
+            print.done("Nothing was paused.", &serde_json::json!({"resumed": false}));
             Ok(Outcome::No)
         }
         Pause::Paused { why, since, by } => {
@@ -275,7 +279,7 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         (true, true) => "\nWithout a [[clinic]] and an [[ehr]] nothing is heard and nothing sent.",
     };
     let text = format!(
-        "Configuration, rules '{}' {} ({} profiles), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}",
+        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}",
         rules.id(),
         rules.version(),
         count(rules.profiles().len(), "profile"),
