@@ -175,6 +175,7 @@ fn a_backup_is_whole_private_and_never_overwrites() {
     assert!(none.code == 2 && none.err.contains("no database"), "{}", none.all());
     assert!(!folder.join("chartseal.db").exists() && !copy.exists());
 
+    assert_eq!(program::run(&config, &["migrate"]).code, 0);
     assert_eq!(program::run(&config, &["pause", "--why", "before"]).code, 0);
     let made = backup(&copy);
     assert_eq!(made.code, 0, "{}", made.all());
