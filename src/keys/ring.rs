@@ -35,6 +35,24 @@ struct Inner {
 }
 
 impl KeyRing {
+    /// Refuses where there is a root key.
+    ///
+    /// # Errors
+    /// [`KeyError::RootExists`].
+    pub fn require_none(dir: &Path) -> Result<(), KeyError> {
+        match root_path(dir).symlink_metadata() {
+            Ok(_) => Err(KeyError::RootExists(dir.to_owned())),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The folders that [`KeyRing::create`] makes where they are missing, the outer one first.
+    #[must_use]
+    pub fn folders(dir: &Path) -> Vec<PathBuf> {
+        let inner = KeyKind::ALL.into_iter().map(KeyKind::as_str).chain([JOURNAL_DIRECTORY]);
+        std::iter::once(dir.to_owned()).chain(inner.map(|name| dir.join(name))).collect()
+    }
+
     /// Makes the directory and a new root key.
     ///
     /// # Errors

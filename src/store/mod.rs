@@ -8,6 +8,7 @@
 //! Must not know: FHIR, HTTP, mail, keys, or what sealed columns hold.
 
 mod audit_log;
+mod backup;
 mod conn;
 mod control;
 mod deliveries;
@@ -30,6 +31,7 @@ mod writer;
 pub use audit_log::{
     Anchorable, append, chain_lines, chain_names, export_after, highest_n, lines_between, record, remove_lines_before,
 };
+pub use backup::{BackupError, backup};
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use control::{
     KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
