@@ -58,6 +58,12 @@
 //! - **Anchors cover audit lines by their store-wide numbers**, one digest a minute, rather than a list of chain heads:
 //!   a chain's head is among the lines, and the file stays small. A number is anchored one interval after it was seen,
 //!   because in PostgreSQL a lower number may commit later.
+//! - **A correction behind the same address is read again and compared.** Where the EHR declares no digest, a second
+//!   correction in the same status would otherwise be silent. Only a keyed hash of the sealed file is kept for it.
+//! - **A link whose epoch key was lost says that it ended**, not "come later": nobody can make that key again. Nothing is
+//!   spent, and the link works again should the key be put back.
+//! - **A release is held under a lease of two minutes that is renewed while the work goes on**, rather than one as long as
+//!   the longest download: what a dead process held is soon taken up.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 

@@ -5,6 +5,7 @@
 pub mod log;
 pub mod start;
 pub mod steps;
+pub mod watch;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{AuditEvent, Chain};
-use crate::base::clock::REFRESH_EVERY;
 use crate::base::{UtcMillis, seconds};
 use crate::config::Config;
 use crate::keys::ReplicaName;
@@ -145,7 +145,7 @@ impl App {
         if workers == Workers::Spawned {
             self.steps.spawn(&tracker, &stop);
         }
-        tracker.spawn(watch_clock(self.ground.clone(), Arc::clone(&self.readiness), stop.clone()));
+        tracker.spawn(watch::watch(self.ground.clone(), Arc::clone(&self.readiness), stop.clone()));
         tracing::info!(address = %self.addr, admin = %self.admin_addr, "Chartseal serves");
         shutdown.await;
         self.drain(handles, &tracker, &stop).await?;
@@ -180,26 +180,6 @@ impl App {
     async fn note(&self, event: AuditEvent, now: UtcMillis) -> anyhow::Result<()> {
         self.ground.store.write(move |tx| store::record(tx, Chain::Installation, now, event)).await?;
         Ok(())
-    }
-}
-
-/// Follows the store's clock, and tells whether the store is there.
-async fn watch_clock(ground: Ground, readiness: Arc<Readiness>, stop: CancellationToken) {
-    loop {
-        match ground.store.now().await {
-            Ok(at) => {
-                readiness.store_reached();
-                readiness.clock_compared(ground.clock.adopt(at));
-            }
-            Err(error) => {
-                tracing::error!(%error, "the database's time cannot be read");
-                readiness.store_lost();
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(REFRESH_EVERY) => {}
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The steps, wired from the configuration, and the workers that turn them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::ErrorKind;
 use std::num::NonZeroU16;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::start::Ground;
 use crate::base::{Bell, ClinicId, SecretText, millis, minutes, seconds};
 use crate::blobs::BlobStore;
-use crate::config::{self, Config, EhrAuth, MailSecurity};
+use crate::config::{self, Config, ConfigError, EhrAuth, MailSecurity};
 use crate::fhir::{Auth, EhrClient, EhrConnection, Limits, Origin, ServiceBase};
 use crate::intake::{HeardEhr, Hook, Intake, StartFrom, Subscribe};
 use crate::notify::{
@@ -25,7 +26,7 @@ use crate::policy::{Available, Channel, RuleSet, Terms};
 use crate::release::{Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve};
 use crate::sealing::hmac_sha256;
-use crate::store::Mode;
+use crate::store::{self, Mode};
 use crate::sweep::{Pace, Retention, Sweep};
 
 /// Where no EHR is configured nothing is read again.
@@ -88,6 +89,7 @@ impl Steps {
                 rules,
                 available: available.clone(),
                 mode,
+                renew_every: store::RENEW_EVERY,
                 decided: bells.decided.clone(),
             }),
             release: Arc::new(Release {
@@ -201,8 +203,15 @@ where
 /// The file cannot be read, or its mistakes.
 pub fn read_rules(config: &Config) -> anyhow::Result<RuleSet> {
     let path = &config.policy_file;
-    let text = std::fs::read_to_string(path).with_context(|| {
-        format!("the rules in {} cannot be read: `chartseal init` writes a first file", path.display())
+    let text = config::read_text(path).map_err(|error| match error {
+        ConfigError::Unreadable { kind: ErrorKind::NotFound, .. } => anyhow::anyhow!(
+            "the rules file {} is not there: `chartseal init` writes a first one into a new folder",
+            path.display()
+        ),
+        ConfigError::Unreadable { kind, .. } => {
+            anyhow::anyhow!("the rules file {} cannot be read ({kind})", path.display())
+        }
+        mistakes @ ConfigError::Mistakes(_) => mistakes.into(),
     })?;
     RuleSet::parse(&text)
         .map_err(|errors| anyhow::anyhow!("the rules in {} are not in force:\n{errors}", path.display()))

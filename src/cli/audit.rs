@@ -5,7 +5,7 @@ use std::io::Write as _;
 use clap::Subcommand;
 
 use super::Outcome;
-use super::print::Print;
+use super::print::{Print, count};
 use crate::app::start::Ground;
 use crate::desk::verify_audit;
 use crate::store;
@@ -41,7 +41,9 @@ async fn verify(ground: &Ground, print: Print) -> anyhow::Result<Outcome> {
         "chains": verified.chains, "lines": verified.lines, "anchors": verified.anchors, "faults": verified.faults,
         "not_detected": NOT_DETECTED,
     });
-    let summary = format!("{} chains, {} lines, {} anchors", verified.chains, verified.lines, verified.anchors);
+    let summary = [(verified.chains, "chain"), (verified.lines, "line"), (verified.anchors, "anchor")]
+        .map(|(number, of)| count(number, of))
+        .join(", ");
     if verified.faults.is_empty() {
         print.done(&format!("The audit verifies: {summary}.\n{NOT_DETECTED}"), &value);
         Ok(Outcome::Done)

@@ -74,8 +74,13 @@ fn note(kind: &HeardKind) -> String {
     }
     let subscription = kind.subscription.as_ref().and_then(|found| found.why.as_deref());
     let notes = [("subscription", subscription), ("poll", kind.poll_why.as_deref())];
-    let told: Vec<String> = notes.iter().filter_map(|(what, why)| Some(format!("{what}: {}", (*why)?))).collect();
-    told.join("; ")
+    let told = notes.iter().filter_map(|(what, why)| Some(format!("{what}: {}", (*why)?)));
+    told.chain(kind.clock_off_seconds.map(clock)).collect::<Vec<_>>().join("; ")
+}
+
+fn clock(off_seconds: i64) -> String {
+    let side = if off_seconds < 0 { "behind" } else { "ahead of" };
+    format!("its clock is {} {side} ours: ask its staff to set it", span(off_seconds.unsigned_abs()))
 }
 
 /// A stretch of time as people say it.

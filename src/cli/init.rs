@@ -40,7 +40,6 @@ pub(super) struct InitArgs {
 
 pub(super) fn run(args: &InitArgs, print: Print) -> anyhow::Result<Outcome> {
     let folder = &args.folder;
-    std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     let config_path = folder.join("chartseal.toml");
     let text = starter_config(&Starter {
         clinic_id: &args.clinic_id,
@@ -54,9 +53,16 @@ pub(super) fn run(args: &InitArgs, print: Print) -> anyhow::Result<Outcome> {
     });
     // Judged before anything is written, so that a bad value leaves no half-made folder.
     let config = Config::parse(&text, &config_path, [])?;
-    write_new(&config_path, &text)?;
-    write_new(&config.policy_file, STARTER_RULES)?;
-    KeyRing::create(&config.keys_dir, &mut random::system()).context("the keys were not made")?;
+    for path in [&config_path, &config.policy_file] {
+        let is_there = path.symlink_metadata().is_ok();
+        anyhow::ensure!(!is_there, "{} is there already; nothing was overwritten", path.display());
+    }
+    KeyRing::require_none(&config.keys_dir)?;
+    let mut made = Made::default();
+    if let Err(error) = write(&config_path, &text, &config, &mut made) {
+        made.undo();
+        return Err(error);
+    }
     let next = format!(
         "Made {}, {} and the keys in {}.\n\
          Back up {} now, apart from the database: without it nothing can be read. Do not back up the other keys.\n\
@@ -74,11 +80,54 @@ pub(super) fn run(args: &InitArgs, print: Print) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Never overwrites: a second `init` must not cost anybody a configuration.
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).with_context(|| {
-        format!("{} is there already or cannot be written; nothing was overwritten", path.display())
-    })?;
-    file.write_all(text.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?;
+fn write(config_path: &Path, text: &str, config: &Config, made: &mut Made) -> anyhow::Result<()> {
+    if let Some(folder) = config_path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        made.will_make_folder(folder);
+        std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    }
+    made.write_new(config_path, text)?;
+    made.write_new(&config.policy_file, STARTER_RULES)?;
+    for folder in KeyRing::folders(&config.keys_dir) {
+        made.will_make_folder(&folder);
+    }
+    KeyRing::create(&config.keys_dir, &mut random::system()).context("the keys were not made")?;
     Ok(())
+}
+
+/// What this run made, to be taken back when it fails.
+#[derive(Default)]
+struct Made {
+    files: Vec<PathBuf>,
+    /// The outer ones first.
+    folders: Vec<PathBuf>,
+}
+
+impl Made {
+    /// Notes the folder and those around it that are not there yet.
+    fn will_make_folder(&mut self, folder: &Path) {
+        let is_new = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let mut missing: Vec<PathBuf> = folder.ancestors().take_while(is_new).map(Path::to_owned).collect();
+        missing.reverse();
+        self.folders.extend(missing);
+    }
+
+    /// Never overwrites: a second `init` must not cost anybody a configuration.
+    fn write_new(&mut self, path: &Path, text: &str) -> anyhow::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path).with_context(|| {
+            format!("{} is there already or cannot be written; nothing was overwritten", path.display())
+        })?;
+        self.files.push(path.to_owned());
+        file.write_all(text.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(())
+    }
+
+    /// A folder into which somebody else put something stays: only empty ones can be removed.
+    fn undo(self) {
+        for file in self.files {
+            let _ = std::fs::remove_file(file);
+        }
+        for folder in self.folders.into_iter().rev() {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
 }

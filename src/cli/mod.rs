@@ -6,6 +6,7 @@
 //! Must not know: SQL, FHIR, HTTP.
 
 mod audit;
+mod backup;
 mod deliveries;
 mod ehrs;
 mod init;
@@ -29,7 +30,7 @@ use crate::desk::{Desk, DeskError};
 use crate::keys::ReplicaName;
 use crate::store::{Pause, Store, StoreError};
 
-use print::Print;
+use print::{Print, count};
 
 /// Delivers final clinical reports from a FHIR server to patients as sealed, policy-bound links.
 #[derive(Parser)]
@@ -71,6 +72,8 @@ enum Command {
     Check,
     /// Bring the database up to date.
     Migrate,
+    /// Copy the SQLite database, also of a running service, into a new file.
+    Backup(backup::BackupArgs),
     /// Stop all messages, on every replica.
     Pause {
         /// Why, for the audit and for the colleague who finds it paused.
@@ -155,14 +158,10 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         }
         Command::Check => check(&load(&common, variables)?, print).await,
         Command::Migrate => migrate(&load(&common, variables)?, print),
+        Command::Backup(args) => backup::run(&args, &load(&common, variables)?, print),
         Command::Pause { why } => {
             let desk = desk(&common, variables, Acts::Changes).await?;
-            desk.pause(&why).await?;
-            print.done(
-                "All messages are paused: none leaves until `chartseal resume`, on any replica. Links already sent still open.",
-                &serde_json::json!({"paused": why}),
-            );
-            Ok(Outcome::Done)
+            pause(&desk, &why, print).await
         }
         Command::Resume => resume(&desk(&common, variables, Acts::Changes).await?, print).await,
         Command::Deliveries(command) => {
@@ -234,6 +233,20 @@ fn migrate(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+async fn pause(desk: &Desk, why: &str, print: Print) -> anyhow::Result<Outcome> {
+    let (told, before) = match desk.pause(why).await? {
+        Pause::Running => (String::new(), serde_json::Value::Null),
+        Pause::Paused { why, since, by } => (
+            format!("\n{by} had paused them since {since} ({why}); the audit keeps that."),
+            serde_json::json!({"why": why, "since": since.to_rfc3339(), "by": by}),
+        ),
+    };
+    let text =
+        "All messages are paused: none leaves until `chartseal resume`, on any replica. Links already sent still open.";
+    print.done(&format!("{text}{told}"), &serde_json::json!({"paused": why, "before": before}));
+    Ok(Outcome::Done)
+}
+
 async fn resume(desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
     match desk.resume().await? {
         Pause::Running => {
@@ -266,10 +279,10 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         (true, true) => "\nWithout a [[clinic]] and an [[ehr]] nothing is heard and nothing sent.",
     };
     let text = format!(
-        "Configuration, rules '{}' {} ({} profiles), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}",
+        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}",
         rules.id(),
         rules.version(),
-        rules.profiles().len(),
+        count(rules.profiles().len(), "profile"),
         config.clinics.len(),
         config.ehrs.len()
     );
@@ -284,8 +297,8 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let ids: Vec<&str> = lost.iter().map(DeliveryId::as_str).collect();
-    let (count, ids) = (ids.len(), ids.join("\n"));
-    let told = format!("But epoch keys are missing, so nobody can open {count} live links: {LOST_KEYS_REMEDY}:\n{ids}");
+    let (links, ids) = (count(ids.len(), "live link"), ids.join("\n"));
+    let told = format!("But epoch keys are missing, so nobody can open {links}: {LOST_KEYS_REMEDY}:\n{ids}");
     print.done(&format!("{text}\n{told}"), &value);
     Ok(Outcome::No)
 }

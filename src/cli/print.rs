@@ -37,6 +37,12 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// `1 chain`, `2 chains`.
+pub(super) fn count(number: impl TryInto<u64>, of: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Columns, as wide as their widest cell, the last one free.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();

@@ -23,7 +23,7 @@ fn listed(mistakes: &[Mistake]) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     pub place: Place,
-    /// `server.listen`, `ehr[0].base_url`; empty for the file as a whole.
+    /// `server.listen`, `[[ehr]] number 1, "lab": base_url`; empty for the file as a whole.
     pub key: String,
     /// What was written; absent where it may be a secret, or where nothing was written.
     pub value: Option<String>,

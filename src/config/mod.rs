@@ -211,9 +211,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Unreadable`], or all mistakes at once.
     pub fn load(path: &Path, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), kind: error.kind() })?;
-        Self::parse(&text, path, variables)
+        Self::parse(&read_text(path)?, path, variables)
     }
 
     /// Reads `text` as the content of the file at `path`; the files it names are read from the disk.
@@ -227,6 +225,16 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         sections::read(text, path, variables)
     }
+}
+
+/// The text of a file that a person writes.
+///
+/// # Errors
+/// [`ConfigError::Unreadable`], or where it is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let bytes =
+        std::fs::read(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), kind: error.kind() })?;
+    String::from_utf8(bytes).map_err(|error| ConfigError::Mistakes(vec![source::not_utf8(path, &error)]))
 }
 
 macro_rules! visible_text {

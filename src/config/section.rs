@@ -22,8 +22,8 @@ pub(super) struct Context<'a> {
 }
 
 pub(super) struct Section<'a> {
-    /// `server`, `ehr[0]`.
-    path: String,
+    /// What stands before a key: `server.`, `[[ehr]] number 1, "lab": `.
+    prefix: String,
     /// `SERVER`, `EHR__0`.
     variable: String,
     table: Table,
@@ -41,20 +41,26 @@ enum Read<T> {
 
 impl<'a> Section<'a> {
     pub(super) fn new(name: &str, table: Table, context: Context<'a>) -> Self {
-        let (path, variable) = (name.to_owned(), name.to_uppercase());
-        Self { path, variable, table, known: Vec::new(), taken: BTreeMap::new(), context }
+        let (prefix, variable) = (format!("{name}."), name.to_uppercase());
+        Self { prefix, variable, table, known: Vec::new(), taken: BTreeMap::new(), context }
     }
 
+    /// One of several. `index` counts from 0, as variables do; people count from 1, and know it by its id.
     pub(super) fn numbered(name: &str, index: usize, table: Table, context: Context<'a>) -> Self {
         let variable = format!("{}__{index}", name.to_uppercase());
-        Self { path: format!("{name}[{index}]"), variable, ..Self::new(name, table, context) }
+        let id = table.entries.get("id").and_then(|entry| match &entry.value {
+            Value::Text(id) | Value::Variable(id) => Some(format!(", {}", shown(id))),
+            Value::Number(_) | Value::List(_) | Value::Other(_) => None,
+        });
+        let prefix = format!("[[{name}]] number {}{}: ", index + 1, id.unwrap_or_default());
+        Self { prefix, variable, ..Self::new(name, table, context) }
     }
 
     /// Notes a mistake at `key`, or at the section's head when the key is absent.
     pub(super) fn complain(&self, key: &'static str, remedy: impl Into<String>) {
         let absent = || (self.table.place.clone(), None);
         let (place, value) = self.taken.get(key).cloned().unwrap_or_else(absent);
-        self.context.mistakes.add(&place, format!("{}.{key}", self.path), value, remedy);
+        self.context.mistakes.add(&place, format!("{}{key}", self.prefix), value, remedy);
     }
 
     pub(super) fn is_written(&self, key: &str) -> bool {
@@ -65,7 +71,7 @@ impl<'a> Section<'a> {
     pub(super) fn finish(self) {
         for (key, entry) in &self.table.entries {
             let remedy = format!("there is no such key{}", did_you_mean(key, self.known.iter().copied()));
-            self.context.mistakes.add(&entry.place, format!("{}.{key}", self.path), None, remedy);
+            self.context.mistakes.add(&entry.place, format!("{}{key}", self.prefix), None, remedy);
         }
     }
 
@@ -150,7 +156,7 @@ impl<'a> Section<'a> {
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Vec<T>> {
         let entry = self.take(key)?;
-        let name = format!("{}.{key}", self.path);
+        let name = format!("{}{key}", self.prefix);
         let mistakes = self.context.mistakes;
         let read = |place: &Place, text: &str| match parse(text.trim()) {
             Ok(item) => Some(item),

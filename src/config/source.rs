@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
+use std::string::FromUtf8Error;
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{Mistakes, Place, did_you_mean};
+use super::mistake::{Mistake, Mistakes, Place, did_you_mean};
 
 /// Sections written once, `[server]`.
 const SINGLE: [&str; 9] = ["server", "store", "blobs", "keys", "mode", "mail", "policy", "retention", "limits"];
@@ -154,6 +156,16 @@ impl Source {
             [] => {}
         }
     }
+}
+
+/// The first byte that is not UTF-8.
+pub(super) fn not_utf8(path: &Path, error: &FromUtf8Error) -> Mistake {
+    let at = error.utf8_error().valid_up_to();
+    let good = error.as_bytes().get(..at).unwrap_or_default();
+    let text = String::from_utf8_lossy(good);
+    let places = Places { text: &text, file: path.display().to_string().into() };
+    let remedy = "this is not UTF-8 text; save the file as UTF-8".to_owned();
+    Mistake { place: places.of(&(at..at)), key: String::new(), value: None, remedy }
 }
 
 fn known(sections: &[&'static str], word: &str) -> Option<&'static str> {

@@ -1,5 +1,7 @@
 //! How each EHR is heard, and what keeps it from being heard: where staff look when reports do not come.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::DeskError;
@@ -52,6 +54,8 @@ pub struct HeardKind {
     /// Everything that changed up to here has been heard of; `None` before the service's first start with this EHR.
     pub seen_until: Option<String>,
     pub behind_seconds: Option<u64>,
+    /// How far the EHR's clock is ahead of ours, behind where negative, when that is so far that staff should see to it.
+    pub clock_off_seconds: Option<i64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -101,7 +105,16 @@ fn heard_kind(
         subscription,
         last_poll_at: poll.as_ref().and_then(|row| row.last_ok_at).map(UtcMillis::to_rfc3339),
         seen_until: seen_until.map(UtcMillis::to_rfc3339),
+        clock_off_seconds: poll
+            .as_ref()
+            .and_then(|row| row.clock_off_ms)
+            .filter(|off_ms| is_far(*off_ms))
+            .map(|off_ms| off_ms / 1000),
         behind_seconds: seen_until.map(|at| now.since(at).as_secs()),
         poll_why: poll.and_then(|row| row.why),
     })
+}
+
+fn is_far(off_ms: i64) -> bool {
+    Duration::from_millis(off_ms.unsigned_abs()) > store::CLOCK_OFF_MAX
 }

@@ -43,8 +43,8 @@ pub enum DeskError {
     #[error("there is no delivery, link or reference '{asked}'; `chartseal deliveries list` shows what there is")]
     Unknown { asked: String },
     /// Staff.
-    #[error("a delivery that is {state} cannot be {deed}; {remedy}")]
-    NotPossible { state: &'static str, deed: &'static str, remedy: &'static str },
+    #[error("{what} cannot be {deed}; {remedy}")]
+    NotPossible { what: &'static str, deed: &'static str, remedy: &'static str },
     /// Staff.
     #[error("this installation is in shadow mode: nothing leaves until [mode] send is \"live\"")]
     Shadow,
@@ -164,20 +164,22 @@ impl Desk {
         }
     }
 
-    /// Stops all notices on every replica.
+    /// Stops all notices on every replica. Returns the pause that this one takes over from, if there was one; the audit
+    /// keeps both.
     ///
     /// # Errors
     /// [`DeskError::Store`].
-    pub async fn pause(&self, why: &str) -> Result<(), DeskError> {
+    pub async fn pause(&self, why: &str) -> Result<Pause, DeskError> {
         let (now, by, why) = (self.clock.now(), self.operator.clone(), why.to_owned());
-        self.store
+        let before = self
+            .store
             .write(move |tx| {
-                store::pause(tx, &why, now, by.as_str())?;
-                let event = AuditEvent::Paused { why: why.clone() };
-                store::append(tx, &installation(now, by.clone(), event))
+                let before = store::pause(tx, &why, now, by.as_str())?;
+                store::append(tx, &installation(now, by, AuditEvent::Paused { why }))?;
+                Ok(before)
             })
             .await?;
-        Ok(())
+        Ok(before)
     }
 
     /// Returns the pause that was ended, if there was one.
@@ -336,5 +338,21 @@ fn not_possible(deed: &'static str, link: &Link) -> DeskError {
         Link::Recalled => "the EHR took the report back",
         Link::Superseded { .. } => "a newer delivery took its place; look at that one",
     };
-    DeskError::NotPossible { state: link.name(), deed, remedy }
+    DeskError::NotPossible { what: in_words(link), deed, remedy }
+}
+
+const fn in_words(link: &Link) -> &'static str {
+    match link {
+        Link::Recorded => "a delivery that has not left yet",
+        Link::Held { .. } => "a delivery on hold",
+        Link::Review { .. } => "a delivery in review",
+        Link::Live { .. } => "a live delivery",
+        Link::Suspended { .. } => "a suspended delivery",
+        Link::Blocked => "a blocked delivery",
+        Link::Spent => "a spent delivery",
+        Link::Expired => "an expired delivery",
+        Link::Revoked { .. } => "a revoked delivery",
+        Link::Recalled => "a recalled delivery",
+        Link::Superseded { .. } => "a superseded delivery",
+    }
 }

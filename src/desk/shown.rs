@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::base::UtcMillis;
 use crate::keys::Vault;
 use crate::policy::{Decision, Facts};
-use crate::record::{Card, Link, Notice, Opening, RevokedBy};
+use crate::record::{Card, Link, Notice, Opening, RevokedBy, SuspendedWhy};
 use crate::sealing::Purpose;
 use crate::store::{self, Conn, Delivery, NoticeRow, SourceRow, StoreError};
 
@@ -45,28 +45,51 @@ impl Brief {
 }
 
 fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
-    let unsure = notices.last().filter(|notice| notice.state == Notice::Unsure);
-    match (&delivery.state, unsure) {
-        (Link::Live { .. }, Some(_)) => {
-            "nobody can tell whether the message arrived: ask the patient, or send it again".to_owned()
-        }
-        (Link::Review { why }, _) => why.to_string(),
-        (Link::Suspended { why, .. }, _) => format!("suspended: {why:?}"),
-        (Link::Revoked { by: RevokedBy::Restore }, _) => {
+    match &delivery.state {
+        Link::Live { .. } => notices.last().map(note_of_notice).unwrap_or_default(),
+        Link::Review { why } => why.to_string(),
+        Link::Suspended { why, .. } => note_of_suspension(*why).to_owned(),
+        Link::Revoked { by: RevokedBy::Restore } => {
             "ended by a restore or a lost key: if the patient still needs it, send it again".to_owned()
         }
-        (
-            Link::Recorded
-            | Link::Held { .. }
-            | Link::Live { .. }
-            | Link::Blocked
-            | Link::Spent
-            | Link::Expired
-            | Link::Revoked { .. }
-            | Link::Recalled
-            | Link::Superseded { .. },
-            _,
-        ) => String::new(),
+        Link::Recorded
+        | Link::Held { .. }
+        | Link::Blocked
+        | Link::Spent
+        | Link::Expired
+        | Link::Revoked { .. }
+        | Link::Recalled
+        | Link::Superseded { .. } => String::new(),
+    }
+}
+
+/// Of a live link's message.
+fn note_of_notice(notice: &NoticeRow) -> String {
+    match (notice.state, &notice.why) {
+        (Notice::Queued { due, .. }, Some(why)) => {
+            format!("the message is not handed over yet: {why}; tried again at {due}")
+        }
+        (Notice::Unsure, _) => {
+            "nobody can tell whether the message arrived: ask the patient, or send it again".to_owned()
+        }
+        (Notice::Queued { .. } | Notice::Leased { .. } | Notice::Sent | Notice::Bounced | Notice::Dead, _) => {
+            String::new()
+        }
+    }
+}
+
+const fn note_of_suspension(why: SuspendedWhy) -> &'static str {
+    match why {
+        SuspendedWhy::Gone => {
+            "the EHR no longer shows the report: the link is refused while Chartseal asks again, and comes back with it"
+        }
+        SuspendedWhy::WentBack => {
+            "the EHR no longer shows the report as final and readable: the link is refused until it does"
+        }
+        SuspendedWhy::ManyGone => {
+            "many reports vanished from the EHR at once, which is more likely its failure than so many recalls: \
+             see to the EHR; the link comes back with the report, or revoke it"
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::store::{Store, StoreError};
 
 pub use hook::{HOOK_HEADER, HookAnswer, HookBody, HookCall};
 
-/// A step holds an event, a poll or a look at a subscription at most so long.
+/// A step holds an event or a look at a subscription at most so long.
 const LEASE: Duration = minutes(2);
 
 /// What intake must know of one EHR.
@@ -60,6 +60,8 @@ pub struct Intake {
     pub(crate) clock: Clock,
     pub(crate) vault: Vault,
     pub(crate) ehrs: Vec<HeardEhr>,
+    /// How often the lease of a poll is renewed while its search lasts.
+    pub renew_every: Duration,
     /// Rung when a resource is due.
     pub(crate) due: Bell,
     /// Rung when an event was kept.
@@ -87,7 +89,7 @@ impl IntakeError {
 impl Intake {
     #[must_use]
     pub fn new(store: Store, clock: Clock, vault: Vault, ehrs: Vec<HeardEhr>, kept: Bell, due: Bell) -> Self {
-        Self { store, clock, vault, ehrs, due, kept }
+        Self { store, clock, vault, ehrs, renew_every: crate::store::RENEW_EVERY, due, kept }
     }
 
     /// Starts the polls and subscriptions of EHRs that are new: the past is not asked for.

@@ -52,6 +52,9 @@ pub enum KeyError {
     /// Staff: others can read the keys.
     #[error("others can reach {} (mode {mode:03o}): run `chmod {wanted:o} {}`", .path.display(), .path.display())]
     TooOpen { path: PathBuf, mode: u32, wanted: u32 },
+    /// Outside: a disk is not mounted, or somebody moved the folder.
+    #[error("{} is away: put it back; if it is lost, restart, which makes it anew and tells what was lost", .0.display())]
+    FolderAway(PathBuf),
     /// Outside: a key file was changed, or copied under another name.
     #[error("{} is not what its name says: put the right file back. Where there is none, remove this one, unless it is the root key: without that nothing can be read", .0.display())]
     Malformed(PathBuf),

@@ -35,6 +35,24 @@ struct Inner {
 }
 
 impl KeyRing {
+    /// Refuses where there is a root key.
+    ///
+    /// # Errors
+    /// [`KeyError::RootExists`].
+    pub fn require_none(dir: &Path) -> Result<(), KeyError> {
+        match root_path(dir).symlink_metadata() {
+            Ok(_) => Err(KeyError::RootExists(dir.to_owned())),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The folders that [`KeyRing::create`] makes where they are missing, the outer one first.
+    #[must_use]
+    pub fn folders(dir: &Path) -> Vec<PathBuf> {
+        let inner = KeyKind::ALL.into_iter().map(KeyKind::as_str).chain([JOURNAL_DIRECTORY]);
+        std::iter::once(dir.to_owned()).chain(inner.map(|name| dir.join(name))).collect()
+    }
+
     /// Makes the directory and a new root key.
     ///
     /// # Errors
@@ -113,7 +131,7 @@ impl KeyRing {
         }
         let Some(Loaded { key, identity, .. }) = file::load(&path, name.kind(), name.as_str())? else {
             self.cache().remove(name);
-            return Ok(Found::Missing);
+            return missing(&path);
         };
         // Its creator may not have come to this yet, and what is sealed with the key must not outlive it.
         file::sync_parent(&path)?;
@@ -187,6 +205,14 @@ impl KeyRing {
     /// The memory is only a memory: after a panic elsewhere it is still right.
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<KeyName, (Key256, Identity)>> {
         self.0.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A folder that is away, as when its disk is not mounted, says nothing about its keys.
+fn missing(path: &Path) -> Result<Found, KeyError> {
+    match path.parent() {
+        Some(folder) if !folder.is_dir() => Err(KeyError::FolderAway(folder.to_owned())),
+        Some(_) | None => Ok(Found::Missing),
     }
 }
 

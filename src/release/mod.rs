@@ -5,7 +5,6 @@
 //! judged; the link's secret exists outside the message only sealed in the notice's row, until hand-over.
 //! Must not know: how the notice leaves, how the link is opened.
 
-mod lease;
 mod seal;
 
 use std::sync::Arc;
@@ -105,7 +104,7 @@ impl Release {
         }
         let now = self.clock.now();
         let due =
-            self.store.write(move |tx| store::lease_due_deliveries(tx, now, now.plus(lease::LENGTH), BATCH)).await?;
+            self.store.write(move |tx| store::lease_due_deliveries(tx, now, now.plus(store::LEASE), BATCH)).await?;
         let count = due.len();
         for outcome in join_all(due.into_iter().map(|delivery| self.release(delivery))).await {
             match outcome {
@@ -123,12 +122,13 @@ impl Release {
         if let Link::Held { .. } = delivery.state {
             return self.end_hold(delivery).await;
         }
-        let renew = || {
-            let (leased, until) = (delivery.clone(), self.clock.now().plus(lease::LENGTH));
-            self.store.write(move |tx| store::renew_delivery_lease(tx, &leased, until))
+        let renew = |leased| {
+            let until = self.clock.now().plus(store::LEASE);
+            self.store.write(move |tx| store::renew_delivery_lease(tx, leased, until))
         };
-        let attempt = lease::while_kept(self.attempt(&delivery), lease::RENEW_EVERY, renew).await?;
-        let Some(attempt) = attempt else { return Ok(()) };
+        let held = delivery.clone();
+        let attempt = store::while_kept(self.attempt(&delivery), held, store::RENEW_EVERY, renew).await?;
+        let Some((attempt, delivery)) = attempt else { return Ok(()) };
         match attempt {
             Attempt::Ready(ready) => self.commit(delivery, *ready).await,
             Attempt::Changed => self.after_resolving(delivery).await,

@@ -19,7 +19,7 @@ use crate::store::{self, Conn, Delivery, SourceRow, StoreError};
 
 /// What was sealed longer ago is not compared: the link has long ended.
 const COMPARED_FOR: Duration = hours(30 * 24);
-/// Well within the lease of a reading. A larger file counts as another one: the release step has the time for it.
+/// A larger file counts as another one: the release step has the time for it.
 const FETCH_TIMEOUT: Duration = seconds(45);
 /// A file that fails to come so often counts as another one, so that a person sees what became of it.
 const FETCHES_MAX: i32 = 5;

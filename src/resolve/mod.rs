@@ -27,8 +27,6 @@ use crate::keys::Vault;
 use crate::policy::{Available, ReportStatus, RuleSet};
 use crate::store::{self, Mode, SourceRow, Store, StoreError};
 
-/// One reading may take so long before another worker takes the resource.
-const LEASE: Duration = minutes(2);
 /// Resources read at the same time.
 const BATCH: i64 = 8;
 /// The waits after failed readings.
@@ -62,6 +60,8 @@ pub struct Resolve {
     pub rules: RulesInForce,
     pub available: Available,
     pub mode: Mode,
+    /// How often the lease of a reading is renewed while it lasts.
+    pub renew_every: Duration,
     /// Rung when a delivery may be released.
     pub decided: Bell,
 }
@@ -102,7 +102,7 @@ impl Resolve {
     /// [`ResolveError`]; what was not concluded stays due.
     pub async fn turn(&self) -> Result<usize, ResolveError> {
         let now = self.clock.now();
-        let due = self.store.write(move |tx| store::lease_sources(tx, now, now.plus(LEASE), BATCH)).await?;
+        let due = self.store.write(move |tx| store::lease_sources(tx, now, now.plus(store::LEASE), BATCH)).await?;
         let count = due.len();
         for outcome in join_all(due.into_iter().map(|source| self.resolve(source))).await {
             match outcome {
@@ -124,8 +124,16 @@ impl Resolve {
             let why = "this EHR is no longer configured".to_owned();
             return self.fail(source, why, None).await;
         };
-        match self.read(ehr, &source).await {
-            Reading::Report { report, patient } => match self.fetch_in_question(ehr, &source, &report).await? {
+        let renew = |held| {
+            let until = self.clock.now().plus(store::LEASE);
+            self.store.write(move |tx| store::renew_source(tx, held, until))
+        };
+        let work = self.read_whole(ehr, &source);
+        // What somebody else reads now is theirs to conclude.
+        let read = store::while_kept(work, source.clone(), self.renew_every, renew).await?;
+        let Some(((reading, fetched), source)) = read else { return Ok(()) };
+        match reading {
+            Reading::Report { report, patient } => match fetched {
                 Fetched::Later { why, wait } => {
                     let at = self.clock.now().plus(wait);
                     self.fail(source, why, Some(at)).await
@@ -141,6 +149,16 @@ impl Resolve {
                 self.fail(source, why, Some(at)).await
             }
         }
+    }
+
+    /// Everything that is asked of the EHR: report, patient, and the file where it is in question.
+    async fn read_whole(&self, ehr: &ReadEhr, source: &SourceRow) -> Result<(Reading, Fetched), ResolveError> {
+        let reading = self.read(ehr, source).await;
+        let fetched = match &reading {
+            Reading::Report { report, .. } => self.fetch_in_question(ehr, source, report).await?,
+            Reading::Gone(_) | Reading::Unreadable { .. } | Reading::Later { .. } => Fetched::NotAsked,
+        };
+        Ok((reading, fetched))
     }
 
     async fn read(&self, ehr: &ReadEhr, source: &SourceRow) -> Reading {
@@ -210,7 +228,7 @@ fn failed(error: &EhrError, tries: i32) -> Reading {
 
 fn back_off(tries: i32) -> Duration {
     let index = usize::try_from(tries.max(1) - 1).unwrap_or(0);
-    BACK_OFF.get(index).or(BACK_OFF.last()).copied().unwrap_or(LEASE)
+    BACK_OFF.get(index).or(BACK_OFF.last()).copied().unwrap_or(store::LEASE)
 }
 
 /// Whether the EHR still shows less than it announced, or than it showed before. After some tries what it

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
@@ -97,7 +96,6 @@ struct Inner {
     reads: Pool<Opener>,
     writes: Writes,
     witness: Arc<dyn DeathWitness>,
-    healthy: AtomicBool,
 }
 
 enum Writes {
@@ -132,7 +130,7 @@ impl Store {
             .connection_timeout(CHECKOUT_WAIT)
             .test_on_check_out(matches!(place, Place::Postgres(_)))
             .build_unchecked(Opener { place, access });
-        Ok(Self(Arc::new(Inner { reads, writes, witness, healthy: AtomicBool::new(true) })))
+        Ok(Self(Arc::new(Inner { reads, writes, witness })))
     }
 
     /// Brings the schema up to date under a lock; returns the migrations that ran.
@@ -153,14 +151,12 @@ impl Store {
         F: FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
     {
         let inner = Arc::clone(&self.0);
-        let result = tokio::task::spawn_blocking(move || {
+        tokio::task::spawn_blocking(move || {
             let mut conn = inner.reads.get().map_err(|_| StoreError::Unavailable { why: "no connection is free" })?;
             look(&mut conn)
         })
         .await
-        .unwrap_or(Err(StoreError::Refused { why: "a reading that panicked" }));
-        self.note(&result);
-        result
+        .unwrap_or(Err(StoreError::Refused { why: "a reading that panicked" }))
     }
 
     /// Runs `deed` as one transaction and returns after it is durable.
@@ -172,7 +168,7 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Tx) -> Result<T, StoreError> + Send + 'static,
     {
-        let result = match &self.0.writes {
+        match &self.0.writes {
             Writes::Thread(writer) => writer.run(deed).await,
             Writes::Pool => {
                 let inner = Arc::clone(&self.0);
@@ -180,9 +176,7 @@ impl Store {
                     .await
                     .unwrap_or(Err(StoreError::Refused { why: "a deed that panicked" }))
             }
-        };
-        self.note(&result);
-        result
+        }
     }
 
     /// The database's own time.
@@ -191,17 +185,6 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn now(&self) -> Result<UtcMillis, StoreError> {
         self.read(dialect::now).await
-    }
-
-    /// Whether the last statement reached the database.
-    #[must_use]
-    pub fn is_healthy(&self) -> bool {
-        self.0.healthy.load(Ordering::Relaxed)
-    }
-
-    fn note<T>(&self, result: &Result<T, StoreError>) {
-        let lost = matches!(result, Err(StoreError::Unavailable { .. }));
-        self.0.healthy.store(!lost, Ordering::Relaxed);
     }
 }
 

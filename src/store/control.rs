@@ -74,10 +74,14 @@ pub fn paused(conn: &mut Conn) -> Result<Pause, StoreError> {
     })
 }
 
+/// Returns the pause that this one takes over from.
+///
 /// # Errors
 /// [`StoreError`].
-pub fn pause(tx: &mut Tx, why: &str, at: UtcMillis, by: &str) -> Result<(), StoreError> {
-    set_control(tx, PAUSE, why, at, by)
+pub fn pause(tx: &mut Tx, why: &str, at: UtcMillis, by: &str) -> Result<Pause, StoreError> {
+    let before = paused(tx.conn())?;
+    set_control(tx, PAUSE, why, at, by)?;
+    Ok(before)
 }
 
 /// Returns whether there was a pause to end.
@@ -117,6 +121,14 @@ pub fn last_hook_at(conn: &mut Conn, ehr: &EhrId) -> Result<Option<UtcMillis>, S
 
 fn hook_row(ehr: &EhrId) -> String {
     format!("hook:{ehr}")
+}
+
+/// Notes that `replica` serves and that what it writes is kept.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn beat(tx: &mut Tx, replica: &str, at: UtcMillis) -> Result<(), StoreError> {
+    set_control(tx, &format!("beat:{replica}"), "serves", at, replica)
 }
 
 /// When somebody last said that sending goes on.
@@ -185,13 +197,14 @@ pub fn mark_key(tx: &mut Tx, kind: &str, name: &str, fingerprint: &str, at: UtcM
     }
 }
 
+/// Returns how many marks this changed: 0 when it was noted before, or when the key never had a mark.
+///
 /// # Errors
 /// [`StoreError`].
-pub fn destroyed_key(tx: &mut Tx, kind: &str, name: &str, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(key_mark::table.find((kind, name)).filter(key_mark::destroyed_at.is_null()))
+pub fn destroyed_key(tx: &mut Tx, kind: &str, name: &str, at: UtcMillis) -> Result<usize, StoreError> {
+    Ok(diesel::update(key_mark::table.find((kind, name)).filter(key_mark::destroyed_at.is_null()))
         .set(key_mark::destroyed_at.eq(at.0))
-        .execute(tx.conn())?;
-    Ok(())
+        .execute(tx.conn())?)
 }
 
 /// Forgets a key that is lost, so that another of its name may be used; what it sealed must have ended.

@@ -8,12 +8,14 @@
 //! Must not know: FHIR, HTTP, mail, keys, or what sealed columns hold.
 
 mod audit_log;
+mod backup;
 mod conn;
 mod control;
 mod deliveries;
 mod dialect;
 mod error;
 mod events;
+mod lease;
 mod links;
 mod migrations;
 mod notices;
@@ -29,13 +31,14 @@ mod writer;
 pub use audit_log::{
     Anchorable, append, chain_lines, chain_names, export_after, highest_n, lines_between, record, remove_lines_before,
 };
+pub use backup::{BackupError, backup};
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use control::{
-    KeyMark, Pause, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
+    KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
     last_hook_at, mark_key, pause, paused, resume, resumed_at, set_control,
 };
 pub use deliveries::{
-    Delivery, DeliveryFilter, DeliveryKind, Mode, NOTHING_READ, NewDelivery, Renewed, advance, deliveries, delivery,
+    Delivery, DeliveryFilter, DeliveryKind, Mode, NOTHING_READ, NewDelivery, advance, deliveries, delivery,
     delivery_of_link, forget_cards, forget_facts, hold_delivery, insert_delivery, latest_delivery_of,
     latest_delivery_with, lease_due_deliveries, next_issue_no, open_deliveries_of, postpone_delivery,
     renew_delivery_lease, set_card, set_report_version, standing_delivery_of,
@@ -45,6 +48,7 @@ pub use events::{
     EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
     quarantined, retry_event,
 };
+pub use lease::{LEASE, RENEW_EVERY, Renewed, while_kept};
 pub use links::{
     FileRow, LinkRow, NewFile, NewLink, dead_links_with_files, epochs_in_use, files_of, files_removed,
     forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
@@ -61,11 +65,12 @@ pub use openings::{
 };
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{
-    PollEnd, PollRow, SubscriptionRow, begin_poll_at, ensure_poll, ensure_subscription_row, followed_since, lease_poll,
-    lease_subscription, poll_sooner, polls, settle_poll, settle_subscription, subscriptions,
+    Beginning, CLOCK_OFF_MAX, PollEnd, PollRow, SubscriptionRow, begin_poll_at, ensure_poll, ensure_subscription_row,
+    followed_since, lease_poll, lease_subscription, note_poll_clock, poll_sooner, polls, renew_poll, settle_poll,
+    settle_subscription, subscriptions,
 };
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
-    read_again, read_stale_sources_again, source,
+    read_again, read_stale_sources_again, renew_source, source,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};

@@ -335,15 +335,16 @@ pub struct LapsedOpening {
     pub link: LinkId,
 }
 
-/// Ends the leases that ran out by `now`.
+/// Ends up to `count` of the leases that ran out by `now`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn lapse_openings(tx: &mut Tx, now: UtcMillis) -> Result<Vec<LapsedOpening>, StoreError> {
+pub fn lapse_openings(tx: &mut Tx, now: UtcMillis, count: i64) -> Result<Vec<LapsedOpening>, StoreError> {
     let due: Vec<(String, String)> = opening::table
         .filter(opening::state.eq("claimed"))
         .filter(opening::lease_until.le(now.0))
         .order((opening::link_id.asc(), opening::id.asc()))
+        .limit(count)
         .select((opening::id, opening::link_id))
         .load(tx.conn())?;
     let mut lapsed = Vec::with_capacity(due.len());

@@ -1,13 +1,16 @@
 //! Where polling and the subscriptions at the EHR stand.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 
 use super::conn::{Conn, Tx};
 use super::control;
 use super::error::StoreError;
+use super::lease::Renewed;
 use super::rows::parse;
 use super::schema::{poll, subscription};
-use crate::base::{EhrId, ResourceType, UtcMillis};
+use crate::base::{EhrId, ResourceType, UtcMillis, minutes};
 
 /// How far one EHR's resources of one type have been heard of by polling.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,17 +25,35 @@ pub struct PollRow {
     pub next_at: UtcMillis,
     pub last_ok_at: Option<UtcMillis>,
     pub why: Option<String>,
+    /// Where searches begin, by the EHR's own clock; `None` while nothing else is known than [`Self::started_at`].
+    pub search_from: Option<UtcMillis>,
+    /// How far the EHR's clock is ahead of ours, behind where negative; `None` before it first told the time.
+    pub clock_off_ms: Option<i64>,
 }
 
-type Row = (String, String, i64, i64, i64, Option<i64>, Option<String>);
+/// An EHR's clock that is further from ours is told to staff.
+pub const CLOCK_OFF_MAX: Duration = minutes(5);
+
+type Row = (String, String, i64, i64, i64, Option<i64>, Option<String>, Option<i64>, Option<i64>);
 
 macro_rules! columns {
     () => {
-        (poll::ehr, poll::kind, poll::started_at, poll::watermark, poll::next_at, poll::last_ok_at, poll::why)
+        (
+            poll::ehr,
+            poll::kind,
+            poll::started_at,
+            poll::watermark,
+            poll::next_at,
+            poll::last_ok_at,
+            poll::why,
+            poll::search_from,
+            poll::clock_off_ms,
+        )
     };
 }
 
-fn typed((ehr, kind, started_at, watermark, next_at, last_ok_at, why): Row) -> Result<PollRow, StoreError> {
+fn typed(row: Row) -> Result<PollRow, StoreError> {
+    let (ehr, kind, started_at, watermark, next_at, last_ok_at, why, search_from, clock_off_ms) = row;
     Ok(PollRow {
         ehr: parse("poll.ehr", &ehr)?,
         kind: parse("poll.kind", &kind)?,
@@ -41,6 +62,8 @@ fn typed((ehr, kind, started_at, watermark, next_at, last_ok_at, why): Row) -> R
         next_at: UtcMillis(next_at),
         last_ok_at: last_ok_at.map(UtcMillis),
         why,
+        search_from: search_from.map(UtcMillis),
+        clock_off_ms,
     })
 }
 
@@ -73,13 +96,33 @@ pub fn ensure_poll(
     }
 }
 
-/// Moves the beginning of a poll that has not succeeded yet.
+/// The beginning of a poll by the EHR's own clock.
+#[derive(Clone, Copy)]
+pub struct Beginning {
+    /// What was issued before is never sent by itself.
+    pub started_at: UtcMillis,
+    pub search_from: UtcMillis,
+}
+
+/// Moves the beginning of a poll that has not succeeded yet, once.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn begin_poll_at(tx: &mut Tx, ehr: &EhrId, kind: ResourceType, began: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(poll::table.find((ehr.as_str(), kind.as_str())).filter(poll::last_ok_at.is_null()))
-        .set(poll::started_at.eq(began.0))
+pub fn begin_poll_at(tx: &mut Tx, ehr: &EhrId, kind: ResourceType, began: Beginning) -> Result<(), StoreError> {
+    let this = poll::table.find((ehr.as_str(), kind.as_str()));
+    diesel::update(this.filter(poll::last_ok_at.is_null()).filter(poll::search_from.is_null()))
+        .set((poll::started_at.eq(began.started_at.0), poll::search_from.eq(began.search_from.0)))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Notes how far the EHR's clock is ahead of ours.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn note_poll_clock(tx: &mut Tx, ehr: &EhrId, kind: ResourceType, off_ms: i64) -> Result<(), StoreError> {
+    diesel::update(poll::table.find((ehr.as_str(), kind.as_str())))
+        .set(poll::clock_off_ms.eq(off_ms))
         .execute(tx.conn())?;
     Ok(())
 }
@@ -106,6 +149,23 @@ pub fn lease_poll(
     .returning(columns!())
     .get_results(tx.conn())?;
     rows.into_iter().next().map(typed).transpose()
+}
+
+/// Lengthens the lease of `row`, unless it ran out and another worker has the poll. A ping that came meanwhile still
+/// shows in its earlier time.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn renew_poll(tx: &mut Tx, row: PollRow, until: UtcMillis) -> Result<Renewed<PollRow>, StoreError> {
+    let this = poll::table.find((row.ehr.as_str(), row.kind.as_str()));
+    let renewed = diesel::update(this.filter(poll::lease_until.eq(row.next_at.0)))
+        .set(poll::lease_until.eq(until.0))
+        .execute(tx.conn())?;
+    if renewed != 1 {
+        return Ok(Renewed::Lost);
+    }
+    diesel::update(this.filter(poll::next_at.ge(row.next_at.0))).set(poll::next_at.eq(until.0)).execute(tx.conn())?;
+    Ok(Renewed::Kept(PollRow { next_at: until, ..row }))
 }
 
 /// How a poll ended.
@@ -145,7 +205,7 @@ pub fn settle_poll(tx: &mut Tx, row: &PollRow, end: &PollEnd, at: UtcMillis) -> 
 }
 
 /// A ping that names nothing costs at most one search per this time, however often it comes.
-const PING_GAP: std::time::Duration = crate::base::seconds(5);
+const PING_GAP: Duration = crate::base::seconds(5);
 
 /// Brings an EHR's next polls forward, to now or to [`PING_GAP`] after the last one. A poll that failed keeps its own
 /// time: the EHR may have named it.

@@ -194,6 +194,8 @@ diesel::table! {
         lease_until -> Nullable<BigInt>,
         last_ok_at -> Nullable<BigInt>,
         why -> Nullable<Text>,
+        search_from -> Nullable<BigInt>,
+        clock_off_ms -> Nullable<BigInt>,
     }
 }
 

@@ -6,6 +6,7 @@ use rand_core::CryptoRng;
 use super::audit_log;
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
+use super::lease::Renewed;
 use super::rows::{hash32, parse, parse_opt};
 use super::schema::{delivery, notice, source};
 use crate::audit::Chain;
@@ -243,6 +244,17 @@ pub fn lease_sources(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) 
     .returning(columns!())
     .get_results(tx.conn())?;
     rows.into_iter().map(typed).collect()
+}
+
+/// Lengthens the lease under which `seen` was handed out, unless it ran out and another reader has the resource.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn renew_source(tx: &mut Tx, seen: SourceRow, until: UtcMillis) -> Result<Renewed<SourceRow>, StoreError> {
+    let held = source::table.find(seen.id.as_str()).filter(source::lease_until.eq(seen.lease_until));
+    let renewed = diesel::update(held).set(source::lease_until.eq(until.0)).execute(tx.conn())?;
+    let lease_until = Some(until.0);
+    Ok(if renewed == 1 { Renewed::Kept(SourceRow { lease_until, ..seen }) } else { Renewed::Lost })
 }
 
 /// What a reading found, to be kept with the resource.

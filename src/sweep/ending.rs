@@ -9,18 +9,20 @@ use crate::store::{self, Delivery, StoreError, Tx};
 
 /// Links handled in one turn.
 const BATCH: i64 = 200;
+/// Leases ended in one transaction, and in one turn: their links are held until it commits, and patients wait for them.
+const LAPSE_BATCH: i64 = 50;
 /// A stored file that no link knows of after this time is what a release left that died half-way.
 const ORPHAN_AGE: std::time::Duration = hours(2);
 /// Files asked about at once.
 const ORPHAN_BATCH: usize = 500;
 
 impl Sweep {
-    /// Ends leases that ran out; a link whose last opening that was is spent.
+    /// Ends some of the leases that ran out; a link whose last opening that was is spent.
     pub(super) async fn lapse(&self, now: UtcMillis) -> Result<usize, SweepError> {
         let lapsed = self
             .store
             .write(move |tx| {
-                let lapsed = store::lapse_openings(tx, now)?;
+                let lapsed = store::lapse_openings(tx, now, LAPSE_BATCH)?;
                 for opening in &lapsed {
                     note_lapse(tx, &opening.link, now)?;
                 }

@@ -54,35 +54,49 @@ impl Sweep {
     /// any more.
     pub(super) async fn destroy_keys(&self, now: UtcMillis) -> Result<(), SweepError> {
         let ring = self.vault.ring().clone();
-        let keys = tokio::task::spawn_blocking(move || ring.list()).await.map_err(|_| SweepError::Stopped)??;
-        let in_use = self.store.read(store::epochs_in_use).await?;
-        for info in keys {
-            let over = match info.kind {
-                KeyKind::Root => false,
-                KeyKind::Epoch => {
-                    info.name < now.minus(KEY_MARGIN + OPENING_LEASE_MAX).day() && !in_use.contains(&info.name)
-                }
-                KeyKind::Outbox => info.name < now.minus(NOTICE_WAIT_MAX + KEY_MARGIN * 2).hour(),
-                KeyKind::Intake => info.name < now.minus(self.retention.quarantine + KEY_MARGIN).day(),
-            };
-            if !over {
-                continue;
+        let held = tokio::task::spawn_blocking(move || ring.list()).await.map_err(|_| SweepError::Stopped)??;
+        let (in_use, marks) =
+            self.store.read(|conn| Ok((store::epochs_in_use(conn)?, store::key_marks(conn)?))).await?;
+        let is_over = |kind: KeyKind, name: &str| match kind {
+            KeyKind::Root => false,
+            KeyKind::Epoch => {
+                name < now.minus(KEY_MARGIN + OPENING_LEASE_MAX).day().as_str()
+                    && !in_use.iter().any(|used| used == name)
             }
+            KeyKind::Outbox => name < now.minus(NOTICE_WAIT_MAX + KEY_MARGIN * 2).hour().as_str(),
+            KeyKind::Intake => name < now.minus(self.retention.quarantine + KEY_MARGIN).day().as_str(),
+        };
+        for info in held.iter().filter(|info| is_over(info.kind, &info.name)) {
             let Ok(name) = KeyName::parse(info.kind, &info.name) else { continue };
             let ring = self.vault.ring().clone();
-            let gone = name.clone();
-            tokio::task::spawn_blocking(move || ring.destroy(&gone)).await.map_err(|_| SweepError::Stopped)??;
-            self.store
-                .write(move |tx| {
-                    store::destroyed_key(tx, name.kind().as_str(), name.as_str(), now)?;
-                    let event = AuditEvent::KeyDestroyed {
-                        kind: name.kind().as_str().to_owned(),
-                        name: name.as_str().to_owned(),
-                    };
-                    store::record(tx, Chain::Installation, now, event)
-                })
-                .await?;
+            tokio::task::spawn_blocking(move || ring.destroy(&name)).await.map_err(|_| SweepError::Stopped)??;
+            self.note_destroyed(info.kind, info.name.clone(), now).await?;
         }
+        // Its destroyer died before it could note it.
+        for mark in marks.into_iter().filter(|mark| mark.destroyed_at.is_none()) {
+            let Some(kind) = KeyKind::ALL.into_iter().find(|kind| kind.as_str() == mark.kind) else { continue };
+            let is_held = held.iter().any(|info| info.kind == kind && info.name == mark.name);
+            if !is_held && is_over(kind, &mark.name) {
+                self.note_destroyed(kind, mark.name, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes once that a key is gone, whoever destroyed it.
+    async fn note_destroyed(&self, kind: KeyKind, name: String, now: UtcMillis) -> Result<(), SweepError> {
+        let kind = kind.as_str();
+        self.store
+            .write(move |tx| match store::destroyed_key(tx, kind, &name, now)? {
+                0 => Ok(()),
+                _ => store::record(
+                    tx,
+                    Chain::Installation,
+                    now,
+                    AuditEvent::KeyDestroyed { kind: kind.to_owned(), name },
+                ),
+            })
+            .await?;
         Ok(())
     }
 }

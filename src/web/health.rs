@@ -15,6 +15,7 @@ use crate::base::clock::SKEW_MAX;
 #[derive(Default)]
 pub struct Readiness {
     store_reached: AtomicBool,
+    commits_refused: AtomicBool,
     skew_ms: AtomicU64,
     draining: AtomicBool,
 }
@@ -26,6 +27,15 @@ impl Readiness {
 
     pub fn store_lost(&self) {
         self.store_reached.store(false, Ordering::Relaxed);
+    }
+
+    pub fn store_commits(&self) {
+        self.commits_refused.store(false, Ordering::Relaxed);
+    }
+
+    /// The database can be read, but keeps nothing.
+    pub fn store_refuses_commits(&self) {
+        self.commits_refused.store(true, Ordering::Relaxed);
     }
 
     /// How far this machine's clock was from the store's when it was last compared.
@@ -44,6 +54,9 @@ impl Readiness {
         let mut reasons = Vec::new();
         if !self.store_reached.load(Ordering::Relaxed) {
             reasons.push("the database cannot be reached");
+        }
+        if self.commits_refused.load(Ordering::Relaxed) {
+            reasons.push("the database can be read but commits nothing");
         }
         if Duration::from_millis(self.skew_ms.load(Ordering::Relaxed)) >= SKEW_MAX {
             reasons.push("this machine's clock is two seconds or more off the database's");

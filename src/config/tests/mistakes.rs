@@ -90,20 +90,32 @@ fn mistakes_about_clinics_are_told_with_line_and_remedy() {
         CLINIC.trim_start().replace("id = \"main\"", "id = \"second\"").replacen('\n', &format!("\n{line}\n"), 1)
     };
     for (line, key, remedy) in [
-        ("language = \"Spanish\"", "clinic[0].language", "\"en-GB\""),
+        ("language = \"Spanish\"", "[[clinic]] number 1, \"second\": language", "\"en-GB\""),
         // A patient must not get English from a clinic that was told it could write Spanish.
-        ("language = \"es\"", "clinic[0].language", "no other language yet"),
-        ("phon = \"1\"", "clinic[0].phon", "did you mean `phone`?"),
+        ("language = \"es\"", "[[clinic]] number 1, \"second\": language", "no other language yet"),
+        ("phon = \"1\"", "[[clinic]] number 1, \"second\": phon", "did you mean `phone`?"),
     ] {
         check(&clinic(line), 2, key, remedy);
     }
     for (from, to, at, key, remedy) in [
-        ("America/Chicago", "America/Chicgo", 5, "clinic[0].timezone", "did you mean `America/Chicago`?"),
-        ("+1 555 0100", "call us", 4, "clinic[0].phone", "3 to 32 digits"),
-        ("results@clinic.example", "results", 6, "clinic[0].from", "exactly one @"),
-        ("id = \"second\"", "id = \"Second\"", 2, "clinic[0].id", "a-z, 0-9"),
-        ("name = \"Riverside\"\n", "", 1, "clinic[0].name", "missing: expected the clinic's name"),
-        ("id = \"second\"", "id = \"main\"", 10, "clinic[1].id", "give each its own"),
+        (
+            "America/Chicago",
+            "America/Chicgo",
+            5,
+            "[[clinic]] number 1, \"second\": timezone",
+            "did you mean `America/Chicago`?",
+        ),
+        ("+1 555 0100", "call us", 4, "[[clinic]] number 1, \"second\": phone", "3 to 32 digits"),
+        ("results@clinic.example", "results", 6, "[[clinic]] number 1, \"second\": from", "exactly one @"),
+        ("id = \"second\"", "id = \"Second\"", 2, "[[clinic]] number 1, \"Second\": id", "a-z, 0-9"),
+        (
+            "name = \"Riverside\"\n",
+            "",
+            1,
+            "[[clinic]] number 1, \"second\": name",
+            "missing: expected the clinic's name",
+        ),
+        ("id = \"second\"", "id = \"main\"", 10, "[[clinic]] number 2, \"main\": id", "give each its own"),
     ] {
         check(&clinic("").replace("[[clinic]]\n\n", "[[clinic]]\n").replace(from, to), at, key, remedy);
     }
@@ -114,35 +126,49 @@ fn mistakes_about_clinics_are_told_with_line_and_remedy() {
 #[test]
 fn mistakes_about_ehrs_are_told_with_line_and_remedy() {
     for (line, key, remedy) in [
-        ("auth = \"oauth\"", "ehr[0].auth", "\"none\" or \"basic\" or \"bearer\""),
-        ("subscribe = \"R4\"", "ehr[0].subscribe", "did you mean `r4`?"),
-        ("poll_seconds = 0", "ehr[0].poll_seconds", "from 1 to 86400"),
-        ("poll_seconds = \"60\"", "ehr[0].poll_seconds", "a number from 1"),
-        ("recheck_minutes = 0", "ehr[0].recheck_minutes", "from 1 to 1440"),
-        ("start_from = \"yesterday\"", "ehr[0].start_from", "\"now\" or an instant"),
-        ("start_from = 2026-11-01", "ehr[0].start_from", "\"now\" or an instant"),
-        ("report_age_max = \"7\"", "ehr[0].report_age_max", "from \"1h\" to \"1y\""),
-        ("clinic = \"mian\"", "ehr[0].clinic", "did you mean `main`?"),
-        ("clinic = \"zzz\"", "ehr[0].clinic", "no [[clinic]] has this id"),
-        ("hook_url = \"hooks.example\"", "ehr[0].hook_url", "https://hooks.clinic.example"),
-        ("attachment_origins = [\"https://f.example/x\"]", "ehr[0].attachment_origins", "without a path"),
-        ("attachment_origins = [1]", "ehr[0].attachment_origins", "text in quotes"),
-        ("user = \"seal\"", "ehr[0].user", "not used with auth = \"none\""),
-        ("token_file = \"nope\"", "ehr[0].token_file", "there is no file"),
-        ("poll_second = 5", "ehr[0].poll_second", "did you mean `poll_seconds`?"),
+        ("auth = \"oauth\"", "[[ehr]] number 1, \"lab\": auth", "\"none\" or \"basic\" or \"bearer\""),
+        ("subscribe = \"R4\"", "[[ehr]] number 1, \"lab\": subscribe", "did you mean `r4`?"),
+        ("poll_seconds = 0", "[[ehr]] number 1, \"lab\": poll_seconds", "from 1 to 86400"),
+        ("poll_seconds = \"60\"", "[[ehr]] number 1, \"lab\": poll_seconds", "a number from 1"),
+        ("recheck_minutes = 0", "[[ehr]] number 1, \"lab\": recheck_minutes", "from 1 to 1440"),
+        ("start_from = \"yesterday\"", "[[ehr]] number 1, \"lab\": start_from", "\"now\" or an instant"),
+        ("start_from = 2026-11-01", "[[ehr]] number 1, \"lab\": start_from", "\"now\" or an instant"),
+        ("report_age_max = \"7\"", "[[ehr]] number 1, \"lab\": report_age_max", "from \"1h\" to \"1y\""),
+        ("clinic = \"mian\"", "[[ehr]] number 1, \"lab\": clinic", "did you mean `main`?"),
+        ("clinic = \"zzz\"", "[[ehr]] number 1, \"lab\": clinic", "no [[clinic]] has this id"),
+        ("hook_url = \"hooks.example\"", "[[ehr]] number 1, \"lab\": hook_url", "https://hooks.clinic.example"),
+        (
+            "attachment_origins = [\"https://f.example/x\"]",
+            "[[ehr]] number 1, \"lab\": attachment_origins",
+            "without a path",
+        ),
+        ("attachment_origins = [1]", "[[ehr]] number 1, \"lab\": attachment_origins", "text in quotes"),
+        ("user = \"seal\"", "[[ehr]] number 1, \"lab\": user", "not used with auth = \"none\""),
+        ("token_file = \"nope\"", "[[ehr]] number 1, \"lab\": token_file", "there is no file"),
+        ("poll_second = 5", "[[ehr]] number 1, \"lab\": poll_second", "did you mean `poll_seconds`?"),
     ] {
         check(&format!("{EHR}{line}"), 4, key, remedy);
     }
     for (text, line, key, remedy) in [
-        (format!("{EHR}subscribe = \"r4\""), 1, "ehr[0].hook_url", "cannot be reached from the EHR"),
-        (format!("{EHR}{EHR}"), 5, "ehr[1].id", "give each its own"),
-        (EHR.replace("https", "ftp"), 3, "ehr[0].base_url", "the FHIR base"),
-        (EHR.replace("id = \"lab\"\n", ""), 1, "ehr[0].id", "missing"),
-        (format!("{EHR}auth = \"bearer\""), 1, "ehr[0].token_file", "missing: auth = \"bearer\" needs it"),
+        (
+            format!("{EHR}subscribe = \"r4\""),
+            1,
+            "[[ehr]] number 1, \"lab\": hook_url",
+            "cannot be reached from the EHR",
+        ),
+        (format!("{EHR}{EHR}"), 5, "[[ehr]] number 2, \"lab\": id", "give each its own"),
+        (EHR.replace("https", "ftp"), 3, "[[ehr]] number 1, \"lab\": base_url", "the FHIR base"),
+        (EHR.replace("id = \"lab\"\n", ""), 1, "[[ehr]] number 1: id", "missing"),
+        (
+            format!("{EHR}auth = \"bearer\""),
+            1,
+            "[[ehr]] number 1, \"lab\": token_file",
+            "missing: auth = \"bearer\" needs it",
+        ),
         (
             format!("{EHR}auth = \"basic\"\nuser = \"x\""),
             1,
-            "ehr[0].password_file",
+            "[[ehr]] number 1, \"lab\": password_file",
             "missing: auth = \"basic\" needs it",
         ),
     ] {
@@ -197,7 +223,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
 fn a_variables_mistake_names_the_variable() {
     for (name, value, remedy) in [
         ("CHARTSEAL__SERVER__LISTEN", "8080", "server.listen = \"8080\": expected an IP address"),
-        ("CHARTSEAL__EHR__0__POLL_SECONDS", "0", "ehr[0].poll_seconds = \"0\": expected a number"),
+        ("CHARTSEAL__EHR__0__POLL_SECONDS", "0", "[[ehr]] number 1, \"lab\": poll_seconds = \"0\": expected a number"),
         ("CHARTSEAL__SERVER__LISTEM", "x", "did you mean `listen`?"),
         ("CHARTSEAL__SEVER__LISTEN", "x", "did you mean `server`?"),
         ("CHARTSEAL__EHR__BASE_URL", "x", "expected CHARTSEAL__EHR__0__KEY"),

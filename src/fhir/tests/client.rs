@@ -1,8 +1,10 @@
 //! Reading one resource from servers that answer well, badly, late or not at all.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use super::scripted::{Say, ScriptedEhr, answer, fhir, raw};
+use super::scripted::{Say, ScriptedEhr, answer, fhir, fhir_kept_open, raw};
 use super::*;
 use crate::base::{ResourceType, UtcMillis, seconds};
 use crate::policy::ReportStatus;
@@ -92,6 +94,20 @@ async fn each_failure_is_named_by_whose_it_is() {
     }
     let nobody = client_of("http://127.0.0.1:1/fhir", |_| {}).read(KIND, &id("r1")).await;
     assert_eq!(nobody.err(), Some(EhrError::Unreachable));
+}
+
+#[tokio::test]
+async fn an_ehr_that_closes_idle_connections_makes_no_read_fail() {
+    let ehr = ScriptedEhr::saying((0..3).map(|_| fhir_kept_open(&stored(REPORT, &[]))).collect()).await;
+    // However short the time between two readings, the connection has been idle for longer.
+    let client = client_of(&ehr.base, |connection| connection.limits.idle_connection = Duration::from_nanos(1));
+    for _ in 0..3 {
+        let answer = client.read(KIND, &id("r1")).await;
+        assert!(matches!(answer, Ok(ReadAnswer::Report { .. })), "{:?}", answer.err());
+    }
+    assert_eq!(ehr.asked().len(), 3);
+    // Node and uvicorn keep theirs for five seconds.
+    assert!(Limits::default().idle_connection < seconds(5));
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ pub(super) enum Say {
     Bytes(Vec<u8>),
     /// These bytes, then silence with the connection open.
     ThenSilence(Vec<u8>),
+    /// The whole answer as given; the connection stays open until the next word on it, which is met by hanging up: as by
+    /// a server that closes what is idle at the very moment at which the client speaks.
+    ThenHangUpOnMore(Vec<u8>),
 }
 
 /// One request as received.
@@ -29,7 +32,7 @@ impl Say {
     /// over the rest.
     pub(super) const fn patience(&self) -> Duration {
         match self {
-            Self::Bytes(_) => minutes(5),
+            Self::Bytes(_) | Self::ThenHangUpOnMore(_) => minutes(5),
             Self::ThenSilence(_) => millis(300),
         }
     }
@@ -61,6 +64,12 @@ impl ScriptedEhr {
                     Some(Say::ThenSilence(bytes)) => {
                         let _ = stream.write_all(&bytes).await;
                         silent.push(stream);
+                    }
+                    Some(Say::ThenHangUpOnMore(bytes)) => {
+                        let _ = stream.write_all(&bytes).await;
+                        tokio::spawn(async move {
+                            let _ = stream.read(&mut [0]).await;
+                        });
                     }
                     None => {}
                 }
@@ -110,6 +119,14 @@ impl Asked {
 /// An answer with `headers`, each line ended, and a true Content-Length.
 pub(super) fn answer(status: u16, headers: &str, body: &[u8]) -> Say {
     Say::Bytes(raw(status, headers, body.len(), body))
+}
+
+/// [`fhir`] on a connection that says nothing of its end.
+pub(super) fn fhir_kept_open(body: &serde_json::Value) -> Say {
+    let body = body.to_string();
+    let head =
+        format!("HTTP/1.1 200 X\r\nContent-Type: application/fhir+json\r\nContent-Length: {}\r\n\r\n", body.len());
+    Say::ThenHangUpOnMore([head, body].concat().into_bytes())
 }
 
 /// An answer that announces `length` bytes, whatever follows.

@@ -47,6 +47,17 @@ fn opening_without_a_root_key_says_what_to_do() {
 }
 
 #[test]
+fn a_folder_that_is_away_says_nothing_about_its_keys() {
+    let (_temp, dir, ring) = new_ring();
+    let name = KeyName::epoch(NOON);
+    ring.find_or_create(&name, &mut random::system()).unwrap();
+    fs::rename(dir.join("epoch"), dir.join("aside")).unwrap();
+    assert!(matches!(ring.find(&name).err(), Some(KeyError::FolderAway(_))));
+    fs::rename(dir.join("aside"), dir.join("epoch")).unwrap();
+    assert!(exists(&ring.find(&name).unwrap()));
+}
+
+#[test]
 fn a_restored_root_directory_is_enough_to_open() {
     let (_temp, dir, ring) = new_ring();
     for name in ["epoch", "outbox", "intake", "journal"] {

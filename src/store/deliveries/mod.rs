@@ -16,6 +16,7 @@ pub use row::{Delivery, DeliveryKind, Mode, NOTHING_READ, NewDelivery};
 use super::audit_log;
 use super::conn::{LinkDeath, Tx};
 use super::error::StoreError;
+use super::lease::Renewed;
 use super::rows::to_json;
 use super::schema::delivery;
 use super::{links, notices, openings};
@@ -229,21 +230,17 @@ macro_rules! as_leased {
     };
 }
 
-/// Whether a lease is still its holder's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renewed {
-    Kept,
-    /// It ran out and somebody else took the delivery, or the delivery has moved on.
-    Lost,
-}
-
 /// Lengthens the lease under which `delivery` was read.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn renew_delivery_lease(tx: &mut Tx, delivery: &Delivery, until: UtcMillis) -> Result<Renewed, StoreError> {
+pub fn renew_delivery_lease(
+    tx: &mut Tx,
+    delivery: Delivery,
+    until: UtcMillis,
+) -> Result<Renewed<Delivery>, StoreError> {
     let renewed = diesel::update(as_leased!(delivery)).set(delivery::lease_until.eq(until.0)).execute(tx.conn())?;
-    Ok(if renewed == 1 { Renewed::Kept } else { Renewed::Lost })
+    Ok(if renewed == 1 { Renewed::Kept(delivery) } else { Renewed::Lost })
 }
 
 /// Gives a leased delivery back, due again at `at`. A lease that went to somebody else is left alone.

@@ -178,9 +178,22 @@ on_both! {
             let just_before = most.minus(seconds(1));
             assert_eq!(store::running_claims(tx.conn(), &it.link, just_before)?, 1);
             assert_eq!(store::running_claims(tx.conn(), &it.link, most)?, 0);
-            assert_eq!(store::lapse_openings(tx, most)?.len(), 1);
+            assert_eq!(store::lapse_openings(tx, most, 10)?.len(), 1);
             store::stretch_lease(tx, &opening, most)?;
             assert_eq!(store::running_claims(tx.conn(), &it.link, just_before)?, 0);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn leases_that_ran_out_are_ended_so_many_at_a_time_until_none_is_left(bed: Bed) {
+        let it = looked_at(&bed, 7, 7).await;
+        race(&bed, &it.link, 7).await;
+        bed.write(|tx| {
+            let end = NOW.plus(OPENING_LEASE);
+            for ended in [3, 3, 1, 0] {
+                assert_eq!(store::lapse_openings(tx, end, 3)?.len(), ended);
+            }
             Ok(())
         })
         .await;

@@ -114,7 +114,7 @@ on_both! {
                         stage::revoke(tx, &it.delivery, end)?;
                         return Ok(0);
                     }
-                    Ok(store::lapse_openings(tx, end)?.len())
+                    Ok(store::lapse_openings(tx, end, 10)?.len())
                 })
                 .await;
             assert_nobody_was_in_the_way(&answers);

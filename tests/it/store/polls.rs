@@ -1,7 +1,7 @@
 //! Polls and subscriptions: one worker at a time, and pings that cannot drive them faster than their gap.
 
 use chartseal::base::{ResourceType, UtcMillis};
-use chartseal::store::{self, PollEnd, PollRow, StoreError, Tx};
+use chartseal::store::{self, PollEnd, PollRow, Renewed, StoreError, Tx};
 
 use super::bed::{Bed, Engine};
 use super::stage::{self, NOW, after};
@@ -11,6 +11,13 @@ const UNTIL: UtcMillis = UtcMillis(NOW.0 + 120_000);
 
 fn lease(tx: &mut Tx, at: UtcMillis) -> Result<Option<PollRow>, StoreError> {
     store::lease_poll(tx, &stage::ehr(), KIND, at, at.plus(after(120)))
+}
+
+fn renew(tx: &mut Tx, row: PollRow, until: UtcMillis) -> Result<Option<PollRow>, StoreError> {
+    Ok(match store::renew_poll(tx, row, until)? {
+        Renewed::Kept(row) => Some(row),
+        Renewed::Lost => None,
+    })
 }
 
 fn settle(tx: &mut Tx, row: &PollRow, at: UtcMillis, next_at: UtcMillis) -> Result<(), StoreError> {
@@ -70,6 +77,46 @@ on_both! {
         let refused = bed.store.write(move |tx| settle(tx, &late, UNTIL, UNTIL)).await;
         assert!(matches!(refused, Err(StoreError::Moved)));
         assert!(bed.write(|tx| lease(tx, UNTIL)).await.is_none(), "the next one still holds it");
+    }
+
+    async fn a_poll_that_is_renewed_stays_with_its_worker_and_is_settled_by_it(bed: Bed) {
+        bed.write(|tx| {
+            started(tx)?;
+            let row = lease(tx, NOW)?.expect("it is due");
+            let kept = renew(tx, row.clone(), NOW.plus(after(180)))?.expect("it is still held");
+            assert!(lease(tx, UNTIL)?.is_none(), "renewed");
+            assert_eq!(renew(tx, row, NOW.plus(after(600)))?, None, "held on other terms by now");
+            settle(tx, &kept, UNTIL, UNTIL.plus(after(60)))?;
+            assert_eq!(store::polls(tx.conn())?[0].next_at, UNTIL.plus(after(60)));
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn a_poll_whose_lease_ran_out_is_not_renewed_under_the_next_worker(bed: Bed) {
+        bed.write(|tx| {
+            started(tx)?;
+            let late = lease(tx, NOW)?.expect("it is due");
+            let next = lease(tx, UNTIL)?.expect("a lease that ran out is given on");
+            assert_eq!(renew(tx, late, UNTIL.plus(after(600)))?, None);
+            settle(tx, &next, UNTIL, UNTIL.plus(after(60)))
+        })
+        .await;
+    }
+
+    async fn a_ping_during_a_renewed_poll_is_answered_by_one_more_poll(bed: Bed) {
+        bed.write(|tx| {
+            started(tx)?;
+            let row = lease(tx, NOW)?.expect("it is due");
+            let row = renew(tx, row, NOW.plus(after(240)))?.expect("it is still held");
+            let ping = NOW.plus(after(150));
+            store::poll_sooner(tx, &stage::ehr(), ping)?;
+            let row = renew(tx, row, NOW.plus(after(360)))?.expect("it is still held");
+            settle(tx, &row, NOW.plus(after(300)), NOW.plus(after(3600)))?;
+            assert!(lease(tx, NOW.plus(after(305)))?.is_some());
+            Ok(())
+        })
+        .await;
     }
 
     async fn a_hundred_pings_cost_one_poll_per_gap(bed: Bed) {

@@ -1,7 +1,7 @@
 //! Followed resources: what was heard never falls back, and a reading that is no longer the last word is read again.
 
 use chartseal::base::{SourceId, UtcMillis, random};
-use chartseal::store::{self, Hearing, SourceRow, StoreError, Tx};
+use chartseal::store::{self, Hearing, Renewed, SourceRow, StoreError, Tx};
 
 use super::bed::{Bed, Engine};
 use super::stage::{self, NOW, after, reading, report, version};
@@ -30,6 +30,36 @@ fn lease_one(tx: &mut Tx, at: UtcMillis) -> Result<SourceRow, StoreError> {
 }
 
 on_both! {
+    async fn a_reading_that_is_renewed_stays_with_its_reader_and_is_finished_by_it(bed: Bed) {
+        bed.write(|tx| {
+            let id = due(hear(tx, 1, None, NOW)?);
+            let seen = lease_one(tx, NOW)?;
+            let Renewed::Kept(kept) = store::renew_source(tx, seen.clone(), UNTIL.plus(after(60)))? else {
+                panic!("it is still held")
+            };
+            // What is heard meanwhile counts the tries anew; the lease stands.
+            hear(tx, 1, Some("2"), UNTIL)?;
+            assert_eq!(store::lease_sources(tx, UNTIL, UNTIL.plus(after(60)), 10)?.len(), 0, "renewed");
+            let refused = store::renew_source(tx, seen, UNTIL.plus(after(600)))?;
+            assert!(matches!(refused, Renewed::Lost), "held on other terms by now");
+            store::finish_source(tx, &kept, &reading(UNTIL, "1"))?;
+            assert_eq!(stored(tx, &id)?.read_version, Some(version("1")));
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn a_reading_whose_lease_ran_out_is_not_renewed_under_the_next_reader(bed: Bed) {
+        bed.write(|tx| {
+            hear(tx, 1, None, NOW)?;
+            let late = lease_one(tx, NOW)?;
+            let next = lease_one(tx, UNTIL)?;
+            assert!(matches!(store::renew_source(tx, late, UNTIL.plus(after(600)))?, Renewed::Lost));
+            store::finish_source(tx, &next, &reading(UNTIL, "1"))
+        })
+        .await;
+    }
+
     async fn versions_heard_in_the_order_3_1_2_leave_3(bed: Bed) {
         bed.write(|tx| {
             let id = due(hear(tx, 1, Some("3"), NOW)?);

@@ -59,6 +59,7 @@ fn init_makes_a_folder_that_check_accepts_and_never_overwrites_one() {
     assert_code(&made, 0, "Back up");
     let root = std::fs::read(folder.join("keys/root/root.key")).unwrap();
     let text = std::fs::read(&config).unwrap();
+    let rules = std::fs::read(folder.join("policy.toml")).unwrap();
     assert!(!made.all().contains(std::str::from_utf8(&root).unwrap().trim().rsplit(' ').next().unwrap()));
 
     let (code, again) = json(&config, &["init", &at]);
@@ -71,6 +72,8 @@ fn init_makes_a_folder_that_check_accepts_and_never_overwrites_one() {
     std::fs::remove_file(folder.join("policy.toml")).unwrap();
     assert_code(&run(&config, &["init", &at]), 2, "root key already");
     assert_eq!(std::fs::read(folder.join("keys/root/root.key")).unwrap(), root);
+    std::fs::write(&config, text).unwrap();
+    std::fs::write(folder.join("policy.toml"), rules).unwrap();
 
     let (code, checked) = json(&config, &["check"]);
     assert_eq!((code, &checked["mode"]), (0, &Value::from("shadow")), "{checked}");

@@ -1,11 +1,13 @@
 //! The EHR fails in every way that EHRs do: staff are told what to do, and every report still arrives once.
 
+mod long_work;
 mod one_for_all;
 mod subscriptions;
 
 use std::time::Duration;
 
 use chartseal::base::ResourceType;
+use chartseal::desk::{Followed, Subscribes, heard_ehrs};
 use chartseal::store::{self, PollRow};
 use serde_json::json;
 
@@ -190,11 +192,20 @@ async fn trouble_with_the_report_or_the_patient_alone_is_waited_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ehr_whose_clock_is_two_minutes_off_is_heard_from_the_beginning() {
-    for off in [-120, 120] {
+async fn an_ehr_whose_clock_is_off_is_heard_from_the_beginning_and_staff_are_told() {
+    for off in [-120, 120, -720, -18_000, 18_000] {
         let house = OddClinic::spawn().await;
         house.odd.set_clock_off_seconds(off);
         house.clinic.settle().await;
+        let followed = Followed { ehr: "odd".parse().unwrap(), subscribes: Subscribes::Others };
+        let heard = heard_ehrs(&house.clinic.ground.store, vec![followed], house.clinic.now()).await.unwrap().remove(0);
+        let told = heard.kinds[0].clock_off_seconds;
+        // The header tells whole seconds, and the clinic's clock stands still meanwhile.
+        assert_eq!(
+            told.is_some_and(|told| told.signum() == i64::signum(off)),
+            off.abs() > 300,
+            "{off} s off: {told:?}"
+        );
         house.put_good_report("skewed", "skewed@example.test");
         house.clinic.forward(Duration::from_mins(1));
         house.clinic.settle().await;

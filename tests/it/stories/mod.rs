@@ -15,5 +15,6 @@ mod restart;
 mod restore;
 mod shredding;
 mod the_way;
+mod told;
 mod versions;
 mod who_gets_it;

@@ -203,7 +203,7 @@ async fn a_revocation_by_command_is_seen_by_the_running_service_at_once() {
     assert_eq!(Holder::new(&link).look().await.says(), "revoked");
     assert_eq!(ground.run(&["deliveries", "revoke", &reference]).code, 1, "twice");
     wait::until("the sealed file to be removed", || {
-        let shown = ground.run(&["deliveries", "show", &reference]);
+        let shown = ground.run(&["deliveries", "show", &reference, "--json"]);
         shown.out.contains("files_removed").then_some(())
     })
     .await;

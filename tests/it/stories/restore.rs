@@ -241,7 +241,9 @@ async fn a_patient_whose_links_key_is_lost_is_not_told_to_try_later_and_staff_ca
     let link = clinic.sent("ana@example.test", THREE_OPENINGS, &paper()).await;
     let id = clinic.only_delivery().await.id;
     assert_eq!(program::run(&config, &["check"]).code, 0);
-    std::fs::remove_dir_all(clinic.folder.join("keys/epoch")).unwrap();
+    for key in std::fs::read_dir(clinic.folder.join("keys/epoch")).unwrap() {
+        std::fs::remove_file(key.unwrap().path()).unwrap();
+    }
 
     let mut holder = Holder::new(&link);
     assert_eq!(holder.look().await.says(), "lost");

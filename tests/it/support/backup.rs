@@ -9,7 +9,7 @@ use chartseal::config::Config;
 
 use super::clinic::{Clinic, Database};
 use super::place::Place;
-use super::postgres;
+use super::{postgres, program};
 
 /// A copy, by itself.
 pub struct Backup {
@@ -31,8 +31,14 @@ impl Backup {
         copy_folder(&clinic.folder.join("blobs"), &blobs);
         let place = match clinic.database {
             Database::Sqlite => {
-                copy_sqlite(&clinic.folder.join("chartseal.db"), &folder.join("copy.db"));
-                folder.join("copy.db").display().to_string()
+                let (config, copy) = (clinic.config_path.clone(), folder.join("copy.db").display().to_string());
+                tokio::task::spawn_blocking(move || {
+                    let ran = program::run(&config, &["backup", &copy]);
+                    assert_eq!(ran.code, 0, "{}", ran.all());
+                    copy
+                })
+                .await
+                .unwrap()
             }
             Database::Postgres => {
                 let (from, dump) = (url(clinic), folder.join("dump.sql"));
@@ -68,7 +74,7 @@ impl Backup {
                 for ending in ["", "-wal", "-shm"] {
                     let _ = fs::remove_file(format!("{}{ending}", target.display()));
                 }
-                copy_sqlite(&self.folder.join("copy.db"), &target);
+                fs::copy(self.folder.join("copy.db"), &target).expect("the copy can be put back");
             }
             Database::Postgres => {
                 empty_postgres(&url(clinic));
@@ -96,15 +102,6 @@ pub fn lose_database(clinic: &Clinic) {
 fn url(clinic: &Clinic) -> String {
     let config = Config::load(&clinic.config_path, []).expect("the clinic's configuration is good");
     store_url(&config.store).expect("the clinic's database has an address")
-}
-
-/// The log first: whatever is moved from it into the file meanwhile is then in both.
-fn copy_sqlite(from: &Path, to: &Path) {
-    let log = |path: &Path| format!("{}-wal", path.display());
-    if Path::new(&log(from)).exists() {
-        fs::copy(log(from), log(to)).expect("the log can be copied");
-    }
-    fs::copy(from, to).expect("the database can be copied");
 }
 
 fn dump_postgres(url: &str, to: &Path) {

@@ -18,6 +18,9 @@ use super::{wait, web_client};
 /// The driver gives Chromium a minute to start, which a machine with many other starts may exceed.
 const START_TRIES: u32 = 3;
 
+/// Chromium's own pages, such as the empty tab it starts with, have faults of their own.
+const OWN_PAGES: &str = "chrome://";
+
 /// The part of the screen that shows the page.
 #[derive(Clone, Copy)]
 pub struct Window {
@@ -158,7 +161,9 @@ impl Browser {
     pub async fn console_errors(&self) -> Vec<String> {
         let entries = self.get_log("browser").await.expect("the driver keeps the console");
         let mut console = self.console.lock().expect("no test panics here");
-        console.extend(entries.into_iter().filter(|entry| entry.level == "SEVERE").map(|entry| entry.message));
+        let of_a_page = |message: &String| !message.starts_with(OWN_PAGES);
+        let severe = entries.into_iter().filter(|entry| entry.level == "SEVERE").map(|entry| entry.message);
+        console.extend(severe.filter(of_a_page));
         console.clone()
     }
 

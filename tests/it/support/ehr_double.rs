@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::clinic;
 
@@ -33,6 +34,8 @@ pub enum Act {
     Answer(Reply),
     /// The head promises all, but only so many bytes of the body come before the connection ends.
     CutAfter(usize),
+    /// What a good server would, but not before the test says so.
+    AsUsualAfter(CancellationToken),
     /// The connection stays open and nothing comes.
     Silence,
     /// The connection ends without an answer.
@@ -267,6 +270,10 @@ async fn answer_one(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Sta
     state.asked.lock().expect("no test panics here").push(asked.clone());
     let (reply, body_bytes) = match behaviour(&asked) {
         Act::AsUsual => (state.usual(&asked, base), usize::MAX),
+        Act::AsUsualAfter(word) => {
+            word.cancelled().await;
+            (state.usual(&asked, base), usize::MAX)
+        }
         Act::Answer(reply) => (reply, usize::MAX),
         Act::CutAfter(bytes) => (state.usual(&asked, base), bytes),
         Act::Silence => std::future::pending().await,

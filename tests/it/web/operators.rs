@@ -29,8 +29,9 @@ async fn a_process_is_alive_before_it_is_ready_and_says_what_is_missing() {
     readiness.clock_compared(millis(2000));
     assert_eq!(ready().await.json()["reasons"].as_array().unwrap().len(), 1);
     readiness.store_lost();
+    readiness.store_refuses_commits();
     readiness.draining();
-    assert_eq!(ready().await.json()["reasons"].as_array().unwrap().len(), 3);
+    assert_eq!(ready().await.json()["reasons"].as_array().unwrap().len(), 4);
     assert_eq!(ask(&site, TestRequest::get().uri("/healthz")).await.status, StatusCode::OK);
 }
 

@@ -1,11 +1,15 @@
 //! The database goes and comes back under the running program: what was refused meanwhile is taken when repeated.
 
+use chartseal::app::watch::{Found, look};
+use chartseal::store::{self, Conn, Tx};
+use chartseal::web::Readiness;
+use diesel::connection::SimpleConnection as _;
 use reqwest::StatusCode;
 
-use crate::support::clinic::{self, Wishes};
+use crate::support::clinic::{self, Clinic, Database, Wishes};
 use crate::support::ehr;
 use crate::support::mailbox::{Mailbox, Manner};
-use crate::support::postgres::{Cluster, Commits};
+use crate::support::postgres::{self, Cluster};
 use crate::support::service::{Installation, Service};
 use crate::support::{pdf, wait, web_client};
 
@@ -16,7 +20,7 @@ async fn an_event_refused_while_the_database_is_gone_is_taken_when_repeated() {
     let lab_of = ehr::lease().await;
     let mailbox = Mailbox::start(Manner::Plain).await;
     let (cluster, database) = tokio::task::spawn_blocking(|| {
-        let cluster = Cluster::start(Commits::Durable);
+        let cluster = Cluster::start(postgres::Commits::Durable);
         let database = cluster.fresh_database();
         (cluster, database)
     })
@@ -65,6 +69,60 @@ async fn an_event_refused_while_the_database_is_gone_is_taken_when_repeated() {
     assert!(mail.link().starts_with(&service.url));
     wait::until_async("readiness to come back", async || (ready(&service).await == StatusCode::OK).then_some(())).await;
     drop(cluster);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_reads_but_does_not_commit_withdraws_readiness_until_it_commits_again() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let clinic = Clinic::spawn(Wishes { database, ..Wishes::default() }).await;
+        let readiness = Readiness::default();
+        assert_eq!(look(&clinic.ground, &readiness).await, Found::Well);
+        assert!(readiness.reasons().is_empty(), "{:?}", readiness.reasons());
+
+        set_commits(&clinic, Commits::Refused).await;
+        for _ in 0..3 {
+            assert_eq!(look(&clinic.ground, &readiness).await, Found::Ailing);
+            assert_eq!(readiness.reasons(), ["the database can be read but commits nothing"], "{database:?}");
+            clinic.ground.store.read(store::paused).await.expect("it still reads");
+        }
+        set_commits(&clinic, Commits::Taken).await;
+        assert_eq!(look(&clinic.ground, &readiness).await, Found::Well);
+        assert!(readiness.reasons().is_empty(), "{database:?}: {:?}", readiness.reasons());
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Commits {
+    Taken,
+    Refused,
+}
+
+/// As on a disk that is full, or on a standby: everything can be read, nothing is kept.
+async fn set_commits(clinic: &Clinic, commits: Commits) {
+    let deed = move |tx: &mut Tx| match tx.conn() {
+        Conn::Sqlite(conn) => Ok(conn.batch_execute(match commits {
+            Commits::Taken => "DROP TRIGGER full",
+            Commits::Refused => {
+                "CREATE TRIGGER full BEFORE UPDATE ON control
+                 BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+            }
+        })?),
+        Conn::Postgres(conn) => {
+            let (all, this) = match commits {
+                Commits::Taken => ("off", "WRITE"),
+                Commits::Refused => ("on", "ONLY"),
+            };
+            Ok(conn.batch_execute(&format!(
+                "SET TRANSACTION READ WRITE;
+                 DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {all}',
+                     current_database()); END $$;
+                 SET SESSION CHARACTERISTICS AS TRANSACTION READ {this};
+                 SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ))?)
+        }
+    };
+    clinic.ground.store.write(deed).await.unwrap();
 }
 
 async fn hook(service: &Service) -> StatusCode {

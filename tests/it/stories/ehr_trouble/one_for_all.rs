@@ -23,7 +23,7 @@ use crate::support::{pdf, wait};
 use super::{mails_to, poll};
 
 /// An EHR that is waited for as long as it says nothing.
-fn patiently(id: &str, double: &EhrDouble) -> HeardEhr {
+pub(super) fn patiently(id: &str, double: &EhrDouble) -> HeardEhr {
     let client = EhrClient::new(EhrConnection {
         id: id.parse().unwrap(),
         base: ServiceBase::new(double.base_url.parse().unwrap()).unwrap(),

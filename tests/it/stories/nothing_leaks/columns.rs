@@ -199,6 +199,8 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("lease_until", Quiet),
             ("last_ok_at", Quiet),
             ("why", Quiet),
+            ("search_from", Quiet),
+            ("clock_off_ms", Quiet),
         ],
     ),
     (

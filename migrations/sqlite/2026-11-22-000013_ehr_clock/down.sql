@@ -1,0 +1,2 @@
+ALTER TABLE poll DROP COLUMN clock_off_ms;
+ALTER TABLE poll DROP COLUMN search_from;
