@@ -11,6 +11,7 @@ const SEED_DEFAULT: u64 = 20_261_122;
 ///
 /// # Panics
 /// When a variable is set to something else than a number.
+#[must_use]
 pub fn cases(cases: u32) -> Config {
     let seed = number("CHARTSEAL_CASES_SEED").unwrap_or(SEED_DEFAULT);
     let times = u32::try_from(number("CHARTSEAL_CASES_TIMES").unwrap_or(1)).expect("not so often");
@@ -19,6 +20,7 @@ pub fn cases(cases: u32) -> Config {
     Config { cases: cases * times, rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..Config::default() }
 }
 
+#[expect(clippy::disallowed_methods, reason = "what is hunted is no configuration")]
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number")))
