@@ -183,17 +183,19 @@ impl App {
     }
 }
 
-/// Ends at SIGTERM or SIGINT.
-pub async fn terminated() {
+/// Ends at SIGTERM or SIGINT. From this call on, not from its first poll, a signal no longer kills the process.
+pub fn terminated() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    if let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    async {
+        if let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        } else {
+            tracing::error!("signals cannot be listened for; stop the process by killing it");
+            std::future::pending::<()>().await;
         }
-    } else {
-        tracing::error!("signals cannot be listened for; stop the process by killing it");
-        std::future::pending::<()>().await;
     }
 }

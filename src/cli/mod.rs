@@ -217,8 +217,12 @@ async fn desk(common: &Common, variables: Vec<(String, String)>, acts: Acts) -> 
 
 async fn serve(config: &Config, replica: &str, restore: Restore) -> anyhow::Result<Outcome> {
     let replica = ReplicaName::parse(replica).context("--replica is not a name")?;
-    let app = App::build(config, replica, TimeFrom::TheStore, restore).await?;
-    app.run(Workers::Spawned, crate::app::terminated()).await?;
+    let mut stop = std::pin::pin!(crate::app::terminated());
+    let app = tokio::select! {
+        app = App::build(config, replica, TimeFrom::TheStore, restore) => app?,
+        () = &mut stop => return Ok(Outcome::Done),
+    };
+    app.run(Workers::Spawned, stop).await?;
     Ok(Outcome::Done)
 }
 

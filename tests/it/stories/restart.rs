@@ -179,6 +179,33 @@ async fn a_start_waits_for_its_predecessor_to_let_go() {
     started.unwrap();
 }
 
+/// The handlers were once set only after the service had said that it is ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sigterm_before_the_service_serves_ends_it_well() {
+    let ground = Ground::lay().await;
+    Service::start(&ground.installation).await.stop().await;
+    let journal = ground.installation.folder.join("keys/journal/deaths-main.log");
+    let journal = std::fs::File::open(journal).unwrap();
+    journal.lock().unwrap();
+    let address = chartseal::config::Config::load(&ground.installation.config, []).unwrap().server.admin_listen;
+    let ended = loop {
+        let mut service = Service::spawn(&ground.installation, &ground.installation.config, "main");
+        // It listens, and waits for the journal.
+        let gave_up = || service.log().contains("give this one its own name");
+        let listens = || std::net::TcpStream::connect(address).is_ok();
+        wait::until("the port", || (listens() || gave_up()).then_some(())).await;
+        service.terminate();
+        let code = service.ended().await;
+        if code != 2 {
+            break code;
+        }
+        // On a slow machine it may have given up before it was told to end: once more.
+        assert!(service.log().contains("give this one its own name"), "{}", service.log());
+    };
+    assert_eq!(ended, 0);
+    drop(journal);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_taken_is_told_with_its_key() {
     let ground = Ground::lay().await;
