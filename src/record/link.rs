@@ -147,6 +147,21 @@ impl Link {
         }
     }
 
+    /// Whether a link was made and may have been handed over, as far as the state alone tells.
+    #[must_use]
+    pub const fn was_released(&self) -> bool {
+        match self {
+            Self::Recorded | Self::Held { .. } | Self::Review { .. } | Self::Blocked => false,
+            Self::Live { .. }
+            | Self::Suspended { .. }
+            | Self::Spent
+            | Self::Expired
+            | Self::Revoked { .. }
+            | Self::Recalled
+            | Self::Superseded { .. } => true,
+        }
+    }
+
     #[must_use]
     pub const fn is_final(&self) -> bool {
         match self {

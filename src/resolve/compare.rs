@@ -14,7 +14,6 @@ use super::prepare::version_of;
 use super::{ReadEhr, Resolve, ResolveError, back_off};
 use crate::base::{UtcMillis, hours, seconds};
 use crate::fhir::{ContentBasis, FaultClass, Report};
-use crate::record::Link;
 use crate::store::{self, Conn, Delivery, SourceRow, StoreError};
 
 /// What was sealed longer ago is not compared: the link has long ended.
@@ -48,17 +47,7 @@ pub(super) fn is_in_question(source: &SourceRow, report: &Report) -> Result<bool
 /// The keyed hash of the file that the patient was given, if it was lately. What was not given yet is fetched at its
 /// release in any case.
 fn sealed_lately(conn: &mut Conn, standing: &Delivery, now: UtcMillis) -> Result<Option<[u8; 32]>, StoreError> {
-    match &standing.state {
-        Link::Recorded | Link::Held { .. } | Link::Review { .. } | Link::Blocked => return Ok(None),
-        Link::Live { .. }
-        | Link::Suspended { .. }
-        | Link::Spent
-        | Link::Expired
-        | Link::Revoked { .. }
-        | Link::Recalled
-        | Link::Superseded { .. } => {}
-    }
-    let Some(link) = &standing.link else { return Ok(None) };
+    let Some(link) = standing.link.as_ref().filter(|_| standing.state.was_released()) else { return Ok(None) };
     store::sealed_since(conn, link, now.minus(COMPARED_FOR))
 }
 

@@ -206,16 +206,7 @@ const fn is_taken_back(latest: &Link) -> TakenBack {
 
 /// A patient who was never sent anything gets a new report, not an updated one.
 const fn kind_after(latest: &Link) -> DeliveryKind {
-    match latest {
-        Link::Recorded | Link::Held { .. } | Link::Review { .. } | Link::Blocked => DeliveryKind::New,
-        Link::Live { .. }
-        | Link::Suspended { .. }
-        | Link::Spent
-        | Link::Expired
-        | Link::Revoked { .. }
-        | Link::Recalled
-        | Link::Superseded { .. } => DeliveryKind::Updated,
-    }
+    if latest.was_released() { DeliveryKind::Updated } else { DeliveryKind::New }
 }
 
 /// The first state of a delivery. A hold counts from the report's own time, so that an old event replayed
