@@ -264,13 +264,7 @@ impl Ground {
     }
 
     async fn alive(&self) -> Result<Vec<LinkRow>, StoreError> {
-        self.store
-            .read(|conn| {
-                let ids = store::live_links_created_after(conn, UtcMillis(0))?;
-                let rows: Result<Vec<_>, _> = ids.iter().map(|id| store::link(conn, id)).collect();
-                Ok(rows?.into_iter().flatten().collect())
-            })
-            .await
+        self.store.read(store::live_links).await
     }
 
     /// Remembers beside the keys how far the database has come.

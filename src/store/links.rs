@@ -319,18 +319,13 @@ pub fn epochs_in_use(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
     Ok(link::table.filter(link::shredded_at.is_null()).select(link::epoch).distinct().load(conn)?)
 }
 
-/// Every link that can still open something and was made after `at`, for a restored database that cannot
-/// account for what happened since.
+/// Every link that can still open something, to be compared with what is remembered outside the database.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn live_links_created_after(conn: &mut Conn, at: UtcMillis) -> Result<Vec<LinkId>, StoreError> {
-    let rows: Vec<String> = link::table
-        .filter(link::shredded_at.is_null())
-        .filter(link::created_at.ge(at.0))
-        .select(link::id)
-        .load(conn)?;
-    rows.iter().map(|id| parse("link.id", id)).collect()
+pub fn live_links(conn: &mut Conn) -> Result<Vec<LinkRow>, StoreError> {
+    let rows: Vec<Row> = link::table.filter(link::shredded_at.is_null()).select(columns!()).load(conn)?;
+    rows.into_iter().map(LinkRow::try_from).collect()
 }
 
 /// Retention: removes what is left of links that ended before `before`. Their pages then answer as unknown.

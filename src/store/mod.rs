@@ -51,8 +51,8 @@ pub use events::{
 pub use lease::{LEASE, RENEW_EVERY, Renewed, while_kept};
 pub use links::{
     FileRow, LinkRow, NewFile, NewLink, dead_links_with_files, epochs_in_use, files_of, files_removed,
-    forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
-    live_links_created_after, sealed_since, shred_link,
+    forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire, live_links,
+    sealed_since, shred_link,
 };
 pub use migrations::{MigrationState, migrate};
 pub use notices::{
