@@ -232,21 +232,12 @@ impl Clinic {
     /// Waits until the journal is free: the store's writer, the last to hold it, has then closed its connection.
     pub async fn let_go(&self) {
         let journal = self.folder.join("keys/journal/deaths-main.log");
-        wait::until("the stopped service to let go", || match std::fs::File::open(&journal) {
-            Ok(journal) => journal.try_lock().ok(),
-            // A service that was refused before it had keys holds nothing.
-            Err(_) => Some(()),
-        })
-        .await;
+        wait::until("the stopped service to let go", || std::fs::File::open(&journal).ok()?.try_lock().ok()).await;
     }
 
     /// Starts the same installation again (after [`Clinic::stop`]), at the time at which it stopped.
     pub async fn start_again(&mut self, restore: Restore) -> anyhow::Result<()> {
-        let started = start(&self.config_path, TimeFrom::Steps(self.now()), restore, Workers::ByHand).await;
-        if started.is_err() {
-            self.let_go().await;
-        }
-        let started = started?;
+        let started = start(&self.config_path, TimeFrom::Steps(self.now()), restore, Workers::ByHand).await?;
         self.clock = started.ground.clock.clone();
         self.running = Some(started.into());
         Ok(())
