@@ -1,0 +1,7 @@
+//! Behaviours that the design promises by number: those of links (`link_…`) and those of the EHR's events (`event_…`).
+//!
+//! A test carries the number and the words of its behaviour. Where a story shows a part of one already, the behaviour's
+//! test shows the rest and names the story.
+
+mod events;
+mod links;
