@@ -3,5 +3,6 @@
 //! A test carries the number and the words of its behaviour. Where a story shows a part of one already, the behaviour's
 //! test shows the rest and names the story.
 
+mod at_rest;
 mod events;
 mod links;
