@@ -4,5 +4,6 @@
 //! test shows the rest and names the story.
 
 mod at_rest;
+mod big_and_flat;
 mod events;
 mod links;

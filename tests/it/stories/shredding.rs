@@ -24,12 +24,12 @@ const ONE_OPENING: &str = "4548-4";
 const ENDS: [&str; 4] = ["revoked", "recalled", "spent", "expired"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_made_after_the_end_opens_nothing_and_one_from_before_only_until_its_key_goes_on_sqlite() {
+async fn link_08_shred_proof_a_copy_from_before_the_end_opens_only_until_its_epoch_key_goes_on_sqlite() {
     copies_and_keys(Database::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_made_after_the_end_opens_nothing_and_one_from_before_only_until_its_key_goes_on_postgresql() {
+async fn link_08_shred_proof_a_copy_from_before_the_end_opens_only_until_its_epoch_key_goes_on_postgresql() {
     copies_and_keys(Database::Postgres).await;
 }
 

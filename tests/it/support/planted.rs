@@ -19,6 +19,9 @@ pub struct Planted {
 /// Shorter pieces of an encoded value would be found by chance.
 const NEEDLE_BYTES_MIN: usize = 6;
 
+/// What the kernel gives memory in.
+const PAGE_BYTES: usize = 4096;
+
 pub const FAMILY: Planted = Planted { what: "the family name", value: "Quillfeather-Ng" };
 pub const GIVEN: Planted = Planted { what: "the given name", value: "Thessalonike" };
 pub const BIRTH_DATE: Planted = Planted { what: "the birth date", value: "1953-02-27" };
@@ -98,7 +101,9 @@ pub fn memory_of(pid: u32) -> Vec<(String, Vec<u8>)> {
         let mut bytes = vec![0; usize::try_from(to - from).expect("a range fits")];
         // A range may go while others are read.
         memory.read_exact_at(&mut bytes, from).ok()?;
-        Some((place.to_owned(), bytes))
+        // Most of it was never used.
+        let used = bytes.chunks(PAGE_BYTES).filter(|page| *page != &[0; PAGE_BYTES][..page.len()]);
+        Some((place.to_owned(), used.collect::<Vec<_>>().concat()))
     });
     ranges.collect()
 }
