@@ -37,7 +37,8 @@ async fn link_10_a_machine_whose_clock_is_an_hour_off_moves_no_expiry() {
         let end = UtcMillis(clinic::now().0 + database_ahead_ms);
         let url = backup::url(&clinic);
         let (name, end_ms) = (url.rsplit('/').next().unwrap().to_owned(), end.0);
-        run_sql(&url, format!("UPDATE link SET expires_at = {end_ms}")).await;
+        let moved = "UPDATE delivery SET due_at = NULL, state_detail = replace(state_detail, link.expires_at::text";
+        run_sql(&url, format!("{moved}, '{end_ms}') FROM link; UPDATE link SET expires_at = {end_ms}")).await;
         // Found before the built-in function of this name by every connection that is made from now on.
         let clock = "CREATE TABLE clock_off (ms bigint NOT NULL); INSERT INTO clock_off VALUES (0);
              CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
