@@ -17,6 +17,7 @@
 )]
 
 mod behaviours;
+mod docs;
 mod licences;
 mod store;
 mod stories;

@@ -100,7 +100,7 @@ async fn googles_tink_opens_a_sealed_file_with_the_derived_key() {
     let path = clinic.folder.join("fetched");
     std::fs::write(&path, &sealed).unwrap();
 
-    // The key schedule once more, as FORMAT.md says it, with nothing of ours.
+    // The key schedule once more, as docs/sealed-format.md says it, with nothing of ours.
     let halves = [holder.link.secret.expose().as_slice(), granted.share.expose()].concat();
     let mut key = [0; 32];
     let label = format!("chartseal/1/content{}", holder.link.id);
