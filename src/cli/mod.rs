@@ -13,7 +13,6 @@ mod init;
 mod keys;
 mod print;
 mod shred;
-mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
