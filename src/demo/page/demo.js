@@ -153,7 +153,7 @@ function report(one) {
     el(
       'div',
       { class: 'report-head' },
-      el('h2', null, `${one.title} of ${one.patient}`),
+      el('h3', null, `${one.title} of ${one.patient}`),
       newest
         ? el('span', { class: `pill ${newest.tone}`, 'data-state': newest.state }, newest.state)
         : el('span', { class: 'pill' }, 'Filed in the EHR'),
