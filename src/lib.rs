@@ -66,6 +66,8 @@
 //!   spent, and the link works again should the key be put back.
 //! - **Releases, polls and readings are held under a lease of two minutes that is renewed while the work goes on**, rather
 //!   than one as long as the longest download: what a dead process held is soon taken up.
+//! - **The program overwrites what it frees** (`main.rs`): a core dump would otherwise show reports and links that were
+//!   handed over long ago. A vector that grows pays for it with a copy.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 

@@ -42,6 +42,11 @@ fn fenced(text: &str) -> Vec<(&str, &str)> {
     found
 }
 
+/// The text without its fenced code.
+fn prose(text: &str) -> String {
+    text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn the_worked_example_of_the_sealed_format_is_right_and_tink_agrees() {
     let text = page("docs/sealed-format.md");
@@ -82,6 +87,32 @@ fn derived(salt: &[u8], input: &[u8], info: &[u8]) -> Vec<u8> {
     let mut key = vec![0; 32];
     Hkdf::<Sha256>::new(Some(salt), input).expand(info, &mut key).unwrap();
     key
+}
+
+/// Every relative link and picture of a document leads to a file of this repository.
+#[test]
+fn every_file_that_a_document_points_to_is_there() {
+    for (name, text) in pages() {
+        let folder = Path::new(&name).parent().unwrap();
+        let prose = prose(&text);
+        let links = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let pictures = ["src=\"", "srcset=\""].into_iter().flat_map(|mark| prose.split(mark).skip(1));
+        let targets = links.chain(pictures.filter_map(|rest| rest.split('"').next()));
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let file = folder.join(target.split('#').next().unwrap());
+            assert!(part::in_project(file.to_str().unwrap()).exists(), "{name} points to {target}, which is not there");
+        }
+        for anchor in prose.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let is_heading = |line: &str| line.starts_with('#') && slug(line.trim_start_matches(['#', ' '])) == anchor;
+            assert!(text.lines().any(is_heading), "{name} has no heading for #{anchor}");
+        }
+    }
+}
+
+/// A heading as the address of its place, as Git forges make it.
+fn slug(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
 }
 
 #[test]

@@ -34,10 +34,12 @@ async fn link_07_no_secret_at_rest() {
 
     let text = link.split_once('#').unwrap().1;
     let markers = [FAMILY, GIVEN, BIRTH_DATE, MRN, EMAIL, REPORT_TEXT, REPORT_TITLE];
-    let everything = [markers.as_slice(), &[Planted { what: "the link's secret", value: text.to_owned().leak() }]].concat();
+    let everything =
+        [markers.as_slice(), &[Planted { what: "the link's secret", value: text.to_owned().leak() }]].concat();
     assert_scan_of_memory_finds(&everything).await;
     let folder: &Path = &service.folder;
-    for there in [planted::found_in_files(&[folder], &[CLINIC]), planted::found_in(memory_of(service.pid()), &[CLINIC])] {
+    for there in [planted::found_in_files(&[folder], &[CLINIC]), planted::found_in(memory_of(service.pid()), &[CLINIC])]
+    {
         assert!(!there.is_empty(), "the scan does not find what has to be there");
     }
 

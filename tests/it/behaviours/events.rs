@@ -26,8 +26,7 @@ async fn event_05_a_poll_alone_finds_every_report_also_one_committed_late() {
     let put = |number: i64, late_seconds: i64| {
         let email = format!("poll-{number}@example.test");
         double.put(&ehr::patient(&format!("p{number}"), "Garcia", "Ana", "1984-05-06", &email));
-        let mut report =
-            ehr::report(&format!("p{number}"), PANEL, &clinic::real_now(), &pdf::with_pages(&["5.4 %"]));
+        let mut report = ehr::report(&format!("p{number}"), PANEL, &clinic::real_now(), &pdf::with_pages(&["5.4 %"]));
         report["id"] = json!(format!("r{number}"));
         double.put_late(&report, late_seconds);
         email

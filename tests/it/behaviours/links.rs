@@ -45,11 +45,11 @@ async fn link_10_a_machine_whose_clock_is_an_hour_off_moves_no_expiry() {
              'SELECT pg_catalog.clock_timestamp() + (SELECT ms FROM clock_off) * interval ''1 ms''';";
         run_sql(&url, format!("{clock} ALTER DATABASE {name} SET search_path = public, pg_catalog")).await;
 
-        let listen = ["LISTEN", "ADMIN_LISTEN"].map(|key| {
-            (format!("CHARTSEAL__SERVER__{key}"), format!("127.0.0.1:{}", clinic.folder.port()))
-        });
+        let listen = ["LISTEN", "ADMIN_LISTEN"]
+            .map(|key| (format!("CHARTSEAL__SERVER__{key}"), format!("127.0.0.1:{}", clinic.folder.port())));
         let (path, time) = (&clinic.config_path, TimeFrom::TheStore);
-        let replica = clinic::start_replica(path, "off", listen, time, Restore::NotSaid, Workers::ByHand).await.unwrap();
+        let replica =
+            clinic::start_replica(path, "off", listen, time, Restore::NotSaid, Workers::ByHand).await.unwrap();
         let server = format!("http://{}", replica.addr);
         let show = async |database_ms: i64| {
             let ahead = database_ms - clinic::now().0;
@@ -78,8 +78,26 @@ async fn run_sql(url: &str, sql: String) {
 
 /// What a stranger behind the patient must not read on the page of a dead link.
 const PHI_WORDS: [&str; 20] = [
-    "hiv", "hba1c", "glucose", "blood", "panel", "lab", "test", "result", "report", "diagnos", "cancer", "pregnan",
-    "doctor", "physician", "specimen", "loinc", "patient", "garcia", "birth", "mrn",
+    "hiv",
+    "hba1c",
+    "glucose",
+    "blood",
+    "panel",
+    "lab",
+    "test",
+    "result",
+    "report",
+    "diagnos",
+    "cancer",
+    "pregnan",
+    "doctor",
+    "physician",
+    "specimen",
+    "loinc",
+    "patient",
+    "garcia",
+    "birth",
+    "mrn",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{fenced, pages};
+use super::{fenced, pages, prose};
 use crate::support::program;
 
 #[test]
@@ -43,7 +43,8 @@ fn a_wrong_command_is_noticed() {
 /// Lines of fenced code and inline code that begin with the program's name.
 fn commands_in(text: &str) -> Vec<String> {
     let lines = fenced(text).into_iter().map(|(_, line)| line.trim().to_owned());
-    let inline = text.split('`').skip(1).step_by(2).map(|code| code.split_whitespace().collect::<Vec<_>>().join(" "));
+    let prose = prose(text);
+    let inline = prose.split('`').skip(1).step_by(2).map(|code| code.split_whitespace().collect::<Vec<_>>().join(" "));
     let all = lines.chain(inline).map(|line| line.trim_start_matches("$ ").trim_start_matches("sudo ").to_owned());
     all.filter(|line| line == "chartseal" || line.starts_with("chartseal ")).collect()
 }
@@ -65,7 +66,8 @@ fn complaint(line: &str) -> Option<String> {
                 rest.next();
             }
         } else if let Some(listed) = page.split("Commands:\n").nth(1) {
-            let names = listed.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+            let names =
+                listed.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
             if !names.into_iter().any(|name| name == word) {
                 return Some(format!("there is no `{word}`"));
             }
