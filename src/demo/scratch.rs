@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::Utc;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
-use crate::base::{Key256, SecretText, millis, random};
+use crate::base::{Key256, SecretText, UtcMillis, millis, random};
 use crate::config::Config;
 use crate::keys::KeyRing;
 
@@ -59,7 +60,7 @@ impl Scratch {
     pub(super) fn install(&self, neighbours: &Neighbours) -> anyhow::Result<Config> {
         self.write("rules.toml", RULES)?;
         self.write("hook-secret", self.hook_secret.expose())?;
-        let text = config_text(neighbours);
+        let text = config_text(neighbours, UtcMillis::from_datetime(Utc::now()));
         self.write("chartseal.toml", &text)?;
         let config = Config::parse(&text, &self.config_path(), [])?;
         KeyRing::create(&config.keys_dir, &mut random::system())?;
@@ -88,7 +89,8 @@ impl Scratch {
     }
 }
 
-fn config_text(neighbours: &Neighbours) -> String {
+/// Whatever the lab files from `now` on is new to Chartseal, also before it first asked.
+fn config_text(neighbours: &Neighbours, now: UtcMillis) -> String {
     let Neighbours { ehr, mail, patients, operators } = neighbours;
     format!(
         r#"# The demo's own configuration; it is removed with its folder.
@@ -108,6 +110,7 @@ id = "stand-in"
 base_url = "http://{ehr}/fhir"
 hook_secret_file = "hook-secret"
 poll_seconds = 5
+start_from = "{now}"
 
 [server]
 listen = "{patients}"

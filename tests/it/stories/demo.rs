@@ -42,9 +42,9 @@ async fn a_newcomer_walks_the_patients_whole_way_with_one_command() {
     browser.enter_default_frame().await.unwrap();
     browser.execute("scrollTo(0, 0)", Vec::new()).await.unwrap();
     picture_both(&browser, "demo").await;
-    assert_eq!(width(&browser).await, i64::from(WIDE.width_pixels), "nothing is wider than the window");
+    assert!(width(&browser).await <= i64::from(WIDE.width_pixels), "wider than the window");
     browser.resize(PHONE).await;
-    assert_eq!(width(&browser).await, i64::from(PHONE.width_pixels), "nothing is wider than a phone");
+    assert!(width(&browser).await <= i64::from(PHONE.width_pixels), "wider than a phone");
     browser.keep_screen("demo-360").await;
     browser.resize(WIDE).await;
 
