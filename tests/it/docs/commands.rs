@@ -24,13 +24,14 @@ fn a_wrong_command_is_noticed() {
         ("chartseal deliveries vanish ID", "there is no `vanish`"),
         ("chartseal pause --because 'x y'", "there is no flag --because"),
         ("chartseal resume now", "`now` is one word too many"),
-        ("chartseal deliveries show", "it needs more words"),
-        ("chartseal backup", "it needs more words"),
+        ("chartseal deliveries revoke --reason mistaken", "it needs more words"),
+        ("chartseal backup --json", "it needs more words"),
     ] {
         assert_eq!(complaint(line).as_deref(), Some(why), "{line}");
     }
     for right in [
         "chartseal",
+        "chartseal prove-shred",
         "chartseal serve --after-restore --replica b",
         "chartseal deliveries list --state review --json",
         "chartseal deliveries revoke ID --as \"Eve Admin\"   # a remark",
@@ -81,8 +82,9 @@ fn complaint(line: &str) -> Option<String> {
         }
     }
     let needed = places(&page).filter(|place| place.starts_with('<')).count();
-    // A word and nothing else speaks of the command; so does the program's name alone.
-    (positional < needed && !page.contains("Commands:\n")).then(|| "it needs more words".to_owned())
+    // The name of a command, and nothing else, speaks of it.
+    let is_name = words.len() == path.len() + 1;
+    (positional < needed && !is_name).then(|| "it needs more words".to_owned())
 }
 
 /// The places for words in the usage line: `<ID>`, `[FOLDER]`.
