@@ -291,3 +291,60 @@ fn outcome(status: StatusCode, code: &str, text: &str) -> HttpResponse {
     let issue = json!({"severity": "error", "code": code, "diagnostics": text});
     fhir(status, &json!({"resourceType": "OperationOutcome", "issue": [issue]}))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::*;
+    use crate::base::{EhrId, FhirId, ResourceType, minutes};
+    use crate::fhir::{
+        Auth, Completeness, EhrClient, EhrConnection, Limits, ReadAnswer, SearchAnswer, ServiceBase, Window,
+    };
+
+    const KIND: ResourceType = ResourceType::DiagnosticReport;
+
+    #[tokio::test]
+    async fn our_own_client_reads_every_page_every_report_and_its_file() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let ehr = StandInEhr::new(addr, HookTarget { addr, secret: SecretText::new("none".to_owned()) });
+        let served = serve(&ehr, listener).unwrap();
+        for n in 0..25 {
+            let file = json!({"contentType": "application/pdf", "url": "Binary/f", "size": 4});
+            let report = json!({"status": "final", "subject": {"reference": "Patient/p"}, "presentedForm": [file]});
+            ehr.put("DiagnosticReport", &format!("r{n}"), report);
+        }
+        ehr.put("Binary", "f", json!({"contentType": "application/pdf", "data": STANDARD.encode(b"%PDF")}));
+
+        let client = EhrClient::new(EhrConnection {
+            id: EhrId::parse("stand-in").unwrap(),
+            base: ServiceBase::new(ehr.base().parse().unwrap()).unwrap(),
+            auth: Auth::None,
+            attachment_origins: Vec::new(),
+            limits: Limits::default(),
+        })
+        .unwrap();
+        let now = UtcMillis::from_datetime(Utc::now());
+        let window = Window { since: now.minus(minutes(1)), until: now.plus(minutes(1)) };
+        let before = Window { since: now.minus(minutes(2)), until: now.minus(minutes(1)) };
+        for (window, found) in [(window, 25), (before, 0)] {
+            match client.search_changed(KIND, window, NonZeroU16::new(10).unwrap()).await {
+                Ok(SearchAnswer::Walked(changes)) => {
+                    assert_eq!((changes.heard.len(), changes.outside_window), (found, 0));
+                    assert_eq!(changes.completeness, Completeness::Complete);
+                }
+                Ok(SearchAnswer::RestartWindow | SearchAnswer::WindowTooLarge) | Err(_) => panic!("no walk"),
+            }
+        }
+        let Ok(ReadAnswer::Report { report, .. }) = client.read(KIND, &FhirId::parse("r7").unwrap()).await else {
+            panic!("no report")
+        };
+        let mut file = client.fetch_attachment(report.preferred_attachment().unwrap()).await.unwrap();
+        assert_eq!(file.next().await.unwrap().as_deref(), Some(b"%PDF".as_slice()));
+        assert!(file.next().await.unwrap().is_none());
+        let gone = client.read(KIND, &FhirId::parse("nobody").unwrap()).await;
+        assert!(matches!(gone, Ok(ReadAnswer::Gone { fhir_body: crate::fhir::FhirBody::Yes })));
+        served.stop(false).await;
+    }
+}
