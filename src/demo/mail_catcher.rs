@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::Utc;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::now_outside;
 use crate::base::{UtcMillis, minutes};
 
 /// Of commands (RFC 5321 §4.5.3.1.4 asks for 512) and of a message's lines (1000).
@@ -49,7 +49,7 @@ impl Caught {
             mails.remove(0);
         }
         let n = mails.last().map_or(1, |mail| mail.n.saturating_add(1));
-        mails.push(Mail { n, at: UtcMillis::from_datetime(Utc::now()), to, bytes: bytes.into() });
+        mails.push(Mail { n, at: now_outside(), to, bytes: bytes.into() });
     }
 }
 

@@ -15,12 +15,12 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::Utc;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::door::{Door, door};
+use super::now_outside;
 use crate::base::{SecretText, UtcMillis, seconds};
 use crate::intake::HOOK_HEADER;
 
@@ -66,9 +66,9 @@ impl StandInEhr {
 
     /// Creates or updates a resource, with the version and the time that the server gives it.
     pub(super) fn put(&self, kind: &str, id: &str, mut resource: Value) {
-        let mut shelf = self.shelf();
-        let versions = shelf.entry((kind.to_owned(), id.to_owned())).or_default();
-        let at = UtcMillis::from_datetime(Utc::now());
+        let mut resources = self.shelf();
+        let versions = resources.entry((kind.to_owned(), id.to_owned())).or_default();
+        let at = now_outside();
         if let Some(members) = resource.as_object_mut() {
             let meta = json!({"versionId": (versions.len() + 1).to_string(), "lastUpdated": at.to_rfc3339()});
             members.extend([
@@ -223,7 +223,10 @@ async fn search(
             "_lastUpdated" => bound(value).map(|bound| bounds.push(bound)),
             "_count" => value.parse().ok().map(|wanted: usize| count = wanted.clamp(1, PAGE_ENTRIES_MAX)),
             "_offset" => value.parse().ok().map(|wanted| offset = wanted),
-            "_elements" => Some(is_short = value == "id,meta"),
+            "_elements" => {
+                is_short = value == "id,meta";
+                Some(())
+            }
             _ => None,
         };
         if understood.is_none() {
@@ -325,7 +328,7 @@ mod tests {
             limits: Limits::default(),
         })
         .unwrap();
-        let now = UtcMillis::from_datetime(Utc::now());
+        let now = now_outside();
         let window = Window { since: now.minus(minutes(1)), until: now.plus(minutes(1)) };
         let before = Window { since: now.minus(minutes(2)), until: now.minus(minutes(1)) };
         for (window, found) in [(window, 25), (before, 0)] {
