@@ -35,6 +35,7 @@ async fn a_newcomer_walks_the_patients_whole_way_with_one_command() {
     let look = demo.look_until("all samples to have come to rest", is_at_rest).await;
 
     let browser = Browser::open(WIDE).await;
+    browser.hide_scroll_bars().await;
     browser.goto(&demo.page).await.unwrap();
     press(&browser, "#sample-1 .to-message").await;
     see(&browser, "#messages [aria-current=true]", "ada@patients.example").await;
@@ -277,7 +278,7 @@ async fn read_as_the_patient(browser: &Browser) -> &Browser {
     })
     .await;
     browser.switch_to_window(opened).await.unwrap();
-    browser.resize_sharp(PHONE).await;
+    browser.resize_as_phone(PHONE).await;
     see(browser, "main", "Open my document").await;
     picture_both(browser, "patient-page").await;
     press(browser, OPEN_BUTTON).await;

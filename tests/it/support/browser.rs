@@ -130,9 +130,14 @@ impl Browser {
         self.set_size(window, 1).await;
     }
 
-    /// [`Browser::resize`] on a screen of twice the dots, as phones have.
-    pub async fn resize_sharp(&self, window: Window) {
+    /// [`Browser::resize`] on a screen of twice the dots and without scroll bars, as phones have.
+    pub async fn resize_as_phone(&self, window: Window) {
+        self.hide_scroll_bars().await;
         self.set_size(window, 2).await;
+    }
+
+    pub async fn hide_scroll_bars(&self) {
+        self.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
     }
 
     async fn set_size(&self, window: Window, scale: u32) {
