@@ -8,6 +8,7 @@
 pub mod backup;
 pub mod browser;
 pub mod clinic;
+pub mod dice;
 pub mod ehr;
 pub mod ehr_double;
 pub mod front;
@@ -23,5 +24,7 @@ pub mod program;
 pub mod python;
 pub mod service;
 pub mod tink;
+pub mod under_fire;
 pub mod wait;
 pub mod web_client;
+pub mod wire;
