@@ -18,6 +18,7 @@
 
 mod crashes;
 mod licences;
+mod races;
 mod store;
 mod stories;
 mod support;

@@ -22,6 +22,7 @@ pub mod planted;
 pub mod postgres;
 pub mod program;
 pub mod python;
+pub mod reader;
 pub mod service;
 pub mod tink;
 pub mod under_fire;
