@@ -39,6 +39,21 @@ on_both! {
         assert_eq!(stage::the_link(&bed, &it.link).await.opened, 1);
     }
 
+    async fn of_32_browsers_at_once_one_wins_in_each_of_1000_rounds(bed: Bed) {
+        for round in 0..1000 {
+            let link = bed.write(move |tx| Ok(stage::handed_over(tx, round, 1)?.link)).await;
+            let one = link.clone();
+            let answers = bed
+                .all_at_once(32, move |tx, number| {
+                    begin(tx, &one, number, NOW)?;
+                    claim(tx, &one, number, NOW)
+                })
+                .await;
+            let answers: Vec<Won> = answers.into_iter().map(Result::unwrap).collect();
+            assert_eq!((granted(&answers), stage::the_link(&bed, &link).await.opened), (1, 1), "round {round}");
+        }
+    }
+
     async fn of_20_browsers_at_once_three_win_three_openings(bed: Bed) {
         let it = looked_at(&bed, 3, 20).await;
         let answers = race(&bed, &it.link, 20).await;
