@@ -22,18 +22,30 @@ const PLAIN: &[u8] = b"%PDF-1.4 for one reader";
 
 /// One installation, so many processes of it, and a hand in it. In shadow the processes send nothing by themselves.
 pub struct Door {
-    house: House,
-    origin: String,
-    ports: Vec<u16>,
+    pub house: House,
+    /// Of the patient's page: `http://127.0.0.1:PORT`.
+    pub origin: String,
+    pub ports: Vec<u16>,
     pub installation: Arc<Installation>,
-    _services: Vec<Service>,
+    pub services: Vec<Service>,
 }
 
 impl Door {
     pub async fn open(database: Database, processes: usize) -> Self {
+        Self::open_with(database, processes, &[TRUSTS_READERS]).await
+    }
+
+    /// For patients who come to `origin`, where a wire or a proxy is.
+    pub async fn open_behind(origin: &str) -> Self {
+        Self::open_with(Database::Sqlite, 1, &[TRUSTS_READERS, ("CHARTSEAL__SERVER__PATIENT_URL", origin)]).await
+    }
+
+    async fn open_with(database: Database, processes: usize, environment: &[(&'static str, &str)]) -> Self {
         let wishes = Wishes { database, send: "shadow", ..Wishes::default() };
         // No EHR answers there.
-        let installation = Installation::write(&wishes, "http://127.0.0.1:9/fhir", 9, &[TRUSTS_READERS]).await;
+        let installation = Installation::write(&wishes, "http://127.0.0.1:9/fhir", 9, environment).await;
+        let of_patients = environment.iter().find(|(name, _)| name.ends_with("PATIENT_URL"));
+        let of_patients = of_patients.map(|(_, origin)| (*origin).to_owned());
         let mut services = vec![Service::start(&installation).await];
         for number in 1..processes {
             let service = Service::spawn(&installation, &second_config(&installation), &format!("replica-{number}"));
@@ -43,20 +55,27 @@ impl Door {
         let port = |service: &Service| service.url.rsplit(':').next().unwrap().parse().unwrap();
         Self {
             house: House::of(&installation),
-            origin: services[0].url.clone(),
+            origin: of_patients.unwrap_or_else(|| services[0].url.clone()),
             ports: services.iter().map(port).collect(),
             installation,
-            _services: services,
+            services,
         }
     }
 
     /// So many lines, shared out among the processes.
-    fn lines(&self, count: usize) -> Vec<Line> {
+    pub fn lines(&self, count: usize) -> Vec<Line> {
         self.ports.iter().cycle().take(count).map(|port| Line::to(*port)).collect()
     }
 
-    fn reader(&self, line: Line, link: &Handed) -> Reader {
+    pub fn reader(&self, line: Line, link: &Handed) -> Reader {
         Reader::new(line, &self.origin, &link.id, &link.secret)
+    }
+
+    /// A link as its message would carry it.
+    pub async fn link(&self, plain: Vec<u8>, opens_max: u16) -> (Handed, String) {
+        let handed = self.house.hand_over(plain, opens_max).await;
+        let text = format!("{}/r/{}#{}", self.origin, handed.id, handed.secret.to_base64url().expose());
+        (handed, text)
     }
 
     /// All readers press at once on one link with one opening: exactly one gets the document, all others are told so.
