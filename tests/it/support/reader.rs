@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::wait;
+
 /// The variable that makes readers believed, for [`super::service::Installation::write`].
 pub const TRUSTS_READERS: (&str, &str) = ("CHARTSEAL__SERVER__TRUSTED_PROXIES", "127.0.0.1");
 
@@ -144,11 +146,20 @@ impl Reader {
 
     pub async fn file(&mut self) -> Result<Answer, Vec<u8>> {
         let path = format!("/r/{}/files/1", self.id);
-        self.line.ask("GET", &path, &self.headers, "").await
+        self.ask("GET", &path, "").await
     }
 
     async fn post(&mut self, step: &str, body: String) -> Result<Answer, Vec<u8>> {
         let path = format!("/r/{}/{step}", self.id);
-        self.line.ask("POST", &path, &self.headers, &body).await
+        self.ask("POST", &path, &body).await
+    }
+
+    /// Asks again while the service says that it is too busy, as the page does.
+    async fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<Answer, Vec<u8>> {
+        wait::until_async("the service to have room", async || {
+            let answer = self.line.ask(method, path, &self.headers, body).await;
+            (!answer.as_ref().is_ok_and(|answer| answer.status == 503)).then_some(answer)
+        })
+        .await
     }
 }
