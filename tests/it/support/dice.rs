@@ -36,8 +36,7 @@ impl Dice {
 /// # Panics
 /// When it is not a number.
 pub fn number(variable: &str, usual: u64) -> u64 {
-    match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is not a number")),
-        Err(_) => usual,
-    }
+    let Some(text) = std::env::var_os(variable) else { return usual };
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    number.unwrap_or_else(|| panic!("{variable} is not a number"))
 }
