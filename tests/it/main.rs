@@ -17,8 +17,10 @@
 )]
 
 mod behaviours;
+mod crashes;
 mod docs;
 mod licences;
+mod races;
 mod store;
 mod stories;
 mod support;

@@ -6,4 +6,7 @@
 mod at_rest;
 mod big_and_flat;
 mod events;
+mod events_under_fire;
 mod links;
+mod links_in_a_browser;
+mod links_under_fire;
