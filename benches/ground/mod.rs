@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each bench target uses its part")]
 
 pub mod crowd;
+pub mod sink;
 pub mod stage;
 pub mod visitor;
 
