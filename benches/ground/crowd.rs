@@ -57,7 +57,7 @@ pub fn let_expire(conn: &mut Conn, from: usize, to: usize, at_ms: i64) -> Result
     Ok(())
 }
 
-/// Links whose lives ended and that are not shredded, or whose files are not removed yet.
+/// Links of the crowd whose lives ended and that are not shredded, or whose files are not removed yet.
 ///
 /// # Errors
 /// The database's.
@@ -65,8 +65,8 @@ pub fn still_to_end(conn: &mut Conn, now_ms: i64) -> Result<i64, StoreError> {
     count(
         conn,
         &format!(
-            "SELECT (SELECT count(*) FROM link WHERE shredded_at IS NULL AND expires_at <= {now_ms}) \
-             + (SELECT count(*) FROM link WHERE shredded_at IS NOT NULL AND files_removed_at IS NULL) AS count"
+            "SELECT (SELECT count(*) FROM link WHERE shredded_at IS NULL AND expires_at <= {now_ms} AND id LIKE 'cl%') \
+             + (SELECT count(*) FROM link WHERE shredded_at IS NOT NULL AND files_removed_at IS NULL AND id LIKE 'cl%') AS count"
         ),
     )
 }
