@@ -21,6 +21,7 @@ pub mod planted;
 pub mod postgres;
 pub mod program;
 pub mod python;
+pub mod senders;
 pub mod service;
 pub mod tink;
 pub mod wait;

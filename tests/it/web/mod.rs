@@ -5,5 +5,6 @@ mod hooks;
 mod house;
 mod opening;
 mod operators;
+mod signed_hooks;
 mod strangers;
 mod wire;
