@@ -81,22 +81,21 @@ impl Program<'_> {
 
 fn opens(program: &mut Program) {
     let files = &BENCH.files;
-    // The large ones are slow: three in four inputs are of the small ones.
-    let chosen = if program.byte() < 192 { program.below(2) } else { program.below(files.len()) };
+    // The large ones are slow: most inputs are of the small ones.
+    let chosen = if program.byte() < 240 { program.below(2) } else { program.below(files.len()) };
     let mut bytes = files[chosen].sealed.clone();
     for _ in 0..program.below(EDITS_MAX) {
         edit(&mut bytes, program);
     }
     let mut context = BENCH.context.clone();
     let other_key = ContentKey::derive(&LinkSecret::new([1; 16]), &Key256::new([9; 32]), &context.link);
-    let key = match program.below(8) {
+    match program.below(8) {
         0 => context.link = LinkId::parse("AAAAAAAAAAAAAAAC").unwrap(),
         1 => context.number = FileNumber::new(2).unwrap(),
         2 => context.version = VersionId::parse("4").unwrap(),
         3 => context.media = MediaType::Text,
         _ => {}
-    };
-    let () = key;
+    }
     let key = if program.byte() == 1 { &other_key } else { &BENCH.key };
     let is_ours = context == BENCH.context && std::ptr::eq(key, &raw const BENCH.key);
     let mut plain = Vec::new();
