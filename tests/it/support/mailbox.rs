@@ -20,6 +20,8 @@ pub enum Manner {
     StartTls,
     /// Accepts connections and never says a word.
     Silent,
+    /// Greets with this line and says nothing more.
+    Greets(&'static str),
     /// Takes mail only after a login as `chartseal` with the planted password.
     Login,
 }
@@ -65,6 +67,7 @@ impl Mailbox {
         match manner {
             Manner::Plain => {}
             Manner::Silent => command.push("--silent".into()),
+            Manner::Greets(line) => command.extend(["--greeting", line].map(Into::into)),
             Manner::Login => {
                 command.extend(["--login", "chartseal", super::planted::SMTP_PASSWORD.value].map(Into::into));
             }

@@ -23,6 +23,7 @@ pub mod postgres;
 pub mod program;
 pub mod python;
 pub mod reader;
+pub mod senders;
 pub mod service;
 pub mod tink;
 pub mod under_fire;

@@ -19,7 +19,7 @@ use chartseal::base::{
 use chartseal::blobs::{BlobKey, BlobStore, BlobUrl};
 use chartseal::config::Config;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
-use chartseal::intake::{HeardEhr, Hook, Intake, StartFrom, Subscribe};
+use chartseal::intake::{HeardEhr, Hook, HookAuth, Intake, SignatureForm, StartFrom, Subscribe};
 use chartseal::keys::{KeyName, KeyRing, Vault};
 use chartseal::open::{ClinicCard, Open};
 use chartseal::policy::{
@@ -34,8 +34,27 @@ use chartseal::web::{HookLimits, Hooks, Patient, Traffic};
 
 pub(super) const ORIGIN: &str = "https://r.clinic.example";
 pub(super) const HOOK_SECRET: &str = "hook-secret-of-the-test";
+/// What the EHRs `medplum` and `websub` sign with.
+pub(super) const SIGNING_SECRET: &str = "signing-secret-of-the-test";
 pub(super) const HOOK_BODY_BYTES_MAX: u64 = 2048;
 const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
+
+fn heard(id: &str, auth: HookAuth) -> HeardEhr {
+    let client = EhrClient::new(EhrConnection {
+        id: EhrId::parse(id).unwrap(),
+        base: ServiceBase::new(Url::parse("https://ehr.example/fhir").unwrap()).unwrap(),
+        auth: Auth::None,
+        attachment_origins: Vec::new(),
+        limits: Limits::default(),
+    });
+    let endpoint = Url::parse(&format!("{ORIGIN}/fhir/hook/{id}")).unwrap();
+    HeardEhr {
+        client: Arc::new(client.unwrap()),
+        hook: Some(Hook { auth, endpoint, subscribe: Subscribe::Off }),
+        poll_every: minutes(5),
+        start_from: StartFrom::Now,
+    }
+}
 
 /// Ends the writer's thread at the first death, as a failing disk or an out-of-memory killer may.
 struct FatalWitness;
@@ -122,26 +141,15 @@ impl House {
     }
 
     pub(super) fn hooks(&self) -> Arc<Hooks> {
-        let client = EhrClient::new(EhrConnection {
-            id: EhrId::parse("main").unwrap(),
-            base: ServiceBase::new(Url::parse("https://ehr.example/fhir").unwrap()).unwrap(),
-            auth: Auth::None,
-            attachment_origins: Vec::new(),
-            limits: Limits::default(),
-        });
-        let heard = HeardEhr {
-            client: Arc::new(client.unwrap()),
-            hook: Some(Hook {
-                secret: SecretText::new(HOOK_SECRET.to_owned()),
-                endpoint: Url::parse("https://r.clinic.example/fhir/hook/main").unwrap(),
-                subscribe: Subscribe::Off,
-            }),
-            poll_every: minutes(5),
-            start_from: StartFrom::Now,
-        };
+        let signed = |form, key: &str| HookAuth::Signature { form, key: SecretText::new(key.to_owned()) };
+        let heard = vec![
+            heard("main", HookAuth::Secret(SecretText::new(HOOK_SECRET.to_owned()))),
+            heard("medplum", signed(SignatureForm::Medplum, SIGNING_SECRET)),
+            heard("websub", signed(SignatureForm::WebSub, SIGNING_SECRET)),
+        ];
         let (kept, due) = (Bell::default(), Bell::default());
         let (store, vault) = (self.store.clone(), self.vault.clone());
-        let intake = Intake::new(store, self.clock.clone(), vault, vec![heard], kept, due);
+        let intake = Intake::new(store, self.clock.clone(), vault, heard, kept, due);
         let url = Url::parse(ORIGIN).unwrap();
         let limits = HookLimits { body_bytes_max: HOOK_BODY_BYTES_MAX, body_wait_max: self.body_wait_max };
         Arc::new(Hooks::new(Arc::new(intake), limits, &url, self.traffic.clone()))

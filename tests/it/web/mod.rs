@@ -5,5 +5,6 @@ mod hooks;
 pub(crate) mod house;
 mod opening;
 mod operators;
+mod signed_hooks;
 mod strangers;
 mod wire;
