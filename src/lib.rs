@@ -65,7 +65,10 @@
 //! - **A link whose epoch key was lost says that it ended**, not "come later": nobody can make that key again. Nothing is
 //!   spent, and the link works again should the key be put back.
 //! - **Releases, polls and readings are held under a lease of two minutes that is renewed while the work goes on**, rather
-//!   than one as long as the longest download: what a dead process held is soon taken up.
+//!   than one as long as the longest download: what a dead process held is soon taken up. A replica that starts again
+//!   gives back at once what its former self held: the journal's lock says that nobody else bears its name.
+//! - **The program overwrites what it frees** (`main.rs`): a core dump would otherwise show reports and links that were
+//!   handed over long ago. A vector that grows pays for it with a copy.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 

@@ -22,7 +22,8 @@ use crate::base::{millis, seconds};
 
 /// Deeds in one commit, at most.
 const BATCH_MAX: usize = 64;
-/// How long the first deed of a batch waits for company.
+/// How long the first deed of a batch waits for company, when the last batch had some. One that comes alone after another
+/// is committed at once: on an idle service nobody would come.
 const BATCH_WAIT: Duration = millis(1);
 /// Deleted bytes stay in the write-ahead log until it is truncated; at most one truncation per this time.
 const TRUNCATE_EVERY: Duration = seconds(1);
@@ -76,14 +77,14 @@ impl Writer {
         Ok(Self { deeds: Some(sender), thread: Some(thread) })
     }
 
-    pub(super) async fn run<T, F>(&self, deed: F) -> Result<T, StoreError>
+    pub(super) async fn run<T, F>(&self, holder: Arc<str>, deed: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Tx) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let boxed: Deed = Box::new(move |conn| {
-            let (outcome, batch) = in_savepoint(conn, deed);
+            let (outcome, batch) = in_savepoint(conn, &holder, deed);
             let (result, after) = match outcome {
                 Ok((value, after)) => (Ok(value), after),
                 Err(error) => (Err(error), Aftermath::default()),
@@ -114,6 +115,7 @@ impl Drop for Writer {
 
 fn in_savepoint<T>(
     conn: &mut Conn,
+    holder: &str,
     deed: impl FnOnce(&mut Tx) -> Result<T, StoreError>,
 ) -> (Result<(T, Aftermath), StoreError>, Batch) {
     let depth_before = depth(conn);
@@ -121,7 +123,7 @@ fn in_savepoint<T>(
         return (Err(error.into()), Batch::Lost);
     }
     // Caught inside the savepoint, so that a panic rolls back its own deed and no other.
-    let outcome = catch_unwind(AssertUnwindSafe(|| perform(conn, deed)))
+    let outcome = catch_unwind(AssertUnwindSafe(|| perform(conn, holder, deed)))
         .unwrap_or(Err(StoreError::Refused { why: "a deed that panicked" }));
     match outcome {
         Ok(kept) => match Transactions::commit_transaction(conn) {
@@ -150,9 +152,14 @@ fn depth(conn: &mut Conn) -> u32 {
 fn run(mut conn: Conn, connect: &Connect, deeds: &Receiver<Deed>, witness: &dyn DeathWitness) {
     let mut truncated = Instant::now();
     let mut truncate_owed = false;
+    let mut wait = BATCH_WAIT;
     loop {
         let after = match deeds.recv_timeout(TRUNCATE_EVERY) {
-            Ok(first) => commit(&mut conn, gather(first, deeds), witness),
+            Ok(first) => {
+                let batch = gather(first, deeds, wait);
+                wait = if batch.len() > 1 { BATCH_WAIT } else { Duration::ZERO };
+                commit(&mut conn, batch, witness)
+            }
             Err(RecvTimeoutError::Timeout) => After::Nothing,
             Err(RecvTimeoutError::Disconnected) => break,
         };
@@ -172,11 +179,11 @@ fn run(mut conn: Conn, connect: &Connect, deeds: &Receiver<Deed>, witness: &dyn 
     }
 }
 
-fn gather(first: Deed, deeds: &Receiver<Deed>) -> Vec<Deed> {
+fn gather(first: Deed, deeds: &Receiver<Deed>, wait: Duration) -> Vec<Deed> {
     let mut batch = vec![first];
     let since = Instant::now();
     while batch.len() < BATCH_MAX {
-        match deeds.recv_timeout(BATCH_WAIT.saturating_sub(since.elapsed())) {
+        match deeds.recv_timeout(wait.saturating_sub(since.elapsed())) {
             Ok(deed) => batch.push(deed),
             Err(_) => break,
         }

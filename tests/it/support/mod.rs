@@ -8,6 +8,7 @@
 pub mod backup;
 pub mod browser;
 pub mod clinic;
+pub mod dice;
 pub mod ehr;
 pub mod ehr_double;
 pub mod front;
@@ -21,7 +22,10 @@ pub mod planted;
 pub mod postgres;
 pub mod program;
 pub mod python;
+pub mod reader;
 pub mod service;
 pub mod tink;
+pub mod under_fire;
 pub mod wait;
 pub mod web_client;
+pub mod wire;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::support::clinic;
 use crate::support::place::Place;
+use crate::support::service::Installation;
 
 use chartseal::audit::{Actor, AuditEvent, Chain, Entry};
 use chartseal::base::{
@@ -15,6 +17,7 @@ use chartseal::base::{
     SecretText, UtcMillis, VersionId, hours, minutes, random,
 };
 use chartseal::blobs::{BlobKey, BlobStore, BlobUrl};
+use chartseal::config::Config;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
 use chartseal::intake::{HeardEhr, Hook, Intake, StartFrom, Subscribe};
 use chartseal::keys::{KeyName, KeyRing, Vault};
@@ -43,7 +46,7 @@ impl store::DeathWitness for FatalWitness {
     }
 }
 
-pub(super) struct House {
+pub(crate) struct House {
     pub store: Store,
     pub clock: Clock,
     pub vault: Vault,
@@ -51,11 +54,12 @@ pub(super) struct House {
     pub traffic: Arc<Traffic>,
     /// For a body to arrive.
     pub body_wait_max: Duration,
-    _dir: Place,
+    /// `None` when the house is another's.
+    _dir: Option<Place>,
 }
 
 /// A link that was handed over, and what its message and its document hold.
-pub(super) struct Handed {
+pub(crate) struct Handed {
     pub id: LinkId,
     pub secret: LinkSecret,
     pub delivery: DeliveryId,
@@ -85,7 +89,23 @@ impl House {
             blobs: BlobStore::open(&BlobUrl::File(dir.join("blobs"))).unwrap(),
             traffic: Arc::default(),
             body_wait_max: minutes(10),
-            _dir: dir,
+            _dir: Some(dir),
+        }
+    }
+
+    /// A hand in the house of an installation whose processes run: what they serve can be made and looked at here. Its
+    /// clock stands still at this machine's time.
+    pub(crate) fn of(installation: &Installation) -> Self {
+        let config = Config::load(&installation.config, []).unwrap();
+        let url = chartseal::app::start::store_url(&config.store).unwrap();
+        Self {
+            store: Store::open(&url, Arc::new(NoWitness)).unwrap(),
+            clock: Clock::stepped(clinic::now()),
+            vault: Vault::new(KeyRing::open(&config.keys_dir).unwrap()),
+            blobs: BlobStore::open(&config.blobs).unwrap(),
+            traffic: Arc::default(),
+            body_wait_max: minutes(10),
+            _dir: None,
         }
     }
 
@@ -128,7 +148,7 @@ impl House {
     }
 
     /// Seals `plain` and hands its link over.
-    pub(super) async fn hand_over(&self, plain: Vec<u8>, opens_max: u16) -> Handed {
+    pub(crate) async fn hand_over(&self, plain: Vec<u8>, opens_max: u16) -> Handed {
         let mut rng = random::system();
         let (id, secret, share) = (LinkId::random(&mut rng), LinkSecret::random(&mut rng), Key256::random(&mut rng));
         let now = self.clock.now();
@@ -233,7 +253,7 @@ impl House {
     }
 
     /// Ends a delivery the way that `event` says.
-    pub(super) async fn end(&self, delivery: &DeliveryId, event: LinkEvent) {
+    pub(crate) async fn end(&self, delivery: &DeliveryId, event: LinkEvent) {
         self.try_to_end(delivery, event).await.unwrap();
     }
 
@@ -252,7 +272,7 @@ impl House {
     }
 
     /// What openings and looks have left behind: nothing, until somebody proved something.
-    pub(super) async fn opened(&self, link: &LinkId) -> (u16, usize) {
+    pub(crate) async fn opened(&self, link: &LinkId) -> (u16, usize) {
         let link = link.clone();
         let row = self
             .store

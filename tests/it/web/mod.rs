@@ -2,7 +2,7 @@
 
 mod browser;
 mod hooks;
-mod house;
+pub(crate) mod house;
 mod opening;
 mod operators;
 mod strangers;
