@@ -109,6 +109,8 @@ pub struct Ehr {
     pub auth: EhrAuth,
     pub subscribe: Subscribe,
     pub poll_every: Duration,
+    /// For one answer, other than an attachment; no silence within any answer may be longer.
+    pub answer_max: Duration,
     /// `None`: the caller derives one for this EHR from the root key.
     pub hook_secret: Option<SecretText>,
     /// The address at which this EHR reaches `/fhir/hook/{ehr}`; an origin or a path prefix ending in `/`.

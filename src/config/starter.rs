@@ -62,6 +62,8 @@ base_url = @ehr_base_url
 #subscribe = "off"
 #hook_url = "https://hooks.clinic.example"
 #poll_seconds = 60
+# For one answer of the EHR; attachments may take longer, but no silence may.
+#answer_seconds = 60
 # "now" or an instant: what was final before is left alone.
 #start_from = "now"
 # An older report is never sent by itself.

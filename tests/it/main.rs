@@ -16,6 +16,7 @@
     reason = "a test that meets the unexpected should end there and say so; its tables are long and its names short"
 )]
 
+mod faults;
 mod licences;
 mod store;
 mod stories;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::server::reachable_locally;
 use super::{did_you_mean, is_loopback, parse_origin, parse_web_url, with_slash};
-use crate::base::{ClinicId, EhrId, UtcMillis, minutes};
+use crate::base::{ClinicId, EhrId, UtcMillis, minutes, seconds};
 use crate::config::section::{Context, Section, not_empty};
 use crate::config::source::Table;
 use crate::config::{Ehr, EhrAuth, StartFrom, Subscribe};
@@ -40,6 +40,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let auth = auth(section);
     let subscribe = section.choice("subscribe", &[("r4", Subscribe::R4), ("off", Subscribe::Off)], Subscribe::Off);
     let poll_every = Duration::from_secs(section.number("poll_seconds", 60, 1..=86_400));
+    let answer_max = seconds(section.number("answer_seconds", 60, 1..=600));
     let hook_secret = section.secret("hook_secret", "hook_secret_file");
     if hook_secret.as_ref().is_some_and(|secret| secret.expose().contains(':')) {
         // Some EHRs cut a header at its second colon.
@@ -59,6 +60,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         auth: auth?,
         subscribe,
         poll_every,
+        answer_max,
         hook_secret,
         hook_base,
         start_from,

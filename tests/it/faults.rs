@@ -1,0 +1,35 @@
+//! Every outside call goes wrong once: at its first use, its second, its third, until a whole life meets no fault.
+//!
+//! A life ([`life`]) is a small clinic's: reports are heard, sent, read, corrected, recalled, revoked, run out. One use of one
+//! outside part goes wrong in one way; then that part is well again, time goes on, and the invariants must hold.
+//!
+//! `cargo test --test it faults` takes a spread of uses that `CHARTSEAL_FAULTS_SEED` draws (always the same unless set).
+//! `CHARTSEAL_FAULTS=all` takes every use of every part, `ehr` or `ehr:hang` those of one, `ehr:hang:17` that one life.
+
+mod ehr;
+mod life;
+mod mail;
+mod plan;
+mod relay;
+
+use std::sync::Arc;
+
+use plan::{Part, Trigger};
+
+/// How a life gets a part that goes wrong.
+#[derive(Clone)]
+pub enum Fault {
+    None,
+    Ehr(ehr::Kind, Arc<Trigger>),
+    Mail(mail::Kind, Arc<Trigger>),
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_one_answer_of_the_ehr_is_no_report_is_lost_or_sent_twice() {
+    plan::run(Part::Ehr, &ehr::Kind::ALL, ehr::Kind::name, Fault::Ehr).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_one_answer_of_the_relay_is_no_report_is_lost_or_sent_twice() {
+    plan::run(Part::Mail, &mail::Kind::ALL, mail::Kind::name, Fault::Mail).await;
+}
