@@ -205,6 +205,8 @@ pub struct Limits {
     pub notices_per_address_day_max: u64,
     /// An hour with this many times the usual notices pauses sending.
     pub breaker_hour_multiple: u64,
+    /// How long anybody waits for the database.
+    pub store_answer_max: Duration,
 }
 
 impl Config {

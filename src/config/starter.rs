@@ -123,4 +123,6 @@ base_url = @ehr_base_url
 #notices_per_patient_day_max = 6
 #notices_per_address_day_max = 6
 #breaker_hour_multiple = 4
+# A database that says nothing for so long is taken for gone.
+#store_answer_seconds = 60
 "#;

@@ -6,6 +6,9 @@
 //! `cargo test --test it faults` takes a spread of uses that `CHARTSEAL_FAULTS_SEED` draws (always the same unless set).
 //! `CHARTSEAL_FAULTS=all` takes every use of every part, `ehr` or `ehr:hang` those of one, `ehr:hang:17` that one life.
 
+mod clock;
+mod database;
+mod disk;
 mod ehr;
 mod life;
 mod mail;
@@ -19,9 +22,14 @@ use plan::{Part, Trigger};
 /// How a life gets a part that goes wrong.
 #[derive(Clone)]
 pub enum Fault {
-    None,
     Ehr(ehr::Kind, Arc<Trigger>),
     Mail(mail::Kind, Arc<Trigger>),
+    Database(database::Kind, Arc<Trigger>),
+    /// The life is led in a process of its own.
+    Disk(disk::Kind, Arc<Trigger>),
+    /// This is that process.
+    OfThisDisk,
+    Clock(clock::Kind, Arc<Trigger>),
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,4 +40,27 @@ async fn whatever_one_answer_of_the_ehr_is_no_report_is_lost_or_sent_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_one_answer_of_the_relay_is_no_report_is_lost_or_sent_twice() {
     plan::run(Part::Mail, &mail::Kind::ALL, mail::Kind::name, Fault::Mail).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whenever_the_database_is_cut_off_or_hangs_no_report_is_lost_or_sent_twice() {
+    plan::run(Part::Database, &database::Kind::ALL, database::Kind::name, Fault::Database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_disk_refuses_no_report_is_lost_or_sent_twice() {
+    plan::run(Part::Disk, &disk::Kind::ALL, disk::Kind::name, Fault::Disk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the test of the disk leads it, in a process of its own"]
+async fn a_life_on_a_disk_that_fails() {
+    if disk::is_life() {
+        life::lead(&Fault::OfThisDisk).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whenever_the_clock_jumps_no_report_is_lost_or_sent_twice() {
+    plan::run(Part::Clock, &clock::Kind::ALL, clock::Kind::name, Fault::Clock).await;
 }

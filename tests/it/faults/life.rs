@@ -16,14 +16,15 @@ use chartseal::web::Readiness;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use super::database::Wire;
 use super::relay::Relay;
-use super::{Fault, ehr as wrong_ehr};
+use super::{Fault, clock, disk, ehr as wrong_ehr};
 use crate::support::clinic::{self, Started, Wishes};
 use crate::support::ehr_double::EhrDouble;
 use crate::support::holder::{Granted, Holder};
 use crate::support::mailbox::Mail;
 use crate::support::place::Place;
-use crate::support::{ehr, pdf, wait, web_client};
+use crate::support::{ehr, pdf, postgres, wait, web_client};
 
 /// Nobody may ever write to it.
 pub const SOMEBODY_ELSE: &str = "somebody-else@example.test";
@@ -38,6 +39,9 @@ const ROUND: Duration = Duration::from_mins(2);
 const PRESSES_MAX: usize = 8;
 
 struct Life {
+    fault: Fault,
+    /// Kept for as long as the clinic speaks to its database.
+    _wire: Option<Wire>,
     started: Started,
     url: String,
     ehr: EhrDouble,
@@ -92,8 +96,8 @@ pub fn first_version(report: &str) -> Option<Value> {
 ///
 /// # Panics
 /// When an invariant does not hold.
-pub async fn lead(fault: Fault) {
-    let life = Life::begin(&fault).await;
+pub async fn lead(fault: &Fault) {
+    let life = Life::begin(fault).await;
     life.put(&READ);
     life.put(&RECALLED);
     life.put(&REVOKED);
@@ -115,17 +119,25 @@ impl Life {
         let ehr = EhrDouble::start().await;
         let relay = Relay::start(match fault {
             Fault::Mail(kind, trigger) => Some((*kind, trigger.clone())),
-            Fault::None | Fault::Ehr(..) => None,
+            Fault::Ehr(..) | Fault::Database(..) | Fault::Disk(..) | Fault::OfThisDisk | Fault::Clock(..) => None,
         })
         .await;
         let wishes = Wishes {
-            more: "attempt_seconds = 2".to_owned(),
+            more: "attempt_seconds = 2\n[limits]\nstore_answer_seconds = 2".to_owned(),
             ehr_more: "answer_seconds = 2".to_owned(),
             ..Wishes::default()
         };
         let config = clinic::write_installation(&place, &wishes, &ehr.base_url, relay.port).await;
-        let started =
-            clinic::start(&config, TimeFrom::Steps(clinic::now()), Restore::NotSaid, Workers::ByHand).await.unwrap();
+        let wire = match fault {
+            Fault::Database(kind, trigger) => {
+                let url = tokio::task::spawn_blocking(postgres::fresh_database).await.unwrap();
+                Some(Wire::start(&url, Some((*kind, trigger.clone()))).await)
+            }
+            Fault::Ehr(..) | Fault::Mail(..) | Fault::Disk(..) | Fault::OfThisDisk | Fault::Clock(..) => None,
+        };
+        let variables = wire.iter().map(|wire| ("CHARTSEAL__STORE__URL".to_owned(), wire.url.clone()));
+        let (time, restore) = (TimeFrom::Steps(clinic::now()), Restore::NotSaid);
+        let started = clinic::start_replica(&config, "main", variables, time, restore, Workers::ByHand).await.unwrap();
         let url = format!("http://{}", started.addr);
         wait::until_async("the page", async || {
             let page = web_client::new().get(format!("{url}/r/BBBBBBBBBBBBBBBB")).send().await.ok()?;
@@ -139,10 +151,15 @@ impl Life {
                 wrong_ehr::arrange(&ehr, *kind, trigger.clone());
                 trigger.arm();
             }
-            Fault::Mail(_, trigger) => trigger.arm(),
-            Fault::None => {}
+            Fault::Mail(_, trigger) | Fault::Database(_, trigger) => trigger.arm(),
+            Fault::OfThisDisk => disk::arm(),
+            Fault::Disk(..) => panic!("it is led in a process of its own"),
+            Fault::Clock(kind, trigger) => {
+                clock::arrange(&started.ground.clock, *kind, trigger.clone());
+                trigger.arm();
+            }
         }
-        Self { started, url, ehr, relay, place }
+        Self { fault: fault.clone(), _wire: wire, started, url, ehr, relay, place }
     }
 
     fn put(&self, plot: &Plot) {
@@ -260,9 +277,13 @@ impl Life {
         all
     }
 
-    /// Goes on until a plot has its `count` messages.
+    /// Goes on until a plot has its `count` messages, and the clinic knows it.
     async fn mails(&self, plot: &Plot, count: usize) -> String {
-        self.until(&format!("message {count} of {}", plot.report), async || self.messages(plot).len() >= count).await;
+        let are_settled = async || {
+            let waits = |brief: &Brief| matches!(brief.notice, Some("queued" | "leased"));
+            self.messages(plot).len() >= count && !self.deliveries_of(plot).await.iter().any(waits)
+        };
+        self.until(&format!("message {count} of {}", plot.report), are_settled).await;
         let messages = self.messages(plot);
         assert_eq!(messages.len(), count, "{} was sent more often than it may be", plot.report);
         messages[count - 1].link()
@@ -289,9 +310,17 @@ impl Life {
                 (second, granted)
             }
         };
-        assert_eq!(fetch(&winner, &granted).await, READ.paper());
+        match fetch(&winner, &granted).await {
+            Some(paper) => assert_eq!(paper, READ.paper()),
+            None => assert!(self.time_may_jump(), "the file cannot be fetched"),
+        }
         confirm(&winner).await;
         self.until("the last opening to end", async || self.states(&READ).await.contains(&"spent")).await;
+    }
+
+    /// An opening may then run out before the file is fetched.
+    const fn time_may_jump(&self) -> bool {
+        matches!(self.fault, Fault::Clock(..))
     }
 
     async fn states(&self, plot: &Plot) -> Vec<&'static str> {
@@ -305,7 +334,10 @@ impl Life {
             if let Some(granted) = press(&mut holder).await {
                 let paper = fetch(&holder, &granted).await;
                 confirm(&holder).await;
-                return paper;
+                match paper {
+                    Some(paper) => return paper,
+                    None => assert!(self.time_may_jump(), "the file cannot be fetched"),
+                }
             }
         }
         panic!("a link that stands does not open: {}", says(link).await);
@@ -358,8 +390,20 @@ impl Life {
         assert_eq!(says(&link).await, "expired", "the tombstone is gone");
     }
 
+    /// Whatever has not come yet never comes.
+    fn mend(&self) {
+        match &self.fault {
+            Fault::Ehr(_, trigger) | Fault::Mail(_, trigger) | Fault::Database(_, trigger) | Fault::Clock(_, trigger) => {
+                trigger.disarm();
+            }
+            Fault::OfThisDisk => disk::disarm(),
+            Fault::Disk(..) => {}
+        }
+    }
+
     /// What must be true at the end of every life.
     async fn close(&self) {
+        self.mend();
         self.forward(Duration::from_mins(10));
         self.turn().await;
         for (plot, sent, ended) in [
@@ -434,15 +478,15 @@ fn is_final(status: StatusCode) -> bool {
     status != StatusCode::SERVICE_UNAVAILABLE
 }
 
-async fn fetch(holder: &Holder, granted: &Granted) -> Vec<u8> {
+async fn fetch(holder: &Holder, granted: &Granted) -> Option<Vec<u8>> {
     let file = granted.files.first().expect("a link has a file");
     for _ in 0..PRESSES_MAX {
         let fetched = holder.file(file.number, None).await;
         if is_final(fetched.status) && fetched.bytes.len() as u64 == file.sealed_bytes {
-            return holder.decrypt(granted, file, &fetched.bytes).expect("the file opens");
+            return Some(holder.decrypt(granted, file, &fetched.bytes).expect("the file opens"));
         }
     }
-    panic!("the file cannot be fetched");
+    None
 }
 
 async fn confirm(holder: &Holder) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt as _;
 
-use super::{Fault, life};
+use super::{Fault, disk, life};
 
 /// Lives led at the same time.
 const AT_ONCE: usize = 3;
@@ -89,6 +89,21 @@ impl Trigger {
         true
     }
 
+    /// The use at which the fault comes.
+    pub const fn place(&self) -> usize {
+        self.at
+    }
+
+    /// What another process counted.
+    pub fn used(&self, uses: usize) {
+        self.uses.store(uses, Ordering::SeqCst);
+    }
+
+    /// The fault came in another process.
+    pub fn meet(&self, what: &str) {
+        self.met.lock().expect("no test panics here").get_or_insert_with(|| what.to_owned());
+    }
+
     /// What was used when the fault came; `None` when it never came.
     pub fn met(&self) -> Option<String> {
         self.met.lock().expect("no test panics here").clone()
@@ -107,6 +122,15 @@ struct Led {
     failed: Option<String>,
 }
 
+impl Led {
+    /// What failed, with the words that repeat it.
+    fn line(&self, part: Part) -> Option<String> {
+        let (part, met) = (part.name(), self.met.as_deref().unwrap_or("nothing"));
+        let failed = self.failed.as_ref()?;
+        Some(format!("CHARTSEAL_FAULTS={part}:{}:{} (it met {met}): {failed}", self.kind, self.at))
+    }
+}
+
 /// Leads the lives that are asked for.
 ///
 /// # Panics
@@ -121,9 +145,14 @@ pub async fn run<K: Copy + Send + Sync + 'static>(
         let trigger = Trigger::at(at);
         // On a thread of its own, where a panic ends this life and no other.
         let (runtime, fault) = (tokio::runtime::Handle::current(), fault(kind, Arc::clone(&trigger)));
-        let led = tokio::task::spawn_blocking(move || runtime.block_on(life::lead(fault))).await;
+        let led = tokio::task::spawn_blocking(move || lead_here(&runtime, &fault)).await;
         let failed = led.err().map(|error| said_by(error.into_panic()));
-        Led { kind: name(kind), at, met: trigger.met(), failed }
+        let led = Led { kind: name(kind), at, met: trigger.met(), failed };
+        if let Some(line) = led.line(part) {
+            // A long form is watched while it goes on.
+            println!("faults: {line}");
+        }
+        led
     };
     let lives: Vec<(K, usize)> = match part.asked() {
         Asked::Other => return,
@@ -162,27 +191,34 @@ async fn long<K: Copy, F: Future<Output = Led>>(part: Part, kinds: impl Iterator
     tell(part, &all);
 }
 
+fn lead_here(runtime: &tokio::runtime::Handle, fault: &Fault) {
+    match fault {
+        Fault::Disk(kind, trigger) => disk::lead(*kind, trigger),
+        Fault::Ehr(..) | Fault::Mail(..) | Fault::Database(..) | Fault::Clock(..) | Fault::OfThisDisk => {
+            runtime.block_on(life::lead(fault));
+        }
+    }
+}
+
 fn tell(part: Part, all: &[Led]) {
     let met = all.iter().filter(|led| led.met.is_some()).count();
     println!("faults: {} lives of {}, {met} met a fault", all.len(), part.name());
-    let failed: Vec<String> = all
-        .iter()
-        .filter_map(|led| {
-            let (part, Led { kind, at, met, failed: Some(failed) }) = (part.name(), led) else { return None };
-            let met = met.as_deref().unwrap_or("nothing");
-            Some(format!("CHARTSEAL_FAULTS={part}:{kind}:{at} (it met {met}): {failed}"))
-        })
-        .collect();
+    let failed: Vec<String> = all.iter().filter_map(|led| led.line(part)).collect();
     assert!(failed.is_empty(), "{} of {} lives ended badly; repeat with\n{}", failed.len(), all.len(), failed.join("\n"));
 }
 
 /// How often a life without a fault uses the part.
 async fn uses_of(fault: Fault, part: Part) -> usize {
     let trigger = match &fault {
-        Fault::None => panic!("a life without a part"),
-        Fault::Ehr(_, trigger) | Fault::Mail(_, trigger) => Arc::clone(trigger),
+        Fault::OfThisDisk => panic!("counted elsewhere"),
+        Fault::Ehr(_, trigger)
+        | Fault::Mail(_, trigger)
+        | Fault::Database(_, trigger)
+        | Fault::Disk(_, trigger)
+        | Fault::Clock(_, trigger) => Arc::clone(trigger),
     };
-    life::lead(fault).await;
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || lead_here(&runtime, &fault)).await.expect("a life without a fault ends well");
     println!("faults: a life uses {} {} times", part.name(), trigger.uses());
     trigger.uses()
 }
