@@ -320,6 +320,12 @@ fn connect_sqlite(path: &std::path::Path, access: Access) -> Result<Conn, StoreE
             if error.is_passing() { error } else { StoreError::CannotOpen { why } }
         })?;
     }
+    match access {
+        // Where a file cannot be opened for writing (no descriptor is left, a disk that fails for a moment), SQLite opens it
+        // for reading and says nothing, and such a connection even begins transactions. This writes nothing.
+        Access::Write => conn.batch_execute("PRAGMA incremental_vacuum(1)")?,
+        Access::Read => {}
+    }
     Ok(Conn::Sqlite(conn))
 }
 

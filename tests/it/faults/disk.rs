@@ -64,10 +64,10 @@ pub fn lead(kind: Kind, trigger: &Trigger) {
             None => trigger.meet(what),
         }
     }
-    assert!(told.contains("uses"), "the disk was not watched: was {} loaded?", library().display());
     let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     let start = said.find("panicked at").unwrap_or(said.len().saturating_sub(2000));
     assert!(done.status.success(), "{}", said.get(start..).unwrap_or(&said).chars().take(3000).collect::<String>());
+    assert!(told.contains("uses"), "the disk was not watched: was {} loaded?", library().display());
 }
 
 /// In the process that leads the life: from now on the disk may fail, as its environment says.

@@ -3,6 +3,7 @@
 //! Must stay true: nobody here knows whether and where the fault comes. Staff do what the product tells them to, patients
 //! try again when told to, and time goes on; then everything must be as if nothing had happened.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use chartseal::app::Workers;
@@ -35,11 +36,14 @@ const MARK: &str = "PLANTED-FINDING";
 /// Rounds of two minutes in which the clinic must come to itself. The longest wait after one fault is well below.
 const ROUNDS_MAX: usize = 60;
 const ROUND: Duration = Duration::from_mins(2);
-/// How often a patient presses again when told to come later.
-const PRESSES_MAX: usize = 8;
+/// How often a patient presses again when told to come later. PostgreSQL ends a transaction whose client says nothing after
+/// half a minute, and what it holds is waited for until then, two seconds at each press.
+const PRESSES_MAX: usize = 40;
 
 struct Life {
     fault: Fault,
+    /// What the last turn said that failed.
+    trouble: Mutex<String>,
     /// Kept for as long as the clinic speaks to its database.
     _wire: Option<Wire>,
     started: Started,
@@ -159,7 +163,7 @@ impl Life {
                 trigger.arm();
             }
         }
-        Self { fault: fault.clone(), _wire: wire, started, url, ehr, relay, place }
+        Self { fault: fault.clone(), trouble: Mutex::default(), _wire: wire, started, url, ehr, relay, place }
     }
 
     fn put(&self, plot: &Plot) {
@@ -209,6 +213,7 @@ impl Life {
         if let Err(error) = self.started.steps.run_until_idle().await {
             let said = format!("{error:#}");
             assert!(!said.contains("panicked") && !said.contains("unexpectedly"), "{said}");
+            *self.trouble.lock().expect("no test panics here") = said;
         }
         let _ = look(&self.started.ground, &Readiness::default()).await;
     }
@@ -224,7 +229,8 @@ impl Life {
             self.forward(ROUND);
         }
         let told: Vec<String> = self.deliveries().await.iter().map(|brief| format!("{brief:?}")).collect();
-        panic!("{what}: never; {}", told.join("; "));
+        let trouble = self.trouble.lock().expect("no test panics here").clone();
+        panic!("{what}: never; a turn said last '{trouble}'; {}", told.join("; "));
     }
 
     /// Staff look at what waits for them, find it good and send it; what says nothing of why it waits fails the life.
