@@ -3,8 +3,8 @@
 //! Must stay true: every comparison with an expiry uses this clock, so a wrong wall clock on one
 //! replica moves nothing. Tests step it.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::time::UtcMillis;

@@ -176,7 +176,8 @@ impl Store {
             let mut conn = inner.reads.get().map_err(|_| StoreError::Unavailable { why: "no connection is free" })?;
             look(&mut conn)
         });
-        self.in_time(async { looking.await.unwrap_or(Err(StoreError::Refused { why: "a reading that panicked" })) }).await
+        self.in_time(async { looking.await.unwrap_or(Err(StoreError::Refused { why: "a reading that panicked" })) })
+            .await
     }
 
     /// Runs `deed` as one transaction and returns after it is durable.
@@ -262,7 +263,9 @@ impl Place {
             return Ok(Self::Sqlite(PathBuf::from(path)));
         }
         match Url::parse(url) {
-            Ok(parsed) if matches!(parsed.scheme(), "postgres" | "postgresql") => Ok(Self::Postgres(on_the_wire(parsed))),
+            Ok(parsed) if matches!(parsed.scheme(), "postgres" | "postgresql") => {
+                Ok(Self::Postgres(on_the_wire(parsed)))
+            }
             Ok(_) | Err(_) => {
                 Err(StoreError::CannotOpen { why: "the address must begin with sqlite: or postgres://".to_owned() })
             }

@@ -14,6 +14,7 @@ mod life;
 mod mail;
 mod plan;
 mod relay;
+mod replicas;
 
 use std::sync::Arc;
 
@@ -57,6 +58,21 @@ async fn whatever_the_disk_refuses_no_report_is_lost_or_sent_twice() {
 async fn a_life_on_a_disk_that_fails() {
     if disk::is_life() {
         life::lead(&Fault::OfThisDisk).await;
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_the_death_journals_of_two_replicas_whole_and_no_death_untold() {
+    let (done, told) = disk::in_a_process("faults::two_replicas_on_a_full_disk", "full:1", "/keys/journal/");
+    assert_eq!(done, Ok(()));
+    assert!(told.contains("deaths-main") && told.contains("deaths-second"), "no journal met the full disk: {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the test above leads it, in a process of its own"]
+async fn two_replicas_on_a_full_disk() {
+    if disk::is_life() {
+        replicas::lead().await;
     }
 }
 

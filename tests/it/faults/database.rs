@@ -1,12 +1,15 @@
 //! A wire to PostgreSQL that goes wrong once: between Chartseal and a real server, message by message.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use chartseal::store::{NoWitness, Store, StoreError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use super::plan::Trigger;
+use crate::support::{postgres, wait};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -153,6 +156,26 @@ async fn message(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
 
 /// The beginning of the statement: it has no values in it.
 fn words_of(message: &[u8]) -> String {
-    let text: String = message[5..].iter().map(|byte| char::from(*byte)).filter(|c| c.is_ascii() && *c != '\0').collect();
+    let text: String =
+        message[5..].iter().map(|byte| char::from(*byte)).filter(|c| c.is_ascii() && *c != '\0').collect();
     text.chars().take(60).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_says_nothing_is_given_up_on_and_asked_again_on_another_connection() {
+    let url = tokio::task::spawn_blocking(postgres::fresh_database).await.unwrap();
+    let trigger = Trigger::at(1);
+    let wire = Wire::start(&url, Some((Kind::Silent, Arc::clone(&trigger)))).await;
+    let through = wire.url.clone();
+    let store = tokio::task::spawn_blocking(move || {
+        Store::migrate(&through).unwrap();
+        Store::open(&through, Arc::new(NoWitness)).unwrap().answering_within(Duration::from_secs(2))
+    })
+    .await
+    .unwrap();
+    store.now().await.unwrap();
+    trigger.arm();
+    let silent = store.now().await;
+    assert!(matches!(silent, Err(StoreError::Unavailable { .. })) && trigger.met().is_some(), "{silent:?}");
+    wait::until_async("another connection", async || store.now().await.ok()).await;
 }

@@ -43,31 +43,43 @@ const TEST: &str = "faults::a_life_on_a_disk_that_fails";
 /// # Panics
 /// With what the process said, when the life ended badly.
 pub fn lead(kind: Kind, trigger: &Trigger) {
-    let told = Place::new("told");
-    let told = told.join("told");
+    let (done, told) = in_a_process(TEST, &format!("{}:{}", kind.name(), trigger.place()), "/faults-");
+    for line in told.lines() {
+        let (what, number) = line.rsplit_once(' ').expect("what, where and a number");
+        match what.strip_prefix("uses") {
+            Some(_) => trigger.used(number.parse().expect("a number")),
+            None => trigger.meet(what),
+        }
+    }
+    if let Err(said) = done {
+        panic!("{said}");
+    }
+    assert!(told.contains("uses"), "the disk was not watched: was {} loaded?", library().display());
+}
+
+/// Runs an ignored test of ours where the calls on files whose path holds `under` fail as `life` says. How it ended, and
+/// what failed: a line each with the call, the file and the use.
+///
+/// # Errors
+/// What the test said when it failed.
+pub fn in_a_process(test: &str, life: &str, under: &str) -> (Result<(), String>, String) {
+    let place = Place::new("told");
+    let told = place.join("told");
     let done = Command::new(std::env::current_exe().expect("a test knows its program"))
-        .args(["--exact", TEST, "--ignored", "--nocapture", "--test-threads", "1"])
-        .env(LIFE, format!("{}:{}", kind.name(), trigger.place()))
+        .args(["--exact", test, "--ignored", "--nocapture", "--test-threads", "1"])
+        .env(LIFE, life)
         .env("LD_PRELOAD", library())
-        .env("FAULTDISK_UNDER", "/faults-")
+        .env("FAULTDISK_UNDER", under)
         .env("FAULTDISK_TOLD", &told)
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .output()
         .expect("a test's program can be run");
-    let told = std::fs::read_to_string(&told).unwrap_or_default();
-    for line in told.lines() {
-        let (what, number) = line.rsplit_once(' ').expect("what, where and a number");
-        let number = number.parse().expect("a number");
-        match what.strip_prefix("uses") {
-            Some(_) => trigger.used(number),
-            None => trigger.meet(what),
-        }
-    }
     let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    let start = said.find("panicked at").unwrap_or(said.len().saturating_sub(2000));
-    assert!(done.status.success(), "{}", said.get(start..).unwrap_or(&said).chars().take(3000).collect::<String>());
-    assert!(told.contains("uses"), "the disk was not watched: was {} loaded?", library().display());
+    let start = said.find("panicked at").unwrap_or(0);
+    let said = said.get(start..).unwrap_or(&said).chars().take(3000).collect();
+    let told = std::fs::read_to_string(&told).unwrap_or_default();
+    (if done.status.success() { Ok(()) } else { Err(said) }, told)
 }
 
 /// In the process that leads the life: from now on the disk may fail, as its environment says.

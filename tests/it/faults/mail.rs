@@ -16,15 +16,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] = [
-        Self::Later,
-        Self::Never,
-        Self::Silent,
-        Self::SilentAfter,
-        Self::Garbage,
-        Self::CutBefore,
-        Self::CutAfter,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Later, Self::Never, Self::Silent, Self::SilentAfter, Self::Garbage, Self::CutBefore, Self::CutAfter];
 
     pub const fn name(self) -> &'static str {
         match self {

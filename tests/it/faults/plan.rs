@@ -10,8 +10,10 @@ use super::{Fault, disk, life};
 
 /// Lives led at the same time.
 const AT_ONCE: usize = 3;
-/// Uses of each kind that the short form draws.
-const SHORT_PER_KIND: usize = 2;
+/// Lives of one part in the short form: about so many, and at least one of each kind.
+const SHORT: usize = 14;
+/// Lives of one kind in the short form.
+const SHORT_OF_A_KIND_MAX: usize = 2;
 const SEED: u64 = 20_261_122;
 /// No life uses a part so often.
 const USES_MAX: usize = 20_000;
@@ -164,8 +166,12 @@ pub async fn run<K: Copy + Send + Sync + 'static>(
             spread(kinds, uses)
         }
         Asked::One { kind, at: _ } => {
-            return long(part, kinds.iter().copied().filter(|one| kind.as_ref().is_none_or(|k| name(*one) == k)), &lead)
-                .await;
+            return long(
+                part,
+                kinds.iter().copied().filter(|one| kind.as_ref().is_none_or(|k| name(*one) == k)),
+                &lead,
+            )
+            .await;
         }
         Asked::All => return long(part, kinds.iter().copied(), &lead).await,
     };
@@ -176,7 +182,11 @@ pub async fn run<K: Copy + Send + Sync + 'static>(
 }
 
 /// Every kind at n = 1, 2, 3… until a life meets no fault.
-async fn long<K: Copy, F: Future<Output = Led>>(part: Part, kinds: impl Iterator<Item = K>, lead: &impl Fn(K, usize) -> F) {
+async fn long<K: Copy, F: Future<Output = Led>>(
+    part: Part,
+    kinds: impl Iterator<Item = K>,
+    lead: &impl Fn(K, usize) -> F,
+) {
     let mut all = Vec::new();
     for kind in kinds {
         let mut lives = futures_util::stream::iter(1..USES_MAX).map(|at| lead(kind, at)).buffered(AT_ONCE);
@@ -204,7 +214,13 @@ fn tell(part: Part, all: &[Led]) {
     let met = all.iter().filter(|led| led.met.is_some()).count();
     println!("faults: {} lives of {}, {met} met a fault", all.len(), part.name());
     let failed: Vec<String> = all.iter().filter_map(|led| led.line(part)).collect();
-    assert!(failed.is_empty(), "{} of {} lives ended badly; repeat with\n{}", failed.len(), all.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {} lives ended badly; repeat with\n{}",
+        failed.len(),
+        all.len(),
+        failed.join("\n")
+    );
 }
 
 /// How often a life without a fault uses the part.
@@ -227,7 +243,7 @@ fn spread<K: Copy>(kinds: &[K], uses: usize) -> Vec<(K, usize)> {
     let seed = env::var("CHARTSEAL_FAULTS_SEED").map_or(SEED, |text| text.parse().expect("a seed is a number"));
     println!("faults: CHARTSEAL_FAULTS_SEED={seed}");
     let mut dice = Dice(seed);
-    let slots = kinds.len() * SHORT_PER_KIND;
+    let slots = kinds.len() * (SHORT / kinds.len()).clamp(1, SHORT_OF_A_KIND_MAX);
     // Each life has a stretch of the uses for itself, so that together they cover all.
     let mut stretches: Vec<usize> = (0..slots).collect();
     for last in (1..slots).rev() {
