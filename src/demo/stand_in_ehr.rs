@@ -66,8 +66,8 @@ impl StandInEhr {
 
     /// Creates or updates a resource, with the version and the time that the server gives it.
     pub(super) fn put(&self, kind: &str, id: &str, mut resource: Value) {
-        let mut shelf = self.shelf();
-        let versions = shelf.entry((kind.to_owned(), id.to_owned())).or_default();
+        let mut kept = self.shelf();
+        let versions = kept.entry((kind.to_owned(), id.to_owned())).or_default();
         let at = UtcMillis::from_datetime(Utc::now());
         if let Some(members) = resource.as_object_mut() {
             let meta = json!({"versionId": (versions.len() + 1).to_string(), "lastUpdated": at.to_rfc3339()});
