@@ -12,6 +12,7 @@ mod disk;
 mod ehr;
 mod life;
 mod mail;
+mod patient;
 mod plan;
 mod relay;
 mod replicas;

@@ -11,18 +11,18 @@ use chartseal::app::start::{Restore, TimeFrom};
 use chartseal::app::watch::look;
 use chartseal::base::OperatorName;
 use chartseal::desk::{Brief, Desk, verify_audit};
-use chartseal::sealing::ReceiptOutcome;
 use chartseal::store::{DeliveryFilter, Mode};
 use chartseal::web::Readiness;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::database::Wire;
+use super::patient::{PRESSES_MAX, confirm, fetch, press, says};
 use super::relay::Relay;
 use super::{Fault, clock, disk, ehr as wrong_ehr};
 use crate::support::clinic::{self, Started, Wishes};
 use crate::support::ehr_double::EhrDouble;
-use crate::support::holder::{Granted, Holder};
+use crate::support::holder::Holder;
 use crate::support::mailbox::Mail;
 use crate::support::place::Place;
 use crate::support::{ehr, pdf, postgres, wait, web_client};
@@ -38,9 +38,6 @@ const ROUNDS_MAX: usize = 60;
 /// A database that is slow to answer may refuse a start.
 const STARTS_MAX: usize = 5;
 const ROUND: Duration = Duration::from_mins(2);
-/// How often a patient presses again when told to come later. PostgreSQL ends a transaction whose client says nothing after
-/// half a minute, and what it holds is waited for until then, two seconds at each press.
-const PRESSES_MAX: usize = 40;
 
 struct Life {
     fault: Fault,
@@ -482,56 +479,6 @@ impl Life {
 fn with_binary(mut report: Value, id: &str) -> Value {
     report["presentedForm"] = json!([{"contentType": "application/pdf", "url": format!("Binary/{id}")}]);
     report
-}
-
-/// What a new browser is told.
-async fn says(link: &str) -> String {
-    let mut holder = Holder::new(link);
-    for _ in 0..PRESSES_MAX {
-        let looked = holder.look().await;
-        if is_final(looked.status) {
-            return looked.says();
-        }
-    }
-    panic!("nobody says how the link stands");
-}
-
-/// Claims an opening; `None` when told that there is none, or to come later.
-async fn press(holder: &mut Holder) -> Option<Granted> {
-    let mut answer = holder.open().await;
-    if answer.status == StatusCode::NOT_FOUND {
-        // What proves the visit ends after a while; the page then begins again.
-        holder.begin().await;
-        answer = holder.open().await;
-    }
-    (is_final(answer.status) && answer.status == StatusCode::OK).then(|| answer.granted())
-}
-
-/// # Panics
-/// When the server says that it is broken.
-fn is_final(status: StatusCode) -> bool {
-    assert!(status != StatusCode::INTERNAL_SERVER_ERROR, "the server broke");
-    status != StatusCode::SERVICE_UNAVAILABLE
-}
-
-async fn fetch(holder: &Holder, granted: &Granted) -> Option<Vec<u8>> {
-    let file = granted.files.first().expect("a link has a file");
-    for _ in 0..PRESSES_MAX {
-        let fetched = holder.file(file.number, None).await;
-        if is_final(fetched.status) && fetched.bytes.len() as u64 == file.sealed_bytes {
-            return Some(holder.decrypt(granted, file, &fetched.bytes).expect("the file opens"));
-        }
-    }
-    None
-}
-
-async fn confirm(holder: &Holder) {
-    for _ in 0..PRESSES_MAX {
-        if is_final(holder.receipt(ReceiptOutcome::Decrypted).await) {
-            return;
-        }
-    }
-    panic!("no receipt is taken");
 }
 
 fn epoch_keys(keys: &std::path::Path) -> usize {
