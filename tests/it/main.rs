@@ -19,6 +19,7 @@
 mod behaviours;
 mod crashes;
 mod docs;
+mod faults;
 mod licences;
 mod races;
 mod store;
