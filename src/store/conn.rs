@@ -162,7 +162,10 @@ impl Store {
             .connection_timeout(CHECKOUT_WAIT)
             .test_on_check_out(matches!(place, Place::Postgres(_)))
             .build_unchecked(Opener { place, access });
-        Ok(Self { inner: Arc::new(Inner { reads, writes, witness, holder: Arc::from(holder) }), answer_max: ANSWER_MAX })
+        Ok(Self {
+            inner: Arc::new(Inner { reads, writes, witness, holder: Arc::from(holder) }),
+            answer_max: ANSWER_MAX,
+        })
     }
 
     /// The same store, whose callers wait no longer than this.

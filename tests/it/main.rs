@@ -18,6 +18,7 @@
 
 mod behaviours;
 mod crashes;
+mod docker;
 mod docs;
 mod faults;
 mod licences;
