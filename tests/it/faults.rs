@@ -3,7 +3,7 @@
 //! A life ([`life`]) is a small clinic's: reports are heard, sent, read, corrected, recalled, revoked, run out. One use of one
 //! outside part goes wrong in one way; then that part is well again, time goes on, and the invariants must hold.
 //!
-//! `cargo test --test it faults` takes a spread of uses that `CHARTSEAL_FAULTS_SEED` draws (always the same unless set).
+//! `cargo test --test it faults` takes a spread of uses that `CHARTSEAL_SEED` draws (always the same unless set).
 //! `CHARTSEAL_FAULTS=all` takes every use of every part, `ehr` or `ehr:hang` those of one, `ehr:hang:17` that one life.
 
 mod clock;

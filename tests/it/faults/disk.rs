@@ -84,8 +84,8 @@ pub fn in_a_process(test: &str, life: &str, under: &str) -> (Result<(), String>,
 
 /// In the process that leads the life: from now on the disk may fail, as its environment says.
 pub fn arm() {
-    let life = std::env::var(LIFE).expect("the process was told which life to lead");
-    ask(&format!("arm/{}", life.replace(':', "/")));
+    let life = std::env::var_os(LIFE).expect("the process was told which life to lead");
+    ask(&format!("arm/{}", life.to_str().expect("a life's name is text").replace(':', "/")));
 }
 
 /// The disk is well for good.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt as _;
 
 use super::{Fault, disk, life};
+use crate::support::dice::Dice;
 
 /// Lives led at the same time.
 const AT_ONCE: usize = 3;
@@ -56,7 +57,8 @@ impl Part {
     }
 
     fn asked(self) -> Asked {
-        let Ok(text) = env::var("CHARTSEAL_FAULTS") else { return Asked::Short };
+        let Some(text) = env::var_os("CHARTSEAL_FAULTS") else { return Asked::Short };
+        let text = text.to_str().expect("CHARTSEAL_FAULTS=part:kind:number");
         if text == "all" {
             return Asked::All;
         }
@@ -240,9 +242,7 @@ async fn uses_of(fault: Fault, part: Part) -> usize {
 }
 
 fn spread<K: Copy>(kinds: &[K], uses: usize) -> Vec<(K, usize)> {
-    let seed = env::var("CHARTSEAL_FAULTS_SEED").map_or(SEED, |text| text.parse().expect("a seed is a number"));
-    println!("faults: CHARTSEAL_FAULTS_SEED={seed}");
-    let mut dice = Dice(seed);
+    let mut dice = Dice::cast(SEED);
     let slots = kinds.len() * (SHORT / kinds.len()).clamp(1, SHORT_OF_A_KIND_MAX);
     // Each life has a stretch of the uses for itself, so that together they cover all.
     let mut stretches: Vec<usize> = (0..slots).collect();
@@ -254,18 +254,6 @@ fn spread<K: Copy>(kinds: &[K], uses: usize) -> Vec<(K, usize)> {
         (kinds[index % kinds.len()], 1 + from + dice.below(to - from))
     };
     stretches.into_iter().enumerate().map(draw).collect()
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers for the same seed, on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).expect("it is below a usize")
-    }
 }
 
 fn said_by(panic: Box<dyn std::any::Any + Send>) -> String {
