@@ -32,7 +32,8 @@ REFUSED_RECIPIENTS = {
 
 
 def fault_of(address):
-    return address.split("@")[0].split("-")[0]
+    fault, dash, _ = address.split("@")[0].partition("-")
+    return fault if dash else ""
 
 
 class Receiver:

@@ -122,5 +122,7 @@ async fn a_sealed_file_that_cannot_be_removed_stops_no_other_part_of_the_sweep()
 
 fn break_database(clinic: &Clinic, statement: &str) {
     let path = clinic.folder.join("chartseal.db").display().to_string();
-    SqliteConnection::establish(&path).unwrap().batch_execute(statement).unwrap();
+    let mut conn = SqliteConnection::establish(&path).unwrap();
+    conn.batch_execute("PRAGMA busy_timeout = 30000").unwrap();
+    conn.batch_execute(statement).unwrap();
 }
