@@ -1,0 +1,123 @@
+//! How much memory large attachments take: sealed, mailed, and downloaded by the patient.
+
+use std::sync::Arc;
+
+use chartseal::base::LinkId;
+use mail_parser::MessageParser;
+
+use crate::ehr::report_id;
+use crate::house::House;
+use crate::measure::{Figure, Goal, Measure, Spread, millis, number, process, timed_async};
+use crate::support::clinic::Database;
+use crate::support::holder::{GrantedFile, Holder};
+
+const MB: u64 = 1_000_000;
+const READERS: usize = 8;
+const GOAL: Goal = Goal::AtMost(32.0);
+const NOTE: &str = "most memory resident meanwhile, above what was resident before; raw bytes behind a Binary's URL; the sealed \
+                    file has the size of the report";
+
+pub async fn memory(measure: &Measure) {
+    let house = Arc::new(House::open(Database::Sqlite).await);
+    let hundred: u64 = measure.count(20 * MB, 100 * MB);
+    let large: u64 = measure.count(100 * MB, 2_000 * MB);
+    // One of them before anything is counted: what the allocator keeps is then there.
+    let mut above = Vec::new();
+    let mut number = 0;
+    for _ in 0..measure.rounds() {
+        number += 1;
+        above.push(sealed(&house, hundred, number).await.above_mib);
+    }
+    tell(format!("memory to seal and mail {}", size(hundred)), above);
+
+    let link = link(&house);
+    let mut above = Vec::new();
+    for _ in 0..measure.rounds() {
+        above.push(downloaded(&house, &link, READERS).await.above_mib);
+    }
+    tell(format!("memory for {READERS} downloads of {} at once, each in two ranges", size(hundred)), above);
+
+    let sealing = sealed(&house, large, number + 1).await;
+    tell(format!("memory to seal and mail {}", size(large)), vec![sealing.above_mib]);
+    rate(format!("sealing and mailing {}", size(large)), large, sealing.seconds);
+    let link = self::link(&house);
+    let download = downloaded(&house, &link, 1).await;
+    tell(format!("memory for a download of {} in two ranges", size(large)), vec![download.above_mib]);
+    rate(format!("downloading {}", size(large)), large, download.seconds);
+}
+
+struct Taken {
+    above_mib: f64,
+    seconds: f64,
+}
+
+/// The service's memory while `work` goes on.
+async fn taken(house: &House, work: impl Future<Output = ()>) -> Taken {
+    let idle = process::rss_mib(house.pid);
+    process::forget_peak(house.pid);
+    let ((), took) = timed_async(work).await;
+    let peak = process::peak_rss_mib(house.pid);
+    eprintln!("  idle {idle:.1} MiB, peak {peak:.1} MiB");
+    Taken { above_mib: peak - idle, seconds: millis(took) / 1_000.0 }
+}
+
+async fn sealed(house: &House, bytes: u64, number: u32) -> Taken {
+    let before = house.sink.arrivals().len();
+    let work = async {
+        house.hook(bytes, number).await;
+        house
+            .until(&format!("the message of {}", report_id(bytes, number)), || house.sink.arrivals().len() > before)
+            .await;
+    };
+    taken(house, work).await
+}
+
+async fn downloaded(house: &House, link: &str, readers: usize) -> Taken {
+    taken(house, async {
+        let readers: Vec<_> = (0..readers).map(|_| tokio::spawn(read(link.to_owned()))).collect();
+        for reader in readers {
+            reader.await.expect("the service answers");
+        }
+    })
+    .await
+}
+
+/// A browser's visit: half of the file, then the rest; the bytes are counted and dropped.
+async fn read(link: String) {
+    let mut holder = Holder::new(&link);
+    let granted = holder.open().await.granted();
+    let GrantedFile { number, sealed_bytes, .. } = granted.files[0];
+    let half = sealed_bytes / 2;
+    let mut seen = 0;
+    for range in [format!("0-{}", half - 1), format!("{half}-")] {
+        let mut answer = holder.start_file(number, Some(&range)).await;
+        while let Some(piece) = answer.chunk().await.expect("nothing is cut") {
+            seen += piece.len() as u64;
+        }
+    }
+    assert_eq!(seen, sealed_bytes, "the whole file comes");
+}
+
+/// The link of the last message.
+fn link(house: &House) -> String {
+    let last = house.sink.last();
+    let message = MessageParser::default().parse(&last).expect("the mail can be read");
+    let text = message.body_text(0).expect("it has a text").into_owned();
+    let link = text.split_whitespace().find(|word| word.contains("/r/")).expect("a link");
+    let id = link.split_once("/r/").and_then(|(_, rest)| rest.split_once('#')).map(|(id, _)| LinkId::parse(id));
+    assert!(matches!(id, Some(Ok(_))), "the link is whole");
+    link.to_owned()
+}
+
+fn tell(name: String, above: Vec<f64>) {
+    Figure::new(name, "MiB", Spread::of(above)).goal(GOAL).note(NOTE).tell();
+}
+
+fn rate(name: String, bytes: u64, seconds: f64) {
+    let rate = number(usize::try_from(bytes / MB).expect("megabytes are few")) / seconds;
+    Figure::new(name, "MB/s", Spread::of(vec![rate])).tell();
+}
+
+fn size(bytes: u64) -> String {
+    if bytes >= 1_000 * MB { format!("{} GB", bytes / (1_000 * MB)) } else { format!("{} MB", bytes / MB) }
+}
