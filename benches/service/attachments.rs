@@ -21,27 +21,23 @@ pub async fn memory(measure: &Measure) {
     let house = Arc::new(House::open(Database::Sqlite).await);
     let hundred: u64 = measure.count(20 * MB, 100 * MB);
     let large: u64 = measure.count(100 * MB, 2_000 * MB);
-    // One of them before anything is counted: what the allocator keeps is then there.
-    let mut above = Vec::new();
-    let mut number = 0;
-    for _ in 0..measure.rounds() {
-        number += 1;
+    // A link is one browser's at a time: as many reports as readers.
+    let (mut above, mut readers) = (Vec::new(), Vec::new());
+    for number in 1..=READERS {
         above.push(sealed(&house, hundred, number).await.above_mib);
+        readers.push(Reader::open(&house).await);
     }
     tell(format!("memory to seal and mail {}", size(hundred)), above);
-
-    let link = link(&house);
     let mut above = Vec::new();
     for _ in 0..measure.rounds() {
-        above.push(downloaded(&house, &link, READERS).await.above_mib);
+        above.push(downloaded(&house, &readers).await.above_mib);
     }
     tell(format!("memory for {READERS} downloads of {} at once, each in two ranges", size(hundred)), above);
 
-    let sealing = sealed(&house, large, number + 1).await;
+    let sealing = sealed(&house, large, READERS + 1).await;
     tell(format!("memory to seal and mail {}", size(large)), vec![sealing.above_mib]);
     rate(format!("sealing and mailing {}", size(large)), large, sealing.seconds);
-    let link = self::link(&house);
-    let download = downloaded(&house, &link, 1).await;
+    let download = downloaded(&house, &[Reader::open(&house).await]).await;
     tell(format!("memory for a download of {} in two ranges", size(large)), vec![download.above_mib]);
     rate(format!("downloading {}", size(large)), large, download.seconds);
 }
@@ -61,7 +57,8 @@ async fn taken(house: &House, work: impl Future<Output = ()>) -> Taken {
     Taken { above_mib: peak - idle, seconds: millis(took) / 1_000.0 }
 }
 
-async fn sealed(house: &House, bytes: u64, number: u32) -> Taken {
+async fn sealed(house: &House, bytes: u64, number: usize) -> Taken {
+    let number = u32::try_from(number).expect("a few");
     let before = house.sink.arrivals().len();
     let work = async {
         house.hook(bytes, number).await;
@@ -72,30 +69,42 @@ async fn sealed(house: &House, bytes: u64, number: u32) -> Taken {
     taken(house, work).await
 }
 
-async fn downloaded(house: &House, link: &str, readers: usize) -> Taken {
+async fn downloaded(house: &House, readers: &[Arc<Reader>]) -> Taken {
     taken(house, async {
-        let readers: Vec<_> = (0..readers).map(|_| tokio::spawn(read(link.to_owned()))).collect();
-        for reader in readers {
-            reader.await.expect("the service answers");
+        let downloads: Vec<_> = readers.iter().map(|reader| tokio::spawn(Arc::clone(reader).download())).collect();
+        for download in downloads {
+            download.await.expect("the service answers");
         }
     })
     .await
 }
 
-/// A browser's visit: half of the file, then the rest; the bytes are counted and dropped.
-async fn read(link: String) {
-    let mut holder = Holder::new(&link);
-    let granted = holder.open().await.granted();
-    let GrantedFile { number, sealed_bytes, .. } = granted.files[0];
-    let half = sealed_bytes / 2;
-    let mut seen = 0;
-    for range in [format!("0-{}", half - 1), format!("{half}-")] {
-        let mut answer = holder.start_file(number, Some(&range)).await;
-        while let Some(piece) = answer.chunk().await.expect("nothing is cut") {
-            seen += piece.len() as u64;
-        }
+/// A patient's browser that has claimed its opening.
+struct Reader {
+    holder: Holder,
+    file: GrantedFile,
+}
+
+impl Reader {
+    /// With the link of the last message.
+    async fn open(house: &House) -> Arc<Self> {
+        let mut holder = Holder::new(&link(house));
+        let file = holder.open().await.granted().files[0].clone();
+        Arc::new(Self { holder, file })
     }
-    assert_eq!(seen, sealed_bytes, "the whole file comes");
+
+    /// Half of the file, then the rest; the bytes are counted and dropped.
+    async fn download(self: Arc<Self>) {
+        let half = self.file.sealed_bytes / 2;
+        let mut seen = 0;
+        for range in [format!("0-{}", half - 1), format!("{half}-")] {
+            let mut answer = self.holder.start_file(self.file.number, Some(&range)).await;
+            while let Some(piece) = answer.chunk().await.expect("nothing is cut") {
+                seen += piece.len() as u64;
+            }
+        }
+        assert_eq!(seen, self.file.sealed_bytes, "the whole file comes");
+    }
 }
 
 /// The link of the last message.

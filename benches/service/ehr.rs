@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use actix_web::body::SizedStream;
 use actix_web::dev::ServerHandle;
@@ -30,7 +30,8 @@ pub struct Ehr {
 }
 
 struct State {
-    issued: String,
+    /// From the first report on: those of before the service's start are for people.
+    issued: OnceLock<String>,
     pattern: Bytes,
     subscriptions: Mutex<BTreeMap<String, Value>>,
 }
@@ -41,8 +42,8 @@ impl Ehr {
         let base_url = format!("http://{}/fhir", socket.local_addr().expect("a bound socket has an address"));
         let mut pattern = b"%PDF-1.7\n".to_vec();
         pattern.extend((0_u8..=250).cycle().take(usize::try_from(PIECE_BYTES).unwrap() - pattern.len()));
-        let (issued, pattern) = (clinic::real_now(), Bytes::from(pattern));
-        let state = Arc::new(State { issued, pattern, subscriptions: Mutex::default() });
+        let state =
+            Arc::new(State { issued: OnceLock::new(), pattern: Bytes::from(pattern), subscriptions: Mutex::default() });
         let shared = Arc::clone(&state);
         let server = HttpServer::new(move || {
             let state = Arc::clone(&shared);
@@ -136,9 +137,10 @@ impl State {
 
     fn report(&self, id: &str) -> Option<Value> {
         let (bytes, number) = parts(id, "r-")?;
-        let mut report = ehr::report(&format!("p-{number}"), "58410-2", &self.issued, b"");
+        let issued = self.issued.get_or_init(clinic::real_now);
+        let mut report = ehr::report(&format!("p-{number}"), "58410-2", issued, b"");
         report["id"] = json!(id);
-        report["meta"] = json!({"versionId": "1", "lastUpdated": self.issued});
+        report["meta"] = json!({"versionId": "1", "lastUpdated": issued});
         report["presentedForm"] = json!([{
             "contentType": "application/pdf", "url": format!("Binary/b-{bytes}-{number}"), "size": bytes, "title": "Report",
         }]);

@@ -61,10 +61,7 @@ impl House {
             Database::Sqlite => None,
             Database::Postgres => Some(tokio::task::spawn_blocking(|| Cluster::start(Commits::Durable)).await.unwrap()),
         };
-        let url = match &cluster {
-            None => None,
-            Some(cluster) => Some(cluster.fresh_database()),
-        };
+        let url = cluster.as_ref().map(Cluster::fresh_database);
         let environment: Vec<_> = url.iter().map(|url| ("CHARTSEAL__STORE__URL", url.as_str())).collect();
         let wishes =
             Wishes { hears: Hears::Hooks, rules: RULES.to_owned(), more: LIMITS.to_owned(), ..Wishes::default() };

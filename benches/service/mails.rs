@@ -1,13 +1,13 @@
 //! How many messages a second leave, when thousands wait.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::runtime::Runtime;
 
 use crate::house::{BREAKER, House};
-use crate::measure::{Figure, Goal, Measure, Spread, number, process};
-use crate::sink::plain_client;
+use crate::measure::{Figure, Goal, Measure, Pair, Spread, number, process};
+use crate::sink::{Arrival, plain_client};
 use crate::support::clinic::Database;
 
 /// `[mail] connections_max` by default.
@@ -21,29 +21,32 @@ pub fn into_a_sink(measure: &Measure, runtime: &Runtime, database: Database) {
     assert_eq!(house.service.command(&["pause", "--why", "a figure"]).code, 0, "sending can be paused");
     prepare(runtime, &house, count, database);
 
-    let (each, cpu_before) = (count as usize / measure.rounds(), process::cpu_ms(house.pid));
+    let (cpu_before, message) = (process::cpu_ms(house.pid), house.sink.last());
     let before = house.sink.arrivals().len();
-    let message = house.sink.last();
-    let pair = measure.alternate(
-        || runtime.block_on(drain(&house, each)),
-        || runtime.block_on(plain_client(house.sink.port, CONNECTIONS, each, &message)),
-    );
-    assert_eq!(house.service.command(&["resume"]).code, 0, "the rest can leave");
-    runtime.block_on(house.mailed(count as usize + before));
+    assert_eq!(house.service.command(&["resume"]).code, 0, "sending can be resumed");
+    runtime.block_on(house.mailed(before + count as usize));
     runtime.block_on(house.settled());
     let cpu = (process::cpu_ms(house.pid) - cpu_before) / f64::from(count);
 
+    let each = count as usize / measure.rounds();
+    let arrivals = house.sink.arrivals();
+    let turns: Vec<_> = arrivals[before..]
+        .chunks_exact(each)
+        .map(|part| (rate_of(part), runtime.block_on(plain_client(house.sink.port, CONNECTIONS, each, &message))))
+        .collect();
     let name = |what: &str| format!("{what}, {database:?}");
     let settled =
         "settled durably (SQLite: synchronous = FULL; PostgreSQL: fsync and synchronous commit, on the same machine)";
-    let note = format!("{count} due; each leased, looked at again, sent and {settled}; {BREAKER}");
-    let beside = "a plain client's same dialogue with the same sink, on as many connections";
-    Figure::beside(name("messages a second into a local sink"), "1/s", pair, beside)
+    let note = format!(
+        "{count} due, the rounds are consecutive parts of one going; each leased, looked at again, sent and {settled}; {BREAKER}"
+    );
+    let beside = "a plain client's same dialogue with the same sink, on as many connections, afterwards";
+    Figure::beside(name("messages a second into a local sink"), "1/s", Pair::of(&turns), beside)
         .goal(Goal::AtLeast(1_000.0))
         .note(note)
         .tell();
     Figure::new(name("CPU of the service for one message"), "ms", Spread::of(vec![cpu])).tell();
-    let mut who: Vec<_> = house.sink.arrivals().iter().skip(before).filter_map(|arrival| arrival.patient).collect();
+    let mut who: Vec<_> = arrivals.iter().skip(before).filter_map(|arrival| arrival.patient).collect();
     let sent = who.len();
     who.sort_unstable();
     who.dedup();
@@ -70,15 +73,8 @@ fn prepare(runtime: &Runtime, house: &Arc<House>, count: u32, database: Database
         .tell();
 }
 
-/// Lets `count` messages leave; how many did each second.
-async fn drain(house: &House, count: usize) -> f64 {
-    let before = house.sink.arrivals().len();
-    assert_eq!(house.service.command(&["resume"]).code, 0, "sending can be resumed");
-    house.until("messages", || house.sink.arrivals().len() >= before + count).await;
-    assert_eq!(house.service.command(&["pause", "--why", "a figure"]).code, 0, "sending can be paused");
-    // What was leased still leaves.
-    house.until("what is under way", || house.count("notice WHERE state = 'leased'") == 0).await;
-    let times = &house.sink.arrivals()[before..];
-    let took: Duration = times[times.len() - 1].at - times[0].at;
-    number(times.len() - 1) / took.as_secs_f64()
+/// Messages a second.
+fn rate_of(arrivals: &[Arrival]) -> f64 {
+    let took = arrivals[arrivals.len() - 1].at - arrivals[0].at;
+    number(arrivals.len() - 1) / took.as_secs_f64()
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, reason = "a bench that meets the unexpected should end there and say so")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::missing_panics_doc, reason = "as above")]
 #![allow(
+    clippy::similar_names,
     clippy::format_push_string,
     clippy::duration_suboptimal_units,
     clippy::single_match_else,
