@@ -14,30 +14,31 @@ use crate::support::holder::{GrantedFile, Holder};
 const MB: u64 = 1_000_000;
 const READERS: usize = 8;
 const GOAL: Goal = Goal::AtMost(32.0);
-const NOTE: &str = "most memory resident meanwhile, above what was resident before; raw bytes behind a Binary's URL; the sealed \
+const NOTE: &str = "most memory resident meanwhile, above what was resident before the first of them; raw bytes behind a Binary's URL; the sealed \
                     file has the size of the report";
 
 pub async fn memory(measure: &Measure) {
     let house = Arc::new(House::open(Database::Sqlite).await);
+    let idle = process::rss_mib(house.pid);
     let hundred: u64 = measure.count(20 * MB, 100 * MB);
     let large: u64 = measure.count(100 * MB, 2_000 * MB);
     // A link is one browser's at a time: as many reports as readers.
     let (mut above, mut readers) = (Vec::new(), Vec::new());
     for number in 1..=READERS {
-        above.push(sealed(&house, hundred, number).await.above_mib);
+        above.push(sealed(&house, idle, hundred, number).await.above_mib);
         readers.push(Reader::open(&house).await);
     }
     tell(format!("memory to seal and mail {}", size(hundred)), above);
     let mut above = Vec::new();
     for _ in 0..measure.rounds() {
-        above.push(downloaded(&house, &readers).await.above_mib);
+        above.push(downloaded(&house, idle, &readers).await.above_mib);
     }
     tell(format!("memory for {READERS} downloads of {} at once, each in two ranges", size(hundred)), above);
 
-    let sealing = sealed(&house, large, READERS + 1).await;
+    let sealing = sealed(&house, idle, large, READERS + 1).await;
     tell(format!("memory to seal and mail {}", size(large)), vec![sealing.above_mib]);
     rate(format!("sealing and mailing {}", size(large)), large, sealing.seconds);
-    let download = downloaded(&house, &[Reader::open(&house).await]).await;
+    let download = downloaded(&house, idle, &[Reader::open(&house).await]).await;
     tell(format!("memory for a download of {} in two ranges", size(large)), vec![download.above_mib]);
     rate(format!("downloading {}", size(large)), large, download.seconds);
 }
@@ -48,8 +49,7 @@ struct Taken {
 }
 
 /// The service's memory while `work` goes on.
-async fn taken(house: &House, work: impl Future<Output = ()>) -> Taken {
-    let idle = process::rss_mib(house.pid);
+async fn taken(house: &House, idle: f64, work: impl Future<Output = ()>) -> Taken {
     process::forget_peak(house.pid);
     let ((), took) = timed_async(work).await;
     let peak = process::peak_rss_mib(house.pid);
@@ -57,7 +57,7 @@ async fn taken(house: &House, work: impl Future<Output = ()>) -> Taken {
     Taken { above_mib: peak - idle, seconds: millis(took) / 1_000.0 }
 }
 
-async fn sealed(house: &House, bytes: u64, number: usize) -> Taken {
+async fn sealed(house: &House, idle: f64, bytes: u64, number: usize) -> Taken {
     let number = u32::try_from(number).expect("a few");
     let before = house.sink.arrivals().len();
     let work = async {
@@ -66,11 +66,11 @@ async fn sealed(house: &House, bytes: u64, number: usize) -> Taken {
             .until(&format!("the message of {}", report_id(bytes, number)), || house.sink.arrivals().len() > before)
             .await;
     };
-    taken(house, work).await
+    taken(house, idle, work).await
 }
 
-async fn downloaded(house: &House, readers: &[Arc<Reader>]) -> Taken {
-    taken(house, async {
+async fn downloaded(house: &House, idle: f64, readers: &[Arc<Reader>]) -> Taken {
+    taken(house, idle, async {
         let downloads: Vec<_> = readers.iter().map(|reader| tokio::spawn(Arc::clone(reader).download())).collect();
         for download in downloads {
             download.await.expect("the service answers");
