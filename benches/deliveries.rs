@@ -6,8 +6,21 @@
 //! `INSERT … SELECT` and `UPDATE … FROM` of an attached copy: no driver, no typed rows, no savepoints, no leases, no
 //! hash chains, each row written once in its last form. It is what this disk and SQLite can do.
 
-#![allow(clippy::expect_used, reason = "a bench that meets the unexpected should end there and say so")]
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::missing_panics_doc, clippy::unwrap_used, reason = "as above")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    clippy::duration_suboptimal_units,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::single_match_else,
+    reason = "a bench that meets the unexpected should end there and say so; it shares the tests' support"
+)]
 
 mod ground;
 mod measure;
@@ -101,7 +114,7 @@ fn deliveries(measure: &Measure, runtime: &Runtime) {
 async fn release_all(inside: &Inside, count: usize) -> Duration {
     let (store, vault, now) = (inside.ground.store.clone(), inside.ground.vault.clone(), inside.now());
     let made: Vec<_> = (0..count).map(|number| stage::make_keys(&vault, number, now)).collect();
-    let (_, took) = measure::timed_async(shared(made.into_iter().enumerate().collect(), move |(number, made)| {
+    let ((), took) = measure::timed_async(shared(made.into_iter().enumerate().collect(), move |(number, made)| {
         let (store, vault, leasing) = (store.clone(), vault.clone(), vault.clone());
         async move {
             store.write(move |tx| stage::decide(tx, &vault, number, now)).await.expect("it is decided");
@@ -126,7 +139,7 @@ async fn end_all(inside: &Inside, count: usize) -> Duration {
         let step = before.state.clone().step(LinkEvent::Revoke { by }, now)?;
         store::advance(tx, &before, &step, Actor::System, now)
     };
-    let (_, took) = measure::timed_async(shared(all, move |id| {
+    let ((), took) = measure::timed_async(shared(all, move |id| {
         let store = store.clone();
         async move { store.write(move |tx| end(tx, &id)).await.expect("it is ended") }
     }))

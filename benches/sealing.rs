@@ -1,7 +1,20 @@
 //! Figures of sealing: one core, the report as it streams by, beside the cipher alone.
 
-#![allow(clippy::expect_used, reason = "a bench that meets the unexpected should end there and say so")]
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::missing_panics_doc, reason = "as above")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    clippy::duration_suboptimal_units,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::single_match_else,
+    reason = "a bench that meets the unexpected should end there and say so; it shares the tests' support"
+)]
 
 mod measure;
 

@@ -29,13 +29,15 @@
 //! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`] | 0 to 2; not each other |
 //! | 4, edge | [`web`] | 0, 1, 3; never the store |
 //! | 5 | [`config`], [`app`], the only wiring | all below |
-//! | 6 | [`cli`]: `serve` is a command, so the commands stand above the wiring | all below |
+//! | 6 | [`demo`]: the whole service with stand-ins around it, for a newcomer | all below |
+//! | 7 | [`cli`]: `serve` and `demo` are commands, so the commands stand above the wiring | all below |
 //!
 //! `tests/it/tidy.rs` reads the source and holds this table.
 //!
 //! # What must stay true
 //!
 //! - `policy` and `record` do no I/O and read no clock. Only `store` knows SQL, only `fhir` knows FHIR, only `web` knows HTTP.
+//!   (`demo` stands in for what is outside: the other end of FHIR, HTTP and SMTP. Nothing but `cli` knows `demo`.)
 //! - No plaintext of a report is ever written to disk, database or log. Nothing on the server can make it again once a
 //!   link's message was handed over: the content key needs the link's secret, which only the message carries.
 //! - Only [`store::advance`] changes a delivery's state. It takes a [`record::Step`], which only the step tables make, and
@@ -73,6 +75,7 @@ pub mod base;
 pub mod blobs;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod desk;
 pub mod fhir;
 pub mod intake;

@@ -10,6 +10,7 @@ async fn main() -> ExitCode {
     let variables: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    chartseal::app::log::begin(&variables);
-    cli::run(Cli::parse(), variables).await
+    let cli = Cli::parse();
+    chartseal::app::log::begin(&variables, cli.usual_log_level());
+    cli::run(cli, variables).await
 }

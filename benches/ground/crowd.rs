@@ -47,12 +47,17 @@ pub async fn gather(store: &Store, of: &LinkId, from: usize, to: usize) {
 /// The database's.
 pub fn let_expire(conn: &mut Conn, from: usize, to: usize, at_ms: i64) -> Result<(), StoreError> {
     let spell = Spelling::of(conn);
-    let (numbers, id) = (numbers(from, to), spell.id("l"));
-    Ok(conn
-        .batch_execute(&format!("UPDATE link SET expires_at = {at_ms} WHERE id IN ({numbers} SELECT {id} FROM n)"))?)
+    let links = format!("{} SELECT {} FROM n", numbers(from, to), spell.id("l"));
+    conn.batch_execute(&format!(
+        "UPDATE delivery SET state_detail = replace(state_detail, \
+             (SELECT CAST(expires_at AS TEXT) FROM link WHERE link.id = delivery.link_id), '{at_ms}') \
+             WHERE link_id IN ({links}); \
+         UPDATE link SET expires_at = {at_ms} WHERE id IN ({links})"
+    ))?;
+    Ok(())
 }
 
-/// Links whose lives ended and that are not shredded, or whose files are not removed yet.
+/// Links of the crowd whose lives ended and that are not shredded, or whose files are not removed yet.
 ///
 /// # Errors
 /// The database's.
@@ -60,8 +65,8 @@ pub fn still_to_end(conn: &mut Conn, now_ms: i64) -> Result<i64, StoreError> {
     count(
         conn,
         &format!(
-            "SELECT (SELECT count(*) FROM link WHERE shredded_at IS NULL AND expires_at <= {now_ms}) \
-             + (SELECT count(*) FROM link WHERE shredded_at IS NOT NULL AND files_removed_at IS NULL) AS count"
+            "SELECT (SELECT count(*) FROM link WHERE shredded_at IS NULL AND expires_at <= {now_ms} AND id LIKE 'cl%') \
+             + (SELECT count(*) FROM link WHERE shredded_at IS NOT NULL AND files_removed_at IS NULL AND id LIKE 'cl%') AS count"
         ),
     )
 }

@@ -1,7 +1,20 @@
 //! Figures of the real program over HTTP: reports stored and opened, and what a growing number of links costs.
 
-#![allow(clippy::expect_used, reason = "a bench that meets the unexpected should end there and say so")]
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::missing_panics_doc, clippy::unwrap_used, reason = "as above")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    clippy::duration_suboptimal_units,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::single_match_else,
+    reason = "a bench that meets the unexpected should end there and say so; it shares the tests' support"
+)]
 
 #[path = "../ground/mod.rs"]
 mod ground;

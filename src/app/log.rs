@@ -6,16 +6,14 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-const DEFAULT: &str = "warn,chartseal=info";
-
-/// Begins logging; `CHARTSEAL_LOG` among `variables` changes what is logged (`error`, `warn`, `info`, or `off`), for
-/// Chartseal's own lines only.
-pub fn begin(variables: &[(String, String)]) {
+/// Begins logging at the level `usual`; `CHARTSEAL_LOG` among `variables` changes what is logged (`error`, `warn`, `info`,
+/// or `off`), for Chartseal's own lines only.
+pub fn begin(variables: &[(String, String)], usual: &str) {
     let wanted = variables.iter().find(|(name, _)| name == "CHARTSEAL_LOG").map(|(_, value)| value.as_str());
     let filter = match wanted {
         Some(level @ ("error" | "warn" | "info")) => format!("warn,chartseal={level}"),
         Some("off") => "off".to_owned(),
-        Some(_) | None => DEFAULT.to_owned(),
+        Some(_) | None => format!("warn,chartseal={usual}"),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))

@@ -17,7 +17,7 @@ use crate::keys::{
     highest_mark,
 };
 use crate::record;
-use crate::store::{self, DeathWitness, KeyMark, LinkDeath, LinkRow, Store, StoreError};
+use crate::store::{self, Conn, DeathWitness, KeyMark, LinkDeath, LinkRow, Store};
 
 /// The names a command may take beside a running service, which holds its own.
 const DESK_REPLICAS: [&str; 8] = ["desk", "desk-2", "desk-3", "desk-4", "desk-5", "desk-6", "desk-7", "desk-8"];
@@ -173,7 +173,7 @@ impl Ground {
             // What the journal does not know, nobody knows.
             Standing::KeysOlder => false,
         };
-        let alive = self.alive().await?;
+        let alive = self.store.read(store::live_links).await?;
         let unaccounted: Vec<LinkId> = alive.into_iter().filter(|row| !accounted(row)).map(|row| row.id).collect();
         // Before the numbers are given a second time.
         self.journal.append_anchor(&Anchor::restored(audit_n, now))?;
@@ -202,12 +202,12 @@ impl Ground {
     /// its death, which no mark tells apart, or from a commit that failed; in doubt it stays dead.
     async fn end_the_risen(&self) -> anyhow::Result<()> {
         let now = self.clock.now();
-        let alive: HashMap<LinkId, LinkRow> =
-            self.alive().await?.into_iter().map(|row| (row.id.clone(), row)).collect();
+        let alive = self.store.read(store::living_links).await?;
+        let alive: HashMap<LinkId, bool> = alive.into_iter().map(|link| (link.id, link.given_out)).collect();
         let is_dead = |death: &Death| {
-            alive.get(&death.link).is_some_and(|row| {
+            alive.get(&death.link).is_some_and(|given_out| {
                 // The last opening was given out and its lease may run.
-                let runs_out = death.kind == DeathKind::Spent && row.opened >= row.opens_max;
+                let runs_out = death.kind == DeathKind::Spent && *given_out;
                 // A younger one another replica may be about to commit.
                 !runs_out && now.since(death.at) > COMMIT_MAX
             })
@@ -241,8 +241,13 @@ impl Ground {
     /// When keys or database cannot be read.
     pub async fn lost_deliveries(&self) -> anyhow::Result<Vec<DeliveryId>> {
         let (kept, _) = self.dated_keys().await?;
-        let has_key = |row: &LinkRow| kept.iter().any(|key| key.kind == EPOCH && key.name == row.epoch);
-        Ok(self.alive().await?.into_iter().filter(|row| !has_key(row)).map(|row| row.delivery).collect())
+        let is_kept = move |epoch: &String| kept.iter().any(|key| key.kind == EPOCH && key.name == *epoch);
+        let lost = move |conn: &mut Conn| {
+            let mut epochs = store::epochs_in_use(conn)?;
+            epochs.retain(|epoch| !is_kept(epoch));
+            store::deliveries_under(conn, &epochs)
+        };
+        Ok(self.store.read(lost).await?)
     }
 
     /// Staff must hear of it before patients do.
@@ -261,10 +266,6 @@ impl Ground {
     fn died(&self) -> Result<Vec<Death>, KeyError> {
         let records = DeathJournal::read_all(&self.vault.ring().journal_dir(), self.vault.audit_key())?;
         Ok(records.into_iter().map(|record| record.death).collect())
-    }
-
-    async fn alive(&self) -> Result<Vec<LinkRow>, StoreError> {
-        self.store.read(store::live_links).await
     }
 
     /// Remembers beside the keys how far the database has come.

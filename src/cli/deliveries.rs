@@ -4,9 +4,8 @@ use clap::Subcommand;
 
 use super::Outcome;
 use super::print::{Print, table};
-use super::words;
 use crate::base::{ClinicId, DeliveryId, EhrId};
-use crate::desk::{Desk, LIST_MAX, Shown};
+use crate::desk::{Desk, LIST_MAX, Shown, words};
 use crate::store::{self, DeliveryFilter, Pause};
 
 #[derive(Subcommand)]

@@ -8,12 +8,12 @@
 mod audit;
 mod backup;
 mod deliveries;
+mod demo;
 mod ehrs;
 mod init;
 mod keys;
 mod print;
 mod shred;
-mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,6 +68,8 @@ enum Command {
         #[arg(long, default_value = "main")]
         replica: String,
     },
+    /// Try it: the service between a stand-in EHR and a mail catcher, with sample reports, until Ctrl-C. Leaves nothing.
+    Demo(demo::DemoArgs),
     /// Read configuration and rules and tell every mistake; then look whether database, keys and folders can be used.
     Check,
     /// Bring the database up to date.
@@ -96,6 +98,14 @@ enum Command {
     Keys(keys::KeysCommand),
     /// Try to open a link from a copy of the database and the sealed files, and say what stands in the way.
     ProveShred(shred::ShredArgs),
+}
+
+impl Cli {
+    /// What is logged where nobody says what: a newcomer reads the demo's page, not its log.
+    #[must_use]
+    pub const fn usual_log_level(&self) -> &'static str {
+        if let Command::Demo(_) = self.command { "warn" } else { "info" }
+    }
 }
 
 /// How a command ended, where it did not fail.
@@ -156,6 +166,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let restore = if after_restore { Restore::Said } else { Restore::NotSaid };
             serve(&load(&common, variables)?, &replica, restore).await
         }
+        Command::Demo(args) => demo::run(&args, print).await,
         Command::Check => check(&load(&common, variables)?, print).await,
         Command::Migrate => migrate(&load(&common, variables)?, print),
         Command::Backup(args) => backup::run(&args, &load(&common, variables)?, print),

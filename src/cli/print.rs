@@ -22,6 +22,17 @@ impl Print {
         }
     }
 
+    /// What a command that goes on running has to say: JSON on one line, for programs that read line by line.
+    pub(super) fn line(self, text: &str, value: &impl Serialize) {
+        match self {
+            Self::Text => say(text),
+            Self::Json => match serde_json::to_string(value) {
+                Ok(json) => say(&json),
+                Err(_) => say("{\"error\":\"the answer could not be written as JSON\"}"),
+            },
+        }
+    }
+
     /// A failure: to standard error in words, also as JSON on standard output where that was asked for.
     #[expect(clippy::print_stderr, reason = "a command's failure goes to standard error")]
     pub(super) fn error(self, error: &anyhow::Error) {

@@ -9,6 +9,7 @@ mod heard;
 mod restore;
 mod shown;
 mod verify;
+pub mod words;
 
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, UtcMillis, random};

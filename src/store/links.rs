@@ -319,7 +319,39 @@ pub fn epochs_in_use(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
     Ok(link::table.filter(link::shredded_at.is_null()).select(link::epoch).distinct().load(conn)?)
 }
 
-/// Every link that can still open something, to be compared with what is remembered outside the database.
+/// The deliveries whose living links need one of these epoch keys.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn deliveries_under(conn: &mut Conn, epochs: &[String]) -> Result<Vec<DeliveryId>, StoreError> {
+    let rows: Vec<String> = link::table
+        .filter(link::shredded_at.is_null())
+        .filter(link::epoch.eq_any(epochs.to_vec()))
+        .select(link::delivery_id)
+        .load(conn)?;
+    rows.iter().map(|id| parse("link.delivery_id", id)).collect()
+}
+
+/// A link that can still open something, and whether all its openings were given out.
+pub struct LivingLink {
+    pub id: LinkId,
+    pub given_out: bool,
+}
+
+/// Every link that can still open something, to be compared with what is remembered outside the database: no more of
+/// each than that takes, since there may be a million.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn living_links(conn: &mut Conn) -> Result<Vec<LivingLink>, StoreError> {
+    let rows: Vec<(String, i32, i32)> =
+        link::table.filter(link::shredded_at.is_null()).select((link::id, link::opened, link::opens_max)).load(conn)?;
+    rows.into_iter()
+        .map(|(id, opened, opens_max)| Ok(LivingLink { id: parse("link.id", &id)?, given_out: opened >= opens_max }))
+        .collect()
+}
+
+/// Every link that can still open something, whole.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -50,9 +50,9 @@ pub use events::{
 };
 pub use lease::{LEASE, RENEW_EVERY, Renewed, while_kept};
 pub use links::{
-    FileRow, LinkRow, NewFile, NewLink, dead_links_with_files, epochs_in_use, files_of, files_removed,
-    forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire, live_links,
-    sealed_since, shred_link,
+    FileRow, LinkRow, LivingLink, NewFile, NewLink, dead_links_with_files, deliveries_under, epochs_in_use, files_of,
+    files_removed, forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
+    live_links, living_links, sealed_since, shred_link,
 };
 pub use migrations::{MigrationState, migrate};
 pub use notices::{

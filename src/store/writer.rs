@@ -22,7 +22,8 @@ use crate::base::{millis, seconds};
 
 /// Deeds in one commit, at most.
 const BATCH_MAX: usize = 64;
-/// How long the first deed of a batch waits for company.
+/// How long the first deed of a batch waits for company, when the last batch had some. One that comes alone after another
+/// is committed at once: on an idle service nobody would come.
 const BATCH_WAIT: Duration = millis(1);
 /// Deleted bytes stay in the write-ahead log until it is truncated; at most one truncation per this time.
 const TRUNCATE_EVERY: Duration = seconds(1);
@@ -150,9 +151,14 @@ fn depth(conn: &mut Conn) -> u32 {
 fn run(mut conn: Conn, connect: &Connect, deeds: &Receiver<Deed>, witness: &dyn DeathWitness) {
     let mut truncated = Instant::now();
     let mut truncate_owed = false;
+    let mut wait = BATCH_WAIT;
     loop {
         let after = match deeds.recv_timeout(TRUNCATE_EVERY) {
-            Ok(first) => commit(&mut conn, gather(first, deeds), witness),
+            Ok(first) => {
+                let batch = gather(first, deeds, wait);
+                wait = if batch.len() > 1 { BATCH_WAIT } else { Duration::ZERO };
+                commit(&mut conn, batch, witness)
+            }
             Err(RecvTimeoutError::Timeout) => After::Nothing,
             Err(RecvTimeoutError::Disconnected) => break,
         };
@@ -172,11 +178,11 @@ fn run(mut conn: Conn, connect: &Connect, deeds: &Receiver<Deed>, witness: &dyn 
     }
 }
 
-fn gather(first: Deed, deeds: &Receiver<Deed>) -> Vec<Deed> {
+fn gather(first: Deed, deeds: &Receiver<Deed>, wait: Duration) -> Vec<Deed> {
     let mut batch = vec![first];
     let since = Instant::now();
     while batch.len() < BATCH_MAX {
-        match deeds.recv_timeout(BATCH_WAIT.saturating_sub(since.elapsed())) {
+        match deeds.recv_timeout(wait.saturating_sub(since.elapsed())) {
             Ok(deed) => batch.push(deed),
             Err(_) => break,
         }

@@ -12,7 +12,7 @@ mod retention;
 
 use std::time::Duration;
 
-use crate::base::{Bell, Clock, EhrId, UtcMillis, minutes};
+use crate::base::{Bell, Clock, EhrId, UtcMillis, minutes, seconds};
 use crate::blobs::{BlobError, BlobStore};
 use crate::keys::{DeathJournal, KeyError, Vault};
 use crate::store::{Store, StoreError};
@@ -21,6 +21,9 @@ pub use retention::Retention;
 
 /// How often the slow part (retention, keys, orphans) runs.
 const SLOW_EVERY: Duration = minutes(10);
+/// How often it is looked which sources are due to be read again: their own pace counts in minutes, and to look means to
+/// go through all living deliveries while nobody else can write.
+const RECHECK_LOOK_EVERY: Duration = seconds(20);
 
 /// The sweep step. One per process; several processes may sweep at once.
 pub struct Sweep {
@@ -40,6 +43,7 @@ pub struct Sweep {
 #[derive(Default)]
 pub struct Pace {
     slow: Option<UtcMillis>,
+    recheck: Option<UtcMillis>,
     anchor: Option<anchor::Pending>,
 }
 
@@ -91,6 +95,10 @@ impl Sweep {
     }
 
     async fn recheck(&self, now: UtcMillis) -> Result<(), SweepError> {
+        let mut pace = self.pace.lock().await;
+        if pace.recheck.is_some_and(|last| now.since(last) < RECHECK_LOOK_EVERY) {
+            return Ok(());
+        }
         for (ehr, every) in self.rechecks.clone() {
             let due =
                 self.store.write(move |tx| crate::store::due_for_recheck(tx, &ehr, now.minus(every), now)).await?;
@@ -98,6 +106,7 @@ impl Sweep {
                 self.due.ring();
             }
         }
+        pace.recheck = Some(now);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod audit_trail;
 mod bad_input;
 mod commands;
 mod corrections;
+mod demo;
 mod ehr_trouble;
 mod endings;
 mod mail_faults;

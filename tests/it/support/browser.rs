@@ -127,10 +127,19 @@ impl Browser {
 
     /// Gives the page exactly this many CSS pixels, also fewer than a desktop window can have.
     pub async fn resize(&self, window: Window) {
+        self.set_size(window, 1).await;
+    }
+
+    /// [`Browser::resize`] on a screen of twice the dots, as phones have.
+    pub async fn resize_sharp(&self, window: Window) {
+        self.set_size(window, 2).await;
+    }
+
+    async fn set_size(&self, window: Window, scale: u32) {
         let size = json!({
             "width": window.width_pixels,
             "height": window.height_pixels,
-            "deviceScaleFactor": 1,
+            "deviceScaleFactor": scale,
             "mobile": false,
         });
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
@@ -188,8 +197,20 @@ impl Browser {
 
     /// Keeps what the page looks like in `target/screens/NAME.png`.
     pub async fn keep_screen(&self, name: &str) -> PathBuf {
-        let folder = part::in_project("target/screens");
-        std::fs::create_dir_all(&folder).expect("target/ is ours");
+        self.keep_in(part::in_project("target/screens"), name).await
+    }
+
+    /// A picture for the README: in the folder that `CHARTSEAL_PICTURES` names (`scripts/pictures` does), or with the
+    /// screens.
+    pub async fn keep_picture(&self, name: &str) -> PathBuf {
+        match std::env::var_os("CHARTSEAL_PICTURES") {
+            Some(folder) => self.keep_in(folder.into(), name).await,
+            None => self.keep_screen(name).await,
+        }
+    }
+
+    async fn keep_in(&self, folder: PathBuf, name: &str) -> PathBuf {
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
         let path = folder.join(format!("{name}.png"));
         self.screenshot(&path).await.expect("the page can be photographed");
         path

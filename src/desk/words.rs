@@ -1,11 +1,13 @@
-//! Decisions and audit lines in words, for a person at a terminal; `--json` has them whole.
+//! Decisions and audit lines in words, for the person who reads them; the serialised forms have them whole.
 
 use serde_json::Value;
 
 use crate::base::UtcMillis;
 use crate::policy::{Channel, Decision, Terms};
 
-pub(super) fn of_decision(decision: &Decision) -> String {
+/// What the rules answered, as a sentence.
+#[must_use]
+pub fn of_decision(decision: &Decision) -> String {
     match decision {
         Decision::Send { terms } => format!("send: {}", of_terms(terms)),
         Decision::Review { why, terms: Some(terms) } => {
@@ -32,8 +34,14 @@ fn of_terms(terms: &Terms) -> String {
 const LEFT_OUT: [&str; 9] = ["actor", "at", "clinic", "decision", "event", "link", "patient", "rules_hash", "seq"];
 
 /// One line of a delivery's audit: when, what, by whom, and what more it says.
-pub(super) fn of_line(line: &Value) -> String {
-    let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default();
+#[must_use]
+pub fn of_line(line: &Value) -> String {
+    format!("{}  {}", text_of(line, "at"), of_deed(line))
+}
+
+/// [`of_line`] without its time.
+#[must_use]
+pub fn of_deed(line: &Value) -> String {
     let by = match line.get("actor") {
         Some(Value::String(actor)) if actor == "system" => String::new(),
         Some(actor) => format!(" ({})", of_value(actor)),
@@ -46,8 +54,12 @@ pub(super) fn of_line(line: &Value) -> String {
         .filter(|(key, value)| !LEFT_OUT.contains(&key.as_str()) && !value.is_null())
         .map(|(key, value)| of_field(key, value))
         .collect();
-    let what = text("event").replace('_', " ");
-    format!("{}  {what}{by}  {}", text("at"), more.join(", ")).trim_end().to_owned()
+    let what = text_of(line, "event").replace('_', " ");
+    format!("{what}{by}  {}", more.join(", ")).trim_end().to_owned()
+}
+
+fn text_of<'a>(line: &'a Value, key: &str) -> &'a str {
+    line.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn of_value(value: &Value) -> String {
