@@ -1,9 +1,15 @@
 //! The program: arguments in, exit code out.
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use chartseal::cli::{self, Cli};
 use clap::Parser as _;
+use zeroizing_alloc::ZeroAlloc;
+
+/// What is freed is overwritten: no report and no link's secret waits in unused memory for a core dump or for swap.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 #[tokio::main]
 async fn main() -> ExitCode {

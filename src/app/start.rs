@@ -81,7 +81,7 @@ impl Ground {
         }
         let (journal, replica) = open_journal(&vault, part).await?;
         let witness = Arc::new(Journalled(journal.clone()));
-        let store = Store::open(&url, witness).context("the database cannot be opened")?;
+        let store = Store::open_for(&url, replica.as_str(), witness).context("the database cannot be opened")?;
         let now = store.now().await.context("the database cannot be reached")?;
         let clock = match time {
             TimeFrom::TheStore => Clock::following(now),
@@ -90,6 +90,7 @@ impl Ground {
         let ground = Self { store, vault, journal, clock, replica };
         ground.belong_together(restore).await?;
         if serves {
+            ground.take_up_again().await?;
             ground.end_the_risen().await?;
             ground.tell_of_lost_keys().await?;
         }
@@ -196,6 +197,16 @@ impl Ground {
             "the restored database is in line again"
         );
         self.raise_mark(now).await
+    }
+
+    /// The journal is ours alone, so whoever held a lease in our name is dead.
+    async fn take_up_again(&self) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let leases = self.store.write(move |tx| store::give_back(tx, now)).await?;
+        if leases > 0 {
+            tracing::info!(leases, "what an earlier process of this name was at when it died is taken up again");
+        }
+        Ok(())
     }
 
     /// A link in the journal is dead. One that lives all the same comes from a copy of the database made moments before

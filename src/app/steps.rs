@@ -16,7 +16,7 @@ use crate::base::{Bell, ClinicId, SecretText, millis, minutes, seconds};
 use crate::blobs::BlobStore;
 use crate::config::{self, Config, ConfigError, EhrAuth, MailSecurity};
 use crate::fhir::{Auth, EhrClient, EhrConnection, Limits, Origin, ServiceBase};
-use crate::intake::{HeardEhr, Hook, Intake, StartFrom, Subscribe};
+use crate::intake::{HeardEhr, Hook, HookAuth, Intake, SignatureForm, StartFrom, Subscribe};
 use crate::notify::{
     ClinicPhone, DisplayName, Language, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via,
 };
@@ -258,7 +258,15 @@ fn heard_ehrs(config: &Config, ground: &Ground, clients: &[Arc<EhrClient>]) -> a
     let one = |(ehr, client): (&config::Ehr, &Arc<EhrClient>)| {
         let endpoint = ehr.hook_base.join(&format!("fhir/hook/{}", ehr.id)).context("hook_base takes no path here")?;
         let hook = Hook {
-            secret: ehr.hook_secret.clone().unwrap_or_else(|| derived_secret(ground, ehr)),
+            auth: match &ehr.hook_auth {
+                config::HookAuth::Secret(secret) => {
+                    HookAuth::Secret(secret.clone().unwrap_or_else(|| derived_secret(ground, ehr)))
+                }
+                config::HookAuth::Medplum(key) => {
+                    HookAuth::Signature { form: SignatureForm::Medplum, key: key.clone() }
+                }
+                config::HookAuth::WebSub(key) => HookAuth::Signature { form: SignatureForm::WebSub, key: key.clone() },
+            },
             endpoint,
             subscribe: match ehr.subscribe {
                 config::Subscribe::R4 => Subscribe::R4,

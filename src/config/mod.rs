@@ -109,8 +109,7 @@ pub struct Ehr {
     pub auth: EhrAuth,
     pub subscribe: Subscribe,
     pub poll_every: Duration,
-    /// `None`: the caller derives one for this EHR from the root key.
-    pub hook_secret: Option<SecretText>,
+    pub hook_auth: HookAuth,
     /// The address at which this EHR reaches `/fhir/hook/{ehr}`; an origin or a path prefix ending in `/`.
     pub hook_base: Url,
     pub start_from: StartFrom,
@@ -129,6 +128,17 @@ pub enum EhrAuth {
     None,
     Basic { user: String, password: SecretText },
     Bearer { token: SecretText },
+}
+
+/// How this EHR shows that a hook call is its own.
+#[derive(Clone)]
+pub enum HookAuth {
+    /// A header carries the secret. `None`: the caller derives one for this EHR from the root key.
+    Secret(Option<SecretText>),
+    /// A header carries the HMAC-SHA256 of the body under this key, as Medplum sends it.
+    Medplum(SecretText),
+    /// The same as `WebSub` sends it.
+    WebSub(SecretText),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

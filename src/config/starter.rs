@@ -61,6 +61,10 @@ base_url = @ehr_base_url
 # "r4" asks the EHR to call us at hook_url; polling goes on beside it.
 #subscribe = "off"
 #hook_url = "https://hooks.clinic.example"
+# How the EHR shows that a call is its own: "secret" (the header X-Chartseal-Hook carries it; without hook_secret_file one
+# is derived from the root key), or an HMAC-SHA256 of the body by the same secret: "medplum" (X-Signature) or "websub"
+# (X-Hub-Signature: sha256=…). For the last two the EHR's staff make the Subscription; subscribe stays "off".
+#hook_auth = "secret"
 #poll_seconds = 60
 # "now" or an instant: what was final before is left alone.
 #start_from = "now"

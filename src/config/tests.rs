@@ -69,9 +69,14 @@ fn an_ehr_has_careful_defaults() {
 #[test]
 fn every_key_is_read() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, text) in
-        [("password", "p4ss word\n"), ("token", "t0ken\r\n"), ("hook", "h00k"), ("policy.toml", ""), ("ca.pem", "")]
-    {
+    for (name, text) in [
+        ("password", "p4ss word\n"),
+        ("token", "t0ken\r\n"),
+        ("hook", "h00k"),
+        ("signing", SIGNING),
+        ("policy.toml", ""),
+        ("ca.pem", ""),
+    ] {
         fs::write(dir.path().join(name), text).unwrap();
     }
     let config = parse_at(dir.path(), EVERY_KEY, &[]).unwrap_or_else(|error| panic!("{error}"));
@@ -91,7 +96,8 @@ fn every_key_is_read() {
     assert!(matches!(&bearer.auth, EhrAuth::Bearer { token } if token.expose() == "t0ken"));
     assert_eq!(basic.subscribe, Subscribe::R4);
     assert_eq!(basic.hook_base.as_str(), "https://hooks.clinic.example/seal/");
-    assert!(basic.hook_secret.as_ref().is_some_and(|secret| secret.expose() == "h00k"));
+    assert!(matches!(&basic.hook_auth, HookAuth::Secret(Some(secret)) if secret.expose() == "h00k"));
+    assert!(matches!(&bearer.hook_auth, HookAuth::Medplum(key) if key.expose() == SIGNING));
     assert_eq!(bearer.start_from, StartFrom::At(UtcMillis::parse_rfc3339("2026-11-01T00:00:00Z").unwrap()));
     assert_eq!(basic.start_from, bearer.start_from, "as text and as a TOML date");
     assert_eq!(basic.attachment_origins.len(), 1);
@@ -211,6 +217,9 @@ fn the_starter_files_comments_tell_the_defaults() {
     assert!(told.mail.is_some_and(|mail| mail.connections_max == 4 && mail.attempt_max.as_secs() == 40));
 }
 
+/// As long as a signing secret must be.
+const SIGNING: &str = "0123456789abcdefghijklmn";
+
 const EVERY_KEY: &str = r#"
 [server]
 listen = "0.0.0.0:8080"
@@ -255,6 +264,8 @@ id = "lab"
 base_url = "https://lab.example/r4/"
 auth = "bearer"
 token_file = "token"
+hook_auth = "medplum"
+hook_secret_file = "signing"
 start_from = 2026-11-01T00:00:00Z
 [mail]
 url = "smtp://relay.example"

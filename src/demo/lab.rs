@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::Utc;
 use serde_json::{Value, json};
 use sha1::{Digest as _, Sha1};
 
+use super::now_outside;
 use super::sample::{Facts, Sample};
 use super::stand_in_ehr::StandInEhr;
 use crate::base::{ResourceType, UtcMillis};
@@ -88,7 +88,7 @@ impl Lab {
     /// A new report; its id.
     pub(super) async fn file(&self, sample: Sample) -> Result<String, LabError> {
         let _turn = self.publishing.lock().await;
-        let issued = UtcMillis::from_datetime(Utc::now());
+        let issued = now_outside();
         let filed = {
             let mut reports = self.filed();
             if reports.len() >= REPORTS_MAX {

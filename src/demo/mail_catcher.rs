@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::Utc;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::now_outside;
 use crate::base::{UtcMillis, minutes};
 
 /// Of commands (RFC 5321 §4.5.3.1.4 asks for 512) and of a message's lines (1000).
@@ -49,7 +49,7 @@ impl Caught {
             mails.remove(0);
         }
         let n = mails.last().map_or(1, |mail| mail.n.saturating_add(1));
-        mails.push(Mail { n, at: UtcMillis::from_datetime(Utc::now()), to, bytes: bytes.into() });
+        mails.push(Mail { n, at: now_outside(), to, bytes: bytes.into() });
     }
 }
 
@@ -185,4 +185,51 @@ async fn line(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Vec<u
         Err(_) => return Ok(None),
     }
     Ok(line.ends_with(b"\n").then_some(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says everything at once, and hears all until the catcher hangs up.
+    async fn talk(catcher: &MailCatcher, said: &[u8]) -> String {
+        let mut stream = TcpStream::connect(catcher.addr).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        let mut heard = Vec::new();
+        // What is cut off in the middle of a line may end in a reset.
+        let _ = stream.read_to_end(&mut heard).await;
+        String::from_utf8(heard).unwrap()
+    }
+
+    fn mail(body: &str) -> Vec<u8> {
+        format!("EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n{body}\r\n.\r\nQUIT\r\n").into()
+    }
+
+    #[tokio::test]
+    async fn a_message_is_caught_whole_with_its_doubled_dots_made_single() {
+        let catcher = MailCatcher::start().await.unwrap();
+        let heard = talk(&catcher, &mail("Subject: x\r\n\r\n..dot")).await;
+        assert!(heard.contains("250 2.0.0 caught\r\n221"), "{heard}");
+        let caught = catcher.caught().all();
+        assert_eq!((caught.len(), caught[0].to.as_str()), (1, "c@d.example"));
+        assert_eq!(&*caught[0].bytes, b"Subject: x\r\n\r\n.dot\r\n");
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_or_out_of_order_is_not_kept() {
+        let catcher = MailCatcher::start().await.unwrap();
+        let line = "x".repeat(900) + "\r\n";
+        let long = talk(&catcher, &mail(&line.repeat(MESSAGE_BYTES_MAX / 900))).await;
+        assert!(long.contains("552 5.3.4"), "{long}");
+        let odd = talk(
+            &catcher,
+            b"DATA\r\nRCPT TO:<c@d.example>\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:c\r\nVRFY x\r\nQUIT\r\n",
+        )
+        .await;
+        let codes: Vec<&str> = odd.lines().filter_map(|line| line.get(..3)).collect();
+        assert_eq!(codes, ["220", "503", "452", "250", "501", "502", "221"]);
+        let endless = talk(&catcher, "y".repeat(4000).as_bytes()).await;
+        assert!(endless.lines().count() <= 1, "{endless}");
+        assert!(catcher.caught().all().is_empty());
+    }
 }

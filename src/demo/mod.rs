@@ -23,13 +23,14 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use anyhow::Context;
+use chrono::Utc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::start::{Ground, Restore, TimeFrom};
 use crate::app::{App, Workers, steps};
-use crate::base::{OperatorName, seconds};
+use crate::base::{OperatorName, UtcMillis, seconds};
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::keys::ReplicaName;
@@ -176,4 +177,10 @@ fn desk(config: &Config, ground: &Ground) -> anyhow::Result<Desk> {
         operator: OperatorName::parse(STAFF)?,
         mode: steps::mode_of(config),
     })
+}
+
+/// The time of those who stand in for the outside.
+#[expect(clippy::disallowed_methods, reason = "EHRs and relays have clocks of their own, not the store's")]
+fn now_outside() -> UtcMillis {
+    UtcMillis::from_datetime(Utc::now())
 }

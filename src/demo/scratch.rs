@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::Utc;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
+use super::now_outside;
 use crate::base::{Key256, SecretText, UtcMillis, millis, random};
 use crate::config::Config;
 use crate::keys::KeyRing;
@@ -60,7 +60,7 @@ impl Scratch {
     pub(super) fn install(&self, neighbours: &Neighbours) -> anyhow::Result<Config> {
         self.write("rules.toml", RULES)?;
         self.write("hook-secret", self.hook_secret.expose())?;
-        let text = config_text(neighbours, UtcMillis::from_datetime(Utc::now()));
+        let text = config_text(neighbours, now_outside());
         self.write("chartseal.toml", &text)?;
         let config = Config::parse(&text, &self.config_path(), [])?;
         KeyRing::create(&config.keys_dir, &mut random::system())?;

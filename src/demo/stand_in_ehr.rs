@@ -15,12 +15,12 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::Utc;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::door::{Door, door};
+use super::now_outside;
 use crate::base::{SecretText, UtcMillis, seconds};
 use crate::intake::HOOK_HEADER;
 
@@ -66,9 +66,9 @@ impl StandInEhr {
 
     /// Creates or updates a resource, with the version and the time that the server gives it.
     pub(super) fn put(&self, kind: &str, id: &str, mut resource: Value) {
-        let mut shelf = self.shelf();
-        let versions = shelf.entry((kind.to_owned(), id.to_owned())).or_default();
-        let at = UtcMillis::from_datetime(Utc::now());
+        let mut resources = self.shelf();
+        let versions = resources.entry((kind.to_owned(), id.to_owned())).or_default();
+        let at = now_outside();
         if let Some(members) = resource.as_object_mut() {
             let meta = json!({"versionId": (versions.len() + 1).to_string(), "lastUpdated": at.to_rfc3339()});
             members.extend([
@@ -223,7 +223,10 @@ async fn search(
             "_lastUpdated" => bound(value).map(|bound| bounds.push(bound)),
             "_count" => value.parse().ok().map(|wanted: usize| count = wanted.clamp(1, PAGE_ENTRIES_MAX)),
             "_offset" => value.parse().ok().map(|wanted| offset = wanted),
-            "_elements" => Some(is_short = value == "id,meta"),
+            "_elements" => {
+                is_short = value == "id,meta";
+                Some(())
+            }
             _ => None,
         };
         if understood.is_none() {
@@ -290,4 +293,61 @@ fn fhir(status: StatusCode, body: &Value) -> HttpResponse {
 fn outcome(status: StatusCode, code: &str, text: &str) -> HttpResponse {
     let issue = json!({"severity": "error", "code": code, "diagnostics": text});
     fhir(status, &json!({"resourceType": "OperationOutcome", "issue": [issue]}))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::*;
+    use crate::base::{EhrId, FhirId, ResourceType, minutes};
+    use crate::fhir::{
+        Auth, Completeness, EhrClient, EhrConnection, Limits, ReadAnswer, SearchAnswer, ServiceBase, Window,
+    };
+
+    const KIND: ResourceType = ResourceType::DiagnosticReport;
+
+    #[tokio::test]
+    async fn our_own_client_reads_every_page_every_report_and_its_file() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let ehr = StandInEhr::new(addr, HookTarget { addr, secret: SecretText::new("none".to_owned()) });
+        let served = serve(&ehr, listener).unwrap();
+        for n in 0..25 {
+            let file = json!({"contentType": "application/pdf", "url": "Binary/f", "size": 4});
+            let report = json!({"status": "final", "subject": {"reference": "Patient/p"}, "presentedForm": [file]});
+            ehr.put("DiagnosticReport", &format!("r{n}"), report);
+        }
+        ehr.put("Binary", "f", json!({"contentType": "application/pdf", "data": STANDARD.encode(b"%PDF")}));
+
+        let client = EhrClient::new(EhrConnection {
+            id: EhrId::parse("stand-in").unwrap(),
+            base: ServiceBase::new(ehr.base().parse().unwrap()).unwrap(),
+            auth: Auth::None,
+            attachment_origins: Vec::new(),
+            limits: Limits::default(),
+        })
+        .unwrap();
+        let now = now_outside();
+        let window = Window { since: now.minus(minutes(1)), until: now.plus(minutes(1)) };
+        let before = Window { since: now.minus(minutes(2)), until: now.minus(minutes(1)) };
+        for (window, found) in [(window, 25), (before, 0)] {
+            match client.search_changed(KIND, window, NonZeroU16::new(10).unwrap()).await {
+                Ok(SearchAnswer::Walked(changes)) => {
+                    assert_eq!((changes.heard.len(), changes.outside_window), (found, 0));
+                    assert_eq!(changes.completeness, Completeness::Complete);
+                }
+                Ok(SearchAnswer::RestartWindow | SearchAnswer::WindowTooLarge) | Err(_) => panic!("no walk"),
+            }
+        }
+        let Ok(ReadAnswer::Report { report, .. }) = client.read(KIND, &FhirId::parse("r7").unwrap()).await else {
+            panic!("no report")
+        };
+        let mut file = client.fetch_attachment(report.preferred_attachment().unwrap()).await.unwrap();
+        assert_eq!(file.next().await.unwrap().as_deref(), Some(b"%PDF".as_slice()));
+        assert!(file.next().await.unwrap().is_none());
+        let gone = client.read(KIND, &FhirId::parse("nobody").unwrap()).await;
+        assert!(matches!(gone, Ok(ReadAnswer::Gone { fhir_body: crate::fhir::FhirBody::Yes })));
+        served.stop(false).await;
+    }
 }

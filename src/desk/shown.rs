@@ -52,13 +52,15 @@ fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
         Link::Revoked { by: RevokedBy::Restore } => {
             "ended by a restore or a lost key: if the patient still needs it, send it again".to_owned()
         }
+        Link::Recalled => {
+            "the EHR took the report back: find out why, and tell the patient if it was opened".to_owned()
+        }
         Link::Recorded
         | Link::Held { .. }
         | Link::Blocked
         | Link::Spent
         | Link::Expired
         | Link::Revoked { .. }
-        | Link::Recalled
         | Link::Superseded { .. } => String::new(),
     }
 }

@@ -34,7 +34,7 @@ pub use client::{Auth, EhrClient, EhrConnection, FhirBody, Limits, PatientAnswer
 pub use contact::{ContactChoice, choose_email};
 pub use error::{EhrError, FaultClass, Malformed};
 pub use guard::Origin;
-pub use hook::{Heard, HookContent, HookMethod, HookPath, read_hook};
+pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, read_hook};
 pub use patient::{Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,

@@ -1,24 +1,35 @@
-//! One call of a hook: authenticated, kept, acknowledged.
+//! One authenticated call of a hook: kept, so that it can be acknowledged.
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use super::authentic::{Authentic, HookHeaders};
 use super::{Intake, IntakeError};
-use crate::base::{EhrId, EventId, FhirId, ResourceType, random};
+use crate::base::{EventId, FhirId, ResourceType, random};
 use crate::keys::{KeyName, VaultError};
 use crate::sealing::Purpose;
 use crate::store::{self, NewEvent, StoreError};
 
-/// The header that carries an EHR's hook secret.
-pub const HOOK_HEADER: &str = "X-Chartseal-Hook";
-
 /// A call as the web layer received it.
 pub struct HookCall {
-    pub ehr: EhrId,
+    pub from: Authentic,
     pub method: &'static str,
-    /// What the address named after the EHR.
-    pub path: Option<(String, String)>,
+    /// What it names outside its body, if anything.
+    pub named: Option<Named>,
     pub body: HookBody,
+}
+
+/// The resource that a call names outside its body. A hint, like all of a call.
+pub struct Named(ResourceType, FhirId);
+
+impl Named {
+    /// From the address after the EHR's id, else from the header of a delete. Naming no resource of ours is no fault:
+    /// the body may.
+    #[must_use]
+    pub fn by(path: Option<(&str, &str)>, headers: &HookHeaders<'_>) -> Option<Self> {
+        let in_path = path.and_then(|(kind, id)| Some((kind.parse().ok()?, FhirId::parse(id).ok()?)));
+        in_path.or_else(|| headers.deleted()).map(|(kind, id)| Self(kind, id))
+    }
 }
 
 pub enum HookBody {
@@ -27,25 +38,7 @@ pub enum HookBody {
     Unread,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HookAnswer {
-    /// Kept; it will be looked into.
-    Kept,
-    /// The secret is missing or wrong, or no such EHR is configured: the same to a stranger.
-    Unauthenticated,
-}
-
 impl Intake {
-    /// Whether `secret` is the one configured for `ehr`. Constant time for configured EHRs.
-    #[must_use]
-    pub fn authenticate(&self, ehr: &EhrId, secret: Option<&[u8]>) -> HookAnswer {
-        let expected = self.ehr(ehr).and_then(|ehr| ehr.hook.as_ref()).map(|hook| &hook.secret);
-        match (expected, secret) {
-            (Some(expected), Some(given)) if expected.matches(given) => HookAnswer::Kept,
-            (Some(_) | None, Some(_) | None) => HookAnswer::Unauthenticated,
-        }
-    }
-
     /// Keeps an authenticated call, sealed; returns after it is durable.
     ///
     /// # Errors
@@ -63,10 +56,10 @@ impl Intake {
             let sealed = vault.seal_dated(&key, Purpose::RawEvent, id.as_str(), &body)?;
             let event = NewEvent {
                 id,
-                ehr: call.ehr,
+                ehr: call.from.ehr().clone(),
                 at: now,
                 method: call.method,
-                path: call.path.and_then(named_resource),
+                path: call.named.map(|Named(kind, id)| (kind, id)),
                 sha256: HEXLOWER.encode(&Sha256::digest(&body)),
                 body_bytes: body.len() as u64,
                 body_sealed: sealed.bytes,
@@ -88,9 +81,4 @@ impl Intake {
         self.kept.ring();
         Ok(())
     }
-}
-
-/// A path that names no resource of ours is no fault: the body may.
-fn named_resource((kind, id): (String, String)) -> Option<(ResourceType, FhirId)> {
-    Some((kind.parse().ok()?, FhirId::parse(&id).ok()?))
 }

@@ -5,6 +5,7 @@
 //! acknowledged; polling never stops beside working hooks; a watermark moves only after a whole walk.
 //! Must not know: what a report means, rules, patients.
 
+mod authentic;
 mod extract;
 mod hook;
 mod poll;
@@ -18,7 +19,8 @@ use crate::fhir::EhrClient;
 use crate::keys::Vault;
 use crate::store::{Store, StoreError};
 
-pub use hook::{HOOK_HEADER, HookAnswer, HookBody, HookCall};
+pub use authentic::{Authentic, HOOK_HEADER, HookAuth, HookHeaders, Proving, SignatureForm};
+pub use hook::{HookBody, HookCall, Named};
 
 /// A step holds an event or a look at a subscription at most so long.
 const LEASE: Duration = minutes(2);
@@ -34,10 +36,22 @@ pub struct HeardEhr {
 
 /// How an EHR reaches us.
 pub struct Hook {
-    pub secret: SecretText,
+    pub auth: HookAuth,
     /// `…/fhir/hook/{ehr}`, as the EHR sees it.
     pub endpoint: url::Url,
     pub subscribe: Subscribe,
+}
+
+impl Hook {
+    /// The secret to give to the EHR in Subscriptions of our own. One that signs was given to it by its staff.
+    fn to_subscribe(&self) -> Option<&SecretText> {
+        match (self.subscribe, &self.auth) {
+            (Subscribe::R4, HookAuth::Secret(secret)) => Some(secret),
+            (Subscribe::R4 | Subscribe::Off, HookAuth::Signature { .. }) | (Subscribe::Off, HookAuth::Secret(_)) => {
+                None
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +118,7 @@ impl Intake {
                 StartFrom::Now => now,
                 StartFrom::At(at) => at,
             };
-            let subscribes = ehr.hook.as_ref().is_some_and(|hook| hook.subscribe == Subscribe::R4);
+            let subscribes = ehr.hook.as_ref().is_some_and(|hook| hook.to_subscribe().is_some());
             self.store
                 .write(move |tx| {
                     for kind in ResourceType::ALL {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{HOOK_HEADER, HeardEhr, Hook, Intake, IntakeError, LEASE, Subscribe};
+use super::{HOOK_HEADER, HeardEhr, Hook, Intake, IntakeError, LEASE};
 use crate::audit::{AuditEvent, Chain};
-use crate::base::{FhirId, ResourceType, UtcMillis, minutes, seconds};
+use crate::base::{FhirId, ResourceType, SecretText, UtcMillis, minutes, seconds};
 use crate::fhir::{EhrError, HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, Wish};
 use crate::store::{self, SubscriptionRow};
 
@@ -19,21 +19,24 @@ const REASON: &str = "Chartseal: deliver final reports to patients by link";
 
 impl Intake {
     pub(super) async fn subscribe_turn(&self, ehr: &HeardEhr, kind: ResourceType) -> Result<usize, IntakeError> {
-        let Some(hook) = ehr.hook.as_ref().filter(|hook| hook.subscribe == Subscribe::R4) else { return Ok(0) };
+        let Some((hook, secret)) = ehr.hook.as_ref().and_then(|hook| Some((hook, hook.to_subscribe()?))) else {
+            return Ok(0);
+        };
         let (id, now) = (ehr.client.id().clone(), self.clock.now());
         let row = self.store.write(move |tx| store::lease_subscription(tx, &id, kind, now, now.plus(LEASE))).await?;
         let Some(row) = row else { return Ok(0) };
-        self.look(ehr, hook, row, now).await.map(|()| 1)
+        self.look(ehr, hook, secret, row, now).await.map(|()| 1)
     }
 
     async fn look(
         &self,
         ehr: &HeardEhr,
         hook: &Hook,
+        secret: &SecretText,
         before: SubscriptionRow,
         now: UtcMillis,
     ) -> Result<(), IntakeError> {
-        let header = HookHeader { name: HOOK_HEADER.to_owned(), secret: hook.secret.clone() };
+        let header = HookHeader { name: HOOK_HEADER.to_owned(), secret: secret.clone() };
         let known = before.remote_id.as_deref().and_then(|id| FhirId::parse(id).ok());
         let wish = Wish {
             kind: before.kind,

@@ -5,6 +5,7 @@
 //! Must not know: what the link opens.
 
 use askama::Template;
+use chrono::TimeZone as _;
 use chrono_tz::Tz;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
@@ -155,16 +156,19 @@ fn english_subject(clinic: Option<&str>, kind: NoticeKind) -> String {
     }
 }
 
-/// `Tuesday, 24 November 2026, 16:05 (Chicago time, CST)`; the minute is the last whole one.
+/// `Tuesday, 24 November 2026, 16:05 (Chicago time)`; the minute is the last whole one. Where the clocks of that place
+/// show it twice, in the night in which they go back, the offset's own name stands there instead: `(CST)`.
 fn english_time(at: UtcMillis, zone: Tz) -> String {
     let local = at.to_datetime().with_timezone(&zone);
     let day_and_time = local.format("%A, %-d %B %Y, %H:%M");
-    let abbreviation = local.format("%Z").to_string();
-    let offset_only = abbreviation.starts_with(['+', '-']);
+    let shown_once = zone.from_local_datetime(&local.naive_local()).single().is_some();
     match zone.name().rsplit_once('/') {
-        Some(("Etc", _)) | None => format!("{day_and_time} ({abbreviation})"),
-        Some((_, city)) if offset_only => format!("{day_and_time} ({} time, UTC{abbreviation})", spoken(city)),
-        Some((_, city)) => format!("{day_and_time} ({} time, {abbreviation})", spoken(city)),
+        Some((area, city)) if area != "Etc" && shown_once => format!("{day_and_time} ({} time)", spoken(city)),
+        Some(_) | None => {
+            let abbreviation = local.format("%Z").to_string();
+            let utc = if abbreviation.starts_with(['+', '-']) { "UTC" } else { "" };
+            format!("{day_and_time} ({utc}{abbreviation})")
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! the `Read` and `Write` that a caller hands in. Nothing else in this crate touches `aes_gcm` or `aead_stream`.
 //!
 //! The format and the promises, as a foreign implementation would read them:
-#![doc = include_str!("FORMAT.md")]
+#![doc = include_str!("../../docs/sealed-format.md")]
 
 mod context;
 mod kdf;

@@ -19,6 +19,8 @@ use crate::record::Death;
 const CONNECTIONS_MAX: u32 = 8;
 /// How long a request waits for a free connection.
 const CHECKOUT_WAIT: Duration = seconds(5);
+/// Who leases without being a replica of the service.
+const NOBODY: &str = "";
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
@@ -54,6 +56,7 @@ impl DeathWitness for NoWitness {
 /// A transaction under way.
 pub struct Tx<'c> {
     conn: &'c mut Conn,
+    holder: &'c str,
     after: Aftermath,
 }
 
@@ -72,10 +75,15 @@ pub(super) enum Erased {
     Something,
 }
 
-impl Tx<'_> {
+impl<'c> Tx<'c> {
     /// The same transaction, for reading.
     pub fn conn(&mut self) -> &mut Conn {
         self.conn
+    }
+
+    /// In whose name leases are taken.
+    pub(super) const fn holder(&self) -> &'c str {
+        self.holder
     }
 
     pub(super) fn died(&mut self, death: LinkDeath) {
@@ -96,6 +104,7 @@ struct Inner {
     reads: Pool<Opener>,
     writes: Writes,
     witness: Arc<dyn DeathWitness>,
+    holder: Arc<str>,
 }
 
 enum Writes {
@@ -111,6 +120,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::CannotOpen`] with the reason; never the URL, which may hold a password.
     pub fn open(url: &str, witness: Arc<dyn DeathWitness>) -> Result<Self, StoreError> {
+        Self::open_for(url, NOBODY, witness)
+    }
+
+    /// [`Store::open`] for the replica of this name: what it leases can be told from what others do.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_for(url: &str, holder: &str, witness: Arc<dyn DeathWitness>) -> Result<Self, StoreError> {
         let place = Place::parse(url)?;
         migrations::require_current(&mut place.connect(Access::Write)?)?;
         let writes = match &place {
@@ -130,7 +147,7 @@ impl Store {
             .connection_timeout(CHECKOUT_WAIT)
             .test_on_check_out(matches!(place, Place::Postgres(_)))
             .build_unchecked(Opener { place, access });
-        Ok(Self(Arc::new(Inner { reads, writes, witness })))
+        Ok(Self(Arc::new(Inner { reads, writes, witness, holder: Arc::from(holder) })))
     }
 
     /// Brings the schema up to date under a lock; returns the migrations that ran.
@@ -169,7 +186,7 @@ impl Store {
         F: FnOnce(&mut Tx) -> Result<T, StoreError> + Send + 'static,
     {
         match &self.0.writes {
-            Writes::Thread(writer) => writer.run(deed).await,
+            Writes::Thread(writer) => writer.run(Arc::clone(&self.0.holder), deed).await,
             Writes::Pool => {
                 let inner = Arc::clone(&self.0);
                 tokio::task::spawn_blocking(move || write_pooled(&inner, deed))
@@ -194,7 +211,7 @@ where
 {
     let mut conn = inner.reads.get().map_err(|_| StoreError::Unavailable { why: "no connection is free" })?;
     conn.transaction(|conn| {
-        let (value, after) = perform(conn, deed)?;
+        let (value, after) = perform(conn, &inner.holder, deed)?;
         tell(inner.witness.as_ref(), &after.deaths)?;
         Ok(value)
     })
@@ -203,9 +220,10 @@ where
 /// Runs `deed` in the transaction that `conn` is in.
 pub(super) fn perform<T>(
     conn: &mut Conn,
+    holder: &str,
     deed: impl FnOnce(&mut Tx) -> Result<T, StoreError>,
 ) -> Result<(T, Aftermath), StoreError> {
-    let mut tx = Tx { conn, after: Aftermath::default() };
+    let mut tx = Tx { conn, holder, after: Aftermath::default() };
     let value = deed(&mut tx)?;
     Ok((value, tx.after))
 }

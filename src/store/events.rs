@@ -89,7 +89,7 @@ pub fn lease_events(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -
             .filter(event::due_at.le(now.0))
             .filter(event::lease_until.is_null().or(event::lease_until.le(now.0))),
     )
-    .set((event::lease_until.eq(until.0), event::tries.eq(event::tries + 1)))
+    .set((event::lease_until.eq(until.0), event::lease_holder.eq(tx.holder()), event::tries.eq(event::tries + 1)))
     .returning((
         event::id,
         event::ehr,

@@ -1,6 +1,6 @@
 //! A worker's hold on a row, for as long as its work outside takes.
 //!
-//! Job: renew the lease while the work goes on.
+//! Job: renew the lease while the work goes on; give back what a process held that died.
 //! Must stay true: a lease is short, so that what a dead worker held is soon taken up by another; one that was lost all the
 //! same ends the work, and its commit would be refused. The statement that renews carries its guard: the lease as it
 //! was held.
@@ -8,8 +8,12 @@
 
 use std::time::Duration;
 
+use diesel::prelude::*;
+
+use super::conn::Tx;
 use super::error::StoreError;
-use crate::base::{minutes, seconds};
+use super::schema::{delivery, event, notice, poll, source, subscription};
+use crate::base::{UtcMillis, minutes, seconds};
 
 /// So long after a worker died another takes what it held.
 pub const LEASE: Duration = minutes(2);
@@ -57,6 +61,39 @@ where
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Ends every lease of this store's holder, and returns how many there were: for a replica that starts, while nobody else
+/// bears its name. What a former process of that name died over is then taken up at once, not when [`LEASE`] ends.
+/// Whether a message that was under way has left is unknown: its lease has run out, and it is judged as any such.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn give_back(tx: &mut Tx, now: UtcMillis) -> Result<usize, StoreError> {
+    let holder = tx.holder();
+    let conn = tx.conn();
+    // The first condition of each is indexed, and true of all that is leased.
+    macro_rules! free {
+        ($table:ident, $due:expr) => {
+            diesel::update(
+                $table::table
+                    .filter($due)
+                    .filter($table::lease_holder.eq(holder))
+                    .filter($table::lease_until.gt(now.0)),
+            )
+        };
+    }
+    let none = None::<i64>;
+    Ok(free!(event, event::due_at.le(now.0)).set(event::lease_until.eq(none)).execute(conn)?
+        + free!(source, source::due_at.is_not_null()).set(source::lease_until.eq(none)).execute(conn)?
+        + free!(delivery, delivery::due_at.is_not_null()).set(delivery::lease_until.eq(none)).execute(conn)?
+        + free!(notice, notice::state.eq("leased")).set(notice::lease_until.eq(now.0)).execute(conn)?
+        + free!(poll, poll::next_at.is_not_null())
+            .set((poll::lease_until.eq(none), poll::next_at.eq(now.0)))
+            .execute(conn)?
+        + free!(subscription, subscription::next_at.is_not_null())
+            .set(subscription::lease_until.eq(none))
+            .execute(conn)?)
 }
 
 #[cfg(test)]

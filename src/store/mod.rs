@@ -48,7 +48,7 @@ pub use events::{
     EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
     quarantined, retry_event,
 };
-pub use lease::{LEASE, RENEW_EVERY, Renewed, while_kept};
+pub use lease::{LEASE, RENEW_EVERY, Renewed, give_back, while_kept};
 pub use links::{
     FileRow, LinkRow, LivingLink, NewFile, NewLink, dead_links_with_files, deliveries_under, epochs_in_use, files_of,
     files_removed, forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,

@@ -219,6 +219,7 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
     .set((
         notice::state.eq("leased"),
         notice::lease_until.eq(until.0),
+        notice::lease_holder.eq(tx.holder()),
         notice::attempts.eq(i32::try_from(attempts).unwrap_or(i32::MAX)),
         notice::first_attempt_at.eq(before.first_attempt_at.unwrap_or(now).0),
     ))

@@ -145,7 +145,7 @@ pub fn lease_poll(
             .filter(poll::lease_until.is_null().or(poll::lease_until.le(now.0))),
     )
     // Due again when the lease runs out; a ping that comes meanwhile shows in an earlier time.
-    .set((poll::lease_until.eq(until.0), poll::next_at.eq(until.0)))
+    .set((poll::lease_until.eq(until.0), poll::lease_holder.eq(tx.holder()), poll::next_at.eq(until.0)))
     .returning(columns!())
     .get_results(tx.conn())?;
     rows.into_iter().next().map(typed).transpose()
@@ -321,7 +321,11 @@ pub fn lease_subscription(
             .filter(subscription::next_at.le(now.0))
             .filter(subscription::lease_until.is_null().or(subscription::lease_until.le(now.0))),
     )
-    .set((subscription::lease_until.eq(until.0), subscription::tries.eq(subscription::tries + 1)))
+    .set((
+        subscription::lease_until.eq(until.0),
+        subscription::lease_holder.eq(tx.holder()),
+        subscription::tries.eq(subscription::tries + 1),
+    ))
     .returning(subscription_columns!())
     .get_results(tx.conn())?;
     rows.into_iter().next().map(subscription_row).transpose()

@@ -49,6 +49,7 @@ diesel::table! {
         lease_until -> Nullable<BigInt>,
         tries -> Integer,
         why -> Nullable<Text>,
+        lease_holder -> Nullable<Text>,
     }
 }
 
@@ -72,6 +73,7 @@ diesel::table! {
         subject_index -> Nullable<Binary>,
         gone_at -> Nullable<BigInt>,
         why -> Nullable<Text>,
+        lease_holder -> Nullable<Text>,
     }
 }
 
@@ -105,6 +107,7 @@ diesel::table! {
         replaces -> Nullable<Text>,
         created_at -> BigInt,
         breaker_passed_at -> Nullable<BigInt>,
+        lease_holder -> Nullable<Text>,
     }
 }
 
@@ -172,6 +175,7 @@ diesel::table! {
         secret_sealed -> Nullable<Binary>,
         secret_key -> Nullable<Text>,
         why -> Nullable<Text>,
+        lease_holder -> Nullable<Text>,
     }
 }
 
@@ -196,6 +200,7 @@ diesel::table! {
         why -> Nullable<Text>,
         search_from -> Nullable<BigInt>,
         clock_off_ms -> Nullable<BigInt>,
+        lease_holder -> Nullable<Text>,
     }
 }
 
@@ -209,6 +214,7 @@ diesel::table! {
         lease_until -> Nullable<BigInt>,
         tries -> Integer,
         why -> Nullable<Text>,
+        lease_holder -> Nullable<Text>,
     }
 }
 

@@ -241,7 +241,7 @@ pub fn lease_sources(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) 
             .filter(source::due_at.le(now.0))
             .filter(source::lease_until.is_null().or(source::lease_until.le(now.0))),
     )
-    .set((source::lease_until.eq(until.0), source::tries.eq(source::tries + 1)))
+    .set((source::lease_until.eq(until.0), source::lease_holder.eq(tx.holder()), source::tries.eq(source::tries + 1)))
     .returning(columns!())
     .get_results(tx.conn())?;
     rows.into_iter().map(typed).collect()

@@ -77,14 +77,14 @@ impl Writer {
         Ok(Self { deeds: Some(sender), thread: Some(thread) })
     }
 
-    pub(super) async fn run<T, F>(&self, deed: F) -> Result<T, StoreError>
+    pub(super) async fn run<T, F>(&self, holder: Arc<str>, deed: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Tx) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let boxed: Deed = Box::new(move |conn| {
-            let (outcome, batch) = in_savepoint(conn, deed);
+            let (outcome, batch) = in_savepoint(conn, &holder, deed);
             let (result, after) = match outcome {
                 Ok((value, after)) => (Ok(value), after),
                 Err(error) => (Err(error), Aftermath::default()),
@@ -115,6 +115,7 @@ impl Drop for Writer {
 
 fn in_savepoint<T>(
     conn: &mut Conn,
+    holder: &str,
     deed: impl FnOnce(&mut Tx) -> Result<T, StoreError>,
 ) -> (Result<(T, Aftermath), StoreError>, Batch) {
     let depth_before = depth(conn);
@@ -122,7 +123,7 @@ fn in_savepoint<T>(
         return (Err(error.into()), Batch::Lost);
     }
     // Caught inside the savepoint, so that a panic rolls back its own deed and no other.
-    let outcome = catch_unwind(AssertUnwindSafe(|| perform(conn, deed)))
+    let outcome = catch_unwind(AssertUnwindSafe(|| perform(conn, holder, deed)))
         .unwrap_or(Err(StoreError::Refused { why: "a deed that panicked" }));
     match outcome {
         Ok(kept) => match Transactions::commit_transaction(conn) {

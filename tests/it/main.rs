@@ -16,7 +16,11 @@
     reason = "a test that meets the unexpected should end there and say so; its tables are long and its names short"
 )]
 
+mod behaviours;
+mod crashes;
+mod docs;
 mod licences;
+mod races;
 mod store;
 mod stories;
 mod support;

@@ -27,16 +27,18 @@ fn the_source_keeps_the_house_rules() {
 
 #[test]
 fn the_tests_keep_to_the_same_length_and_names() {
-    let sources = sources_below(&["tests", "benches"]);
+    let sources = sources_below(&["tests", "benches", "fuzz/src"]);
     let complaints: Vec<_> = sources.iter().flat_map(rules::complaints_about_shape).collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
 #[test]
 fn unsafe_code_stays_forbidden() {
-    let manifest = std::fs::read_to_string(part::in_project("Cargo.toml")).unwrap();
-    let manifest: toml::Table = manifest.parse().unwrap();
-    assert_eq!(manifest["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let manifest = std::fs::read_to_string(part::in_project(manifest)).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        assert_eq!(manifest["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    }
 }
 
 fn sources_below(folders: &[&str]) -> Vec<Source> {

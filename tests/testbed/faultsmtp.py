@@ -1,12 +1,17 @@
 """An SMTP receiver on loopback whose recipient's local part picks the fault.
 
   perm-*    550 5.1.1                      full-*   552 5.2.2
-  temp-*    451 4.2.0                      grey-*   451 4.7.1 the first time, then accepted
+  temp-*    451 4.2.0                      tight-*  452 4.2.2
+  grey-*    451 4.7.1 the first time, then accepted
   data5-*   554 after the whole message    slow-N-* N seconds before the 250
   echo-*    550 with the address itself in the text
+  gone-*    the connection is reset instead of an answer to DATA
   drop-*    the connection is reset in the middle of the message
   lost-*    accepted and kept, then the connection is cut before the 250: the sender cannot know
+  babble-*  accepted and kept, then answered with a line that is not SMTP
+  rude-*    accepted and kept; whatever is said next, QUIT or another MAIL, is answered by a reset
 
+--greeting TEXT greets with TEXT and reads on without another word.
 Each accepted message becomes one JSON line in --out: mail_from, rcpt, tls, data.
 The first line on standard output is `listening PORT`.
 """
@@ -22,6 +27,7 @@ REFUSED_RECIPIENTS = {
     "perm": "550 5.1.1 No such user here",
     "full": "552 5.2.2 Mailbox full",
     "temp": "451 4.2.0 Try again later",
+    "tight": "452 4.2.2 Mailbox full at the moment",
 }
 
 
@@ -56,6 +62,9 @@ class Receiver:
         self.keep(session, envelope)
         if fault == "lost":
             server.transport.abort()
+        if fault == "babble":
+            return "purple monkey dishwasher"
+        server.is_rude = fault == "rude"
         return "250 2.0.0 OK queued"
 
     def keep(self, session, envelope):
@@ -70,8 +79,28 @@ class Receiver:
 
 
 class DroppingSMTP(SMTP):
+    is_rude = False
+
+    async def smtp_MAIL(self, arg):
+        await self.unless_rude(super().smtp_MAIL, arg)
+
+    async def smtp_RSET(self, arg):
+        await self.unless_rude(super().smtp_RSET, arg)
+
+    async def smtp_QUIT(self, arg):
+        await self.unless_rude(super().smtp_QUIT, arg)
+
+    async def unless_rude(self, command, arg):
+        if self.is_rude:
+            self.transport.abort()
+            return
+        await command(arg)
+
     async def smtp_DATA(self, arg):
         recipients = self.envelope.rcpt_tos
+        if recipients and fault_of(recipients[0]) == "gone":
+            self.transport.abort()
+            return
         if recipients and fault_of(recipients[0]) == "drop":
             await self.push("354 End data with <CR><LF>.<CR><LF>")
             await self._reader.read(20)
@@ -89,6 +118,7 @@ async def main():
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--out", required=True)
     parser.add_argument("--silent", action="store_true", help="accept connections and never say a word")
+    parser.add_argument("--greeting", metavar="TEXT", help="greet so, and never say another word")
     parser.add_argument("--starttls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="offer and require STARTTLS")
     parser.add_argument("--login", nargs=2, metavar=("USER", "PASSWORD"), help="take mail only after this login")
     options = parser.parse_args()
@@ -108,7 +138,13 @@ async def main():
 
         settings.update(authenticator=check, auth_required=True, auth_require_tls=False)
 
-    if options.silent:
+    async def greet_only(reader, writer):
+        writer.write(options.greeting.encode() + b"\r\n")
+        await reader.read()
+
+    if options.greeting:
+        server = await asyncio.start_server(greet_only, "127.0.0.1", options.port)
+    elif options.silent:
         server = await asyncio.start_server(stay_silent, "127.0.0.1", options.port)
     else:
         loop = asyncio.get_running_loop()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes sealed/*.json, schedule.json and wrap.json, from the words of src/sealing/FORMAT.md and not from the Rust code.
+"""Writes sealed/*.json, schedule.json and wrap.json, from the words of docs/sealed-format.md and not from the Rust code.
 
     pip install tink==1.16.1 cryptography
     make_vectors.py

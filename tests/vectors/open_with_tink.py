@@ -5,7 +5,7 @@
     open_with_tink.py KEY_HEX ASSOCIATED_DATA_HEX < sealed > plain
     open_with_tink.py --seal KEY_HEX ASSOCIATED_DATA_HEX < plain > sealed
 
-KEY is the link's 32-byte content key; the associated data is in src/sealing/FORMAT.md.
+KEY is the link's 32-byte content key; the associated data is in docs/sealed-format.md.
 A file that does not open ends with exit code 1; what was written before is to be discarded.
 """
 

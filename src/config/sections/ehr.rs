@@ -9,10 +9,15 @@ use super::{did_you_mean, is_loopback, parse_origin, parse_web_url, with_slash};
 use crate::base::{ClinicId, EhrId, UtcMillis, minutes};
 use crate::config::section::{Context, Section, not_empty};
 use crate::config::source::Table;
-use crate::config::{Ehr, EhrAuth, StartFrom, Subscribe};
+use crate::config::{Ehr, EhrAuth, HookAuth, StartFrom, Subscribe};
 
 const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
 const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
+/// Whoever sees one signed call can try out short secrets at leisure.
+const SIGNING_SECRET_BYTES_MIN: usize = 24;
+const SIGNING_SECRET_SHORT: &str =
+    "expected a random secret of at least 24 characters: who sees one signed call can guess a shorter one in peace";
+const SIGNS_AND_SUBSCRIBES: &str = "expected \"secret\" beside subscribe = \"r4\"; for signed calls let the EHR's staff make the Subscription, with its secret in it, and set subscribe = \"off\"";
 const HOOK: &str = "the address at which the EHR reaches this server, such as \"https://hooks.clinic.example\"";
 
 pub(super) fn read_all(
@@ -40,11 +45,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let auth = auth(section);
     let subscribe = section.choice("subscribe", &[("r4", Subscribe::R4), ("off", Subscribe::Off)], Subscribe::Off);
     let poll_every = Duration::from_secs(section.number("poll_seconds", 60, 1..=86_400));
-    let hook_secret = section.secret("hook_secret", "hook_secret_file");
-    if hook_secret.as_ref().is_some_and(|secret| secret.expose().contains(':')) {
-        // Some EHRs cut a header at its second colon.
-        section.complain("hook_secret_file", "expected a secret without a colon");
-    }
+    let hook_auth = hook_auth(section, subscribe);
     let hook_base = hook_base(section, listen, base_url.as_ref(), subscribe);
     let start_from = section.optional("start_from", parse_start).unwrap_or(StartFrom::Now);
     let report_age_max = section.duration("report_age_max", "7d", ("1h", "1y"));
@@ -59,7 +60,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         auth: auth?,
         subscribe,
         poll_every,
-        hook_secret,
+        hook_auth: hook_auth?,
         hook_base,
         start_from,
         report_age_max,
@@ -109,6 +110,39 @@ fn auth(section: &mut Section<'_>) -> Option<EhrAuth> {
             Some(EhrAuth::Bearer { token: token? })
         }
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HookForm {
+    Secret,
+    Medplum,
+    WebSub,
+}
+
+fn hook_auth(section: &mut Section<'_>, subscribe: Subscribe) -> Option<HookAuth> {
+    let forms = [("secret", HookForm::Secret), ("medplum", HookForm::Medplum), ("websub", HookForm::WebSub)];
+    let form = section.choice("hook_auth", &forms, HookForm::Secret);
+    let secret = section.secret("hook_secret", "hook_secret_file");
+    let complain = |remedy: &str| section.complain("hook_secret_file", remedy);
+    match (form, secret) {
+        // Some EHRs cut a header at its second colon.
+        (_, Some(secret)) if secret.expose().contains(':') => complain("expected a secret without a colon"),
+        (HookForm::Secret, secret) => return Some(HookAuth::Secret(secret)),
+        (HookForm::Medplum | HookForm::WebSub, None) => {
+            if !section.is_written("hook_secret_file") && !section.is_written("hook_secret") {
+                complain("missing: a signature needs the secret that the EHR signs with");
+            }
+        }
+        (HookForm::Medplum | HookForm::WebSub, Some(secret)) if secret.expose().len() < SIGNING_SECRET_BYTES_MIN => {
+            complain(SIGNING_SECRET_SHORT);
+        }
+        (HookForm::Medplum | HookForm::WebSub, Some(_)) if subscribe == Subscribe::R4 => {
+            section.complain("hook_auth", SIGNS_AND_SUBSCRIBES);
+        }
+        (HookForm::Medplum, Some(secret)) => return Some(HookAuth::Medplum(secret)),
+        (HookForm::WebSub, Some(secret)) => return Some(HookAuth::WebSub(secret)),
+    }
+    None
 }
 
 fn hook_base(

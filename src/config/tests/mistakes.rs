@@ -145,6 +145,7 @@ fn mistakes_about_ehrs_are_told_with_line_and_remedy() {
         ("attachment_origins = [1]", "[[ehr]] number 1, \"lab\": attachment_origins", "text in quotes"),
         ("user = \"seal\"", "[[ehr]] number 1, \"lab\": user", "not used with auth = \"none\""),
         ("token_file = \"nope\"", "[[ehr]] number 1, \"lab\": token_file", "there is no file"),
+        ("hook_auth = \"hmac\"", "[[ehr]] number 1, \"lab\": hook_auth", "\"secret\" or \"medplum\" or \"websub\""),
         ("poll_second = 5", "[[ehr]] number 1, \"lab\": poll_second", "did you mean `poll_seconds`?"),
     ] {
         check(&format!("{EHR}{line}"), 4, key, remedy);
@@ -164,6 +165,12 @@ fn mistakes_about_ehrs_are_told_with_line_and_remedy() {
             1,
             "[[ehr]] number 1, \"lab\": token_file",
             "missing: auth = \"bearer\" needs it",
+        ),
+        (
+            format!("{EHR}hook_auth = \"websub\""),
+            1,
+            "[[ehr]] number 1, \"lab\": hook_secret_file",
+            "missing: a signature needs the secret",
         ),
         (
             format!("{EHR}auth = \"basic\"\nuser = \"x\""),
@@ -258,6 +265,24 @@ fn a_secret_file_holds_one_line() {
     }
     fs::write(dir.path().join("hook"), "a:b").unwrap();
     assert!(parse_at(dir.path(), &format!("{EHR}hook_secret_file = \"hook\""), &[]).is_err());
+}
+
+#[test]
+fn a_signing_secret_is_long_and_leaves_the_subscription_to_the_ehr() {
+    let dir = tempfile::tempdir().unwrap();
+    let signed = |secret: &str, more: &str| {
+        fs::write(dir.path().join("hook"), secret).unwrap();
+        let text = format!("{EHR}hook_auth = \"medplum\"\nhook_secret_file = \"hook\"\n{more}");
+        parse_at(dir.path(), &text, &[]).map(drop).map_err(|error| error.to_string())
+    };
+    let (long, short) = ("0123456789abcdefghijklmn", "0123456789abcdefghijklm");
+    assert_eq!(signed(long, ""), Ok(()));
+    let refused = |secret, more: &str| signed(secret, more).unwrap_err();
+    assert!(refused(short, "").contains("at least 24 characters"));
+    assert!(refused("01234567:89abcdefghijklmn", "").contains("without a colon"));
+    let subscribes = refused(long, "subscribe = \"r4\"\nhook_url = \"https://hooks.example\"");
+    assert!(subscribes.contains("hook_auth") && subscribes.contains("subscribe = \"off\""), "{subscribes}");
+    assert!(!format!("{}{subscribes}", refused(short, "")).contains(short));
 }
 
 #[test]

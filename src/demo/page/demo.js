@@ -34,7 +34,7 @@ function tell(text) {
 }
 
 const isInstant = (text) => /^\d{4}-\d\d-\d\dT/.test(text);
-const clock = (text) => new Date(text).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const clock = (text) => new Date(text).toLocaleTimeString([], { hour12: false });
 const day = (text) => new Date(text).toLocaleString([], { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
 
 async function act(deed, pressed) {
@@ -66,10 +66,12 @@ function choose(n) {
 }
 
 // As high as the message, which runs no script of its own.
-frame.addEventListener('load', () => {
+function fit() {
   const inside = frame.contentDocument;
   if (inside && inside.body) frame.style.height = `${inside.documentElement.offsetHeight}px`;
-});
+}
+frame.addEventListener('load', fit);
+addEventListener('resize', fit);
 
 function showMessages(messages) {
   const now = JSON.stringify(messages);
@@ -90,7 +92,7 @@ function showMessages(messages) {
             'aria-current': String(message.n === chosen),
             onclick: () => choose(message.n),
           },
-          el('span', { class: 'to' }, `To ${message.to}`),
+          el('span', { class: 'to' }, message.to),
           el('time', { class: 'at', datetime: message.at }, clock(message.at)),
           el('span', { class: 'subject' }, `${message.from}: ${message.subject}`),
         ),

@@ -66,22 +66,29 @@ struct AuditLine {
 }
 
 pub(super) async fn look(page: &Page) -> Result<Look, Refused> {
-    let mut messages: Vec<Envelope> = page.caught.all().iter().map(Envelope::of).collect();
-    messages.reverse();
     let filter = DeliveryFilter { state: None, clinic: None, ehr: None, count_max: LIST_MAX };
     let mut of_report: HashMap<String, Vec<Brief>> = HashMap::new();
     for brief in page.desk.list(filter).await? {
         of_report.entry(brief.resource.clone().unwrap_or_default()).or_default().push(brief);
     }
-    let mut reports = Vec::new();
+    let mut seen: Vec<(Filed, Vec<Shown>)> = Vec::new();
     for filed in page.lab.reports().into_iter().rev() {
         let resource = format!("{}/{}", filed.sample.facts().kind, filed.id);
         let mut deliveries = Vec::new();
         for brief in of_report.remove(&resource).unwrap_or_default() {
-            deliveries.push(Delivered::of(&page.desk.show(&brief.id).await?, &messages));
+            deliveries.push(page.desk.show(&brief.id).await?);
         }
-        reports.push(Report::of(filed, deliveries));
+        seen.push((filed, deliveries));
     }
+    // After the deliveries: a message was caught before its delivery is known to be sent.
+    let mut messages: Vec<Envelope> = page.caught.all().iter().map(Envelope::of).collect();
+    messages.reverse();
+    let reports = seen
+        .into_iter()
+        .map(|(filed, deliveries)| {
+            Report::of(filed, deliveries.iter().map(|shown| Delivered::of(shown, &messages)).collect())
+        })
+        .collect();
     Ok(Look { goes_on: !page.lab.is_script_over(), reports, messages })
 }
 
@@ -148,11 +155,10 @@ fn terms(shown: &Shown) -> Vec<(&'static str, String)> {
         ("Opens in", format!("{} browser{}", terms.opens.0, if terms.opens.0.get() == 1 { "" } else { "s" })),
         ("Wording", terms.wording.as_str().to_owned()),
     ];
-    if let Some(at) = &shown.expires_at {
-        said.push(("Ends", at.clone()));
-    }
-    if let Some(at) = &shown.shredded_at {
-        said.push(("Key destroyed", at.clone()));
+    match (&shown.shredded_at, &shown.expires_at) {
+        (Some(at), _) => said.push(("Key destroyed", at.clone())),
+        (None, Some(at)) => said.push(("Ends", at.clone())),
+        (None, None) => {}
     }
     said
 }

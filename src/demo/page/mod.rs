@@ -59,10 +59,10 @@ pub(super) fn serve(page: &Arc<Page>, listener: TcpListener) -> std::io::Result<
                 actix_web::error::InternalError::from_response(error, HttpResponse::BadRequest().finish()).into()
             }))
             .wrap(from_fn(door))
-            .route("/", web::get().to(|| own_file("text/html; charset=utf-8", PAGE)))
-            .route("/demo.css", web::get().to(|| own_file("text/css; charset=utf-8", STYLE)))
-            .route("/demo.js", web::get().to(|| own_file("text/javascript; charset=utf-8", SCRIPT)))
-            .route("/icon.svg", web::get().to(|| own_file("image/svg+xml", ICON)))
+            .route("/", web::get().to(|| async { own_file("text/html; charset=utf-8", PAGE) }))
+            .route("/demo.css", web::get().to(|| async { own_file("text/css; charset=utf-8", STYLE) }))
+            .route("/demo.js", web::get().to(|| async { own_file("text/javascript; charset=utf-8", SCRIPT) }))
+            .route("/icon.svg", web::get().to(|| async { own_file("image/svg+xml", ICON) }))
             .route("/look", web::get().to(look))
             .route("/messages/{n}", web::get().to(message))
             .route("/deeds", web::post().to(act))
@@ -77,7 +77,7 @@ pub(super) fn serve(page: &Arc<Page>, listener: TcpListener) -> std::io::Result<
     Ok(handle)
 }
 
-async fn own_file(kind: &'static str, text: &'static str) -> HttpResponse {
+fn own_file(kind: &'static str, text: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, kind))
         .insert_header((header::CONTENT_SECURITY_POLICY, PAGE_POLICY))

@@ -183,14 +183,13 @@ fn a_link_that_could_break_the_message_is_refused() {
 fn the_end_is_told_in_the_clinics_time() {
     let at = |text| UtcMillis::parse_rfc3339(text).unwrap();
     for (instant, zone, expected) in [
-        ("2026-11-24T22:05:59Z", chrono_tz::America::Chicago, "Tuesday, 24 November 2026, 16:05 (Chicago time, CST)"),
-        ("2026-07-01T04:30:00Z", chrono_tz::America::New_York, "Wednesday, 1 July 2026, 00:30 (New York time, EDT)"),
-        ("2026-11-24T22:05:00Z", chrono_tz::Europe::Berlin, "Tuesday, 24 November 2026, 23:05 (Berlin time, CET)"),
-        (
-            "2026-11-24T22:05:00Z",
-            chrono_tz::America::Sao_Paulo,
-            "Tuesday, 24 November 2026, 19:05 (Sao Paulo time, UTC-03)",
-        ),
+        ("2026-11-24T22:05:59Z", chrono_tz::America::Chicago, "Tuesday, 24 November 2026, 16:05 (Chicago time)"),
+        ("2026-07-01T04:30:00Z", chrono_tz::America::New_York, "Wednesday, 1 July 2026, 00:30 (New York time)"),
+        ("2026-11-24T22:05:00Z", chrono_tz::Europe::Berlin, "Tuesday, 24 November 2026, 23:05 (Berlin time)"),
+        ("2026-11-24T22:05:00Z", chrono_tz::America::Sao_Paulo, "Tuesday, 24 November 2026, 19:05 (Sao Paulo time)"),
+        ("2026-11-01T06:30:00Z", chrono_tz::America::Chicago, "Sunday, 1 November 2026, 01:30 (CDT)"),
+        ("2026-11-01T07:30:00Z", chrono_tz::America::Chicago, "Sunday, 1 November 2026, 01:30 (CST)"),
+        ("2026-11-01T08:30:00Z", chrono_tz::America::Chicago, "Sunday, 1 November 2026, 02:30 (Chicago time)"),
         ("2026-11-24T22:05:00Z", chrono_tz::UTC, "Tuesday, 24 November 2026, 22:05 (UTC)"),
         ("2026-11-24T22:05:00Z", chrono_tz::Etc::UTC, "Tuesday, 24 November 2026, 22:05 (UTC)"),
     ] {

@@ -214,7 +214,11 @@ pub fn lease_due_deliveries(
             .filter(delivery::due_at.le(now.0))
             .filter(delivery::lease_until.is_null().or(delivery::lease_until.le(now.0))),
     )
-    .set((delivery::lease_until.eq(until.0), delivery::tries.eq(delivery::tries + 1)))
+    .set((
+        delivery::lease_until.eq(until.0),
+        delivery::lease_holder.eq(tx.holder()),
+        delivery::tries.eq(delivery::tries + 1),
+    ))
     .returning(columns!())
     .get_results(tx.conn())?;
     rows.into_iter().map(Delivery::try_from).collect()

@@ -6,6 +6,10 @@ use chartseal::store::{self, ClaimRefusal, Received};
 
 use super::bed::{Bed, Engine};
 use super::stage::{self, LIFE, NOW, Won, after, begin, browser, claim};
+use crate::support::dice;
+
+/// As many as a loaded machine does in seconds; `CHARTSEAL_ROUNDS=1000` makes it the whole race.
+const ROUNDS: u64 = 50;
 
 /// A live link that `browsers` browsers have looked at.
 async fn looked_at(bed: &Bed, opens: u16, browsers: u8) -> stage::Released {
@@ -37,6 +41,21 @@ on_both! {
         let refused = answers.iter().filter(|won| **won == Won::Refused(ClaimRefusal::NotOpen)).count();
         assert_eq!(refused, 31);
         assert_eq!(stage::the_link(&bed, &it.link).await.opened, 1);
+    }
+
+    async fn of_32_browsers_at_once_one_wins_every_time(bed: Bed) {
+        for round in 0..u16::try_from(dice::number("CHARTSEAL_ROUNDS", ROUNDS)).unwrap() {
+            let link = bed.write(move |tx| Ok(stage::handed_over(tx, round, 1)?.link)).await;
+            let one = link.clone();
+            let answers = bed
+                .all_at_once(32, move |tx, number| {
+                    begin(tx, &one, number, NOW)?;
+                    claim(tx, &one, number, NOW)
+                })
+                .await;
+            let answers: Vec<Won> = answers.into_iter().map(Result::unwrap).collect();
+            assert_eq!((granted(&answers), stage::the_link(&bed, &link).await.opened), (1, 1), "round {round}");
+        }
     }
 
     async fn of_20_browsers_at_once_three_win_three_openings(bed: Bed) {

@@ -8,7 +8,7 @@ use chartseal::store::{self, Received, StoreError};
 use super::bed::{Bed, Engine};
 use super::stage::{self, NOW, Won, browser};
 
-const ROUNDS: u8 = 8;
+const ROUNDS: u16 = 8;
 
 fn assert_nobody_was_in_the_way<T: std::fmt::Debug>(answers: &[Result<T, StoreError>]) {
     let odd: Vec<_> = answers

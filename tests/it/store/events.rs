@@ -6,7 +6,7 @@ use chartseal::store::{self, EventEnd, NewEvent, StoreError, Tx};
 use super::bed::{Bed, Engine};
 use super::stage::{self, NOW, after};
 
-fn keep(tx: &mut Tx, at: UtcMillis) -> Result<EventId, StoreError> {
+pub(super) fn keep(tx: &mut Tx, at: UtcMillis) -> Result<EventId, StoreError> {
     let id = EventId::random(&mut random::system());
     let new = NewEvent {
         id: id.clone(),

@@ -28,6 +28,7 @@ mod contention;
 mod deliveries;
 mod erasure;
 mod events;
+mod leases;
 mod migrations;
 mod notices;
 mod outages;

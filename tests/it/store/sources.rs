@@ -9,7 +9,7 @@ use super::stage::{self, NOW, after, reading, report, version};
 const UNTIL: UtcMillis = UtcMillis(NOW.0 + 120_000);
 
 fn hear(tx: &mut Tx, number: u8, heard: Option<&str>, at: UtcMillis) -> Result<Hearing, StoreError> {
-    store::hear(tx, &report(number), heard.map(version).as_ref(), at, &mut random::system())
+    store::hear(tx, &report(number.into()), heard.map(version).as_ref(), at, &mut random::system())
 }
 
 fn due(hearing: Hearing) -> SourceId {

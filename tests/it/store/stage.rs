@@ -37,7 +37,7 @@ pub fn version(text: &str) -> VersionId {
     VersionId::parse(text).unwrap()
 }
 
-pub fn report(number: u8) -> ResourceKey {
+pub fn report(number: u16) -> ResourceKey {
     ResourceKey {
         ehr: ehr(),
         kind: ResourceType::DiagnosticReport,
@@ -69,7 +69,7 @@ pub fn reading(at: UtcMillis, read: &str) -> SourceReading {
 }
 
 /// A report heard of and read at [`NOW`].
-pub fn read_report(tx: &mut Tx, number: u8) -> Result<SourceId, StoreError> {
+pub fn read_report(tx: &mut Tx, number: u16) -> Result<SourceId, StoreError> {
     let heard = store::hear(tx, &report(number), Some(&version("1")), NOW, &mut random::system())?;
     let (store::Hearing::Due(id) | store::Hearing::Known(id)) = heard;
     let leased = store::lease_sources(tx, NOW, NOW.plus(after(120)), 100)?;
@@ -139,7 +139,7 @@ pub fn keep(tx: &mut Tx, new: &NewDelivery) -> Result<Delivery, StoreError> {
 }
 
 /// A delivery that waits for its release.
-pub fn recorded(tx: &mut Tx, number: u8) -> Result<Delivery, StoreError> {
+pub fn recorded(tx: &mut Tx, number: u16) -> Result<Delivery, StoreError> {
     let source = read_report(tx, number)?;
     keep(tx, &new_delivery(&source))
 }
@@ -153,7 +153,7 @@ pub struct Released {
 }
 
 /// A link with two files whose notice is queued.
-pub fn released(tx: &mut Tx, number: u8, opens: u16) -> Result<Released, StoreError> {
+pub fn released(tx: &mut Tx, number: u16, opens: u16) -> Result<Released, StoreError> {
     let delivery = recorded(tx, number)?;
     release(tx, &delivery, opens)
 }
@@ -197,7 +197,7 @@ pub fn release(tx: &mut Tx, delivery: &Delivery, opens: u16) -> Result<Released,
 }
 
 /// A link whose life runs: its first attempt is leased at [`NOW`].
-pub fn handed_over(tx: &mut Tx, number: u8, opens: u16) -> Result<Released, StoreError> {
+pub fn handed_over(tx: &mut Tx, number: u16, opens: u16) -> Result<Released, StoreError> {
     let released = released(tx, number, opens)?;
     store::lease_notices(tx, NOW, NOW, 100)?;
     Ok(released)

@@ -35,6 +35,7 @@ async fn a_newcomer_walks_the_patients_whole_way_with_one_command() {
     let look = demo.look_until("all samples to have come to rest", is_at_rest).await;
 
     let browser = Browser::open(WIDE).await;
+    browser.hide_scroll_bars().await;
     browser.goto(&demo.page).await.unwrap();
     press(&browser, "#sample-1 .to-message").await;
     see(&browser, "#messages [aria-current=true]", "ada@patients.example").await;
@@ -53,26 +54,26 @@ async fn a_newcomer_walks_the_patients_whole_way_with_one_command() {
     demo.look_until("the opening to be shown", seen).await;
 
     let [newer, older] = [0, 1].map(|n| message_of(&look, "HbA1c", n));
-    visit(&patient, &demo.link_in(older).await).await;
-    see(&patient, "main", "a newer message").await;
-    picture_both(&patient, "link-replaced").await;
-    visit(&patient, &demo.link_in(newer).await).await;
-    press(&patient, OPEN_BUTTON).await;
+    visit(patient, &demo.link_in(older).await).await;
+    see(patient, "main", "a newer message").await;
+    picture_both(patient, "link-replaced").await;
+    visit(patient, &demo.link_in(newer).await).await;
+    press(patient, OPEN_BUTTON).await;
     see_document(&patient).await;
-    visit(&patient, &demo.link_in(message_of(&look, "Lipids", 0)).await).await;
-    see(&patient, "main", "took this document back").await;
+    visit(patient, &demo.link_in(message_of(&look, "Lipids", 0)).await).await;
+    see(patient, "main", "took this document back").await;
 
-    visit(&patient, &format!("{}messages/{}", demo.page, message_of(&look, "Blood count", 0))).await;
-    see(&patient, "body", "Demo Clinic").await;
-    picture_both(&patient, "message").await;
+    visit(patient, &format!("{}messages/{}", demo.page, message_of(&look, "Blood count", 0))).await;
+    see(patient, "body", "Demo Clinic").await;
+    picture_both(patient, "message").await;
     assert_eq!(patient.console_errors().await, Vec::<String>::new());
     let elsewhere = |url: &String| url.starts_with("http") && !url.starts_with("http://127.0.0.1:");
     assert_eq!(patient.requests().await.into_iter().find(elsewhere), None, "something was asked of others");
 
-    visit(&patient, &demo.page).await;
-    see(&patient, "#reports", "HIV screening test").await;
+    visit(patient, &demo.page).await;
+    see(patient, "#reports", "HIV screening test").await;
     demo.interrupt().await;
-    see(&patient, "#told", "The demo has ended").await;
+    see(patient, "#told", "The demo has ended").await;
     demo.assert_nothing_is_left();
 }
 
@@ -277,7 +278,7 @@ async fn read_as_the_patient(browser: &Browser) -> &Browser {
     })
     .await;
     browser.switch_to_window(opened).await.unwrap();
-    browser.resize_sharp(PHONE).await;
+    browser.resize_as_phone(PHONE).await;
     see(browser, "main", "Open my document").await;
     picture_both(browser, "patient-page").await;
     press(browser, OPEN_BUTTON).await;

@@ -132,7 +132,7 @@ async fn expires_at(clinic: &Clinic, link: &str) -> UtcMillis {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expiry_counts_to_the_second_on_every_replica_and_lets_a_running_lease_finish() {
+async fn link_10_expiry_to_the_second_on_every_replica_lets_only_a_running_lease_finish() {
     let both = Both::start().await;
     let link = both.sent(THREE_OPENINGS).await;
     let end = expires_at(&both.clinic, &link).await;

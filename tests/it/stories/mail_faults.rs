@@ -11,6 +11,7 @@ use crate::support::ehr;
 use crate::support::holder::Holder;
 use crate::support::mailbox::{Mailbox, Manner};
 use crate::support::pdf;
+use crate::support::place::Place;
 
 const HBA1C: &str = "4548-4";
 const ANA: &str = "ana@example.test";
@@ -148,6 +149,134 @@ async fn a_silent_relay_times_out_and_the_message_waits() {
     clinic.forward(Duration::from_hours(6) + Duration::from_secs(1));
     clinic.settle().await;
     dead_in_review(&clinic).await;
+}
+
+/// A clinic whose message has met a relay of this manner once, and cannot be handed over.
+async fn refused_by(manner: Manner, mail_tls: &'static str, ca_file: Option<&std::path::Path>) -> Clinic {
+    let more = ca_file.map(|path| format!("ca_file = \"{}\"", path.display())).unwrap_or_default();
+    let wishes = Wishes { mail_tls, more, ..Wishes::default() };
+    let clinic = Clinic::spawn_with(wishes, ehr::lease().await, Mailbox::start(manner).await).await;
+    clinic.report(ANA, HBA1C, &paper()).await;
+    clinic.hear_and_settle().await;
+    clinic
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_cannot_be_used_gets_nothing_and_the_message_waits_and_then_goes_to_review() {
+    let place = Place::new("authority");
+    let stranger = Mailbox::start(Manner::StartTls).await;
+    let other_authority = place.join("other.pem");
+    std::fs::write(&other_authority, stranger.certificate_pem()).unwrap();
+    for (manner, tls, ca_file, why) in [
+        (Manner::Greets("421 4.3.2 too many connections"), "none", None, "not ready (421 4.3.2)"),
+        (Manner::Greets("554 5.7.1 not for you"), "none", None, "refuses to talk to us (554 5.7.1)"),
+        (Manner::Greets("purple monkey dishwasher"), "none", None, "the connection broke"),
+        // Someone on the way took STARTTLS out of the relay's offer.
+        (Manner::Plain, "required", Some(&other_authority), "does not offer STARTTLS"),
+        (Manner::StartTls, "required", Some(&other_authority), "certificate is not trusted"),
+    ] {
+        let clinic = refused_by(manner, tls, ca_file.map(std::path::PathBuf::as_path)).await;
+        let brief = clinic.only_delivery().await;
+        assert_eq!((brief.state, brief.notice), ("live", Some("queued")), "{why}");
+        let told = notice(&clinic).await.why.unwrap();
+        assert!(told.contains(why), "{told}");
+        clinic.forward(Duration::from_hours(6) + Duration::from_secs(1));
+        clinic.settle().await;
+        let brief = dead_in_review(&clinic).await;
+        assert!(brief.note.contains("waited too long"), "{}", brief.note);
+        assert!(clinic.mailbox.mails().is_empty(), "something was said in spite of it: {why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_right_authority_the_message_leaves_encrypted() {
+    let place = Place::new("authority");
+    let (mailbox, authority) = (Mailbox::start(Manner::StartTls).await, place.join("ca.pem"));
+    std::fs::write(&authority, mailbox.certificate_pem()).unwrap();
+    let more = format!("ca_file = \"{}\"", authority.display());
+    let wishes = Wishes { mail_tls: "required", more, ..Wishes::default() };
+    let clinic = Clinic::spawn_with(wishes, ehr::lease().await, mailbox).await;
+    clinic.report(ANA, HBA1C, &paper()).await;
+    clinic.hear_and_settle().await;
+    assert!(clinic.mailbox.wait_for(ANA, 1).await.came_over_tls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_full_for_the_moment_and_a_line_cut_before_the_message_are_tried_again() {
+    for (address, why) in [
+        ("tight-ana@example.test", "put off the recipient (452 4.2.2)"),
+        ("gone-ana@example.test", "the connection broke before the end of the message"),
+    ] {
+        let clinic = attempted(address).await;
+        for _ in 0..3 {
+            let waiting = notice(&clinic).await;
+            assert_eq!(waiting.state.name(), "queued", "what certainly was not sent is not of unknown fate");
+            let told = waiting.why.unwrap();
+            assert!(told.contains(why), "{told}");
+            clinic.hear_and_settle().await;
+        }
+        clinic.forward(Duration::from_hours(6));
+        clinic.settle().await;
+        assert_eq!(dead_in_review(&clinic).await.notice, Some("dead"));
+        assert!(clinic.mailbox.mails().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_smtp_after_the_whole_message_leaves_its_fate_unknown() {
+    let clinic = attempted("babble-ana@example.test").await;
+    assert_eq!(notice(&clinic).await.state.name(), "queued");
+    for _ in 0..4 {
+        clinic.hear_and_settle().await;
+    }
+    let mails = clinic.mailbox.mails();
+    assert_eq!(mails.len(), 3, "at most three attempts");
+    assert!(mails.iter().all(|mail| mail.message_id == mails[0].message_id && mail.link() == mails[0].link()));
+    let brief = clinic.only_delivery().await;
+    assert_eq!((brief.state, brief.notice), ("live", Some("unsure")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_relay_gets_the_message_once() {
+    let clinic = attempted("slow-2-ana@example.test").await;
+    clinic.hear_and_settle().await;
+    assert_eq!(clinic.mailbox.mails().len(), 1);
+    assert_eq!(clinic.only_delivery().await.notice, Some("sent"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_accepts_and_then_resets_the_connection_has_accepted() {
+    let wishes = Wishes { more: "connections_max = 1".to_owned(), ..Wishes::default() };
+    let clinic = Clinic::spawn(wishes).await;
+    for name in ["rude-ana@example.test", "rude-bea@example.test", "rude-cleo@example.test"] {
+        clinic.report(name, HBA1C, &paper()).await;
+    }
+    clinic.hear_and_settle().await;
+    clinic.hear_and_settle().await;
+    let deliveries = clinic.deliveries().await;
+    assert_eq!(deliveries.len(), 3);
+    assert!(deliveries.iter().all(|brief| (brief.state, brief.notice) == ("live", Some("sent"))));
+    assert_eq!(clinic.mailbox.mails().len(), 3, "each was sent once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_address_delays_no_other_message_over_the_same_connection() {
+    let wishes = Wishes { more: "connections_max = 1".to_owned(), ..Wishes::default() };
+    let clinic = Clinic::spawn(wishes).await;
+    let bad = ["perm-eve", "temp-eve", "data5-eve", "gone-eve", "lost-eve"];
+    let good = ["ana", "bea", "cleo", "dora", "emma"];
+    for name in bad.iter().zip(&good).flat_map(|(bad, good)| [bad, good]) {
+        clinic.report(&format!("{name}@example.test"), HBA1C, &paper()).await;
+    }
+    clinic.hear_and_settle().await;
+    for name in good {
+        assert_eq!(clinic.mails_to(&format!("{name}@example.test")).len(), 1, "{name}");
+    }
+    let sent = clinic.deliveries().await.iter().filter(|brief| brief.notice == Some("sent")).count();
+    assert_eq!(sent, 5);
+    for _ in 0..8 {
+        clinic.hear_and_settle().await;
+    }
 }
 
 /// Takes the due message as a worker would that dies at once.

@@ -15,6 +15,7 @@ mod page;
 mod restart;
 mod restore;
 mod shredding;
+mod signed_hooks;
 mod the_way;
 mod told;
 mod versions;

@@ -1,4 +1,5 @@
-//! The patient's page in a real browser: what it hides, what it spends, how every state reads on small and large screens.
+//! The patient's page in a real browser: how every state reads on small and large screens. What it hides and spends is in
+//! `behaviours/links_in_a_browser.rs`.
 
 use std::time::Duration;
 
@@ -14,55 +15,6 @@ const USUAL_PHONE: Window = Window { width_pixels: 360, height_pixels: 720 };
 
 /// The page's words for each state, from `src/web/page/words.js`.
 const OPEN_BUTTON: &str = "button.primary";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_loaded_page_keeps_no_secret_and_spends_nothing_when_left_alone() {
-    let clinic = Clinic::spawn(Wishes::default()).await;
-    let link = link_to(&clinic, "alone@example.test").await;
-    let (address, secret) = link.split_once('#').unwrap();
-    let browser = Browser::open(USUAL_PHONE).await;
-    for disguise in [link.clone(), format!("{address}%23{secret}"), format!("{address}%2523{secret}")] {
-        browser.goto("about:blank").await.unwrap();
-        browser.goto(&disguise).await.unwrap();
-        wait_for_text(&browser, OPEN_BUTTON, "Open").await;
-        // Scripts, timers and late requests of the page get their time.
-        run_async(&browser, "setTimeout(arguments[0], 3000)").await;
-        let kept = run(
-            &browser,
-            "return JSON.stringify([location.href, history.state, {...localStorage}, {...sessionStorage}, document.cookie, \
-             document.referrer, window.name, document.documentElement.outerHTML, \
-             performance.getEntries().map((entry) => entry.name).slice(1)])",
-        )
-        .await;
-        assert!(!kept.as_str().unwrap().contains(secret), "the secret stayed: {}", disguise.replace(secret, "…"));
-        assert!(kept.as_str().unwrap().starts_with(&format!("[\"{address}\"")), "the address is clean");
-        let databases = run_async(&browser, "indexedDB.databases().then((all) => arguments[0](all.length))").await;
-        assert_eq!(databases, json!(0));
-    }
-    // Back from elsewhere: what the history kept has no secret either.
-    browser.goto("about:blank").await.unwrap();
-    browser.back().await.unwrap();
-    let back = run(&browser, "return location.href").await;
-    assert_eq!(back.as_str().unwrap(), address);
-
-    clinic.forward(Duration::from_mins(30));
-    clinic.settle().await;
-    let shown = clinic.show(&clinic.only_delivery().await.id).await;
-    assert_eq!((shown.opened, shown.brief.state), (Some(0), "live"), "loading spent an opening");
-    assert_eq!(browser.console_errors().await, Vec::<String>::new());
-    assert_eq!(browser.off_origin_requests(&clinic.url).await, Vec::<String>::new());
-    assert_no_referer_holds(&browser, secret).await;
-}
-
-/// The header of every request that the browser made, from its own record.
-async fn assert_no_referer_holds(browser: &Browser, secret: &str) {
-    browser.goto("about:blank").await.unwrap();
-    for entry in browser.get_log("performance").await.unwrap() {
-        let message: Value = serde_json::from_str(&entry.message).unwrap();
-        let headers = message["message"]["params"]["request"]["headers"].to_string();
-        assert!(!headers.contains(secret), "a header held the secret");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_state_reads_well_on_phone_and_desktop_in_light_and_dark() {
@@ -228,8 +180,4 @@ async fn press(browser: &Browser, selector: &str) {
 
 async fn run(browser: &Browser, script: &str) -> Value {
     browser.execute(script, Vec::new()).await.unwrap().json().clone()
-}
-
-async fn run_async(browser: &Browser, script: &str) -> Value {
-    browser.execute_async(script, Vec::new()).await.unwrap().json().clone()
 }

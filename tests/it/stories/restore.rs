@@ -18,12 +18,12 @@ const ONE_OPENING: &str = "4548-4";
 const THREE_OPENINGS: &str = "24323-8";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_died_or_left_since_the_backup_stays_dead_and_is_not_sent_again_on_sqlite() {
+async fn link_09_restore_safety_what_died_since_yesterdays_database_stays_dead_on_sqlite() {
     yesterday_comes_back(Database::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_died_or_left_since_the_backup_stays_dead_and_is_not_sent_again_on_postgresql() {
+async fn link_09_restore_safety_what_died_since_yesterdays_database_stays_dead_on_postgresql() {
     yesterday_comes_back(Database::Postgres).await;
 }
 

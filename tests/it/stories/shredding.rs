@@ -24,12 +24,12 @@ const ONE_OPENING: &str = "4548-4";
 const ENDS: [&str; 4] = ["revoked", "recalled", "spent", "expired"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_made_after_the_end_opens_nothing_and_one_from_before_only_until_its_key_goes_on_sqlite() {
+async fn link_08_shred_proof_a_copy_from_before_the_end_opens_only_until_its_epoch_key_goes_on_sqlite() {
     copies_and_keys(Database::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_made_after_the_end_opens_nothing_and_one_from_before_only_until_its_key_goes_on_postgresql() {
+async fn link_08_shred_proof_a_copy_from_before_the_end_opens_only_until_its_epoch_key_goes_on_postgresql() {
     copies_and_keys(Database::Postgres).await;
 }
 
@@ -100,7 +100,7 @@ async fn googles_tink_opens_a_sealed_file_with_the_derived_key() {
     let path = clinic.folder.join("fetched");
     std::fs::write(&path, &sealed).unwrap();
 
-    // The key schedule once more, as FORMAT.md says it, with nothing of ours.
+    // The key schedule once more, as docs/sealed-format.md says it, with nothing of ours.
     let halves = [holder.link.secret.expose().as_slice(), granted.share.expose()].concat();
     let mut key = [0; 32];
     let label = format!("chartseal/1/content{}", holder.link.id);

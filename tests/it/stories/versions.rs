@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::clinic::{self, Clinic, Database, Wishes};
+use crate::support::clinic::{self, Clinic, Database, Started, Wishes};
 use crate::support::front::{Front, Reply};
 use crate::support::mailbox::{Mailbox, Manner};
 use crate::support::{ehr, pdf, web_client};
@@ -37,19 +37,24 @@ async fn conclude(clinic: &Clinic, report: &str, text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_heard_as_three_one_two_end_in_three() {
+async fn event_04_versions_heard_in_any_order_end_in_the_third() {
     let clinic = quiet_clinic().await;
-    let (_, report) = clinic.report(ANA, HBA1C, &paper()).await;
-    let second = conclude(&clinic, &report, "second").await;
-    let third = conclude(&clinic, &report, "third").await;
-    for version in [&third, "1", &second] {
-        assert_eq!(clinic.hook(Method::POST, "", &named(&report, version)).await, StatusCode::OK);
-        clinic.settle().await;
-        assert_eq!(clinic.only_delivery().await.version, third);
+    for order in [[3, 1, 2], [3, 2, 1], [1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1]] {
+        let address = format!("ana-{}-{}-{}@example.test", order[0], order[1], order[2]);
+        let (_, report) = clinic.report(&address, HBA1C, &paper()).await;
+        let second = conclude(&clinic, &report, "second").await;
+        let third = conclude(&clinic, &report, "third").await;
+        let versions = ["1", &second, &third];
+        for heard in order {
+            assert_eq!(clinic.hook(Method::POST, "", &named(&report, versions[heard - 1])).await, StatusCode::OK);
+            clinic.settle().await;
+            assert_eq!(clinic.delivery_of(&report).await.version, third, "{order:?}");
+        }
+        assert_eq!(clinic.deliveries_of(&report).await.len(), 1, "{order:?}");
+        assert_eq!(clinic.mails_to(&address).len(), 1, "{order:?}");
     }
     clinic.hear_and_settle().await;
-    assert_eq!(clinic.only_delivery().await.version, third);
-    assert_eq!(clinic.mails_to(ANA).len(), 1);
+    assert_eq!((clinic.deliveries().await.len(), clinic.mailbox.mails().len()), (6, 6), "the poll made more of it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,39 +78,45 @@ async fn hooks_and_a_poll_for_one_version_make_one_delivery_and_one_mail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_event_a_hundred_times_at_two_replicas_makes_one_delivery_and_one_mail() {
+async fn event_03_one_event_a_hundred_times_at_three_replicas_makes_one_link_and_one_message() {
     let clinic = Clinic::spawn(Wishes { database: Database::Postgres, ..Wishes::default() }).await;
     clinic.settle().await;
-    let address = || format!("127.0.0.1:{}", clinic.folder.port());
-    let variables =
-        [("LISTEN", address()), ("ADMIN_LISTEN", address())].map(|(key, v)| (format!("CHARTSEAL__SERVER__{key}"), v));
-    let time = TimeFrom::Steps(clinic.now());
-    let second =
-        clinic::start_replica(&clinic.config_path, "second", variables, time, Restore::NotSaid, Workers::ByHand)
-            .await
-            .unwrap();
-    let second_url = format!("http://{}", second.addr);
+    let (second, third) = tokio::join!(replica(&clinic, "second"), replica(&clinic, "third"));
+    let urls = [clinic.url.clone(), format!("http://{}", second.addr), format!("http://{}", third.addr)];
     let (_, report) = clinic.report(ANA, HBA1C, &paper()).await;
 
     let body = named(&report, "1");
-    let answers = join_all((0..100).map(|number| {
-        let url = if number % 2 == 0 { &clinic.url } else { &second_url };
-        clinic.hook_at(url, Method::POST, "", &body)
-    }))
-    .await;
+    let answers =
+        join_all((0..100).map(|number| clinic.hook_at(&urls[number % urls.len()], Method::POST, "", &body))).await;
     assert!(answers.iter().all(|status| *status == StatusCode::OK));
     for _ in 0..3 {
-        let (one, other) = tokio::join!(clinic.steps.run_until_idle(), second.steps.run_until_idle());
-        one.unwrap();
-        other.unwrap();
+        let all = [&clinic.steps, &second.steps, &third.steps];
+        for turned in join_all(all.map(|steps| steps.run_until_idle())).await {
+            turned.unwrap();
+        }
         clinic.forward(Duration::from_mins(3));
-        second.ground.clock.forward(Duration::from_mins(3));
+        for other in [&second, &third] {
+            other.ground.clock.forward(Duration::from_mins(3));
+        }
     }
     clinic.settle().await;
     assert_eq!(clinic.only_delivery().await.state, "live");
     assert_eq!(clinic.mails_to(ANA).len(), 1);
-    second.stop.send(()).unwrap();
-    second.served.await.unwrap().unwrap();
+    for other in [second, third] {
+        other.stop.send(()).unwrap();
+        other.served.await.unwrap().unwrap();
+    }
+}
+
+/// One more process on the clinic's database, its clock with the clinic's.
+async fn replica(clinic: &Clinic, name: &str) -> Started {
+    let address = || format!("127.0.0.1:{}", clinic.folder.port());
+    let variables =
+        [("LISTEN", address()), ("ADMIN_LISTEN", address())].map(|(key, v)| (format!("CHARTSEAL__SERVER__{key}"), v));
+    let time = TimeFrom::Steps(clinic.now());
+    let started =
+        clinic::start_replica(&clinic.config_path, name, variables, time, Restore::NotSaid, Workers::ByHand).await;
+    started.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

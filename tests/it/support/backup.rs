@@ -99,7 +99,11 @@ pub fn lose_database(clinic: &Clinic) {
     }
 }
 
-fn url(clinic: &Clinic) -> String {
+/// The address of a clinic's database.
+///
+/// # Panics
+/// When its configuration is no longer good.
+pub fn url(clinic: &Clinic) -> String {
     let config = Config::load(&clinic.config_path, []).expect("the clinic's configuration is good");
     store_url(&config.store).expect("the clinic's database has an address")
 }

@@ -61,22 +61,7 @@ impl Browser {
     pub async fn open(window: Window) -> Self {
         web_client::install_cryptography();
         let chromium = part::installed("/usr/bin/chromium".into());
-        let chromedriver = part::installed("/usr/bin/chromedriver".into());
-        let place = Place::new("browser");
-        let recipe = Recipe {
-            name: "chromedriver",
-            command: vec![chromedriver.into(), "--port=0".into()],
-            environment: vec![("HOME", place.as_os_str().to_owned())],
-            end_with: EndWith::Terminate,
-        };
-        let program = Part::start(recipe, place);
-        let port: u16 = wait::until("chromedriver", || {
-            program.assert_running();
-            let log = program.log();
-            let said = log.lines().find_map(|line| line.split_once("started successfully on port "))?.1;
-            said.trim_end_matches('.').parse().ok()
-        })
-        .await;
+        let (program, port) = start_driver().await;
         let new_window = || WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(&chromium, &program));
         let mut driver = new_window().await;
         for _ in 1..START_TRIES {
@@ -130,9 +115,14 @@ impl Browser {
         self.set_size(window, 1).await;
     }
 
-    /// [`Browser::resize`] on a screen of twice the dots, as phones have.
-    pub async fn resize_sharp(&self, window: Window) {
+    /// [`Browser::resize`] on a screen of twice the dots and without scroll bars, as phones have.
+    pub async fn resize_as_phone(&self, window: Window) {
+        self.hide_scroll_bars().await;
         self.set_size(window, 2).await;
+    }
+
+    pub async fn hide_scroll_bars(&self) {
+        self.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
     }
 
     async fn set_size(&self, window: Window, scale: u32) {
@@ -234,6 +224,36 @@ impl Drop for Browser {
         // The part ends with its whole process group; a polite farewell would block the runtime.
         if let Some(driver) = self.driver.take() {
             let _ = driver.leak();
+        }
+    }
+}
+
+/// A driver that listens, and its port. It takes a free port of IPv6 and then needs the same one of IPv4, which somebody may
+/// have: then it ends, and is started again.
+async fn start_driver() -> (Part, u16) {
+    let chromedriver = part::installed("/usr/bin/chromedriver".into());
+    loop {
+        let place = Place::new("browser");
+        let recipe = Recipe {
+            name: "chromedriver",
+            command: vec![chromedriver.clone().into(), "--port=0".into()],
+            environment: vec![("HOME", place.as_os_str().to_owned())],
+            end_with: EndWith::Terminate,
+        };
+        let program = Part::start(recipe, place);
+        let port = wait::until("chromedriver", || {
+            let has_ended = program.exit_code().is_some();
+            let log = program.log();
+            if has_ended && log.contains("Address already in use") {
+                return Some(None);
+            }
+            program.assert_running();
+            let said = log.lines().find_map(|line| line.split_once("started successfully on port "))?.1;
+            said.trim_end_matches('.').parse::<u16>().ok().map(Some)
+        })
+        .await;
+        if let Some(port) = port {
+            return (program, port);
         }
     }
 }

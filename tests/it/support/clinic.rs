@@ -45,6 +45,8 @@ pub struct Wishes {
     pub send: &'static str,
     pub workers: Workers,
     pub rules: String,
+    /// How the relay is spoken to.
+    pub mail_tls: &'static str,
     /// Lines for the end of the configuration.
     pub more: String,
     /// Where the clinic believes the EHR to be; `None`: where it is.
@@ -77,6 +79,7 @@ impl Default for Wishes {
             send: "live",
             workers: Workers::ByHand,
             rules: RULES.to_owned(),
+            mail_tls: "none",
             more: String::new(),
             ehr_base: None,
             ehr_more: String::new(),
@@ -371,7 +374,7 @@ pub async fn write_installation(folder: &Place, wishes: &Wishes, ehr_base: &str,
         Hears::Hooks => ("r4", 3600),
         Hears::Polls => ("off", 5),
     };
-    let send = wishes.send;
+    let (send, mail_tls) = (wishes.send, wishes.mail_tls);
     let (more, ehr_more) = (&wishes.more, &wishes.ehr_more);
     let ehr_base = wishes.ehr_base.as_deref().unwrap_or(ehr_base);
     let text = format!(
@@ -405,7 +408,7 @@ poll_seconds = {poll_seconds}
 
 [mail]
 url = "smtp://127.0.0.1:{mail_port}"
-tls = "none"
+tls = "{mail_tls}"
 {more}
 "#
     );

@@ -168,10 +168,18 @@ impl EhrDouble {
 
     /// Creates or replaces a resource, with the version and the time that the server gives it.
     pub fn put(&self, resource: &Value) {
+        self.put_stamped(resource, self.state.now());
+    }
+
+    /// [`EhrDouble::put`] by a transaction that took its time long before it became visible.
+    pub fn put_late(&self, resource: &Value, seconds: i64) {
+        self.put_stamped(resource, UtcMillis(self.state.now().0 - seconds * 1000));
+    }
+
+    fn put_stamped(&self, resource: &Value, updated_at: UtcMillis) {
         let text = |name: &str| resource[name].as_str().expect("a resource has a type and an id").to_owned();
         let key = (text("resourceType"), text("id"));
         let version = self.next_version(&key);
-        let updated_at = self.state.now();
         let mut resource = resource.clone();
         resource["meta"]["versionId"] = json!(version.to_string());
         resource["meta"]["lastUpdated"] = json!(updated_at.to_rfc3339());

@@ -20,6 +20,8 @@ pub enum Manner {
     StartTls,
     /// Accepts connections and never says a word.
     Silent,
+    /// Greets with this line and says nothing more.
+    Greets(&'static str),
     /// Takes mail only after a login as `chartseal` with the planted password.
     Login,
 }
@@ -65,6 +67,7 @@ impl Mailbox {
         match manner {
             Manner::Plain => {}
             Manner::Silent => command.push("--silent".into()),
+            Manner::Greets(line) => command.extend(["--greeting", line].map(Into::into)),
             Manner::Login => {
                 command.extend(["--login", "chartseal", super::planted::SMTP_PASSWORD.value].map(Into::into));
             }
@@ -97,6 +100,16 @@ impl Mailbox {
         // The last line may still be in writing.
         let whole = kept.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| Mail::read(serde_json::from_str(line).expect("the server writes JSON"))).collect()
+    }
+
+    /// To whom mails were accepted so far, in that order: quicker than reading them.
+    pub fn recipients(&self) -> Vec<String> {
+        let kept = std::fs::read_to_string(self.part.folder().join("kept.jsonl")).unwrap_or_default();
+        let whole = kept.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole
+            .lines()
+            .flat_map(|line| serde_json::from_str::<Kept>(line).expect("the server writes JSON").rcpt)
+            .collect()
     }
 
     /// The newest mail to `address`, once there are at least `count` to it.

@@ -85,6 +85,11 @@ impl Part {
         assert!(matches!(asked, Some(Ok(()))), "nobody keeps {}", self.name);
     }
 
+    /// The number of the program's process, once it was started.
+    pub fn pid(&self) -> Option<u32> {
+        std::fs::read_to_string(self.place.join("pid")).ok()?.trim().parse().ok()
+    }
+
     /// Everything the program has said so far.
     pub fn log(&self) -> String {
         std::fs::read(self.place.join("log"))

@@ -24,6 +24,21 @@ pub fn with_pages(texts: &[&str]) -> Vec<u8> {
     file(&objects)
 }
 
+/// One page, and a stream of at least so many bytes that nothing refers to and of which no two pieces are alike.
+pub fn of_size(bytes: usize) -> Vec<u8> {
+    let drawing = "BT /F1 24 Tf 72 700 Td (A large one) Tj ET";
+    let ballast: String = (0..bytes.div_ceil(10)).map(|n| format!("{n:09}\n")).collect();
+    file(&[
+        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+        "<< /Type /Pages /Kids [ 4 0 R ] /Count 1 >>".to_owned(),
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>".to_owned(),
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 5 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
+            .to_owned(),
+        format!("<< /Length {} >>\nstream\n{drawing}\nendstream", drawing.len()),
+        format!("<< /Length {} >>\nstream\n{ballast}endstream", ballast.len()),
+    ])
+}
+
 fn file(objects: &[String]) -> Vec<u8> {
     let mut text = "%PDF-1.4\n".to_owned();
     let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);

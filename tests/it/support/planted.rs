@@ -3,6 +3,7 @@
 //! Must stay true: every value is long and odd enough that it occurs only where it was put. A finding is reported by
 //! name and place, not by value.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use aho_corasick::AhoCorasick;
@@ -17,6 +18,9 @@ pub struct Planted {
 
 /// Shorter pieces of an encoded value would be found by chance.
 const NEEDLE_BYTES_MIN: usize = 6;
+
+/// What the kernel gives memory in.
+const PAGE_BYTES: usize = 4096;
 
 pub const FAMILY: Planted = Planted { what: "the family name", value: "Quillfeather-Ng" };
 pub const GIVEN: Planted = Planted { what: "the given name", value: "Thessalonike" };
@@ -56,18 +60,52 @@ pub fn assert_absent(place: &str, bytes: &[u8], planted: &[Planted]) {
 /// # Panics
 /// When one holds one of `planted`, when a path is not there, or when there was no file at all to search.
 pub fn assert_absent_in_files(paths: &[&Path], planted: &[Planted]) {
-    let search = Search::new(planted);
+    let findings = found_in_files(paths, planted);
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+/// Which file, also below folders, holds which of `planted`.
+///
+/// # Panics
+/// When a path is not there, or when there was no file at all to search.
+pub fn found_in_files(paths: &[&Path], planted: &[Planted]) -> Vec<String> {
     let files: Vec<_> = paths.iter().flat_map(|path| files_below(path)).collect();
     assert!(!files.is_empty(), "there is no file to search");
-    let findings: Vec<_> = files
-        .iter()
-        // A file may go between the listing and the reading: a database's journal.
-        .filter_map(|file| Some((file, std::fs::read(file).ok()?)))
-        .flat_map(|(file, bytes)| {
-            search.found_in(&bytes).into_iter().map(move |what| format!("{} holds {what}", file.display()))
-        })
-        .collect();
-    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    // A file may go between the listing and the reading: a database's journal.
+    let read = |file: &PathBuf| Some((file.display().to_string(), std::fs::read(file).ok()?));
+    found_in(files.iter().filter_map(read), planted)
+}
+
+/// Which place holds which of `planted`.
+pub fn found_in(places: impl IntoIterator<Item = (String, Vec<u8>)>, planted: &[Planted]) -> Vec<String> {
+    let search = Search::new(planted);
+    let found = |(place, bytes): (String, Vec<u8>)| -> Vec<String> {
+        search.found_in(&bytes).into_iter().map(|what| format!("{place} holds {what}")).collect()
+    };
+    places.into_iter().flat_map(found).collect()
+}
+
+/// What a core dump of a running program, a child of ours, would show: by range, the name of its file and its bytes.
+/// What cannot be written is the program itself, and is left out.
+///
+/// # Panics
+/// When its memory cannot be read.
+pub fn memory_of(pid: u32) -> Vec<(String, Vec<u8>)> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("the program runs");
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).expect("a child's memory can be read");
+    let lines = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|access| access.starts_with("rw")));
+    let ranges = lines.filter_map(|line| {
+        let place = line.split_whitespace().nth(5).unwrap_or("unnamed memory");
+        let (from, to) = line.split(' ').next()?.split_once('-')?;
+        let [from, to] = [from, to].map(|hex| u64::from_str_radix(hex, 16).expect("hexadecimal"));
+        let mut bytes = vec![0; usize::try_from(to - from).expect("a range fits")];
+        // A range may go while others are read.
+        memory.read_exact_at(&mut bytes, from).ok()?;
+        // Most of it was never used.
+        let used = bytes.chunks(PAGE_BYTES).filter(|page| *page != &[0; PAGE_BYTES][..page.len()]);
+        Some((place.to_owned(), used.collect::<Vec<_>>().concat()))
+    });
+    ranges.collect()
 }
 
 /// All forms of all values, searched in one pass.

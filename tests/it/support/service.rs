@@ -110,6 +110,14 @@ impl Service {
         Some(answer.status().as_u16())
     }
 
+    /// The number of its process.
+    ///
+    /// # Panics
+    /// When it was not started.
+    pub fn pid(&self) -> u32 {
+        self.part.pid().expect("the service was started")
+    }
+
     /// Everything that it has logged since it was started.
     pub fn log(&self) -> String {
         self.part.log()

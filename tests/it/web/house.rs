@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::support::clinic;
 use crate::support::place::Place;
+use crate::support::service::Installation;
 
 use chartseal::audit::{Actor, AuditEvent, Chain, Entry};
 use chartseal::base::{
@@ -15,8 +17,9 @@ use chartseal::base::{
     SecretText, UtcMillis, VersionId, hours, minutes, random,
 };
 use chartseal::blobs::{BlobKey, BlobStore, BlobUrl};
+use chartseal::config::Config;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
-use chartseal::intake::{HeardEhr, Hook, Intake, StartFrom, Subscribe};
+use chartseal::intake::{HeardEhr, Hook, HookAuth, Intake, SignatureForm, StartFrom, Subscribe};
 use chartseal::keys::{KeyName, KeyRing, Vault};
 use chartseal::open::{ClinicCard, Open};
 use chartseal::policy::{
@@ -31,8 +34,27 @@ use chartseal::web::{HookLimits, Hooks, Patient, Traffic};
 
 pub(super) const ORIGIN: &str = "https://r.clinic.example";
 pub(super) const HOOK_SECRET: &str = "hook-secret-of-the-test";
+/// What the EHRs `medplum` and `websub` sign with.
+pub(super) const SIGNING_SECRET: &str = "signing-secret-of-the-test";
 pub(super) const HOOK_BODY_BYTES_MAX: u64 = 2048;
 const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
+
+fn heard(id: &str, auth: HookAuth) -> HeardEhr {
+    let client = EhrClient::new(EhrConnection {
+        id: EhrId::parse(id).unwrap(),
+        base: ServiceBase::new(Url::parse("https://ehr.example/fhir").unwrap()).unwrap(),
+        auth: Auth::None,
+        attachment_origins: Vec::new(),
+        limits: Limits::default(),
+    });
+    let endpoint = Url::parse(&format!("{ORIGIN}/fhir/hook/{id}")).unwrap();
+    HeardEhr {
+        client: Arc::new(client.unwrap()),
+        hook: Some(Hook { auth, endpoint, subscribe: Subscribe::Off }),
+        poll_every: minutes(5),
+        start_from: StartFrom::Now,
+    }
+}
 
 /// Ends the writer's thread at the first death, as a failing disk or an out-of-memory killer may.
 struct FatalWitness;
@@ -43,7 +65,7 @@ impl store::DeathWitness for FatalWitness {
     }
 }
 
-pub(super) struct House {
+pub(crate) struct House {
     pub store: Store,
     pub clock: Clock,
     pub vault: Vault,
@@ -51,11 +73,12 @@ pub(super) struct House {
     pub traffic: Arc<Traffic>,
     /// For a body to arrive.
     pub body_wait_max: Duration,
-    _dir: Place,
+    /// `None` when the house is another's.
+    _dir: Option<Place>,
 }
 
 /// A link that was handed over, and what its message and its document hold.
-pub(super) struct Handed {
+pub(crate) struct Handed {
     pub id: LinkId,
     pub secret: LinkSecret,
     pub delivery: DeliveryId,
@@ -85,7 +108,23 @@ impl House {
             blobs: BlobStore::open(&BlobUrl::File(dir.join("blobs"))).unwrap(),
             traffic: Arc::default(),
             body_wait_max: minutes(10),
-            _dir: dir,
+            _dir: Some(dir),
+        }
+    }
+
+    /// A hand in the house of an installation whose processes run: what they serve can be made and looked at here. Its
+    /// clock stands still at this machine's time.
+    pub(crate) fn of(installation: &Installation) -> Self {
+        let config = Config::load(&installation.config, []).unwrap();
+        let url = chartseal::app::start::store_url(&config.store).unwrap();
+        Self {
+            store: Store::open(&url, Arc::new(NoWitness)).unwrap(),
+            clock: Clock::stepped(clinic::now()),
+            vault: Vault::new(KeyRing::open(&config.keys_dir).unwrap()),
+            blobs: BlobStore::open(&config.blobs).unwrap(),
+            traffic: Arc::default(),
+            body_wait_max: minutes(10),
+            _dir: None,
         }
     }
 
@@ -102,33 +141,22 @@ impl House {
     }
 
     pub(super) fn hooks(&self) -> Arc<Hooks> {
-        let client = EhrClient::new(EhrConnection {
-            id: EhrId::parse("main").unwrap(),
-            base: ServiceBase::new(Url::parse("https://ehr.example/fhir").unwrap()).unwrap(),
-            auth: Auth::None,
-            attachment_origins: Vec::new(),
-            limits: Limits::default(),
-        });
-        let heard = HeardEhr {
-            client: Arc::new(client.unwrap()),
-            hook: Some(Hook {
-                secret: SecretText::new(HOOK_SECRET.to_owned()),
-                endpoint: Url::parse("https://r.clinic.example/fhir/hook/main").unwrap(),
-                subscribe: Subscribe::Off,
-            }),
-            poll_every: minutes(5),
-            start_from: StartFrom::Now,
-        };
+        let signed = |form, key: &str| HookAuth::Signature { form, key: SecretText::new(key.to_owned()) };
+        let heard = vec![
+            heard("main", HookAuth::Secret(SecretText::new(HOOK_SECRET.to_owned()))),
+            heard("medplum", signed(SignatureForm::Medplum, SIGNING_SECRET)),
+            heard("websub", signed(SignatureForm::WebSub, SIGNING_SECRET)),
+        ];
         let (kept, due) = (Bell::default(), Bell::default());
         let (store, vault) = (self.store.clone(), self.vault.clone());
-        let intake = Intake::new(store, self.clock.clone(), vault, vec![heard], kept, due);
+        let intake = Intake::new(store, self.clock.clone(), vault, heard, kept, due);
         let url = Url::parse(ORIGIN).unwrap();
         let limits = HookLimits { body_bytes_max: HOOK_BODY_BYTES_MAX, body_wait_max: self.body_wait_max };
         Arc::new(Hooks::new(Arc::new(intake), limits, &url, self.traffic.clone()))
     }
 
     /// Seals `plain` and hands its link over.
-    pub(super) async fn hand_over(&self, plain: Vec<u8>, opens_max: u16) -> Handed {
+    pub(crate) async fn hand_over(&self, plain: Vec<u8>, opens_max: u16) -> Handed {
         let mut rng = random::system();
         let (id, secret, share) = (LinkId::random(&mut rng), LinkSecret::random(&mut rng), Key256::random(&mut rng));
         let now = self.clock.now();
@@ -233,7 +261,7 @@ impl House {
     }
 
     /// Ends a delivery the way that `event` says.
-    pub(super) async fn end(&self, delivery: &DeliveryId, event: LinkEvent) {
+    pub(crate) async fn end(&self, delivery: &DeliveryId, event: LinkEvent) {
         self.try_to_end(delivery, event).await.unwrap();
     }
 
@@ -252,7 +280,7 @@ impl House {
     }
 
     /// What openings and looks have left behind: nothing, until somebody proved something.
-    pub(super) async fn opened(&self, link: &LinkId) -> (u16, usize) {
+    pub(crate) async fn opened(&self, link: &LinkId) -> (u16, usize) {
         let link = link.clone();
         let row = self
             .store

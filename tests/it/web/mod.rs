@@ -2,8 +2,9 @@
 
 mod browser;
 mod hooks;
-mod house;
+pub(crate) mod house;
 mod opening;
 mod operators;
+mod signed_hooks;
 mod strangers;
 mod wire;

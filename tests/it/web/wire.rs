@@ -12,7 +12,7 @@ use crate::support::wait::HANGS;
 use chartseal::intake::HOOK_HEADER;
 
 /// Sends `request` and reads what comes until the connection ends or `until` was seen.
-async fn talk(house: &House, request: &str, until: &str) -> String {
+pub(super) async fn talk(house: &House, request: &str, until: &str) -> String {
     let (patient, hooks) = (house.patient(), house.hooks());
     let server = HttpServer::new(move || {
         App::new()

@@ -59,6 +59,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("lease_until", Quiet),
             ("tries", Quiet),
             ("why", Quiet),
+            ("lease_holder", Quiet),
         ],
     ),
     (
@@ -82,6 +83,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("subject_index", Pseudonymous),
             ("gone_at", Quiet),
             ("why", Quiet),
+            ("lease_holder", Quiet),
         ],
     ),
     (
@@ -115,6 +117,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("replaces", Quiet),
             ("created_at", Quiet),
             ("breaker_passed_at", Quiet),
+            ("lease_holder", Quiet),
         ],
     ),
     (
@@ -182,6 +185,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("secret_sealed", Sealed),
             ("secret_key", Quiet),
             ("why", Quiet),
+            ("lease_holder", Quiet),
         ],
     ),
     (
@@ -201,6 +205,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("why", Quiet),
             ("search_from", Quiet),
             ("clock_off_ms", Quiet),
+            ("lease_holder", Quiet),
         ],
     ),
     (
@@ -214,6 +219,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("lease_until", Quiet),
             ("tries", Quiet),
             ("why", Quiet),
+            ("lease_holder", Quiet),
         ],
     ),
 ];

@@ -1,0 +1,12 @@
+//! Behaviours that the design promises by number: those of links (`link_…`) and those of the EHR's events (`event_…`).
+//!
+//! A test carries the number and the words of its behaviour. Where a story shows a part of one already, the behaviour's
+//! test shows the rest and names the story.
+
+mod at_rest;
+mod big_and_flat;
+mod events;
+mod events_under_fire;
+mod links;
+mod links_in_a_browser;
+mod links_under_fire;
