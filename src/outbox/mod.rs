@@ -147,7 +147,7 @@ impl Outbox {
     /// before this moment can then be told from it.
     async fn raise_mark(&self, now: UtcMillis) -> Result<(), OutboxError> {
         let (generation, audit_n) =
-            self.store.read(|conn| Ok((store::generation(conn)?.unwrap_or(0), store::highest_n(conn)?))).await?;
+            self.store.read(|conn| Ok((store::generation(conn)?.unwrap_or(0), store::newest_n(conn)?))).await?;
         let journal = self.journal.clone();
         let mark = Mark { generation: u64::try_from(generation).unwrap_or(0), audit_n, at: now };
         tokio::task::spawn_blocking(move || journal.raise_mark(mark)).await.map_err(|_| OutboxError::Stopped)??;

@@ -78,7 +78,11 @@ pub fn highest_n(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(newest)
 }
 
-fn newest_n(conn: &mut Conn) -> Result<i64, StoreError> {
+/// [`highest_n`] without waiting: a lower number may still appear. Enough for a mark of how far the database has come.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn newest_n(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(audit_line::table.select(max(audit_line::n)).first::<Option<i64>>(conn)?.unwrap_or(0))
 }
 

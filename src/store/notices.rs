@@ -415,21 +415,21 @@ pub fn number_within(
     leased: &NoticeRow,
     since: UtcMillis,
 ) -> Result<i64, StoreError> {
-    let at = leased.first_attempt_at.unwrap_or(leased.created_at);
-    let first = notice::state.ne("leased").or(notice::id.lt(leased.id.as_str().to_owned()));
-    let before = notice::first_attempt_at.lt(at.0).or(notice::first_attempt_at.eq(at.0).and(first));
-    let query = delivery::table
-        .inner_join(notice::table.on(notice::delivery_id.eq(delivery::id)))
-        .filter(notice::first_attempt_at.ge(since.0))
-        .filter(notice::id.ne(leased.id.as_str().to_owned()))
-        .filter(before)
-        .count()
-        .into_boxed();
+    // Counted here: asked for the times too, PostgreSQL may look through all messages of a day for those of one address.
+    let query = delivery::table.inner_join(notice::table.on(notice::delivery_id.eq(delivery::id)));
+    let query = query.select((notice::id, notice::state, notice::first_attempt_at)).into_boxed();
     let query = match whose {
         CountedBy::Address(index) => query.filter(delivery::contact_index.eq(index.to_vec())),
         CountedBy::Patient(index) => query.filter(delivery::patient_index.eq(index.to_vec())),
     };
-    Ok(query.get_result::<i64>(conn)? + 1)
+    let (this, at) = (leased.id.as_str(), leased.first_attempt_at.unwrap_or(leased.created_at).0);
+    let is_before = |(id, state, first): &(String, String, Option<i64>)| {
+        let Some(first) = *first else { return false };
+        let together_before = first == at && (state != "leased" || id.as_str() < this);
+        id != this && first >= since.0 && (first < at || together_before)
+    };
+    let before = query.load(conn)?.iter().filter(|row| is_before(row)).count();
+    Ok(i64::try_from(before).unwrap_or(i64::MAX - 1) + 1)
 }
 
 /// Ends every unsent notice of a dead link and empties its secret.
