@@ -21,6 +21,9 @@ const LOOK_AT_FIRST: i64 = 4;
 /// Looked at together, when many wait.
 const LOOK_AT_MAX: i64 = 512;
 
+/// Deliveries whose messages the breaker asks for at once: a statement of SQLite takes only so many values.
+const COUNTED_TOGETHER: usize = 1000;
+
 /// A message to be queued.
 pub struct NewNotice {
     pub id: NoticeId,
@@ -415,20 +418,27 @@ pub fn number_within(
     leased: &NoticeRow,
     since: UtcMillis,
 ) -> Result<i64, StoreError> {
-    // Counted here: asked for the times too, PostgreSQL may look through all messages of a day for those of one address.
-    let query = delivery::table.inner_join(notice::table.on(notice::delivery_id.eq(delivery::id)));
-    let query = query.select((notice::id, notice::state, notice::first_attempt_at)).into_boxed();
+    // Asked in two steps and counted here: in one, PostgreSQL may look through all messages for those of one address.
+    let query = delivery::table.select(delivery::id).into_boxed();
     let query = match whose {
         CountedBy::Address(index) => query.filter(delivery::contact_index.eq(index.to_vec())),
         CountedBy::Patient(index) => query.filter(delivery::patient_index.eq(index.to_vec())),
     };
+    let deliveries: Vec<String> = query.load(conn)?;
     let (this, at) = (leased.id.as_str(), leased.first_attempt_at.unwrap_or(leased.created_at).0);
     let is_before = |(id, state, first): &(String, String, Option<i64>)| {
         let Some(first) = *first else { return false };
         let together_before = first == at && (state != "leased" || id.as_str() < this);
         id != this && first >= since.0 && (first < at || together_before)
     };
-    let before = query.load(conn)?.iter().filter(|row| is_before(row)).count();
+    let mut before = 0_usize;
+    for some in deliveries.chunks(COUNTED_TOGETHER) {
+        let messages = notice::table
+            .filter(notice::delivery_id.eq_any(some))
+            .select((notice::id, notice::state, notice::first_attempt_at))
+            .load(conn)?;
+        before += messages.iter().filter(|message| is_before(message)).count();
+    }
     Ok(i64::try_from(before).unwrap_or(i64::MAX - 1) + 1)
 }
 
