@@ -82,6 +82,7 @@ impl Ground {
         let (journal, replica) = open_journal(&vault, part).await?;
         let witness = Arc::new(Journalled(journal.clone()));
         let store = Store::open_for(&url, replica.as_str(), witness).context("the database cannot be opened")?;
+        let store = store.answering_within(config.limits.store_answer_max);
         let now = store.now().await.context("the database cannot be reached")?;
         let clock = match time {
             TimeFrom::TheStore => Clock::following(now),

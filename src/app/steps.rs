@@ -238,10 +238,14 @@ fn clients(config: &Config) -> anyhow::Result<Vec<Arc<EhrClient>>> {
                 EhrAuth::Basic { user, password } => Auth::Basic { user: user.clone(), password: password.clone() },
                 EhrAuth::Bearer { token } => Auth::Bearer(token.clone()),
             };
+            let usual = Limits::default();
             let limits = Limits {
+                connect_timeout: usual.connect_timeout.min(ehr.answer_max),
+                read_timeout: usual.read_timeout.min(ehr.answer_max),
+                answer_timeout: ehr.answer_max,
                 attachment_bytes_max: config.limits.attachment_bytes_max,
                 inline_bytes_max: usize::try_from(config.limits.inline_bytes_max).unwrap_or(usize::MAX),
-                ..Limits::default()
+                ..usual
             };
             let attachment_origins = ehr.attachment_origins.iter().filter_map(origin).collect();
             let connection = EhrConnection { id: ehr.id.clone(), base, auth, attachment_origins, limits };

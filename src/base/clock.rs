@@ -3,8 +3,8 @@
 //! Must stay true: every comparison with an expiry uses this clock, so a wrong wall clock on one
 //! replica moves nothing. Tests step it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::time::UtcMillis;
@@ -24,8 +24,14 @@ enum Source {
         started: Instant,
         at_start: AtomicI64,
     },
-    Stepped(AtomicI64),
+    Stepped {
+        at: AtomicI64,
+        jumps: OnceLock<Box<Jumps>>,
+    },
 }
+
+/// By how many milliseconds a stepped clock jumps before a reading.
+type Jumps = dyn Fn() -> i64 + Send + Sync;
 
 impl Clock {
     /// A running clock that was just read as `now` in the store.
@@ -37,14 +43,17 @@ impl Clock {
     /// A clock that moves only when told to.
     #[must_use]
     pub fn stepped(now: UtcMillis) -> Self {
-        Self(Arc::new(Source::Stepped(AtomicI64::new(now.0))))
+        Self(Arc::new(Source::Stepped { at: AtomicI64::new(now.0), jumps: OnceLock::new() }))
     }
 
     #[must_use]
     pub fn now(&self) -> UtcMillis {
         match &*self.0 {
             Source::Store { started, at_start } => UtcMillis(at_start.load(Ordering::Relaxed)).plus(started.elapsed()),
-            Source::Stepped(at) => UtcMillis(at.load(Ordering::SeqCst)),
+            Source::Stepped { at, jumps } => {
+                let jump = jumps.get().map_or(0, |jump| jump());
+                UtcMillis(at.fetch_add(jump, Ordering::SeqCst) + jump)
+            }
         }
     }
 
@@ -58,7 +67,7 @@ impl Clock {
                 at_start.store(store_now.minus(started.elapsed()).0, Ordering::Relaxed);
                 Duration::from_millis(drift)
             }
-            Source::Stepped(_) => Duration::ZERO,
+            Source::Stepped { .. } => Duration::ZERO,
         }
     }
 
@@ -66,9 +75,18 @@ impl Clock {
     pub fn forward(&self, span: Duration) {
         match &*self.0 {
             Source::Store { .. } => {}
-            Source::Stepped(at) => {
+            Source::Stepped { at, .. } => {
                 at.fetch_add(i64::try_from(span.as_millis()).unwrap_or(0), Ordering::SeqCst);
             }
+        }
+    }
+
+    /// Asks `jumps` before each reading of a stepped clock by how many milliseconds it jumps, as one that is set does; a
+    /// running one ignores it. The first call stands.
+    pub fn jump(&self, jumps: impl Fn() -> i64 + Send + Sync + 'static) {
+        match &*self.0 {
+            Source::Store { .. } => {}
+            Source::Stepped { jumps: kept, .. } => drop(kept.set(Box::new(jumps))),
         }
     }
 }

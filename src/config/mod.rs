@@ -110,6 +110,8 @@ pub struct Ehr {
     pub subscribe: Subscribe,
     pub poll_every: Duration,
     pub hook_auth: HookAuth,
+    /// For one answer, other than an attachment; no silence within any answer may be longer.
+    pub answer_max: Duration,
     /// The address at which this EHR reaches `/fhir/hook/{ehr}`; an origin or a path prefix ending in `/`.
     pub hook_base: Url,
     pub start_from: StartFrom,
@@ -213,6 +215,8 @@ pub struct Limits {
     pub notices_per_address_day_max: u64,
     /// An hour with this many times the usual notices pauses sending.
     pub breaker_hour_multiple: u64,
+    /// How long anybody waits for the database.
+    pub store_answer_max: Duration,
 }
 
 impl Config {

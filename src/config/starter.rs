@@ -66,6 +66,8 @@ base_url = @ehr_base_url
 # (X-Hub-Signature: sha256=…). For the last two the EHR's staff make the Subscription; subscribe stays "off".
 #hook_auth = "secret"
 #poll_seconds = 60
+# For one answer of the EHR; attachments may take longer, but no silence may.
+#answer_seconds = 60
 # "now" or an instant: what was final before is left alone.
 #start_from = "now"
 # An older report is never sent by itself.
@@ -125,4 +127,6 @@ base_url = @ehr_base_url
 #notices_per_patient_day_max = 6
 #notices_per_address_day_max = 6
 #breaker_hour_multiple = 4
+# A database that says nothing for so long is taken for gone.
+#store_answer_seconds = 60
 "#;

@@ -62,6 +62,7 @@ fn an_ehr_has_careful_defaults() {
     assert!(matches!(ehr.auth, EhrAuth::None));
     assert_eq!((ehr.subscribe, ehr.start_from), (Subscribe::Off, StartFrom::Now));
     assert_eq!((ehr.poll_every, ehr.recheck_every, ehr.report_age_max), (seconds(60), minutes(15), hours(7 * 24)));
+    assert_eq!(ehr.answer_max, seconds(60));
     assert_eq!(ehr.clinic.as_ref().map(ClinicId::as_str), Some("main"), "the only clinic");
     assert_eq!(config.clinics[0].language.as_str(), "en");
 }
@@ -211,7 +212,10 @@ fn the_starter_files_comments_tell_the_defaults() {
         (left_out.blobs, left_out.keys_dir, left_out.policy_file)
     );
     let of_ehr = |config: &Ehr| {
-        (config.poll_every, config.recheck_every, config.report_age_max, config.start_from, config.subscribe)
+        (
+            (config.poll_every, config.answer_max, config.recheck_every),
+            (config.report_age_max, config.start_from, config.subscribe),
+        )
     };
     assert_eq!(of_ehr(&told.ehrs[0]), of_ehr(&left_out.ehrs[0]));
     assert!(told.mail.is_some_and(|mail| mail.connections_max == 4 && mail.attempt_max.as_secs() == 40));

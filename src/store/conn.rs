@@ -22,6 +22,18 @@ const CHECKOUT_WAIT: Duration = seconds(5);
 /// Who leases without being a replica of the service.
 const NOBODY: &str = "";
 
+/// How long a reading or a deed waits for its database, unless the configuration says otherwise. Longer than PostgreSQL
+/// lets a statement run, so that only a server or a network that says nothing meets it.
+pub const ANSWER_MAX: Duration = seconds(60);
+/// Libpq waits for ever for a server that is gone without a word, and the kernel for two hours, unless told otherwise.
+const POSTGRES_WIRE: [(&str, &str); 5] = [
+    ("connect_timeout", "10"),
+    ("keepalives_idle", "20"),
+    ("keepalives_interval", "10"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "30000"),
+];
+
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
 pub enum Conn {
@@ -98,7 +110,10 @@ impl<'c> Tx<'c> {
 
 /// The open store. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store {
+    inner: Arc<Inner>,
+    answer_max: Duration,
+}
 
 struct Inner {
     reads: Pool<Opener>,
@@ -147,7 +162,16 @@ impl Store {
             .connection_timeout(CHECKOUT_WAIT)
             .test_on_check_out(matches!(place, Place::Postgres(_)))
             .build_unchecked(Opener { place, access });
-        Ok(Self(Arc::new(Inner { reads, writes, witness, holder: Arc::from(holder) })))
+        Ok(Self {
+            inner: Arc::new(Inner { reads, writes, witness, holder: Arc::from(holder) }),
+            answer_max: ANSWER_MAX,
+        })
+    }
+
+    /// The same store, whose callers wait no longer than this.
+    #[must_use]
+    pub fn answering_within(self, answer_max: Duration) -> Self {
+        Self { answer_max, ..self }
     }
 
     /// Brings the schema up to date under a lock; returns the migrations that ran.
@@ -167,33 +191,39 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> Result<T, StoreError> + Send + 'static,
     {
-        let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || {
+        let inner = Arc::clone(&self.inner);
+        let looking = tokio::task::spawn_blocking(move || {
             let mut conn = inner.reads.get().map_err(|_| StoreError::Unavailable { why: "no connection is free" })?;
             look(&mut conn)
-        })
-        .await
-        .unwrap_or(Err(StoreError::Refused { why: "a reading that panicked" }))
+        });
+        self.in_time(async { looking.await.unwrap_or(Err(StoreError::Refused { why: "a reading that panicked" })) })
+            .await
     }
 
     /// Runs `deed` as one transaction and returns after it is durable.
     ///
     /// # Errors
-    /// What `deed` returns (nothing is kept then), or [`StoreError::Unavailable`].
+    /// What `deed` returns (nothing is kept then), or [`StoreError::Unavailable`]: it may have been kept all the same.
     pub async fn write<T, F>(&self, deed: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Tx) -> Result<T, StoreError> + Send + 'static,
     {
-        match &self.0.writes {
-            Writes::Thread(writer) => writer.run(Arc::clone(&self.0.holder), deed).await,
+        match &self.inner.writes {
+            Writes::Thread(writer) => self.in_time(writer.run(Arc::clone(&self.inner.holder), deed)).await,
             Writes::Pool => {
-                let inner = Arc::clone(&self.0);
-                tokio::task::spawn_blocking(move || write_pooled(&inner, deed))
+                let inner = Arc::clone(&self.inner);
+                let doing = tokio::task::spawn_blocking(move || write_pooled(&inner, deed));
+                self.in_time(async { doing.await.unwrap_or(Err(StoreError::Refused { why: "a deed that panicked" })) })
                     .await
-                    .unwrap_or(Err(StoreError::Refused { why: "a deed that panicked" }))
             }
         }
+    }
+
+    /// What hangs is left to itself: it may be done yet, as after a commit whose answer was lost.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let in_time = tokio::time::timeout(self.answer_max, work).await;
+        in_time.unwrap_or(Err(StoreError::Unavailable { why: "it does not answer" }))
     }
 
     /// The database's own time.
@@ -254,7 +284,9 @@ impl Place {
             return Ok(Self::Sqlite(PathBuf::from(path)));
         }
         match Url::parse(url) {
-            Ok(parsed) if matches!(parsed.scheme(), "postgres" | "postgresql") => Ok(Self::Postgres(url.to_owned())),
+            Ok(parsed) if matches!(parsed.scheme(), "postgres" | "postgresql") => {
+                Ok(Self::Postgres(on_the_wire(parsed)))
+            }
             Ok(_) | Err(_) => {
                 Err(StoreError::CannotOpen { why: "the address must begin with sqlite: or postgres://".to_owned() })
             }
@@ -273,6 +305,16 @@ impl Place {
             }
         }
     }
+}
+
+/// The address with every setting of [`POSTGRES_WIRE`] that it does not make itself.
+fn on_the_wire(mut url: Url) -> String {
+    for (name, value) in POSTGRES_WIRE {
+        if !url.query_pairs().any(|(known, _)| known == name) {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+    }
+    url.into()
 }
 
 const POSTGRES_SESSION: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; \
@@ -301,6 +343,12 @@ fn connect_sqlite(path: &std::path::Path, access: Access) -> Result<Conn, StoreE
             let why = "the file in [store] url is not a SQLite database".to_owned();
             if error.is_passing() { error } else { StoreError::CannotOpen { why } }
         })?;
+    }
+    match access {
+        // Where a file cannot be opened for writing (no descriptor is left, a disk that fails for a moment), SQLite opens it
+        // for reading and says nothing, and such a connection even begins transactions. This writes nothing.
+        Access::Write => conn.batch_execute("PRAGMA incremental_vacuum(1)")?,
+        Access::Read => {}
     }
     Ok(Conn::Sqlite(conn))
 }

@@ -18,7 +18,9 @@
 
 mod behaviours;
 mod crashes;
+mod docker;
 mod docs;
+mod faults;
 mod licences;
 mod races;
 mod store;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::server::reachable_locally;
 use super::{did_you_mean, is_loopback, parse_origin, parse_web_url, with_slash};
-use crate::base::{ClinicId, EhrId, UtcMillis, minutes};
+use crate::base::{ClinicId, EhrId, UtcMillis, minutes, seconds};
 use crate::config::section::{Context, Section, not_empty};
 use crate::config::source::Table;
 use crate::config::{Ehr, EhrAuth, HookAuth, StartFrom, Subscribe};
@@ -46,6 +46,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let subscribe = section.choice("subscribe", &[("r4", Subscribe::R4), ("off", Subscribe::Off)], Subscribe::Off);
     let poll_every = Duration::from_secs(section.number("poll_seconds", 60, 1..=86_400));
     let hook_auth = hook_auth(section, subscribe);
+    let answer_max = seconds(section.number("answer_seconds", 60, 1..=600));
     let hook_base = hook_base(section, listen, base_url.as_ref(), subscribe);
     let start_from = section.optional("start_from", parse_start).unwrap_or(StartFrom::Now);
     let report_age_max = section.duration("report_age_max", "7d", ("1h", "1y"));
@@ -61,6 +62,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         subscribe,
         poll_every,
         hook_auth: hook_auth?,
+        answer_max,
         hook_base,
         start_from,
         report_age_max,

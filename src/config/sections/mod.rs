@@ -14,7 +14,7 @@ use super::mistake::{Mistakes, did_you_mean};
 use super::section::{Context, Section, not_empty};
 use super::source::{Source, Table};
 use super::{Clinic, ClinicPhone, Config, ConfigError, Language, Limits, Mode, Retention, StoreUrl};
-use crate::base::{ClinicId, EmailAddress};
+use crate::base::{ClinicId, EmailAddress, seconds};
 use crate::blobs::BlobUrl;
 
 pub(super) fn read(
@@ -181,6 +181,7 @@ fn limits(table: Table, context: Context<'_>) -> Limits {
         notices_per_patient_day_max: section.number("notices_per_patient_day_max", 6, 1..=100),
         notices_per_address_day_max: section.number("notices_per_address_day_max", 6, 1..=100),
         breaker_hour_multiple: section.number("breaker_hour_multiple", 4, 2..=100),
+        store_answer_max: seconds(section.number("store_answer_seconds", 60, 2..=600)),
     };
     section.finish();
     limits

@@ -18,8 +18,8 @@ use crate::support::{pdf, tink};
 
 const MIB: usize = 1 << 20;
 const SEGMENT_BYTES: usize = MIB;
-/// Five segments, the last of them short.
-const PLAIN_BYTES: usize = 4 * MIB + 4321;
+/// Four segments, the last of them short.
+const PLAIN_BYTES: usize = 3 * MIB + 4321;
 
 /// Delivered over the whole way, fetched, and then mishandled.
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +31,7 @@ async fn link_18_every_cut_reordering_and_splice_of_a_large_file_is_refused_and_
     let granted = holder.open().await.granted();
     let file = &granted.files[0];
     let sealed = holder.file(1, None).await.bytes;
-    assert_eq!(sealed.len().div_ceil(SEGMENT_BYTES), 5);
+    assert_eq!(sealed.len().div_ceil(SEGMENT_BYTES), 4);
     assert!(holder.decrypt(&granted, file, &sealed).unwrap() == paper, "the control does not open");
 
     let segments: Vec<&[u8]> = sealed.chunks(SEGMENT_BYTES).collect();
@@ -41,7 +41,7 @@ async fn link_18_every_cut_reordering_and_splice_of_a_large_file_is_refused_and_
         let cut = [cut.as_slice(), &segments[count][..segments[count].len() - 1]].concat();
         assert!(holder.decrypt(&granted, file, &cut).is_err(), "cut a byte before the end of segment {count}");
     }
-    for (one, other) in [(1, 2), (1, 3), (2, 3)] {
+    for (one, other) in [(0, 1), (1, 2)] {
         let mut moved = segments.clone();
         moved.swap(one, other);
         assert!(holder.decrypt(&granted, file, &moved.concat()).is_err(), "{one} and {other} changed places");
@@ -69,7 +69,7 @@ async fn link_18_every_cut_reordering_and_splice_of_a_large_file_is_refused_and_
     Hkdf::<Sha256>::new(None, &halves).expand(label.as_bytes(), &mut content).unwrap();
     let context = format!("chartseal/1\n{}\n1\n{}\napplication/pdf", holder.link.id, granted.version);
     assert!(tink::open(&content, context.as_bytes(), &path) == Ok(paper), "Tink reads something else");
-    std::fs::write(&path, &sealed[..3 * SEGMENT_BYTES]).unwrap();
+    std::fs::write(&path, &sealed[..2 * SEGMENT_BYTES]).unwrap();
     assert!(tink::open(&content, context.as_bytes(), &path).is_err(), "Tink opens half a file");
 }
 
@@ -117,7 +117,7 @@ fn link_18_sealing_and_opening_never_hold_back_more_than_two_segments() {
     let out = Out { bytes: Vec::new(), went_in: Rc::clone(&went_in) };
     let mut sealer = Sealer::new(&key, &context, &mut rng, out).unwrap();
     let piece = vec![7; MIB / 8];
-    for _ in 0..8 * 12 {
+    for _ in 0..8 * 6 {
         went_in.set(went_in.get() + piece.len());
         sealer.write(&piece).unwrap();
     }
@@ -126,6 +126,6 @@ fn link_18_sealing_and_opening_never_hold_back_more_than_two_segments() {
     let went_in = Rc::new(Cell::new(0));
     let from = In { bytes: &sealed, went_in: Rc::clone(&went_in) };
     let mut to = Out { bytes: Vec::new(), went_in };
-    assert_eq!(sealing::open(&key, &context, from, &mut to).unwrap(), 12 * MIB as u64);
+    assert_eq!(sealing::open(&key, &context, from, &mut to).unwrap(), 6 * MIB as u64);
     assert!(to.bytes.iter().all(|byte| *byte == 7));
 }

@@ -71,6 +71,16 @@ fn a_folder_in_the_place_of_the_sqlite_file_cannot_be_opened() {
 }
 
 #[test]
+fn a_sqlite_file_that_opens_for_reading_alone_is_refused_and_not_taken_for_a_writer() {
+    let folder = Place::new("outage");
+    let file = folder.join("chartseal.db");
+    Store::migrate(&format!("sqlite:{}", file.display())).unwrap();
+    // As SQLite does by itself when the file cannot be opened for writing; root may write any file.
+    let why = open(&format!("sqlite:file:{}?mode=ro", file.display())).err().unwrap().to_string();
+    assert!(why.contains("cannot be written"), "{why}");
+}
+
+#[test]
 fn a_file_that_is_no_database_cannot_be_opened_and_stays_as_it_is() {
     let folder = Place::new("outage");
     let file = folder.join("letter.txt");

@@ -59,7 +59,7 @@ async fn a_newcomer_walks_the_patients_whole_way_with_one_command() {
     picture_both(patient, "link-replaced").await;
     visit(patient, &demo.link_in(newer).await).await;
     press(patient, OPEN_BUTTON).await;
-    see_document(&patient).await;
+    see_document(patient).await;
     visit(patient, &demo.link_in(message_of(&look, "Lipids", 0)).await).await;
     see(patient, "main", "took this document back").await;
 

@@ -140,6 +140,14 @@ impl Mail {
         links.remove(0)
     }
 
+    /// A message that a relay of our own took.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn taken(envelope_to: String, data: String) -> Self {
+        Self::read(Kept { mail_from: String::new(), rcpt: vec![envelope_to], tls: false, data })
+    }
+
     fn read(kept: Kept) -> Self {
         let message = MessageParser::default().parse(&kept.data).expect("the mail can be read");
         let part = |text: Option<std::borrow::Cow<'_, str>>| text.map(Into::into).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Doubles of ours that call hooks as two kinds of EHR do that no test server here is: Medplum, and a hub of WebSub.
+//! Doubles of ours that call hooks as two kinds of EHR do that no test server here is: Medplum, and a hub of `WebSub`.
 //!
-//! Written after Medplum's documentation of subscriptions and the W3C's WebSub, §7; no code of theirs runs here.
+//! Written after Medplum's documentation of subscriptions and the W3C's `WebSub`, §7; no code of theirs runs here.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
