@@ -8,6 +8,7 @@
 #![allow(
     clippy::similar_names,
     clippy::format_push_string,
+    clippy::format_collect,
     clippy::duration_suboptimal_units,
     clippy::single_match_else,
     reason = "the tests' support"
