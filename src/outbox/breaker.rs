@@ -20,8 +20,17 @@ pub struct BreakerLimits {
     pub per_patient_day_max: u64,
 }
 
+/// What an hour may have, once it was counted: a week is long to count, and moves little within a turn.
+#[derive(Clone, Copy, Default)]
+pub(super) struct AllowedInHour(Option<i64>);
+
 /// Pauses all sending when the last hour was unlike the week before.
-pub(super) fn judge_hour(tx: &mut Tx, limits: BreakerLimits, now: UtcMillis) -> Result<(), StoreError> {
+pub(super) fn judge_hour(
+    tx: &mut Tx,
+    limits: BreakerLimits,
+    counted: &mut AllowedInHour,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
     if store::paused(tx.conn())? != Pause::Running {
         return Ok(());
     }
@@ -32,8 +41,13 @@ pub(super) fn judge_hour(tx: &mut Tx, limits: BreakerLimits, now: UtcMillis) -> 
     if last_hour <= HOUR_FLOOR {
         return Ok(());
     }
-    let week = store::first_attempts_since(tx.conn(), now.minus(hours(USUAL_HOURS)), hour_ago)?;
-    let allowed = allowed_in_hour(week, limits.hour_multiple);
+    let allowed = if let AllowedInHour(Some(allowed)) = *counted {
+        allowed
+    } else {
+        let week = store::first_attempts_since(tx.conn(), now.minus(hours(USUAL_HOURS)), hour_ago)?;
+        allowed_in_hour(week, limits.hour_multiple)
+    };
+    *counted = AllowedInHour(Some(allowed));
     if last_hour <= allowed {
         return Ok(());
     }
@@ -63,21 +77,27 @@ impl Outbox {
         if delivery.breaker_passed_at.is_some() {
             return Ok(None);
         }
-        let limits = [
-            ("address", delivery.contact_index.map(CountedBy::Address), self.limits.per_address_day_max),
-            ("patient", delivery.patient_index.map(CountedBy::Patient), self.limits.per_patient_day_max),
+        let (notice, limits) = (leased.notice.clone(), self.limits);
+        let whose = [
+            ("address", delivery.contact_index.map(CountedBy::Address), limits.per_address_day_max),
+            ("patient", delivery.patient_index.map(CountedBy::Patient), limits.per_patient_day_max),
         ];
-        for (who, whose, max) in limits {
-            let Some(whose) = whose else { continue };
-            let notice = leased.notice.clone();
-            let number =
-                self.store.read(move |conn| store::number_within(conn, whose, &notice, now.minus(hours(24)))).await?;
-            if u64::try_from(number).unwrap_or(u64::MAX) > max {
-                let why = format!("the {who} would get more than {max} messages within a day");
-                return Ok(Some(ReviewReason::Breaker { why }));
-            }
-        }
-        Ok(None)
+        let over = self
+            .store
+            .read(move |conn| {
+                for (who, whose, max) in whose {
+                    let Some(whose) = whose else { continue };
+                    let number = store::number_within(conn, whose, &notice, now.minus(hours(24)))?;
+                    if u64::try_from(number).unwrap_or(u64::MAX) > max {
+                        return Ok(Some((who, max)));
+                    }
+                }
+                Ok(None)
+            })
+            .await?;
+        Ok(over.map(|(who, max)| ReviewReason::Breaker {
+            why: format!("the {who} would get more than {max} messages within a day"),
+        }))
     }
 }
 

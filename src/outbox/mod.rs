@@ -9,11 +9,12 @@ mod breaker;
 mod settle;
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use chrono_tz::Tz;
 use futures_util::future::join_all;
 
-use crate::base::{Bell, ClinicId, Clock, EmailAddress, LinkSecret, SecretText, UtcMillis};
+use crate::base::{Bell, ClinicId, Clock, EmailAddress, LinkSecret, SecretText, UtcMillis, seconds};
 use crate::keys::{DeathJournal, KeyError, KeyKind, KeyName, Mark, Vault, VaultError};
 use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, NoticeKind, SendOutcome};
 use crate::policy::{Decision, ReviewReason, Wording};
@@ -21,10 +22,14 @@ use crate::record::{Card, NoticeKind as StoredKind};
 use crate::sealing::Purpose;
 use crate::store::{self, LeasedNotice, Mode, Store, StoreError};
 
+use breaker::AllowedInHour;
 pub use breaker::BreakerLimits;
 
 /// Messages under way at the same time.
-const BATCH: i64 = 8;
+const BATCH: usize = 8;
+/// A turn sends batch after batch, and after this looks around again: what looks through all that waits costs more the
+/// more waits, and is not repeated for every few messages.
+const LOOK_AROUND_EVERY: Duration = seconds(1);
 
 /// The clinic as its messages show it.
 #[derive(Clone)]
@@ -47,7 +52,7 @@ pub struct Outbox {
     /// `https://host/r/`: where links point.
     pub link_base: url::Url,
     /// A report is read again if its last reading is older than this when its message is due.
-    pub recheck_every: std::time::Duration,
+    pub recheck_every: Duration,
     pub limits: BreakerLimits,
     /// In shadow nothing leaves, whatever was queued before.
     pub mode: Mode,
@@ -84,23 +89,47 @@ impl Outbox {
         if self.mode == Mode::Shadow {
             return Ok(tidied);
         }
-        let now = self.clock.now();
-        let (limits, recheck) = (self.limits, self.recheck_every);
-        let (stale, leased) = self
-            .store
-            .write(move |tx| {
-                breaker::judge_hour(tx, limits, now)?;
-                let stale = store::read_stale_sources_again(tx, now.minus(recheck), now)?;
-                Ok((stale, store::lease_notices(tx, now, now.minus(recheck), BATCH)?))
-            })
-            .await?;
+        self.read_stale_again().await?;
+        let (since, mut sent, mut allowed) = (Instant::now(), 0, AllowedInHour::default());
+        loop {
+            let (leased, counted) = self.lease(allowed).await?;
+            allowed = counted;
+            let is_full = leased.len() >= BATCH;
+            sent += self.deliver_all(leased).await?;
+            if !is_full || since.elapsed() >= LOOK_AROUND_EVERY {
+                return Ok(sent + tidied);
+            }
+        }
+    }
+
+    /// Has the reports read again whose messages would leave now, had they been read lately.
+    async fn read_stale_again(&self) -> Result<(), OutboxError> {
+        let (now, recheck) = (self.clock.now(), self.recheck_every);
+        let stale = self.store.write(move |tx| store::read_stale_sources_again(tx, now.minus(recheck), now)).await?;
         if stale > 0 {
             self.changed.ring();
         }
+        Ok(())
+    }
+
+    async fn lease(&self, mut allowed: AllowedInHour) -> Result<(Vec<LeasedNotice>, AllowedInHour), OutboxError> {
+        let (now, limits, recheck) = (self.clock.now(), self.limits, self.recheck_every);
+        let count = i64::try_from(BATCH).unwrap_or(i64::MAX);
+        let leased = self
+            .store
+            .write(move |tx| {
+                breaker::judge_hour(tx, limits, &mut allowed, now)?;
+                Ok((store::lease_notices(tx, now, now.minus(recheck), count)?, allowed))
+            })
+            .await?;
+        Ok(leased)
+    }
+
+    async fn deliver_all(&self, leased: Vec<LeasedNotice>) -> Result<usize, OutboxError> {
         if leased.is_empty() {
-            return Ok(tidied);
+            return Ok(0);
         }
-        self.raise_mark(now).await?;
+        self.raise_mark(self.clock.now()).await?;
         let count = leased.len();
         for outcome in join_all(leased.into_iter().map(|notice| self.deliver(notice))).await {
             match outcome {
@@ -111,14 +140,14 @@ impl Outbox {
                 Err(error) => return Err(error),
             }
         }
-        Ok(count + tidied)
+        Ok(count)
     }
 
     /// Before anything leaves, the place outside the database knows how far the database had come: a copy from
     /// before this moment can then be told from it.
     async fn raise_mark(&self, now: UtcMillis) -> Result<(), OutboxError> {
         let (generation, audit_n) =
-            self.store.read(|conn| Ok((store::generation(conn)?.unwrap_or(0), store::highest_n(conn)?))).await?;
+            self.store.read(|conn| Ok((store::generation(conn)?.unwrap_or(0), store::newest_n(conn)?))).await?;
         let journal = self.journal.clone();
         let mark = Mark { generation: u64::try_from(generation).unwrap_or(0), audit_n, at: now };
         tokio::task::spawn_blocking(move || journal.raise_mark(mark)).await.map_err(|_| OutboxError::Stopped)??;

@@ -20,6 +20,11 @@ pub(super) fn hold(conn: &mut Conn, chain: &Chain) -> Result<(), StoreError> {
     dialect::lock_name(conn, &chain.to_string())
 }
 
+/// [`hold`], unless another transaction holds it: `false` then, at once.
+pub(super) fn try_hold(conn: &mut Conn, chain: &Chain) -> Result<bool, StoreError> {
+    dialect::try_lock_name(conn, &chain.to_string())
+}
+
 /// Writes `entry` behind the last line of its chain, in the transaction of the change it tells of.
 ///
 /// # Errors
@@ -27,8 +32,7 @@ pub(super) fn hold(conn: &mut Conn, chain: &Chain) -> Result<(), StoreError> {
 pub fn append(tx: &mut Tx, entry: &Entry) -> Result<(), StoreError> {
     let chain = entry.chain.to_string();
     let conn = tx.conn();
-    dialect::lock_name(conn, &chain)?;
-    dialect::announce_line(conn)?;
+    dialect::lock_chain_for_line(conn, &chain)?;
     let last: Option<(i64, Vec<u8>)> = audit_line::table
         .filter(audit_line::chain.eq(&chain))
         .order(audit_line::seq.desc())
@@ -74,7 +78,11 @@ pub fn highest_n(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(newest)
 }
 
-fn newest_n(conn: &mut Conn) -> Result<i64, StoreError> {
+/// [`highest_n`] without waiting: a lower number may still appear. Enough for a mark of how far the database has come.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn newest_n(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(audit_line::table.select(max(audit_line::n)).first::<Option<i64>>(conn)?.unwrap_or(0))
 }
 

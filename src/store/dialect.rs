@@ -22,28 +22,48 @@ pub(super) fn now(conn: &mut Conn) -> Result<UtcMillis, StoreError> {
     Ok(UtcMillis(at))
 }
 
+// Declared, so that their statements are prepared once per connection: text given as SQL is parsed at each call. What they
+// return is void, and never read.
+diesel::define_sql_function! { fn pg_advisory_xact_lock(key: BigInt) -> Text; }
+diesel::define_sql_function! { fn pg_advisory_xact_lock_shared(key: BigInt) -> Text; }
+diesel::define_sql_function! { fn pg_try_advisory_xact_lock(key: BigInt) -> Bool; }
+diesel::define_sql_function! { fn hashtextextended(name: Text, seed: BigInt) -> BigInt; }
+
+/// Parts the keys of names from other uses of advisory locks.
+const NAMES: i64 = 7;
+
 /// Holds `name` until the transaction ends, so that two writers do not extend one chain at once. SQLite
 /// has a single writer and needs nothing.
 pub(super) fn lock_name(conn: &mut Conn, name: &str) -> Result<(), StoreError> {
     match conn {
         Conn::Postgres(conn) => {
-            diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))")
-                .bind::<Text, _>(name)
-                .execute(conn)?;
+            diesel::select(pg_advisory_xact_lock(hashtextextended(name, NAMES))).execute(conn)?;
         }
         Conn::Sqlite(_) => {}
     }
     Ok(())
 }
 
+/// [`lock_name`], unless another transaction holds it: `false` then, at once.
+pub(super) fn try_lock_name(conn: &mut Conn, name: &str) -> Result<bool, StoreError> {
+    match conn {
+        Conn::Postgres(conn) => {
+            Ok(diesel::select(pg_try_advisory_xact_lock(hashtextextended(name, NAMES))).get_result(conn)?)
+        }
+        Conn::Sqlite(_) => Ok(true),
+    }
+}
+
 /// An arbitrary number that only appended lines lock.
 const LINES: i64 = 7_135_061_130;
 
-/// Tells [`wait_for_lines`] that this transaction is about to take a line's number.
-pub(super) fn announce_line(conn: &mut Conn) -> Result<(), StoreError> {
+/// Holds the chain that is to be extended, and tells [`wait_for_lines`] that this transaction is about to take a line's
+/// number.
+pub(super) fn lock_chain_for_line(conn: &mut Conn, chain: &str) -> Result<(), StoreError> {
     match conn {
         Conn::Postgres(conn) => {
-            diesel::sql_query("SELECT pg_advisory_xact_lock_shared($1)").bind::<BigInt, _>(LINES).execute(conn)?;
+            let held = pg_advisory_xact_lock(hashtextextended(chain, NAMES));
+            diesel::select((held, pg_advisory_xact_lock_shared(LINES))).execute(conn)?;
         }
         Conn::Sqlite(_) => {}
     }
@@ -56,7 +76,7 @@ pub(super) fn wait_for_lines(conn: &mut Conn) -> Result<(), StoreError> {
     match conn {
         Conn::Postgres(conn) => {
             // Outside a transaction: taken and given back by the statement itself.
-            diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(LINES).execute(conn)?;
+            diesel::select(pg_advisory_xact_lock(LINES)).execute(conn)?;
         }
         Conn::Sqlite(_) => {}
     }

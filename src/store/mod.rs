@@ -29,7 +29,8 @@ mod staff;
 mod writer;
 
 pub use audit_log::{
-    Anchorable, append, chain_lines, chain_names, export_after, highest_n, lines_between, record, remove_lines_before,
+    Anchorable, append, chain_lines, chain_names, export_after, highest_n, lines_between, newest_n, record,
+    remove_lines_before,
 };
 pub use backup::{BackupError, backup};
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};

@@ -1,5 +1,7 @@
 //! Notices: the outbox.
 
+use std::collections::HashSet;
+
 use diesel::prelude::*;
 
 use super::conn::{Conn, Tx};
@@ -13,6 +15,14 @@ use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, LinkId, NoticeId, UtcMillis};
 use crate::policy::Channel;
 use crate::record::{Link, LinkEvent, LiveUntil, Notice, NoticeEvent, NoticeKind, Step};
+
+/// For each notice to be leased so many are looked at: some wait for their report to be read again.
+const LOOK_AT_FIRST: i64 = 4;
+/// Looked at together, when many wait.
+const LOOK_AT_MAX: i64 = 512;
+
+/// Deliveries whose messages the breaker asks for at once: a statement of SQLite takes only so many values.
+const COUNTED_TOGETHER: usize = 1000;
 
 /// A message to be queued.
 pub struct NewNotice {
@@ -177,32 +187,71 @@ pub fn lease_notices(
     if paused(tx.conn())? != Pause::Running {
         return Ok(Vec::new());
     }
-    let due: Vec<Row> = notice::table
-        .inner_join(delivery::table.on(delivery::id.eq(notice::delivery_id)))
-        .inner_join(source::table.on(source::id.eq(delivery::source_id)))
+    let mut leased = Vec::new();
+    let (mut after, mut look_at) = ((i64::MIN, String::new()), count * LOOK_AT_FIRST);
+    loop {
+        let due = due_after(tx.conn(), &after, now, look_at)?;
+        let Some(last) = due.last() else { return Ok(leased) };
+        after = (last.due_at, last.id.clone());
+        let ready = ready_deliveries(tx.conn(), &due, now, read_since)?;
+        for row in due.into_iter().filter(|row| ready.contains(&row.delivery_id)) {
+            if let Some(notice) = lease_one(tx, NoticeRow::try_from(row)?, now)? {
+                leased.push(notice);
+            }
+            if leased.len() >= usize::try_from(count).unwrap_or(0) {
+                return Ok(leased);
+            }
+        }
+        look_at = LOOK_AT_MAX.min(look_at * 2);
+    }
+}
+
+/// The next due notices in the order of their turns.
+fn due_after(conn: &mut Conn, after: &(i64, String), now: UtcMillis, count: i64) -> Result<Vec<Row>, StoreError> {
+    let (due_at, id) = after;
+    Ok(notice::table
         .filter(notice::state.eq("queued"))
         .filter(notice::due_at.le(now.0))
+        .filter(notice::due_at.ge(due_at))
+        .filter(notice::due_at.gt(due_at).or(notice::id.gt(id)))
+        .order((notice::due_at.asc(), notice::id.asc()))
+        .limit(count)
+        .select(columns!())
+        .load(conn)?)
+}
+
+/// Those deliveries of `due` whose message may leave: alive, and their report read since `read_since` and since it was
+/// last heard of. Asked table by table: a join of thousands that wait takes PostgreSQL a time that grows with their
+/// square while it has not counted them.
+fn ready_deliveries(
+    conn: &mut Conn,
+    due: &[Row],
+    now: UtcMillis,
+    read_since: UtcMillis,
+) -> Result<HashSet<String>, StoreError> {
+    let alive: Vec<(String, String)> = delivery::table
+        .filter(delivery::id.eq_any(due.iter().map(|row| row.delivery_id.as_str())))
         .filter(delivery::state.eq("live"))
         .filter(delivery::mode.eq("live"))
+        .select((delivery::id, delivery::source_id))
+        .load(conn)?;
+    let read: Vec<String> = source::table
+        .filter(source::id.eq_any(alive.iter().map(|(_, source)| source.as_str())))
         .filter(source::read_at.ge(read_since.0))
         .filter(source::read_at.ge(source::heard_at.nullable()))
         .filter(source::due_at.is_null().or(source::due_at.gt(now.0)))
         .filter(source::gone_at.is_null())
-        .order((notice::due_at.asc(), notice::id.asc()))
-        .limit(count)
-        .select(columns!())
-        .load(tx.conn())?;
-    let mut leased = Vec::with_capacity(due.len());
-    for row in due {
-        if let Some(notice) = lease_one(tx, NoticeRow::try_from(row)?, now)? {
-            leased.push(notice);
-        }
-    }
-    Ok(leased)
+        .select(source::id)
+        .load(conn)?;
+    let read: HashSet<String> = read.into_iter().collect();
+    Ok(alive.into_iter().filter(|(_, source)| read.contains(source)).map(|(delivery, _)| delivery).collect())
 }
 
+/// A delivery that another worker holds is left to it: the notice is found again.
 fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<LeasedNotice>, StoreError> {
-    deliveries::hold(tx, &before.delivery)?;
+    if !deliveries::try_hold(tx, &before.delivery)? {
+        return Ok(None);
+    }
     let Ok(step) = before.state.step(NoticeEvent::Lease, now) else { return Ok(None) };
     let live = delivery::table
         .filter(delivery::id.eq(before.delivery.as_str()))
@@ -247,10 +296,8 @@ fn fix_life(tx: &mut Tx, owner: Delivery, link: LinkRow, now: UtcMillis) -> Resu
     links::fix_expiry(tx, &link.id, expires_at)?;
     let step = owner.state.clone().step(LinkEvent::FirstAttempt { expires_at }, now)?;
     deliveries::advance(tx, &owner, &step, Actor::System, now)?;
-    match (deliveries::delivery(tx.conn(), &owner.id)?, links::link(tx.conn(), &link.id)?) {
-        (Some(owner), Some(link)) => Ok((owner, link)),
-        (_, _) => Err(StoreError::Moved),
-    }
+    let owner = deliveries::delivery(tx.conn(), &owner.id)?.ok_or(StoreError::Moved)?;
+    Ok((owner, LinkRow { expires_at: Some(expires_at), ..link }))
 }
 
 /// Writes the outcome of an attempt, guarded by that very attempt; empties the secret at any end.
@@ -371,21 +418,28 @@ pub fn number_within(
     leased: &NoticeRow,
     since: UtcMillis,
 ) -> Result<i64, StoreError> {
-    let at = leased.first_attempt_at.unwrap_or(leased.created_at);
-    let first = notice::state.ne("leased").or(notice::id.lt(leased.id.as_str().to_owned()));
-    let before = notice::first_attempt_at.lt(at.0).or(notice::first_attempt_at.eq(at.0).and(first));
-    let query = delivery::table
-        .inner_join(notice::table.on(notice::delivery_id.eq(delivery::id)))
-        .filter(notice::first_attempt_at.ge(since.0))
-        .filter(notice::id.ne(leased.id.as_str().to_owned()))
-        .filter(before)
-        .count()
-        .into_boxed();
+    // Asked in two steps and counted here: in one, PostgreSQL may look through all messages for those of one address.
+    let query = delivery::table.select(delivery::id).into_boxed();
     let query = match whose {
         CountedBy::Address(index) => query.filter(delivery::contact_index.eq(index.to_vec())),
         CountedBy::Patient(index) => query.filter(delivery::patient_index.eq(index.to_vec())),
     };
-    Ok(query.get_result::<i64>(conn)? + 1)
+    let deliveries: Vec<String> = query.load(conn)?;
+    let (this, at) = (leased.id.as_str(), leased.first_attempt_at.unwrap_or(leased.created_at).0);
+    let is_before = |(id, state, first): &(String, String, Option<i64>)| {
+        let Some(first) = *first else { return false };
+        let together_before = first == at && (state != "leased" || id.as_str() < this);
+        id != this && first >= since.0 && (first < at || together_before)
+    };
+    let mut before = 0_usize;
+    for some in deliveries.chunks(COUNTED_TOGETHER) {
+        let messages = notice::table
+            .filter(notice::delivery_id.eq_any(some))
+            .select((notice::id, notice::state, notice::first_attempt_at))
+            .load(conn)?;
+        before += messages.iter().filter(|message| is_before(message)).count();
+    }
+    Ok(i64::try_from(before).unwrap_or(i64::MAX - 1) + 1)
 }
 
 /// Ends every unsent notice of a dead link and empties its secret.

@@ -5,6 +5,7 @@ use rand_core::CryptoRng;
 
 use super::audit_log;
 use super::conn::{Conn, Tx};
+use super::control::{Pause, paused};
 use super::error::StoreError;
 use super::lease::Renewed;
 use super::rows::{hash32, parse, parse_opt};
@@ -345,11 +346,14 @@ pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: Ut
 }
 
 /// Makes the sources of queued notices due that were last read before `read_before`: no message leaves for a report
-/// that was not looked at lately. A reading that failed keeps its own time.
+/// that was not looked at lately. A reading that failed keeps its own time. None while sending is paused.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMillis) -> Result<usize, StoreError> {
+    if paused(tx.conn())? != Pause::Running {
+        return Ok(0);
+    }
     let waiting = notice::table
         .inner_join(delivery::table.on(delivery::id.eq(notice::delivery_id)))
         .filter(notice::state.eq("queued"))

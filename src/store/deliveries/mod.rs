@@ -128,6 +128,11 @@ pub(super) fn hold(tx: &mut Tx, id: &DeliveryId) -> Result<(), StoreError> {
     audit_log::hold(tx.conn(), &Chain::Delivery(id.clone()))
 }
 
+/// [`hold`], unless another transaction holds it: `false` then, at once.
+pub(super) fn try_hold(tx: &mut Tx, id: &DeliveryId) -> Result<bool, StoreError> {
+    audit_log::try_hold(tx.conn(), &Chain::Delivery(id.clone()))
+}
+
 /// A line for the delivery's own chain.
 fn entry_for(delivery: &Delivery, at: UtcMillis, actor: Actor, event: AuditEvent) -> Entry {
     Entry { chain: Chain::Delivery(delivery.id.clone()), at, clinic: delivery.clinic.clone(), actor, event }

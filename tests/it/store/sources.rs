@@ -209,6 +209,9 @@ on_both! {
             stage::read_report(tx, 2)?;
             assert_eq!(store::read_stale_sources_again(tx, NOW, NOW)?, 0, "read lately");
             let later = NOW.plus(after(900));
+            store::pause(tx, "an incident", later, "eve")?;
+            assert_eq!(store::read_stale_sources_again(tx, later, later)?, 0, "nothing leaves anyway");
+            store::resume(tx, later, "eve")?;
             assert_eq!(store::read_stale_sources_again(tx, later, later)?, 1);
             let seen = lease_one(tx, later)?;
             assert_eq!(seen.id, source);

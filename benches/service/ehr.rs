@@ -1,0 +1,159 @@
+//! A double of an EHR, for speed: it makes each answer up from the id it is asked for, and keeps nothing but subscriptions.
+//!
+//! A report's id is `r-SIZE-NUMBER`: a final report of patient `p-NUMBER` with a raw PDF of SIZE bytes behind a URL, which
+//! is streamed from one pattern whatever its size. It proves nothing about real servers.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use actix_web::body::SizedStream;
+use actix_web::dev::ServerHandle;
+use actix_web::http::Method;
+use actix_web::web::Bytes;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use crate::support::ehr_double::outcome;
+use crate::support::{clinic, ehr, wait};
+
+const FHIR: &str = "application/fhir+json";
+const PIECE_BYTES: u64 = 64 * 1024;
+
+/// A running double; it stops when dropped.
+pub struct Ehr {
+    pub base_url: String,
+    state: Arc<State>,
+    server: ServerHandle,
+}
+
+struct State {
+    /// From the first report on: those of before the service's start are for people.
+    issued: OnceLock<String>,
+    pattern: Bytes,
+    subscriptions: Mutex<BTreeMap<String, Value>>,
+}
+
+impl Ehr {
+    pub fn start() -> Self {
+        let socket = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+        let base_url = format!("http://{}/fhir", socket.local_addr().expect("a bound socket has an address"));
+        let mut pattern = b"%PDF-1.7\n".to_vec();
+        pattern.extend((0_u8..=250).cycle().take(usize::try_from(PIECE_BYTES).unwrap() - pattern.len()));
+        let state =
+            Arc::new(State { issued: OnceLock::new(), pattern: Bytes::from(pattern), subscriptions: Mutex::default() });
+        let shared = Arc::clone(&state);
+        let server = HttpServer::new(move || {
+            let state = Arc::clone(&shared);
+            let answer = move |request: HttpRequest, body: Bytes| std::future::ready(state.answer(&request, &body));
+            App::new().default_service(web::to(answer))
+        })
+        .workers(1)
+        .disable_signals()
+        .listen(socket)
+        .expect("a bound socket can be listened to")
+        .run();
+        let handle = server.handle();
+        tokio::spawn(server);
+        Self { base_url, state, server: handle }
+    }
+
+    /// The report as the EHR pushes it.
+    pub fn report(&self, id: &str) -> Value {
+        self.state.report(id).expect("an id of a report")
+    }
+
+    /// The header, name and value, that the subscription asks for.
+    pub async fn hook_header(&self) -> (String, String) {
+        wait::until("a subscription", || {
+            let subscriptions = self.state.subscriptions.lock().expect("nothing panics here");
+            let header = subscriptions.values().next()?["channel"]["header"][0].as_str()?;
+            header.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()))
+        })
+        .await
+    }
+}
+
+impl Drop for Ehr {
+    fn drop(&mut self) {
+        // The stop is sent at once; only waiting for its end would need the future.
+        drop(self.server.stop(false));
+    }
+}
+
+/// The report's id with this number and so many bytes to read.
+pub fn report_id(bytes: u64, number: u32) -> String {
+    format!("r-{bytes}-{number}")
+}
+
+/// Everything a delivery asks of the EHR, in its order: report and patient twice, then the file.
+pub fn asked_for(bytes: u64, number: u32) -> [String; 5] {
+    let (report, patient) = (format!("DiagnosticReport/r-{bytes}-{number}"), format!("Patient/p-{number}"));
+    [report.clone(), patient.clone(), report, patient, format!("Binary/b-{bytes}-{number}")]
+}
+
+fn parts(id: &str, prefix: &str) -> Option<(u64, u32)> {
+    let (bytes, number) = id.strip_prefix(prefix)?.split_once('-')?;
+    Some((bytes.parse().ok()?, number.parse().ok()?))
+}
+
+impl State {
+    fn answer(&self, request: &HttpRequest, body: &Bytes) -> HttpResponse {
+        let path = request.path().strip_prefix("/fhir/").unwrap_or_default();
+        if *request.method() == Method::POST || *request.method() == Method::PUT {
+            return self.subscribe(body);
+        }
+        let found = match path.split_once('/') {
+            None => Some(json!({"resourceType": "Bundle", "type": "searchset", "total": 0, "entry": []})),
+            Some(("DiagnosticReport", id)) => self.report(id),
+            Some(("Patient", id)) => id.strip_prefix("p-").map(|number| {
+                let address = format!("p{number}@patients.example");
+                ehr::patient(id, &format!("Garcia-{number}"), "Ana", "1984-05-06", &address)
+            }),
+            Some(("Subscription", id)) => self.subscriptions.lock().expect("nothing panics here").get(id).cloned(),
+            Some(("Binary", id)) => match parts(id, "b-") {
+                Some((bytes, _)) => return self.file(bytes),
+                None => None,
+            },
+            Some(_) => None,
+        };
+        match found {
+            Some(found) => HttpResponse::Ok().content_type(FHIR).body(found.to_string()),
+            None => HttpResponse::NotFound().content_type(FHIR).body(outcome("not-found").to_string()),
+        }
+    }
+
+    fn subscribe(&self, body: &Bytes) -> HttpResponse {
+        let mut wished: Value = serde_json::from_slice(body).expect("the service writes JSON");
+        let mut kept = self.subscriptions.lock().expect("nothing panics here");
+        let id = wished["id"].as_str().map_or_else(|| format!("s-{}", kept.len()), str::to_owned);
+        wished["id"] = json!(id);
+        wished["status"] = json!("active");
+        kept.insert(id, wished.clone());
+        HttpResponse::Created().content_type(FHIR).body(wished.to_string())
+    }
+
+    fn report(&self, id: &str) -> Option<Value> {
+        let (bytes, number) = parts(id, "r-")?;
+        let issued = self.issued.get_or_init(clinic::real_now);
+        let mut report = ehr::report(&format!("p-{number}"), "58410-2", issued, b"");
+        report["id"] = json!(id);
+        report["meta"] = json!({"versionId": "1", "lastUpdated": issued});
+        report["presentedForm"] = json!([{
+            "contentType": "application/pdf", "url": format!("Binary/b-{bytes}-{number}"), "size": bytes, "title": "Report",
+        }]);
+        Some(report)
+    }
+
+    fn file(&self, bytes: u64) -> HttpResponse {
+        let pattern = self.pattern.clone();
+        let pieces = stream::unfold(bytes, move |left| {
+            let piece = pattern.slice(..usize::try_from(left.min(PIECE_BYTES)).unwrap());
+            let rest = left - piece.len() as u64;
+            std::future::ready((left > 0).then(|| (Ok::<_, Infallible>(piece), rest)))
+        });
+        HttpResponse::Ok().content_type("application/pdf").body(SizedStream::new(bytes, Box::pin(pieces)))
+    }
+}
