@@ -26,9 +26,8 @@ const CODE: &str = "4548-4";
 /// Sends what it may of that code.
 static SEND_IT: LazyLock<RuleSet> = LazyLock::new(|| {
     let head = "[policy]\nid = \"all\"\nversion = \"1\"\n";
-    let row = format!(
-        "[[profile]]\nid = \"a\"\nwhen = {{ code = \"loinc|{CODE}\" }}\nthen = {{ action = \"send\" }}\n"
-    );
+    let row =
+        format!("[[profile]]\nid = \"a\"\nwhen = {{ code = \"loinc|{CODE}\" }}\nthen = {{ action = \"send\" }}\n");
     RuleSet::parse(&format!("{head}{row}")).unwrap_or_else(|errors| panic!("{errors}"))
 });
 
