@@ -222,6 +222,9 @@ fn due_after(conn: &mut Conn, passed_over: i64, now: UtcMillis, count: i64) -> R
         .load(conn)?)
 }
 
+/// A report's id; when it was read, heard of, is due and went.
+type Reading = (String, Option<i64>, i64, Option<i64>, Option<i64>);
+
 /// Those deliveries of `due` whose message may leave: alive, and their report read since `read_since` and since it was
 /// last heard of. Asked table by table and by key alone: with more to choose by, either database may look through all
 /// that lives for the few that are asked for, or PostgreSQL join all that waits.
@@ -236,11 +239,11 @@ fn ready_deliveries(
         .select((delivery::id, delivery::source_id, delivery::state, delivery::mode))
         .load(conn)?;
     let alive: Vec<_> = alive.into_iter().filter(|(_, _, state, mode)| state == "live" && mode == "live").collect();
-    let read: Vec<(String, Option<i64>, i64, Option<i64>, Option<i64>)> = source::table
+    let read: Vec<Reading> = source::table
         .filter(source::id.eq_any(alive.iter().map(|(_, source, ..)| source.as_str())))
         .select((source::id, source::read_at, source::heard_at, source::due_at, source::gone_at))
         .load(conn)?;
-    let is_fresh = |(_, read_at, heard_at, due_at, gone_at): &(_, Option<i64>, i64, Option<i64>, Option<i64>)| {
+    let is_fresh = |(_, read_at, heard_at, due_at, gone_at): &Reading| {
         read_at.is_some_and(|read| read >= read_since.0 && read >= *heard_at)
             && due_at.is_none_or(|due| due > now.0)
             && gone_at.is_none()
