@@ -188,15 +188,19 @@ pub fn lease_notices(
         return Ok(Vec::new());
     }
     let mut leased = Vec::new();
-    let (mut after, mut look_at) = ((i64::MIN, String::new()), count * LOOK_AT_FIRST);
+    // What is leased is no longer queued; what is passed over comes first again.
+    let (mut passed_over, mut look_at) = (0, count * LOOK_AT_FIRST);
     loop {
-        let due = due_after(tx.conn(), &after, now, look_at)?;
-        let Some(last) = due.last() else { return Ok(leased) };
-        after = (last.due_at, last.id.clone());
+        let due = due_after(tx.conn(), passed_over, now, look_at)?;
+        if due.is_empty() {
+            return Ok(leased);
+        }
+        passed_over += i64::try_from(due.len()).unwrap_or(i64::MAX);
         let ready = ready_deliveries(tx.conn(), &due, now, read_since)?;
         for row in due.into_iter().filter(|row| ready.contains(&row.delivery_id)) {
             if let Some(notice) = lease_one(tx, NoticeRow::try_from(row)?, now)? {
                 leased.push(notice);
+                passed_over -= 1;
             }
             if leased.len() >= usize::try_from(count).unwrap_or(0) {
                 return Ok(leased);
@@ -207,44 +211,45 @@ pub fn lease_notices(
 }
 
 /// The next due notices in the order of their turns.
-fn due_after(conn: &mut Conn, after: &(i64, String), now: UtcMillis, count: i64) -> Result<Vec<Row>, StoreError> {
-    let (due_at, id) = after;
+fn due_after(conn: &mut Conn, passed_over: i64, now: UtcMillis, count: i64) -> Result<Vec<Row>, StoreError> {
     Ok(notice::table
         .filter(notice::state.eq("queued"))
         .filter(notice::due_at.le(now.0))
-        .filter(notice::due_at.ge(due_at))
-        .filter(notice::due_at.gt(due_at).or(notice::id.gt(id)))
         .order((notice::due_at.asc(), notice::id.asc()))
         .limit(count)
+        .offset(passed_over)
         .select(columns!())
         .load(conn)?)
 }
 
+/// A report's id; when it was read, heard of, is due and went.
+type Reading = (String, Option<i64>, i64, Option<i64>, Option<i64>);
+
 /// Those deliveries of `due` whose message may leave: alive, and their report read since `read_since` and since it was
-/// last heard of. Asked table by table: a join of thousands that wait takes PostgreSQL a time that grows with their
-/// square while it has not counted them.
+/// last heard of. Asked table by table and by key alone: with more to choose by, either database may look through all
+/// that lives for the few that are asked for, or PostgreSQL join all that waits.
 fn ready_deliveries(
     conn: &mut Conn,
     due: &[Row],
     now: UtcMillis,
     read_since: UtcMillis,
 ) -> Result<HashSet<String>, StoreError> {
-    let alive: Vec<(String, String)> = delivery::table
+    let alive: Vec<(String, String, String, String)> = delivery::table
         .filter(delivery::id.eq_any(due.iter().map(|row| row.delivery_id.as_str())))
-        .filter(delivery::state.eq("live"))
-        .filter(delivery::mode.eq("live"))
-        .select((delivery::id, delivery::source_id))
+        .select((delivery::id, delivery::source_id, delivery::state, delivery::mode))
         .load(conn)?;
-    let read: Vec<String> = source::table
-        .filter(source::id.eq_any(alive.iter().map(|(_, source)| source.as_str())))
-        .filter(source::read_at.ge(read_since.0))
-        .filter(source::read_at.ge(source::heard_at.nullable()))
-        .filter(source::due_at.is_null().or(source::due_at.gt(now.0)))
-        .filter(source::gone_at.is_null())
-        .select(source::id)
+    let alive: Vec<_> = alive.into_iter().filter(|(_, _, state, mode)| state == "live" && mode == "live").collect();
+    let read: Vec<Reading> = source::table
+        .filter(source::id.eq_any(alive.iter().map(|(_, source, ..)| source.as_str())))
+        .select((source::id, source::read_at, source::heard_at, source::due_at, source::gone_at))
         .load(conn)?;
-    let read: HashSet<String> = read.into_iter().collect();
-    Ok(alive.into_iter().filter(|(_, source)| read.contains(source)).map(|(delivery, _)| delivery).collect())
+    let is_fresh = |(_, read_at, heard_at, due_at, gone_at): &Reading| {
+        read_at.is_some_and(|read| read >= read_since.0 && read >= *heard_at)
+            && due_at.is_none_or(|due| due > now.0)
+            && gone_at.is_none()
+    };
+    let read: HashSet<String> = read.into_iter().filter(is_fresh).map(|(id, ..)| id).collect();
+    Ok(alive.into_iter().filter(|(_, source, ..)| read.contains(source)).map(|(delivery, ..)| delivery).collect())
 }
 
 /// A delivery that another worker holds is left to it: the notice is found again.
