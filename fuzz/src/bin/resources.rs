@@ -40,7 +40,7 @@ fuzz_target!(|body: &[u8]| {
             let said = said.as_ref().expect("only JSON is a report");
             judge_report(&report, said);
             let reordered = said.to_string();
-            let again = read_report(kind, reordered.as_bytes(), &BASE).ok().expect("the same in another order");
+            let again = read_report(kind, reordered.as_bytes(), &BASE).expect("the same in another order");
             assert_eq!(again.content_hash, report.content_hash, "the order of members changed the content");
             assert_eq!((again.status, again.status_doubt), (report.status, report.status_doubt));
         }

@@ -144,7 +144,7 @@ fn edit(bytes: &mut Vec<u8>, program: &mut Program) {
             // The header, or everything after it, of another file.
             let other = &BENCH.files[program.below(BENCH.files.len())].sealed;
             let seam = length.min(HEADER_BYTES);
-            if program.byte() % 2 == 0 {
+            if program.byte().is_multiple_of(2) {
                 bytes.splice(..seam, other[..HEADER_BYTES].iter().copied());
             } else {
                 bytes.splice(seam.., other[HEADER_BYTES..].iter().copied());
