@@ -83,8 +83,10 @@ async fn killed_again_and_again(database: Database, names: &[&'static str]) {
     }
     arrive(&fire, put..REPORTS.max(put), &urls).await;
     let count = REPORTS.max(put);
-    let mails = fire.all_mailed(count).await;
+    fire.all_mailed(count).await;
+    wait::until("every message's fate to be known", || (unsettled(&fire) == 0).then_some(())).await;
     wait::until("every lease to end", || (leases(&fire) == 0).then_some(())).await;
+    let mails = fire.mailbox.mails();
     assert_none_was_sent_twice_but_in_doubt(&fire, &mails, count, kills * UNDER_WAY_MAX);
     assert_every_link_opens(&mails, count).await;
     let audit = fire.verified_audit();
@@ -156,6 +158,11 @@ fn leases(fire: &UnderFire) -> i64 {
     let each = ["event", "source", "delivery", "notice"]
         .map(|table| format!("(SELECT count(*) FROM {table} WHERE lease_until IS NOT NULL)"));
     count(fire, &format!("SELECT {} AS count", each.join(" + ")))
+}
+
+/// A message that has come and whose fate is not known waits to be sent again.
+fn unsettled(fire: &UnderFire) -> i64 {
+    count(fire, "SELECT count(*) AS count FROM notice WHERE state IN ('queued', 'leased')")
 }
 
 /// A message that was in doubt twice goes to staff when it is so once more.
