@@ -3,14 +3,15 @@
 //! Must stay true: a web page elsewhere that points a name of its own at 127.0.0.1 gets nothing (its `Host` is not ours),
 //! and one that sends a form or a script's request here changes nothing (its `Origin` is not ours).
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, web};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::ServiceConfig;
+use actix_web::{App, Error, HttpResponse, HttpServer, web};
 
 const ALWAYS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-store"),
@@ -21,13 +22,13 @@ const ALWAYS: [(HeaderName, &str); 4] = [
 
 /// One listener's own address, as requests must name it.
 #[derive(Clone)]
-pub(super) struct Door {
+struct Door {
     host: String,
     origin: String,
 }
 
 impl Door {
-    pub(super) fn new(addr: SocketAddr) -> Self {
+    fn new(addr: SocketAddr) -> Self {
         Self { host: addr.to_string(), origin: format!("http://{addr}") }
     }
 
@@ -60,8 +61,22 @@ impl Refusal {
     }
 }
 
+/// Begins to answer, behind a door, what `routes` names.
+pub(super) fn serve(
+    addr: SocketAddr,
+    listener: TcpListener,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> std::io::Result<ServerHandle> {
+    let own = Door::new(addr);
+    let site = move || App::new().app_data(web::Data::new(own.clone())).wrap(from_fn(door)).configure(routes.clone());
+    let server = HttpServer::new(site).workers(1).disable_signals().listen(listener)?.run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    Ok(handle)
+}
+
 /// Refuses strangers, and puts the headers that every answer has.
-pub(super) async fn door(
+async fn door(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

@@ -11,16 +11,14 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::{StatusCode, header};
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::door::{Door, door};
-use super::now_outside;
+use super::{door, now_outside};
 use crate::base::{SecretText, UtcMillis, seconds};
 use crate::intake::HOOK_HEADER;
 
@@ -124,25 +122,15 @@ impl StandInEhr {
 
 /// Begins to answer.
 pub(super) fn serve(ehr: &Arc<StandInEhr>, listener: TcpListener) -> std::io::Result<ServerHandle> {
-    let (ehr, own) = (Arc::clone(ehr), Door::new(ehr.addr));
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(web::Data::from(Arc::clone(&ehr)))
-            .app_data(web::Data::new(own.clone()))
-            .wrap(from_fn(door))
+    let (addr, ehr) = (ehr.addr, Arc::clone(ehr));
+    door::serve(addr, listener, move |site| {
+        site.app_data(web::Data::from(Arc::clone(&ehr)))
             .route("/fhir/metadata", web::get().to(metadata))
             .route("/fhir/{kind}", web::get().to(search))
             .route("/fhir/{kind}/{id}", web::get().to(read))
             .route("/fhir/{kind}/{id}/_history/{version}", web::get().to(read_version))
-            .default_service(web::to(|| async { outcome(StatusCode::NOT_FOUND, "not-found", "Nothing is here.") }))
+            .default_service(web::to(|| async { outcome(StatusCode::NOT_FOUND, "not-found", "Nothing is here.") }));
     })
-    .workers(1)
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    let handle = server.handle();
-    tokio::spawn(server);
-    Ok(handle)
 }
 
 /// <https://hl7.org/fhir/R4/capabilitystatement.html>

@@ -12,12 +12,11 @@ use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::header::{self, HeaderName};
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::door::{Door, door};
+use super::door;
 use super::lab::{Lab, LabError};
 use super::mail_catcher::Caught;
 use super::sample::Sample;
@@ -50,15 +49,12 @@ pub(super) struct Page {
 
 /// Begins to answer.
 pub(super) fn serve(page: &Arc<Page>, listener: TcpListener) -> std::io::Result<ServerHandle> {
-    let (page, own) = (Arc::clone(page), Door::new(page.addr));
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(web::Data::from(Arc::clone(&page)))
-            .app_data(web::Data::new(own.clone()))
+    let (addr, page) = (page.addr, Arc::clone(page));
+    door::serve(addr, listener, move |site| {
+        site.app_data(web::Data::from(Arc::clone(&page)))
             .app_data(web::JsonConfig::default().limit(DEED_BYTES_MAX).error_handler(|error, _| {
                 actix_web::error::InternalError::from_response(error, HttpResponse::BadRequest().finish()).into()
             }))
-            .wrap(from_fn(door))
             .route("/", web::get().to(|| async { own_file("text/html; charset=utf-8", PAGE) }))
             .route("/demo.css", web::get().to(|| async { own_file("text/css; charset=utf-8", STYLE) }))
             .route("/demo.js", web::get().to(|| async { own_file("text/javascript; charset=utf-8", SCRIPT) }))
@@ -66,15 +62,8 @@ pub(super) fn serve(page: &Arc<Page>, listener: TcpListener) -> std::io::Result<
             .route("/look", web::get().to(look))
             .route("/messages/{n}", web::get().to(message))
             .route("/deeds", web::post().to(act))
-            .default_service(web::to(HttpResponse::NotFound))
+            .default_service(web::to(HttpResponse::NotFound));
     })
-    .workers(1)
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    let handle = server.handle();
-    tokio::spawn(server);
-    Ok(handle)
 }
 
 fn own_file(kind: &'static str, text: &'static str) -> HttpResponse {

@@ -58,7 +58,7 @@ async fn link_04_lease_resume() {
 
     let browser = Browser::open(PHONE).await;
     browser.goto(&link).await.unwrap();
-    press(&browser, OPEN_BUTTON).await;
+    browser.press(OPEN_BUTTON).await;
     let saved = browser.save_copy().await;
     assert!(saved == paper, "{} of {} bytes, or others", saved.len(), paper.len());
     // The page also goes on after a silence, which a loaded machine may make: then there are more.
@@ -102,12 +102,12 @@ async fn link_06_mangled_link() {
     for mangled in appended.iter().chain(&by_gateways) {
         visit(&browser, mangled).await;
         wait_for_text(&browser, OPEN_BUTTON, "Open").await;
-        let shown = run(&browser, "return location.href").await;
+        let shown = browser.run("return location.href").await;
         assert!(shown == json!(address), "the address bar is not clean: {}", mangled.replace(secret, "…"));
     }
     for mangled in [&by_gateways[0], &by_gateways[1], &appended[0], &appended[1], &by_gateways[5]] {
         visit(&browser, mangled).await;
-        press(&browser, OPEN_BUTTON).await;
+        browser.press(OPEN_BUTTON).await;
         wait::until_async("the document", async || browser.find(By::Css("canvas")).await.ok()).await;
     }
 
@@ -116,7 +116,7 @@ async fn link_06_mangled_link() {
     wait_for_text(&browser, "main", "Press the link in your message again").await;
     wait_for_text(&browser, "main", "did not use up your link").await;
     browser.goto(&link).await.unwrap();
-    press(&browser, OPEN_BUTTON).await;
+    browser.press(OPEN_BUTTON).await;
     wait::until_async("the document", async || browser.find(By::Css("canvas")).await.ok()).await;
 
     let (opened, _) = door.house.opened(&handed.id).await;
@@ -202,7 +202,7 @@ async fn link_15_real_browser_strict_csp() {
     // Back from elsewhere: what the history kept has no secret either.
     browser.goto("about:blank").await.unwrap();
     browser.back().await.unwrap();
-    assert_eq!(run(&browser, "return location.href").await, json!(address));
+    assert_eq!(browser.run("return location.href").await, json!(address));
 
     clinic.forward(Duration::from_mins(30));
     clinic.settle().await;
@@ -210,7 +210,7 @@ async fn link_15_real_browser_strict_csp() {
     assert_eq!((shown.opened, shown.brief.state), (Some(0), "live"), "loading spent an opening");
 
     visit(&browser, &link).await;
-    press(&browser, OPEN_BUTTON).await;
+    browser.press(OPEN_BUTTON).await;
     assert!(browser.save_copy().await == paper);
     wait::until_async("the receipt to spend the only opening", async || {
         (clinic.only_delivery().await.state == "spent").then_some(())
@@ -224,13 +224,13 @@ async fn link_15_real_browser_strict_csp() {
 
 /// Address bar, history, storage, cookies, page and list of requests.
 async fn assert_nothing_keeps(browser: &Browser, secret: &str, address: &str) {
-    let kept = run(
-        browser,
-        "return JSON.stringify([location.href, history.state, {...localStorage}, {...sessionStorage}, document.cookie, \
-         document.referrer, window.name, document.documentElement.outerHTML, \
-         performance.getEntries().map((entry) => entry.name).slice(1)])",
-    )
-    .await;
+    let kept = browser
+        .run(
+            "return JSON.stringify([location.href, history.state, {...localStorage}, {...sessionStorage}, \
+             document.cookie, document.referrer, window.name, document.documentElement.outerHTML, \
+             performance.getEntries().map((entry) => entry.name).slice(1)])",
+        )
+        .await;
     assert!(!kept.as_str().unwrap().contains(secret), "the secret stayed");
     assert!(kept.as_str().unwrap().starts_with(&format!("[\"{address}\"")), "the address is not clean");
     let databases = run_async(browser, "indexedDB.databases().then((all) => arguments[0](all.length))").await;
@@ -258,17 +258,6 @@ async fn wait_for_text(browser: &Browser, selector: &str, text: &str) {
         browser.find(By::Css(selector)).await.ok()?.text().await.ok()?.contains(text).then_some(())
     })
     .await;
-}
-
-async fn press(browser: &Browser, selector: &str) {
-    wait::until_async(&format!("{selector} to be there"), async || {
-        browser.find(By::Css(selector)).await.ok()?.click().await.ok()
-    })
-    .await;
-}
-
-async fn run(browser: &Browser, script: &str) -> Value {
-    browser.execute(script, Vec::new()).await.unwrap().json().clone()
 }
 
 async fn run_async(browser: &Browser, script: &str) -> Value {

@@ -9,9 +9,8 @@ use std::time::Duration;
 use chartseal::app::Workers;
 use chartseal::app::start::{Restore, TimeFrom};
 use chartseal::app::watch::look;
-use chartseal::base::OperatorName;
 use chartseal::desk::{Brief, Desk, verify_audit};
-use chartseal::store::{DeliveryFilter, Mode};
+use chartseal::store::DeliveryFilter;
 use chartseal::web::Readiness;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -256,14 +255,7 @@ impl Life {
     }
 
     fn desk(&self) -> Desk {
-        let ground = &self.started.ground;
-        Desk {
-            store: ground.store.clone(),
-            clock: ground.clock.clone(),
-            vault: ground.vault.clone(),
-            operator: OperatorName::parse("Eve Admin").unwrap(),
-            mode: Mode::Live,
-        }
+        clinic::desk_at(&self.started.ground)
     }
 
     /// All deliveries, newest first.

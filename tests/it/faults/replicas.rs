@@ -2,10 +2,9 @@
 
 use chartseal::app::Workers;
 use chartseal::app::start::{Restore, TimeFrom};
-use chartseal::base::OperatorName;
-use chartseal::desk::{Desk, verify_audit};
+use chartseal::desk::verify_audit;
 use chartseal::keys::{DeathJournal, DeathKind};
-use chartseal::store::{DeliveryFilter, Mode};
+use chartseal::store::DeliveryFilter;
 
 use super::disk;
 use super::relay::Relay;
@@ -45,7 +44,10 @@ pub async fn lead() {
     let ids = ids_of(&first, &links).await;
 
     disk::arm();
-    let (desks, urls) = ([desk(&first), desk(&second)], [first.addr, second.addr].map(|addr| format!("http://{addr}")));
+    let (desks, urls) = (
+        [clinic::desk_at(&first.ground), clinic::desk_at(&second.ground)],
+        [first.addr, second.addr].map(|addr| format!("http://{addr}")),
+    );
     let refused = tokio::join!(desks[0].revoke(&ids[0], None), desks[1].revoke(&ids[1], None));
     assert!(refused.0.is_err() && refused.1.is_err(), "a link ended although nobody could write it down");
     for link in &links {
@@ -72,25 +74,18 @@ pub async fn lead() {
     assert_eq!(verify_audit(&first.ground.store, vault).await.unwrap().faults, Vec::<String>::new());
 }
 
-fn desk(replica: &Started) -> Desk {
-    let ground = &replica.ground;
-    Desk {
-        store: ground.store.clone(),
-        clock: ground.clock.clone(),
-        vault: ground.vault.clone(),
-        operator: OperatorName::parse("Eve Admin").unwrap(),
-        mode: Mode::Live,
-    }
-}
-
 /// The deliveries of these links, in their order.
 async fn ids_of(replica: &Started, links: &[String]) -> Vec<String> {
-    let all = desk(replica).list(DeliveryFilter { count_max: 10, ..DeliveryFilter::default() }).await.unwrap();
+    let all = clinic::desk_at(&replica.ground)
+        .list(DeliveryFilter { count_max: 10, ..DeliveryFilter::default() })
+        .await
+        .unwrap();
     let mut ids = Vec::new();
     for link in links {
         let reference = chartseal::base::Reference::of(&WholeLink::read(link).id).to_string();
         for brief in &all {
-            if desk(replica).show(&brief.id).await.unwrap().reference.as_deref() == Some(&reference) {
+            if clinic::desk_at(&replica.ground).show(&brief.id).await.unwrap().reference.as_deref() == Some(&reference)
+            {
                 ids.push(brief.id.clone());
             }
         }

@@ -37,7 +37,7 @@ async fn a_newcomer_walks_the_patients_whole_way_with_one_command() {
     let browser = Browser::open(WIDE).await;
     browser.hide_scroll_bars().await;
     browser.goto(&demo.page).await.unwrap();
-    press(&browser, "#sample-1 .to-message").await;
+    browser.press("#sample-1 .to-message").await;
     see(&browser, "#messages [aria-current=true]", "ada@patients.example").await;
     enter_message(&browser, "a new document").await;
     browser.enter_default_frame().await.unwrap();
@@ -58,7 +58,7 @@ async fn a_newcomer_walks_the_patients_whole_way_with_one_command() {
     see(patient, "main", "a newer message").await;
     picture_both(patient, "link-replaced").await;
     visit(patient, &demo.link_in(newer).await).await;
-    press(patient, OPEN_BUTTON).await;
+    patient.press(OPEN_BUTTON).await;
     see_document(patient).await;
     visit(patient, &demo.link_in(message_of(&look, "Lipids", 0)).await).await;
     see(patient, "main", "took this document back").await;
@@ -272,7 +272,7 @@ async fn enter_message(browser: &Browser, text: &str) {
 async fn read_as_the_patient(browser: &Browser) -> &Browser {
     let first = browser.window().await.unwrap();
     enter_message(browser, "a new document").await;
-    press(browser, "a.button").await;
+    browser.press("a.button").await;
     let opened = wait::until_async("the patient's window", async || {
         browser.windows().await.ok()?.into_iter().find(|window| *window != first)
     })
@@ -281,7 +281,7 @@ async fn read_as_the_patient(browser: &Browser) -> &Browser {
     browser.resize_as_phone(PHONE).await;
     see(browser, "main", "Open my document").await;
     picture_both(browser, "patient-page").await;
-    press(browser, OPEN_BUTTON).await;
+    browser.press(OPEN_BUTTON).await;
     see_document(browser).await;
     picture_both(browser, "patient-report").await;
     browser
@@ -308,13 +308,6 @@ async fn see(browser: &Browser, selector: &str, text: &str) {
     wait::until_async(&format!("\"{text}\""), async || {
         let shown = browser.find(By::Css(selector)).await.ok()?.text().await.ok()?;
         shown.contains(text).then_some(())
-    })
-    .await;
-}
-
-async fn press(browser: &Browser, selector: &str) {
-    wait::until_async(&format!("{selector} to be there"), async || {
-        browser.find(By::Css(selector)).await.ok()?.click().await.ok()
     })
     .await;
 }

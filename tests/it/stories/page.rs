@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use thirtyfour::By;
 
 use crate::support::browser::{Browser, ColorScheme, DESKTOP, Window};
@@ -26,7 +26,7 @@ async fn every_state_reads_well_on_phone_and_desktop_in_light_and_dark() {
     see(&first, "gone", "message again").await;
     visit(&first, &link).await;
     see(&first, "ready", "Open").await;
-    press(&first, OPEN_BUTTON).await;
+    first.press(OPEN_BUTTON).await;
     wait::until_async("the document", async || first.find(By::Css("canvas")).await.ok()).await;
     see(&first, "reading", "Save").await;
     visit(&second, &link).await;
@@ -105,7 +105,7 @@ async fn a_document_that_cannot_be_shown_is_saved_whole() {
     let link = clinic.mailbox.wait_for("broken@example.test", 1).await.link();
     let browser = Browser::open(USUAL_PHONE).await;
     visit(&browser, &link).await;
-    press(&browser, OPEN_BUTTON).await;
+    browser.press(OPEN_BUTTON).await;
     see(&browser, "unshown", "cannot be shown").await;
     let sizes = browser.find_all(By::Css(".tool.only")).await.unwrap();
     assert_eq!(sizes.len(), 0, "buttons for the size of nothing");
@@ -143,7 +143,7 @@ async fn see(browser: &Browser, state: &str, text: &str) {
             browser.keep_screen(&format!("page-{state}-{width}-{name}")).await;
         }
         if state != "noscript" {
-            let wide = run(browser, "return document.documentElement.scrollWidth").await;
+            let wide = browser.run("return document.documentElement.scrollWidth").await;
             assert!(wide.as_i64().unwrap() <= width, "{state} is wider than {width} pixels");
         }
     }
@@ -157,7 +157,7 @@ async fn wait_until_the_sheet_fits(browser: &Browser) {
         let script = "const body = document.querySelector('.body'); const sheet = document.querySelector('.sheet'); \
                       return body.scrollWidth <= body.clientWidth && sheet.clientWidth > body.clientWidth - 4 \
                       && sheet.querySelector('canvas') !== null";
-        (run(browser, script).await == json!(true)).then_some(())
+        (browser.run(script).await == json!(true)).then_some(())
     })
     .await;
 }
@@ -169,15 +169,4 @@ async fn wait_for_text(browser: &Browser, selector: &str, text: &str) {
         (whole && found.contains(text)).then_some(())
     })
     .await;
-}
-
-async fn press(browser: &Browser, selector: &str) {
-    wait::until_async(&format!("{selector} to be there"), async || {
-        browser.find(By::Css(selector)).await.ok()?.click().await.ok()
-    })
-    .await;
-}
-
-async fn run(browser: &Browser, script: &str) -> Value {
-    browser.execute(script, Vec::new()).await.unwrap().json().clone()
 }

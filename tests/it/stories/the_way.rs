@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chartseal::app::Workers;
-use thirtyfour::By;
 
 use crate::support::browser::{Browser, PHONE};
 use crate::support::clinic::{Clinic, Database, Hears, Wishes};
@@ -53,7 +52,7 @@ async fn the_whole_way(database: Database, hears: Hears) {
 
     let browser = Browser::open(PHONE).await;
     browser.goto(mail.link()).await.unwrap();
-    press(&browser, "button.primary").await;
+    browser.press("button.primary").await;
     let saved = browser.save_copy().await;
     assert_eq!(saved, paper, "the browser decrypted other bytes than the EHR holds");
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
@@ -62,14 +61,6 @@ async fn the_whole_way(database: Database, hears: Hears) {
 
     wait::until_async("the receipt to spend the only opening", async || {
         (clinic.only_delivery().await.state == "spent").then_some(())
-    })
-    .await;
-}
-
-async fn press(browser: &Browser, selector: &str) {
-    wait::until_async(&format!("{selector} to be there"), async || {
-        let button = browser.find(By::Css(selector)).await.ok()?;
-        button.click().await.ok()
     })
     .await;
 }

@@ -206,6 +206,19 @@ impl Browser {
         path
     }
 
+    /// Presses what `selector` finds, once it is there and can be pressed.
+    pub async fn press(&self, selector: &str) {
+        wait::until_async(&format!("{selector} to be there"), async || {
+            self.find(By::Css(selector)).await.ok()?.click().await.ok()
+        })
+        .await;
+    }
+
+    /// What `script` returns.
+    pub async fn run(&self, script: &str) -> Value {
+        self.execute(script, Vec::new()).await.expect("the script runs").json().clone()
+    }
+
     async fn devtools(&self, method: &str, parameters: Value) {
         self.cdp().send_raw(method, parameters).await.unwrap_or_else(|error| panic!("{method}: {error}"));
     }

@@ -190,13 +190,7 @@ impl Clinic {
     }
 
     pub fn desk(&self) -> Desk {
-        Desk {
-            store: self.ground.store.clone(),
-            clock: self.ground.clock.clone(),
-            vault: self.ground.vault.clone(),
-            operator: OperatorName::parse("Eve Admin").unwrap(),
-            mode: Mode::Live,
-        }
+        desk_at(&self.ground)
     }
 
     /// All deliveries, newest first.
@@ -331,6 +325,17 @@ pub struct Started {
     pub steps: Arc<Steps>,
     pub stop: oneshot::Sender<()>,
     pub served: JoinHandle<anyhow::Result<()>>,
+}
+
+/// The desk of Eve Admin.
+pub fn desk_at(ground: &Ground) -> Desk {
+    Desk {
+        store: ground.store.clone(),
+        clock: ground.clock.clone(),
+        vault: ground.vault.clone(),
+        operator: OperatorName::parse("Eve Admin").unwrap(),
+        mode: Mode::Live,
+    }
 }
 
 /// Starts the installation at `config_path` in this process, as replica `main`.
