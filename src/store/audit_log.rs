@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use super::conn::{Conn, Tx};
 use super::dialect;
 use super::error::StoreError;
+use super::prepared::Prepare as _;
 use super::rows::hash32;
 use super::schema::audit_line;
 use crate::audit::{self, Chain, Entry, GENESIS, Line};
@@ -55,6 +56,7 @@ pub fn append(tx: &mut Tx, entry: &Entry) -> Result<(), StoreError> {
             audit_line::prev.eq(line.prev.to_vec()),
             audit_line::hash.eq(line.hash.to_vec()),
         ))
+        .prepared()
         .execute(conn)?;
     Ok(())
 }
@@ -157,6 +159,7 @@ pub fn remove_lines_before(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreE
             .filter(audit_line::n.lt(newest))
             .filter(diesel::dsl::not(follows_a_kept_one)),
     )
+    .prepared()
     .execute(tx.conn())?;
     Ok(removed as u64)
 }

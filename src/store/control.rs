@@ -6,6 +6,7 @@ use diesel::prelude::*;
 
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
+use super::prepared::Prepare as _;
 use super::schema::{control as control_table, key_mark};
 use crate::base::{EhrId, UtcMillis, minutes};
 
@@ -40,20 +41,21 @@ pub fn control(conn: &mut Conn, name: &str) -> Result<Option<String>, StoreError
 /// [`StoreError`].
 pub fn set_control(tx: &mut Tx, name: &str, value: &str, at: UtcMillis, by: &str) -> Result<(), StoreError> {
     let set = (control_table::value.eq(value), control_table::set_at.eq(at.0), control_table::set_by.eq(by));
-    let changed = diesel::update(control_table::table.find(name)).set(set).execute(tx.conn())?;
+    let changed = diesel::update(control_table::table.find(name)).set(set).prepared().execute(tx.conn())?;
     if changed == 1 {
         return Ok(());
     }
     let inserted = tx.conn().transaction(|conn| {
         diesel::insert_into(control_table::table)
             .values((control_table::name.eq(name), set))
+            .prepared()
             .execute(conn)
             .map_err(StoreError::from)
     });
     match inserted {
         // Set by another worker at this moment: the later word holds.
         Err(StoreError::Duplicate) => {
-            diesel::update(control_table::table.find(name)).set(set).execute(tx.conn())?;
+            diesel::update(control_table::table.find(name)).set(set).prepared().execute(tx.conn())?;
             Ok(())
         }
         other => other.map(|_| ()),
@@ -90,7 +92,7 @@ pub fn pause(tx: &mut Tx, why: &str, at: UtcMillis, by: &str) -> Result<Pause, S
 /// [`StoreError`].
 pub fn resume(tx: &mut Tx, at: UtcMillis, by: &str) -> Result<Pause, StoreError> {
     let before = paused(tx.conn())?;
-    diesel::delete(control_table::table.find(PAUSE)).execute(tx.conn())?;
+    diesel::delete(control_table::table.find(PAUSE)).prepared().execute(tx.conn())?;
     if before != Pause::Running {
         set_control(tx, RESUMED, "", at, by)?;
     }
@@ -185,6 +187,7 @@ pub fn mark_key(tx: &mut Tx, kind: &str, name: &str, fingerprint: &str, at: UtcM
                 key_mark::fingerprint.eq(fingerprint),
                 key_mark::made_at.eq(at.0),
             ))
+            .prepared()
             .execute(conn)
             .map_err(StoreError::from)
     });
@@ -204,6 +207,7 @@ pub fn mark_key(tx: &mut Tx, kind: &str, name: &str, fingerprint: &str, at: UtcM
 pub fn destroyed_key(tx: &mut Tx, kind: &str, name: &str, at: UtcMillis) -> Result<usize, StoreError> {
     Ok(diesel::update(key_mark::table.find((kind, name)).filter(key_mark::destroyed_at.is_null()))
         .set(key_mark::destroyed_at.eq(at.0))
+        .prepared()
         .execute(tx.conn())?)
 }
 
@@ -212,7 +216,7 @@ pub fn destroyed_key(tx: &mut Tx, kind: &str, name: &str, at: UtcMillis) -> Resu
 /// # Errors
 /// [`StoreError`].
 pub fn forget_key(tx: &mut Tx, kind: &str, name: &str) -> Result<(), StoreError> {
-    diesel::delete(key_mark::table.find((kind, name))).execute(tx.conn())?;
+    diesel::delete(key_mark::table.find((kind, name))).prepared().execute(tx.conn())?;
     Ok(())
 }
 

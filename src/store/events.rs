@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
+use super::prepared::Prepare as _;
 use super::rows::{parse, parse_opt, signed};
 use super::schema::event;
 use crate::base::{EhrId, EventId, FhirId, ResourceType, UtcMillis};
@@ -64,6 +65,7 @@ pub fn insert_event(tx: &mut Tx, new: &NewEvent) -> Result<(), StoreError> {
             event::body_key.eq(&new.body_key),
             event::due_at.eq(new.at.0),
         ))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -102,7 +104,8 @@ pub fn lease_events(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -
         event::body_key,
         event::tries,
     ))
-    .get_results(tx.conn())?;
+    .prepared()
+    .load(tx.conn())?;
     rows.into_iter().map(stored).collect()
 }
 
@@ -137,9 +140,11 @@ pub fn finish_event(tx: &mut Tx, id: &EventId, end: &EventEnd) -> Result<(), Sto
                 event::body_key.eq(None::<String>),
                 nothing_due,
             ))
+            .prepared()
             .execute(tx.conn())?,
         EventEnd::Quarantined { why } => diesel::update(open)
             .set((event::state.eq("quarantined"), event::why.eq(why), nothing_due))
+            .prepared()
             .execute(tx.conn())?,
     };
     if changed == 1 { Ok(()) } else { Err(StoreError::Moved) }
@@ -152,6 +157,7 @@ pub fn finish_event(tx: &mut Tx, id: &EventId, end: &EventEnd) -> Result<(), Sto
 pub fn retry_event(tx: &mut Tx, id: &EventId, at: UtcMillis) -> Result<(), StoreError> {
     diesel::update(event::table.find(id.as_str()).filter(event::state.eq("new")))
         .set((event::due_at.eq(at.0), event::lease_until.eq(None::<i64>)))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -198,10 +204,12 @@ pub fn delete_events_before(
     tx.erased();
     let done =
         diesel::delete(event::table.filter(event::state.eq("done")).filter(event::received_at.lt(done_before.0)))
+            .prepared()
             .execute(tx.conn())?;
     let quarantined = diesel::delete(
         event::table.filter(event::state.eq("quarantined")).filter(event::received_at.lt(quarantined_before.0)),
     )
+    .prepared()
     .execute(tx.conn())?;
     Ok((done + quarantined) as u64)
 }

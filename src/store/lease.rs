@@ -12,6 +12,7 @@ use diesel::prelude::*;
 
 use super::conn::Tx;
 use super::error::StoreError;
+use super::prepared::Prepare as _;
 use super::schema::{delivery, event, notice, poll, source, subscription};
 use crate::base::{UtcMillis, minutes, seconds};
 
@@ -84,15 +85,20 @@ pub fn give_back(tx: &mut Tx, now: UtcMillis) -> Result<usize, StoreError> {
         };
     }
     let none = None::<i64>;
-    Ok(free!(event, event::due_at.le(now.0)).set(event::lease_until.eq(none)).execute(conn)?
-        + free!(source, source::due_at.is_not_null()).set(source::lease_until.eq(none)).execute(conn)?
-        + free!(delivery, delivery::due_at.is_not_null()).set(delivery::lease_until.eq(none)).execute(conn)?
-        + free!(notice, notice::state.eq("leased")).set(notice::lease_until.eq(now.0)).execute(conn)?
+    Ok(free!(event, event::due_at.le(now.0)).set(event::lease_until.eq(none)).prepared().execute(conn)?
+        + free!(source, source::due_at.is_not_null()).set(source::lease_until.eq(none)).prepared().execute(conn)?
+        + free!(delivery, delivery::due_at.is_not_null())
+            .set(delivery::lease_until.eq(none))
+            .prepared()
+            .execute(conn)?
+        + free!(notice, notice::state.eq("leased")).set(notice::lease_until.eq(now.0)).prepared().execute(conn)?
         + free!(poll, poll::next_at.is_not_null())
             .set((poll::lease_until.eq(none), poll::next_at.eq(now.0)))
+            .prepared()
             .execute(conn)?
         + free!(subscription, subscription::next_at.is_not_null())
             .set(subscription::lease_until.eq(none))
+            .prepared()
             .execute(conn)?)
 }
 

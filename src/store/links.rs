@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::conn::{Conn, Tx};
 use super::deliveries;
 use super::error::StoreError;
+use super::prepared::Prepare as _;
 use super::rows::{hash32, parse, signed, unsigned};
 use super::schema::{link, sealed_file};
 use crate::base::{DeliveryId, LinkId, MediaType, Reference, UtcMillis, VersionId};
@@ -83,6 +84,7 @@ pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), Stor
             link::auth_sealed.eq(&new.auth_sealed),
             link::receipt_sealed.eq(&new.receipt_sealed),
         ))
+        .prepared()
         .execute(tx.conn())?;
     for file in &new.files {
         diesel::insert_into(sealed_file::table)
@@ -95,6 +97,7 @@ pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), Stor
                 sealed_file::sealed_bytes.eq(signed("sealed_file.sealed_bytes", file.sealed_bytes)?),
                 sealed_file::plain_index.eq(file.plain_index.to_vec()),
             ))
+            .prepared()
             .execute(tx.conn())?;
     }
     deliveries::attach_link(tx, &new.delivery, &new.id)
@@ -244,6 +247,7 @@ pub fn shred_link(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), StoreEr
             link::ended_at.eq(at.0),
             link::shredded_at.eq(at.0),
         ))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -255,6 +259,7 @@ pub fn shred_link(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), StoreEr
 pub(super) fn fix_expiry(tx: &mut Tx, id: &LinkId, expires_at: UtcMillis) -> Result<(), StoreError> {
     let changed = diesel::update(link::table.find(id.as_str()).filter(link::expires_at.is_null()))
         .set(link::expires_at.eq(expires_at.0))
+        .prepared()
         .execute(tx.conn())?;
     if changed == 1 { Ok(()) } else { Err(StoreError::Moved) }
 }
@@ -299,7 +304,7 @@ pub fn dead_links_with_files(
 /// # Errors
 /// [`StoreError`].
 pub fn files_removed(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(link::table.find(id.as_str())).set(link::files_removed_at.eq(at.0)).execute(tx.conn())?;
+    diesel::update(link::table.find(id.as_str())).set(link::files_removed_at.eq(at.0)).prepared().execute(tx.conn())?;
     Ok(())
 }
 
@@ -370,10 +375,12 @@ pub fn forget_links_before(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreE
         link::table.filter(link::ended_at.lt(before.0)).filter(link::auth_sealed.is_not_null()).select(link::id);
     diesel::update(sealed_file::table.filter(sealed_file::link_id.eq_any(ended)))
         .set(sealed_file::plain_index.eq(None::<Vec<u8>>))
+        .prepared()
         .execute(tx.conn())?;
     let changed =
         diesel::update(link::table.filter(link::ended_at.lt(before.0)).filter(link::auth_sealed.is_not_null()))
             .set(link::auth_sealed.eq(None::<Vec<u8>>))
+            .prepared()
             .execute(tx.conn())?;
     Ok(changed as u64)
 }

@@ -22,6 +22,7 @@ mod notices;
 mod openings;
 mod patients;
 mod polls;
+mod prepared;
 mod rows;
 mod schema;
 mod sources;

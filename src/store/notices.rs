@@ -9,6 +9,7 @@ use super::control::{Pause, paused};
 use super::deliveries::{self, Delivery};
 use super::error::StoreError;
 use super::links::{self, LinkRow};
+use super::prepared::Prepare as _;
 use super::rows::{from_json, parse, to_json};
 use super::schema::{delivery, notice, source};
 use crate::audit::{Actor, AuditEvent};
@@ -77,6 +78,7 @@ pub fn insert_notice(tx: &mut Tx, new: &NewNotice, at: UtcMillis) -> Result<(), 
             notice::secret_sealed.eq(&new.secret_sealed),
             notice::secret_key.eq(&new.secret_key),
         ))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -277,6 +279,7 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
         notice::attempts.eq(i32::try_from(attempts).unwrap_or(i32::MAX)),
         notice::first_attempt_at.eq(before.first_attempt_at.unwrap_or(now).0),
     ))
+    .prepared()
     .execute(tx.conn())?;
     if changed != 1 {
         return Ok(None);
@@ -336,6 +339,7 @@ pub fn settle_notice(
                 notice::lease_until.eq(None::<i64>),
                 notice::why.eq(why),
             ))
+            .prepared()
             .execute(tx.conn())?,
         Notice::Leased { .. } => return Err(StoreError::Moved),
         end @ (Notice::Sent | Notice::Unsure | Notice::Bounced | Notice::Dead) => diesel::update(row)
@@ -346,6 +350,7 @@ pub fn settle_notice(
                 notice::secret_sealed.eq(None::<Vec<u8>>),
                 notice::why.eq(why),
             ))
+            .prepared()
             .execute(tx.conn())?,
     };
     if changed != 1 {
@@ -459,6 +464,7 @@ pub(super) fn cancel_notices(tx: &mut Tx, link: &LinkId, at: UtcMillis) -> Resul
         notice::lease_until.eq(None::<i64>),
         notice::secret_sealed.eq(None::<Vec<u8>>),
     ))
+    .prepared()
     .execute(tx.conn())?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::conn::{Conn, LinkDeath, Tx};
 use super::error::StoreError;
 use super::links::{self, FileRow, LinkRow};
+use super::prepared::Prepare as _;
 use super::rows::{hash32, parse, unsigned};
 use super::schema::{delivery, link, opening, sealed_file};
 use crate::base::{LinkId, MediaType, OpeningId, UtcMillis};
@@ -110,6 +111,7 @@ pub fn begin_opening(
                 opening::state.eq(Opening::Begun.name()),
                 opening::begun_at.eq(at.0),
             ))
+            .prepared()
             .execute(conn)
             .map_err(StoreError::from)
     });
@@ -186,6 +188,7 @@ fn claim_begun(conn: &mut Conn, link_id: &LinkId, mine: &OpeningId, now: UtcMill
             opening::claimed_at.eq(now.0),
             opening::lease_until.eq(lease_until.0),
         ))
+        .prepared()
         .execute(conn)?;
     if claimed != 1 {
         return Err(StoreError::Moved);
@@ -203,6 +206,7 @@ fn claim_begun(conn: &mut Conn, link_id: &LinkId, mine: &OpeningId, now: UtcMill
             .filter(link::delivery_id.eq_any(live)),
     )
     .set(link::opened.eq(link::opened + 1))
+    .prepared()
     .execute(conn)?;
     if counted == 1 { Ok(lease_until) } else { Err(StoreError::Moved) }
 }
@@ -288,6 +292,7 @@ pub fn stretch_lease(tx: &mut Tx, id: &OpeningId, now: UtcMillis) -> Result<(), 
     if let Opening::Claimed { lease_until, .. } = step.to() {
         diesel::update(opening::table.find(id.as_str()).filter(opening::state.eq("claimed")))
             .set(opening::lease_until.eq(lease_until.0))
+            .prepared()
             .execute(tx.conn())?;
     }
     Ok(())
@@ -313,6 +318,7 @@ pub fn receive(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], at: UtcMillis) 
             .filter(opening::state.eq("claimed")),
     )
     .set((opening::state.eq(Opening::Received.name()), opening::ended_at.eq(at.0)))
+    .prepared()
     .execute(tx.conn())?;
     Ok(if changed == 1 { Received::Taken } else { Received::NothingToReceive })
 }
@@ -354,6 +360,7 @@ pub fn lapse_openings(tx: &mut Tx, now: UtcMillis, count: i64) -> Result<Vec<Lap
         let still = opening::table.find(&id).filter(opening::state.eq("claimed"));
         let changed = diesel::update(still.filter(opening::lease_until.le(now.0)))
             .set((opening::state.eq(Opening::Lapsed.name()), opening::ended_at.eq(now.0)))
+            .prepared()
             .execute(tx.conn())?;
         if changed == 1 {
             lapsed.push(LapsedOpening { link });
@@ -370,6 +377,7 @@ pub(super) fn end_openings(tx: &mut Tx, link_id: &LinkId, at: UtcMillis) -> Resu
             .filter(opening::state.eq_any(["begun", "claimed"])),
     )
     .set((opening::state.eq(Opening::Lapsed.name()), opening::ended_at.eq(at.0)))
+    .prepared()
     .execute(tx.conn())?;
     Ok(())
 }

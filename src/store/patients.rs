@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
+use super::prepared::Prepare as _;
 use super::rows::hash32;
 use super::schema::{delivery, patient};
 use crate::base::UtcMillis;
@@ -41,6 +42,7 @@ pub fn remember_patient(
                 patient::key_sealed.eq(&key_sealed),
                 patient::created_at.eq(at.0),
             ))
+            .prepared()
             .execute(conn)
             .map_err(StoreError::from)
     });
@@ -50,6 +52,7 @@ pub fn remember_patient(
             // Forgotten before, or remembered by another worker at this moment.
             diesel::update(patient::table.find(index.to_vec()).filter(patient::key_sealed.is_null()))
                 .set((patient::key_sealed.eq(&key_sealed), patient::forgotten_at.eq(None::<i64>)))
+                .prepared()
                 .execute(tx.conn())?;
             patient_key(tx.conn(), index)?.ok_or(StoreError::Moved)
         }
@@ -65,6 +68,7 @@ pub fn forget_patient(tx: &mut Tx, index: &[u8; 32], at: UtcMillis) -> Result<()
     tx.erased();
     diesel::update(patient::table.find(index.to_vec()))
         .set((patient::key_sealed.eq(None::<Vec<u8>>), patient::forgotten_at.eq(at.0)))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }

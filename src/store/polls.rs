@@ -8,6 +8,7 @@ use super::conn::{Conn, Tx};
 use super::control;
 use super::error::StoreError;
 use super::lease::Renewed;
+use super::prepared::Prepare as _;
 use super::rows::parse;
 use super::schema::{poll, subscription};
 use crate::base::{EhrId, ResourceType, UtcMillis, minutes};
@@ -87,6 +88,7 @@ pub fn ensure_poll(
                 poll::watermark.eq(watermark.0),
                 poll::next_at.eq(now.0),
             ))
+            .prepared()
             .execute(conn)
             .map_err(StoreError::from)
     });
@@ -112,6 +114,7 @@ pub fn begin_poll_at(tx: &mut Tx, ehr: &EhrId, kind: ResourceType, began: Beginn
     let this = poll::table.find((ehr.as_str(), kind.as_str()));
     diesel::update(this.filter(poll::last_ok_at.is_null()).filter(poll::search_from.is_null()))
         .set((poll::started_at.eq(began.started_at.0), poll::search_from.eq(began.search_from.0)))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -123,6 +126,7 @@ pub fn begin_poll_at(tx: &mut Tx, ehr: &EhrId, kind: ResourceType, began: Beginn
 pub fn note_poll_clock(tx: &mut Tx, ehr: &EhrId, kind: ResourceType, off_ms: i64) -> Result<(), StoreError> {
     diesel::update(poll::table.find((ehr.as_str(), kind.as_str())))
         .set(poll::clock_off_ms.eq(off_ms))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -147,7 +151,8 @@ pub fn lease_poll(
     // Due again when the lease runs out; a ping that comes meanwhile shows in an earlier time.
     .set((poll::lease_until.eq(until.0), poll::lease_holder.eq(tx.holder()), poll::next_at.eq(until.0)))
     .returning(columns!())
-    .get_results(tx.conn())?;
+    .prepared()
+    .load(tx.conn())?;
     rows.into_iter().next().map(typed).transpose()
 }
 
@@ -160,11 +165,15 @@ pub fn renew_poll(tx: &mut Tx, row: PollRow, until: UtcMillis) -> Result<Renewed
     let this = poll::table.find((row.ehr.as_str(), row.kind.as_str()));
     let renewed = diesel::update(this.filter(poll::lease_until.eq(row.next_at.0)))
         .set(poll::lease_until.eq(until.0))
+        .prepared()
         .execute(tx.conn())?;
     if renewed != 1 {
         return Ok(Renewed::Lost);
     }
-    diesel::update(this.filter(poll::next_at.ge(row.next_at.0))).set(poll::next_at.eq(until.0)).execute(tx.conn())?;
+    diesel::update(this.filter(poll::next_at.ge(row.next_at.0)))
+        .set(poll::next_at.eq(until.0))
+        .prepared()
+        .execute(tx.conn())?;
     Ok(Renewed::Kept(PollRow { next_at: until, ..row }))
 }
 
@@ -190,6 +199,7 @@ pub fn settle_poll(tx: &mut Tx, row: &PollRow, end: &PollEnd, at: UtcMillis) -> 
             poll::last_ok_at.eq(end.watermark.map_or(row.last_ok_at, |_| Some(at)).map(|at| at.0)),
             poll::why.eq(end.why.as_deref()),
         ))
+        .prepared()
         .execute(tx.conn())?;
     if ended != 1 {
         return Err(StoreError::Moved);
@@ -197,9 +207,10 @@ pub fn settle_poll(tx: &mut Tx, row: &PollRow, end: &PollEnd, at: UtcMillis) -> 
     let after_ping = if end.why.is_none() { end.next_at.min(at.plus(PING_GAP)) } else { end.next_at };
     let undisturbed = diesel::update(this.filter(poll::next_at.ge(row.next_at.0)))
         .set(poll::next_at.eq(end.next_at.0))
+        .prepared()
         .execute(tx.conn())?;
     if undisturbed == 0 {
-        diesel::update(this).set(poll::next_at.eq(after_ping.0)).execute(tx.conn())?;
+        diesel::update(this).set(poll::next_at.eq(after_ping.0)).prepared().execute(tx.conn())?;
     }
     Ok(())
 }
@@ -217,6 +228,7 @@ pub fn poll_sooner(tx: &mut Tx, ehr: &EhrId, now: UtcMillis) -> Result<(), Store
         let earliest = row.last_ok_at.map_or(now, |last| last.plus(PING_GAP).max(now));
         diesel::update(poll::table.find((ehr.as_str(), row.kind.as_str())).filter(poll::next_at.gt(earliest.0)))
             .set(poll::next_at.eq(earliest.0))
+            .prepared()
             .execute(tx.conn())?;
     }
     Ok(())
@@ -297,6 +309,7 @@ pub fn ensure_subscription_row(tx: &mut Tx, ehr: &EhrId, kind: ResourceType, now
                 subscription::status.eq("none"),
                 subscription::next_at.eq(now.0),
             ))
+            .prepared()
             .execute(conn)
             .map_err(StoreError::from)
     });
@@ -327,7 +340,8 @@ pub fn lease_subscription(
         subscription::tries.eq(subscription::tries + 1),
     ))
     .returning(subscription_columns!())
-    .get_results(tx.conn())?;
+    .prepared()
+    .load(tx.conn())?;
     rows.into_iter().next().map(subscription_row).transpose()
 }
 
@@ -347,6 +361,7 @@ pub fn settle_subscription(tx: &mut Tx, after: &SubscriptionRow) -> Result<(), S
             subscription::tries.eq(after.tries),
             subscription::why.eq(after.why.as_deref()),
         ))
+        .prepared()
         .execute(tx.conn())?;
     if ended == 1 { Ok(()) } else { Err(StoreError::Moved) }
 }

@@ -8,6 +8,7 @@ use super::conn::{Conn, Tx};
 use super::control::{Pause, paused};
 use super::error::StoreError;
 use super::lease::Renewed;
+use super::prepared::Prepare as _;
 use super::rows::{hash32, parse, parse_opt};
 use super::schema::{delivery, notice, source};
 use crate::audit::Chain;
@@ -72,6 +73,7 @@ pub fn hear(
                 source::heard_version.eq(version.map(VersionId::as_str)),
                 source::due_at.eq(now.0),
             ))
+            .prepared()
             .execute(conn)
             .map_err(StoreError::from)
     });
@@ -125,6 +127,7 @@ fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMi
             source::due_at.eq(now.0),
             source::tries.eq(0),
         ))
+        .prepared()
         .execute(tx.conn())?;
     Ok(Hearing::Due(id))
 }
@@ -243,7 +246,8 @@ pub fn lease_sources(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) 
     )
     .set((source::lease_until.eq(until.0), source::lease_holder.eq(tx.holder()), source::tries.eq(source::tries + 1)))
     .returning(columns!())
-    .get_results(tx.conn())?;
+    .prepared()
+    .load(tx.conn())?;
     rows.into_iter().map(typed).collect()
 }
 
@@ -253,7 +257,7 @@ pub fn lease_sources(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) 
 /// [`StoreError`].
 pub fn renew_source(tx: &mut Tx, seen: SourceRow, until: UtcMillis) -> Result<Renewed<SourceRow>, StoreError> {
     let held = source::table.find(seen.id.as_str()).filter(source::lease_until.eq(seen.lease_until));
-    let renewed = diesel::update(held).set(source::lease_until.eq(until.0)).execute(tx.conn())?;
+    let renewed = diesel::update(held).set(source::lease_until.eq(until.0)).prepared().execute(tx.conn())?;
     let lease_until = Some(until.0);
     Ok(if renewed == 1 { Renewed::Kept(SourceRow { lease_until, ..seen }) } else { Renewed::Lost })
 }
@@ -291,11 +295,13 @@ pub fn finish_source(tx: &mut Tx, seen: &SourceRow, reading: &SourceReading) -> 
             source::gone_at.eq(reading.gone_at.map(|at| at.0)),
             source::why.eq(reading.why.as_deref()),
         ))
+        .prepared()
         .execute(tx.conn())?;
     // What was announced and never shown is forgotten: else each later reading would be taken for an old one.
     let announced = if reading.gone_at.is_some() { &seen.heard_version } else { &reading.version };
     diesel::update(source::table.find(seen.id.as_str()).filter(source::heard_count.eq(seen.heard_count)))
         .set(source::heard_version.eq(announced.as_ref().map(VersionId::as_str)))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -306,7 +312,7 @@ pub fn finish_source(tx: &mut Tx, seen: &SourceRow, reading: &SourceReading) -> 
 /// [`StoreError::Moved`] when that lease ran out and another reader has the resource.
 pub fn fail_source(tx: &mut Tx, seen: &SourceRow, why: &str, at: Option<UtcMillis>) -> Result<(), StoreError> {
     end_lease(tx, seen, at)?;
-    diesel::update(source::table.find(seen.id.as_str())).set(source::why.eq(why)).execute(tx.conn())?;
+    diesel::update(source::table.find(seen.id.as_str())).set(source::why.eq(why)).prepared().execute(tx.conn())?;
     Ok(())
 }
 
@@ -315,12 +321,14 @@ fn end_lease(tx: &mut Tx, seen: &SourceRow, next_at: Option<UtcMillis>) -> Resul
     let row = source::table.find(seen.id.as_str());
     let ended = diesel::update(row.filter(source::lease_until.eq(seen.lease_until)))
         .set(source::lease_until.eq(None::<i64>))
+        .prepared()
         .execute(tx.conn())?;
     if ended != 1 {
         return Err(StoreError::Moved);
     }
     diesel::update(row.filter(source::heard_count.eq(seen.heard_count)))
         .set(source::due_at.eq(next_at.map(|at| at.0)))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -342,6 +350,7 @@ pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: Ut
             .filter(source::read_at.lt(read_before.0)),
     )
     .set(source::due_at.eq(now.0))
+    .prepared()
     .execute(tx.conn())?)
 }
 
@@ -366,6 +375,7 @@ pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMil
             .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0)))),
     )
     .set(source::due_at.eq(now.0))
+    .prepared()
     .execute(tx.conn())?)
 }
 
@@ -376,6 +386,7 @@ pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMil
 pub fn read_again(tx: &mut Tx, id: &SourceId, now: UtcMillis) -> Result<(), StoreError> {
     diesel::update(source::table.find(id.as_str()))
         .set((source::due_at.eq(now.0), source::heard_count.eq(source::heard_count + 1)))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::conn::{Conn, Tx};
 use super::control::set_control;
 use super::deliveries::{Delivery, DeliveryFilter, Mode, deliveries};
 use super::error::StoreError;
+use super::prepared::Prepare as _;
 use super::schema::delivery;
 use crate::base::{DeliveryId, UtcMillis};
 
@@ -14,7 +15,10 @@ use crate::base::{DeliveryId, UtcMillis};
 /// # Errors
 /// [`StoreError`].
 pub fn set_mode(tx: &mut Tx, id: &DeliveryId, mode: Mode) -> Result<(), StoreError> {
-    diesel::update(delivery::table.find(id.as_str())).set(delivery::mode.eq(mode.as_str())).execute(tx.conn())?;
+    diesel::update(delivery::table.find(id.as_str()))
+        .set(delivery::mode.eq(mode.as_str()))
+        .prepared()
+        .execute(tx.conn())?;
     Ok(())
 }
 
@@ -23,7 +27,10 @@ pub fn set_mode(tx: &mut Tx, id: &DeliveryId, mode: Mode) -> Result<(), StoreErr
 /// # Errors
 /// [`StoreError`].
 pub fn pass_breaker(tx: &mut Tx, id: &DeliveryId, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(delivery::table.find(id.as_str())).set(delivery::breaker_passed_at.eq(at.0)).execute(tx.conn())?;
+    diesel::update(delivery::table.find(id.as_str()))
+        .set(delivery::breaker_passed_at.eq(at.0))
+        .prepared()
+        .execute(tx.conn())?;
     Ok(())
 }
 

@@ -41,7 +41,7 @@ fn the_image_is_built_with_the_rust_that_the_manifest_asks_for_and_runs_as_nobod
 #[test]
 fn everything_that_the_build_needs_is_sent_to_it() {
     let ignored = text(".dockerignore");
-    for needed in ["src", "migrations", "policies", "benches", "docker", "Cargo.toml", "Cargo.lock"] {
+    for needed in ["src", "migrations", "policies", "benches", "docker", ".cargo", "Cargo.toml", "Cargo.lock"] {
         assert!(part::in_project(needed).exists(), "{needed}");
         assert!(!ignored.lines().any(|line| line.trim_matches('/') == needed), "{needed} is ignored");
     }

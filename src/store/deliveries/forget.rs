@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use crate::base::UtcMillis;
 use crate::store::conn::Tx;
 use crate::store::error::StoreError;
+use crate::store::prepared::Prepare as _;
 use crate::store::schema::delivery;
 
 /// Retention: empties the contact cards of deliveries that ended before `before`.
@@ -20,6 +21,7 @@ pub fn forget_cards(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
             .filter(delivery::card_sealed.is_not_null().or(delivery::contact_index.is_not_null())),
     )
     .set((delivery::card_sealed.eq(None::<Vec<u8>>), delivery::contact_index.eq(None::<Vec<u8>>)))
+    .prepared()
     .execute(tx.conn())?;
     Ok(changed as u64)
 }
@@ -37,6 +39,7 @@ pub fn forget_facts(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
             .filter(delivery::facts.ne("")),
     )
     .set((delivery::facts.eq(""), delivery::trace.eq("")))
+    .prepared()
     .execute(tx.conn())?;
     Ok(changed as u64)
 }

@@ -17,6 +17,7 @@ use super::audit_log;
 use super::conn::{LinkDeath, Tx};
 use super::error::StoreError;
 use super::lease::Renewed;
+use super::prepared::Prepare as _;
 use super::rows::to_json;
 use super::schema::delivery;
 use super::{links, notices, openings};
@@ -59,6 +60,7 @@ pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<
                 delivery::created_at.eq(entry.at.0),
             ),
         ))
+        .prepared()
         .execute(tx.conn())?;
     audit_log::append(tx, entry)
 }
@@ -108,6 +110,7 @@ pub fn advance(
                 delivery::lease_until.eq(None::<i64>),
                 delivery::tries.eq(0),
             ))
+            .prepared()
             .execute(tx.conn())?;
     if changed != 1 {
         return Err(StoreError::Moved);
@@ -149,6 +152,7 @@ impl Delivery {
 pub(super) fn attach_link(tx: &mut Tx, delivery_id: &DeliveryId, link: &LinkId) -> Result<(), StoreError> {
     diesel::update(delivery::table.find(delivery_id.as_str()))
         .set(delivery::link_id.eq(link.as_str()))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -170,6 +174,7 @@ pub fn hold_delivery(tx: &mut Tx, id: &DeliveryId) -> Result<Option<Delivery>, S
 pub fn set_card(tx: &mut Tx, id: &DeliveryId, sealed: &[u8], contact_index: &[u8; 32]) -> Result<(), StoreError> {
     diesel::update(delivery::table.find(id.as_str()))
         .set((delivery::card_sealed.eq(sealed.to_vec()), delivery::contact_index.eq(contact_index.to_vec())))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -191,6 +196,7 @@ pub fn set_report_version(tx: &mut Tx, delivery: &Delivery, version: &VersionId)
             delivery::row_version.eq(delivery.row_version + 1),
             delivery::lease_until.eq(None::<i64>),
         ))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }
@@ -225,7 +231,8 @@ pub fn lease_due_deliveries(
         delivery::tries.eq(delivery::tries + 1),
     ))
     .returning(columns!())
-    .get_results(tx.conn())?;
+    .prepared()
+    .load(tx.conn())?;
     rows.into_iter().map(Delivery::try_from).collect()
 }
 
@@ -248,7 +255,8 @@ pub fn renew_delivery_lease(
     delivery: Delivery,
     until: UtcMillis,
 ) -> Result<Renewed<Delivery>, StoreError> {
-    let renewed = diesel::update(as_leased!(delivery)).set(delivery::lease_until.eq(until.0)).execute(tx.conn())?;
+    let renewed =
+        diesel::update(as_leased!(delivery)).set(delivery::lease_until.eq(until.0)).prepared().execute(tx.conn())?;
     Ok(if renewed == 1 { Renewed::Kept(delivery) } else { Renewed::Lost })
 }
 
@@ -259,6 +267,7 @@ pub fn renew_delivery_lease(
 pub fn postpone_delivery(tx: &mut Tx, delivery: &Delivery, at: UtcMillis) -> Result<(), StoreError> {
     diesel::update(as_leased!(delivery))
         .set((delivery::lease_until.eq(None::<i64>), delivery::due_at.eq(at.0)))
+        .prepared()
         .execute(tx.conn())?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chartseal::store::{NoWitness, Store, StoreError};
+use diesel::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -174,8 +175,26 @@ async fn a_database_that_says_nothing_is_given_up_on_and_asked_again_on_another_
     .await
     .unwrap();
     store.now().await.unwrap();
+    wait::until_async("the pool to be calm", async || {
+        let url = url.clone();
+        tokio::task::spawn_blocking(move || is_calm(&url)).await.unwrap().then_some(())
+    })
+    .await;
     trigger.arm();
     let silent = store.now().await;
     assert!(matches!(silent, Err(StoreError::Unavailable { .. })) && trigger.met().is_some(), "{silent:?}");
     wait::until_async("another connection", async || store.now().await.ok()).await;
+}
+
+/// Whether the pool has opened the second connection that it keeps ready, and both are idle: nobody else uses the wire then.
+fn is_calm(url: &str) -> bool {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        count: i64,
+    }
+    let idle = "SELECT count(*) AS count FROM pg_stat_activity \
+                WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle' AND query <> ''";
+    let mut conn = diesel::PgConnection::establish(url).unwrap();
+    diesel::sql_query(idle).get_result::<Count>(&mut conn).unwrap().count == 2
 }

@@ -1,0 +1,2 @@
+DROP INDEX notice_link;
+DROP INDEX opening_link;
