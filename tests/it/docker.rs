@@ -1,6 +1,6 @@
 //! The image and the trial, as far as they can be judged without an engine that runs them.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use chartseal::config::{Config, MailSecurity, Mode, Starter, StoreUrl, starter_config};
 
@@ -41,11 +41,88 @@ fn the_image_is_built_with_the_rust_that_the_manifest_asks_for_and_runs_as_nobod
 #[test]
 fn everything_that_the_build_needs_is_sent_to_it() {
     let ignored = text(".dockerignore");
-    for needed in ["src", "migrations", "policies", "benches", "docker", ".cargo", "Cargo.toml", "Cargo.lock"] {
-        assert!(part::in_project(needed).exists(), "{needed}");
-        assert!(!ignored.lines().any(|line| line.trim_matches('/') == needed), "{needed} is ignored");
+    let mut needed: Vec<String> = ["src", "benches", "docker/start", ".cargo", "Cargo.toml", "Cargo.lock"]
+        .into_iter()
+        .flat_map(|path| files_below(Path::new(path)))
+        .collect();
+    let embedded = embedded_files();
+    for one in ["docs/sealed-format.md", "policies/starter.toml", "src/web/page/open.html", "src/demo/rules.toml"] {
+        assert!(embedded.iter().any(|path| path == one), "{one} was not found in {embedded:?}");
     }
-    assert!(ignored.contains("/docker/.env"), "the password stays out of the image");
+    for folder in ["migrations/sqlite/", "migrations/postgres/", "templates/notify/", "src/web/page/vendor/"] {
+        assert!(embedded.iter().any(|path| path.starts_with(folder)), "nothing of {folder} was found in {embedded:?}");
+    }
+    needed.extend(embedded);
+    for path in needed {
+        assert!(!is_ignored(&ignored, &path), "{path} is ignored");
+    }
+    for kept_out in ["docker/.env", "my-clinic/keys/root/root", "target/release/chartseal", "docs/pictures/demo.png"] {
+        assert!(is_ignored(&ignored, kept_out), "{kept_out} goes into the image's build");
+    }
+}
+
+/// Every file that the program carries in itself: named in `src`, outside of tests.
+fn embedded_files() -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files_below(Path::new("src")) {
+        let path = Path::new(&file);
+        let is_test = path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+        if is_test || path.extension().is_none_or(|kind| kind != "rs") {
+            continue;
+        }
+        let text = text(&file);
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let here = path.parent().unwrap();
+        for (mark, from) in [
+            ("include_str!(", here),
+            ("include_bytes!(", here),
+            ("include!(", here),
+            ("#[folder = ", Path::new("")),
+            ("embed_migrations!(", Path::new("")),
+            ("#[template(path = ", Path::new("templates")),
+        ] {
+            for rest in code.split(mark).skip(1) {
+                let named = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
+                let named = named.unwrap_or_else(|| panic!("{file}: {mark} without a text"));
+                found.extend(files_below(&from.join(named)));
+            }
+        }
+    }
+    found
+}
+
+/// The file, or all files of the folder, from the project's root.
+fn files_below(path: &Path) -> Vec<String> {
+    let mut straight = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            straight.pop();
+        } else {
+            straight.push(part);
+        }
+    }
+    let place = part::in_project(straight.to_str().unwrap());
+    assert!(place.exists(), "{}", place.display());
+    if place.is_file() {
+        return vec![straight.to_str().unwrap().to_owned()];
+    }
+    let entries = std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().file_name());
+    entries.flat_map(|name| files_below(&straight.join(name))).collect()
+}
+
+/// As Docker does: the last line that fits the path, or a folder around it, decides. Knows the forms that our file uses.
+fn is_ignored(lines: &str, path: &str) -> bool {
+    let fits = |pattern: &str| {
+        let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern[1..].split('/').collect(), path.split('/').collect());
+        pattern.len() <= path.len() && pattern.iter().zip(path).all(|(wanted, part)| *wanted == "*" || *wanted == part)
+    };
+    let last = lines.lines().rfind(|line| {
+        let pattern = line.trim_start_matches('!');
+        let is_known = pattern.starts_with('/') && !pattern.replace("/*", "").contains(['*', '?', '[', '\\', '#']);
+        assert!(is_known, "a form that this test does not know: {line}");
+        fits(pattern)
+    });
+    last.is_some_and(|line| !line.starts_with('!'))
 }
 
 fn config(variables: &[(String, String)]) -> Config {
