@@ -25,11 +25,14 @@ pub(super) async fn run(args: &DemoArgs, print: Print) -> anyhow::Result<Outcome
 }
 
 fn in_words(addresses: &Addresses) -> String {
+    // `cargo run` puts it on no PATH.
+    let program = std::env::current_exe().unwrap_or_else(|_| "chartseal".into());
     format!(
         "Chartseal's demo runs: the service itself, between a stand-in EHR and a mail catcher, with sample reports of \
          invented people.\n\n  Open {}\n\nCtrl-C ends it and leaves nothing. Meanwhile every command can be tried beside \
-         it, such as\n  chartseal --config {} deliveries list",
+         it, such as\n  {} --config {} deliveries list",
         addresses.demo,
+        program.display(),
         addresses.config.display()
     )
 }

@@ -28,6 +28,8 @@ pub(super) struct Told {
 /// What became of a delivery.
 pub(super) fn of_state(shown: &Shown) -> Told {
     let told = |tone, state, meaning: &str| Told { tone, state, meaning: meaning.to_owned() };
+    // No link was ever made.
+    let never_left = shown.opens_max.is_none();
     match &shown.link_state {
         Link::Recorded => told(Tone::Good, "On its way", "Decided. The file is being fetched and sealed."),
         Link::Held { until: HoldEnd::At(at), .. } => {
@@ -46,19 +48,28 @@ pub(super) fn of_state(shown: &Shown) -> Told {
         Link::Blocked => told(Tone::Ended, "Never sent", "The rules forbid it."),
         Link::Spent => told(
             Tone::Ended,
-            "Read",
+            "Used up",
             "It was opened as often as the rule allows. The server's half of the key is destroyed: nobody can open it again.",
         ),
         Link::Expired => told(Tone::Ended, "Run out", "Its time is over. The server's half of the key is destroyed."),
+        Link::Revoked { by: RevokedBy::Operator(_) } if never_left => {
+            told(Tone::Ended, "Revoked", "Staff decided against sending it.")
+        }
         Link::Revoked { by: RevokedBy::Operator(_) } => {
             told(Tone::Ended, "Revoked", "Staff ended the link. The server's half of the key is destroyed.")
         }
         Link::Revoked { .. } => told(Tone::Ended, "Ended", "The link was ended by the house."),
+        Link::Recalled if never_left => {
+            told(Tone::Ended, "Taken back", "The lab withdrew the report before anything was sent.")
+        }
         Link::Recalled => told(
             Tone::Ended,
             "Taken back",
             "The lab withdrew the report in the EHR. The link says so to the patient, and opens nothing.",
         ),
+        Link::Superseded { .. } if never_left => {
+            told(Tone::Ended, "Replaced", "A newer delivery took its place before anything was sent.")
+        }
         Link::Superseded { .. } => told(
             Tone::Ended,
             "Replaced",
@@ -77,6 +88,9 @@ fn of_notice(shown: &Shown) -> &'static str {
 
 fn of_openings(shown: &Shown) -> String {
     match (shown.opened, shown.opens_max) {
+        (Some(0), Some(_)) if shown.notices.last().is_none_or(|notice| notice.state != "sent") => {
+            "Sealed; its message has not left yet.".to_owned()
+        }
         (Some(0), Some(_)) => "The link is in the patient's mailbox and was not opened yet.".to_owned(),
         (Some(opened), Some(most)) => format!("Opened in {opened} of the {most} browsers that the rule allows."),
         (None, _) | (_, None) => String::new(),

@@ -121,6 +121,12 @@ async fn staff_and_lab_act_on_the_demos_page_and_nobody_elsewhere_does() {
         };
         demo.look_until("the lab's deed to show", came).await;
     }
+    let waiting = report(&demo.look().await, "Allergy test").unwrap()["id"].clone();
+    assert_eq!(demo.post(&json!({"deed": "withdraw", "report": waiting}), &host, Some(&own)).await, StatusCode::OK);
+    let withdrawn = |look: &Value| told(look, "Allergy test", 0, "state") == "Taken back";
+    let look = demo.look_until("what waited to be taken back", withdrawn).await;
+    let meaning = told(&look, "Allergy test", 0, "meaning");
+    assert!(meaning.contains("before anything was sent"), "{meaning}");
     demo.interrupt().await;
     demo.assert_nothing_is_left();
 }
