@@ -46,7 +46,9 @@ fn commands_in(text: &str) -> Vec<String> {
     let lines = fenced(text).into_iter().map(|(_, line)| line.trim().to_owned());
     let prose = prose(text);
     let inline = prose.split('`').skip(1).step_by(2).map(|code| code.split_whitespace().collect::<Vec<_>>().join(" "));
-    let all = lines.chain(inline).map(|line| line.trim_start_matches("$ ").trim_start_matches("sudo ").to_owned());
+    let marks = ["$ ", "sudo ", "-u chartseal "];
+    let bare = |line: String| marks.iter().fold(line.as_str(), |line, mark| line.trim_start_matches(mark)).to_owned();
+    let all = lines.chain(inline).map(bare);
     all.filter(|line| line == "chartseal" || line.starts_with("chartseal ")).collect()
 }
 
