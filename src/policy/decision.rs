@@ -107,7 +107,7 @@ pub enum ReviewReason {
     NoClinic,
     #[error("this installation may not write to that recipient ([mail] only_to)")]
     Withheld,
-    #[error("a key that the message needs is gone; send the report again")]
+    #[error("a key that the message needs is gone; release it, which makes a new link")]
     KeyGone,
     #[error("the notice waited too long before it could be handed over")]
     NoticeTooLate,
