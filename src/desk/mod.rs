@@ -226,7 +226,7 @@ fn release_held(
     actor: Actor,
     now: UtcMillis,
 ) -> Result<Result<(), Impossible>, StoreError> {
-    let delivery = held(tx, id)?;
+    let mut delivery = held(tx, id)?;
     let asked = delivery.entry(now, actor.clone(), AuditEvent::ReleaseAsked { reason });
     if delivery.state == Link::Recorded && delivery.mode == Mode::Shadow {
         store::append(tx, &asked)?;
@@ -241,6 +241,7 @@ fn release_held(
     if let Link::Review { why: ReviewReason::Breaker { .. } } = delivery.state {
         store::pass_breaker(tx, id, now)?;
     }
+    delivery.mode = Mode::Live;
     store::advance(tx, &delivery, &step, actor, now).map(Ok)
 }
 

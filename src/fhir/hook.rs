@@ -22,6 +22,14 @@ pub struct Heard {
     pub version: Option<VersionId>,
 }
 
+impl Heard {
+    /// The resource's place in the one order in which many are heard together.
+    #[must_use]
+    pub fn place(&self) -> (ResourceType, &str) {
+        (self.kind, self.id.as_str())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookContent {
     /// Something changed; nobody says what.

@@ -71,7 +71,9 @@ fn understand(event: &StoredEvent, body: &[u8]) -> HookContent {
 
 fn conclude(tx: &mut Tx, event: &StoredEvent, content: HookContent, now: UtcMillis) -> Result<(), StoreError> {
     let end = match content {
-        HookContent::Changed(changed) => {
+        HookContent::Changed(mut changed) => {
+            // In one order everywhere: who hears the same in another order would wait for us, and we for them.
+            changed.sort_by(|one, other| one.place().cmp(&other.place()));
             for heard in changed {
                 hear_one(tx, event, heard, now)?;
             }
@@ -83,10 +85,10 @@ fn conclude(tx: &mut Tx, event: &StoredEvent, content: HookContent, now: UtcMill
         }
         HookContent::Other(_) => EventEnd::Done,
         HookContent::Unreadable { why } => {
-            // Whatever it meant to say, the search will find it.
-            store::poll_sooner(tx, &event.ehr, now)?;
             let event_line = AuditEvent::Quarantined { why: why.to_owned() };
             store::record(tx, Chain::Ehr(event.ehr.clone()), now, event_line)?;
+            // Whatever it meant to say, the search will find it.
+            store::poll_sooner(tx, &event.ehr, now)?;
             EventEnd::Quarantined { why: why.to_owned() }
         }
     };

@@ -144,6 +144,7 @@ impl Intake {
 
     async fn hear_all(&self, row: &PollRow, heard: Vec<Heard>, now: UtcMillis) -> Result<(), IntakeError> {
         let mut heard = heard;
+        heard.sort_by(|one, other| one.place().cmp(&other.place()));
         let mut due = 0_u64;
         while !heard.is_empty() {
             let chunk: Vec<Heard> = heard.drain(..heard.len().min(CHUNK)).collect();

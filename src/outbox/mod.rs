@@ -18,7 +18,7 @@ use crate::base::{Bell, ClinicId, Clock, EmailAddress, LinkSecret, SecretText, U
 use crate::keys::{DeathJournal, KeyError, KeyKind, KeyName, Mark, Vault, VaultError};
 use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, NoticeKind, SendOutcome};
 use crate::policy::{Decision, ReviewReason, Wording};
-use crate::record::{Card, NoticeKind as StoredKind};
+use crate::record::{Card, NoticeEvent, NoticeKind as StoredKind};
 use crate::sealing::Purpose;
 use crate::store::{self, LeasedNotice, Mode, Store, StoreError};
 
@@ -129,7 +129,18 @@ impl Outbox {
         if leased.is_empty() {
             return Ok(0);
         }
-        self.raise_mark(self.clock.now()).await?;
+        if let Err(error) = self.raise_mark(self.clock.now()).await {
+            // Nothing has left, and nobody needs to wonder.
+            for leased in leased {
+                self.settle_with(
+                    leased,
+                    NoticeEvent::Transient,
+                    "nothing is sent while the keys' disk fails".to_owned(),
+                )
+                .await?;
+            }
+            return Err(error);
+        }
         let count = leased.len();
         for outcome in join_all(leased.into_iter().map(|notice| self.deliver(notice))).await {
             match outcome {
@@ -165,7 +176,7 @@ impl Outbox {
                 self.settle(leased, outcome).await
             }
             Prepared::NotToBeSent(why) => self.withhold(leased, why).await,
-            Prepared::Later(why) => self.settle_with(leased, crate::record::NoticeEvent::Transient, why).await,
+            Prepared::Later(why) => self.settle_with(leased, NoticeEvent::Transient, why).await,
         }
     }
 

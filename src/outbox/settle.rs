@@ -1,10 +1,10 @@
 //! What became of a message, kept.
 
 use super::{Outbox, OutboxError};
-use crate::audit::Actor;
+use crate::audit::{Actor, AuditEvent};
 use crate::base::UtcMillis;
 use crate::policy::ReviewReason;
-use crate::record::{Link, LinkEvent, NOTICE_WAIT_MAX, NoticeEvent};
+use crate::record::{Link, LinkEvent, NOTICE_WAIT_MAX, Notice, NoticeEvent};
 use crate::store::{self, LeasedNotice, NoticeRow, StoreError, Tx};
 
 /// Notices tidied in one turn.
@@ -27,8 +27,7 @@ impl Outbox {
                 let step = leased.notice.state.step(event, now)?;
                 let why = Some(why.as_str()).filter(|why| !why.is_empty());
                 match store::settle_notice(tx, &leased.notice, &leased.delivery, &step, why, now) {
-                    // The link died while the message was under way; its notice ended with it.
-                    Err(StoreError::Moved) => Ok(()),
+                    Err(StoreError::Moved) => note_late(tx, &leased, event, now),
                     other => other,
                 }
             })
@@ -86,6 +85,21 @@ impl Outbox {
         }
         Ok(count)
     }
+}
+
+/// The link died while its message was under way, and the notice ended with it: if the message was accepted all the same,
+/// its patient holds a dead link, and the audit says so.
+fn note_late(tx: &mut Tx, leased: &LeasedNotice, event: NoticeEvent, now: UtcMillis) -> Result<(), StoreError> {
+    let is_dead = store::notice(tx.conn(), &leased.notice.id)?.is_some_and(|notice| notice.state == Notice::Dead);
+    if event != NoticeEvent::Accepted || !is_dead {
+        return Ok(());
+    }
+    let late = AuditEvent::NoticeStepped {
+        notice: leased.notice.id.clone(),
+        to: Notice::Sent,
+        why: Some("it was accepted while its link ended".to_owned()),
+    };
+    store::append(tx, &leased.delivery.entry(now, Actor::System, late))
 }
 
 /// Ends a notice and takes its delivery to review; the link that nobody was given dies.

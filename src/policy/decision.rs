@@ -123,6 +123,12 @@ pub enum ReviewReason {
         "the EHR shows something else than what this was decided about; look at the report's newest delivery, and revoke this one"
     )]
     Outdated,
+    #[error("what the EHR says of the report changed before it left, and the rules would decide otherwise now")]
+    DecidedOtherwise,
+    #[error("the patient's e-mail address changed before the message left")]
+    ContactChanged,
+    #[error("the EHR marks the report as confidential ({code}); no rule can speak of that yet")]
+    Confidential { code: String },
     #[error("the resource cannot be read as the standard says: {why}")]
     Unreadable { why: String },
 }

@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 
 use super::compare::{self, Fetched};
-use super::plan::{self, Before, Doubt, File, OldLinks, Plan};
+use super::plan::{self, Before, Decided, Doubt, File, OldLinks, Plan};
 use super::prepare::{Prepared, unreadable};
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, PatientReading, ReadEhr, Resolve, ResolveError};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
@@ -31,8 +31,7 @@ impl Resolve {
             self.store.read(move |conn| store::followed_since(conn, &id)).await?
         };
         let prepared = self.prepare(ehr, &source, &report, &patient, since, now)?;
-        let (vault, mode, recheck) = (self.vault.clone(), self.mode, ehr.recheck_every);
-        let clinic = ehr.clinic.clone();
+        let (vault, mode, clinic) = (self.vault.clone(), self.mode, ehr.clinic.clone());
         self.store
             .write(move |tx| {
                 let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
@@ -51,7 +50,7 @@ impl Resolve {
                     standing: standing.as_ref().map(|standing| &standing.state),
                 };
                 let plan = plan::plan(&before, &prepared.now);
-                let reading = reading_of(&source, &prepared, clinic, now, recheck, &plan);
+                let reading = reading_of(&source, &prepared, clinic, now);
                 let ground = Ground { vault: &vault, mode, now };
                 apply(tx, &ground, &source, standing.as_ref(), &prepared, plan)?;
                 store::finish_source(tx, &source, &reading)
@@ -75,7 +74,7 @@ impl Resolve {
                 let settled = now.since(first_seen) >= GONE_AGAIN_AFTER;
                 // Measured from when it vanished: an outage does not become a recall by lasting.
                 let (from, until) = (first_seen.minus(GONE_WINDOW), first_seen.plus(GONE_WINDOW));
-                let many = store::others_gone(tx.conn(), &source, from, until)? >= GONE_MAX;
+                let many = store::others_gone(tx.conn(), &source, from, until, GONE_MAX)? >= GONE_MAX;
                 let next_at = match (settled, body, many) {
                     (true, FhirBody::Yes, false) => {
                         for delivery in &open {
@@ -174,15 +173,12 @@ fn reading_of(
     prepared: &Prepared,
     clinic: Option<crate::base::ClinicId>,
     now: UtcMillis,
-    recheck: std::time::Duration,
-    plan: &Plan,
 ) -> SourceReading {
     // What a patient could read stays remembered while the report is unfinished, unclear or withdrawn, so that
     // its return can be told from a change.
     let status = prepared.now.status;
     let content_hash = if plan::is_understood(status) { Some(prepared.now.content_hash) } else { source.content_hash };
     let subject_index = prepared.now.subject_index.filter(|_| plan::may_leave(status)).or(source.subject_index);
-    let watched = matches!(plan, Plan::Deliver { .. } | Plan::Unchanged | Plan::NotForSending);
     SourceReading {
         at: now,
         version: Some(prepared.version.clone()),
@@ -191,7 +187,8 @@ fn reading_of(
         content_hash,
         subject_index,
         gone_at: None,
-        next_at: watched.then(|| now.plus(recheck)),
+        // While something of it is under way, the sweep has it read again; after that only what the EHR says does.
+        next_at: None,
         why: None,
     }
 }
@@ -228,14 +225,17 @@ fn apply(
         Plan::Unchanged => {
             if plan::is_understood(prepared.now.status) {
                 for delivery in open.iter().filter(|delivery| is_suspended(delivery)) {
-                    step(tx, delivery, LinkEvent::Restored, now)?;
+                    restore(tx, delivery, now)?;
                 }
                 if let Some(standing) = standing {
                     close_stand_ins(tx, source, &standing.id, now)?;
                 }
             }
             for delivery in held_deliveries(tx, source)? {
-                store::set_report_version(tx, &delivery, &prepared.version)?;
+                match second_thought(&delivery, prepared) {
+                    Some(why) => step(tx, &delivery, LinkEvent::NeedsReview { why }, now)?,
+                    None => store::set_report_version(tx, &delivery, &prepared.version)?,
+                }
             }
             note(tx, AuditEvent::Unchanged { version })
         }
@@ -244,7 +244,7 @@ fn apply(
             let made = deliver(tx, ground, source, prepared, kind, doubt, replaces)?;
             for delivery in &open {
                 match old {
-                    OldLinks::Keep if is_suspended(delivery) => step(tx, delivery, LinkEvent::Restored, now)?,
+                    OldLinks::Keep if is_suspended(delivery) => restore(tx, delivery, now)?,
                     OldLinks::Keep if matches!(delivery.state, Link::Live { .. }) => {}
                     // What was not handed out yet is part of the new one.
                     OldLinks::Supersede | OldLinks::Keep => {
@@ -342,6 +342,37 @@ fn pseudonym(tx: &mut Tx, ground: &Ground<'_>, index: &[u8; 32]) -> Result<Pseud
 fn step(tx: &mut Tx, delivery: &Delivery, event: LinkEvent, now: UtcMillis) -> Result<(), StoreError> {
     let step = delivery.state.clone().step(event, now)?;
     store::advance(tx, delivery, &step, Actor::Ehr(delivery.ehr.clone()), now)
+}
+
+/// Lets a suspended link in again. The lease of its last opening may have run out meanwhile: then it is spent now.
+fn restore(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), StoreError> {
+    step(tx, delivery, LinkEvent::Restored, now)?;
+    let Some(id) = &delivery.link else { return Ok(()) };
+    let Some(link) = store::link(tx.conn(), id)? else { return Ok(()) };
+    if link.opened < link.opens_max || store::running_claims(tx.conn(), id, now)? > 0 {
+        return Ok(());
+    }
+    let Some(live) = store::delivery(tx.conn(), &delivery.id)? else { return Err(StoreError::Moved) };
+    let spent = live.state.clone().step(LinkEvent::LastLeaseEnded, now)?;
+    store::advance(tx, &live, &spent, Actor::System, now)
+}
+
+/// Why a report that still says the same must not leave as it was decided.
+fn second_thought(delivery: &Delivery, prepared: &Prepared) -> Option<ReviewReason> {
+    plan::second_thought(
+        &Decided {
+            state: &delivery.state,
+            decision: &delivery.decision,
+            facts: delivery.facts.as_ref(),
+            contact: delivery.contact_index,
+        },
+        &Decided {
+            state: &delivery.state,
+            decision: &prepared.decision,
+            facts: Some(&prepared.facts),
+            contact: prepared.contact_index,
+        },
+    )
 }
 
 /// What is out is refused, reversibly; what has not left yet is read again before it does.

@@ -6,8 +6,8 @@
 
 use crate::base::UtcMillis;
 use crate::fhir::ContentBasis;
-use crate::policy::{Decision, HoldBasis, Release, ReportStatus, ReviewReason, Terms};
-use crate::record::{HoldEnd, Link, RevokedBy};
+use crate::policy::{Decision, Facts, HoldBasis, Release, ReportStatus, ReviewReason, Terms};
+use crate::record::{HoldEnd, Link, LiveUntil, RevokedBy};
 use crate::store::DeliveryKind;
 
 /// What follows from one reading.
@@ -175,6 +175,101 @@ pub(super) const fn says_changed(status: ReportStatus) -> bool {
         | ReportStatus::Superseded
         | ReportStatus::Cancelled
         | ReportStatus::EnteredInError => false,
+    }
+}
+
+/// What was decided about a report, or would be now.
+pub(super) struct Decided<'a> {
+    pub state: &'a Link,
+    pub decision: &'a Decision,
+    pub facts: Option<&'a Facts>,
+    pub contact: Option<[u8; 32]>,
+}
+
+/// Why a report that reads the same must not leave as it was decided: something about it that the rules look at, or whom it
+/// goes to, became another. What a person released, and what has left, stays as it is; a change of the rules alone changes
+/// nothing.
+pub(super) fn second_thought(then: &Decided<'_>, now: &Decided<'_>) -> Option<ReviewReason> {
+    let is_on_its_way = match then.state {
+        Link::Recorded | Link::Held { .. } => OnItsWay::Undecided,
+        Link::Live { until: LiveUntil::NotHandedOver } => OnItsWay::Addressed,
+        Link::Live { until: LiveUntil::At(_) }
+        | Link::Review { .. }
+        | Link::Suspended { .. }
+        | Link::Blocked
+        | Link::Spent
+        | Link::Expired
+        | Link::Revoked { .. }
+        | Link::Recalled
+        | Link::Superseded { .. } => return None,
+    };
+    let Decision::Send { terms } = then.decision else { return None };
+    let are_others = matches!((then.facts, now.facts), (Some(then), Some(now)) if then != now);
+    let otherwise = are_others.then_some(ReviewReason::DecidedOtherwise);
+    let objection = match now.decision {
+        Decision::Send { terms: now } => otherwise.filter(|_| now != terms),
+        Decision::Block { .. } => otherwise,
+        Decision::Review { why, .. } => match bearing_of(why) {
+            Bearing::Itself => Some(why.clone()),
+            Bearing::Rules => otherwise.map(|_| why.clone()),
+            // The address is chosen anew when the link is made.
+            Bearing::Address => Some(why.clone()).filter(|_| is_on_its_way == OnItsWay::Addressed),
+            Bearing::Time => None,
+        },
+    };
+    let is_elsewhere = is_on_its_way == OnItsWay::Addressed && now.contact.is_some() && then.contact != now.contact;
+    objection.or_else(|| is_elsewhere.then_some(ReviewReason::ContactChanged))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnItsWay {
+    /// No link is made yet.
+    Undecided,
+    /// The message waits, with its address.
+    Addressed,
+}
+
+/// What an objection is about.
+enum Bearing {
+    /// The report or its patient.
+    Itself,
+    /// What the rules say of it.
+    Rules,
+    /// Where it would go.
+    Address,
+    /// Nothing but time or this installation, neither of which was against it when it was decided.
+    Time,
+}
+
+const fn bearing_of(why: &ReviewReason) -> Bearing {
+    match why {
+        ReviewReason::UnknownModifier { .. }
+        | ReviewReason::UnknownStatus
+        | ReviewReason::Unreadable { .. }
+        | ReviewReason::Confidential { .. }
+        | ReviewReason::Patient { .. } => Bearing::Itself,
+        ReviewReason::NoRule
+        | ReviewReason::RuleAsks { .. }
+        | ReviewReason::NoCommonChannel { .. }
+        | ReviewReason::NotAvailable { .. } => Bearing::Rules,
+        ReviewReason::NoContact { .. } | ReviewReason::ContactTie => Bearing::Address,
+        ReviewReason::TooOld
+        | ReviewReason::BeforeStart
+        | ReviewReason::AgeUnknown
+        | ReviewReason::Attachment { .. }
+        | ReviewReason::SubjectChanged
+        | ReviewReason::Reinstated
+        | ReviewReason::NoClinic
+        | ReviewReason::Withheld
+        | ReviewReason::KeyGone
+        | ReviewReason::NoticeTooLate
+        | ReviewReason::NoticeRefused { .. }
+        | ReviewReason::WentBack
+        | ReviewReason::Breaker { .. }
+        | ReviewReason::Restored
+        | ReviewReason::Outdated
+        | ReviewReason::DecidedOtherwise
+        | ReviewReason::ContactChanged => Bearing::Time,
     }
 }
 

@@ -7,7 +7,7 @@ use super::{PatientReading, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
 use crate::keys::Vault;
-use crate::policy::{self, Decision, Facts, RecipientRole, ReportStatus, ReviewReason};
+use crate::policy::{self, Coding, Decision, Facts, RecipientRole, ReportStatus, ReviewReason};
 use crate::record::Card;
 use crate::store::{NOTHING_READ, SourceRow, StoreError};
 
@@ -101,6 +101,9 @@ fn objection(
     if let Some(element) = report.unknown_modifiers.first() {
         return Some(ReviewReason::UnknownModifier { element: element.clone() });
     }
+    if let Some(label) = report.security_labels.iter().find(|label| is_confidential(label)) {
+        return Some(ReviewReason::Confidential { code: label.code.clone() });
+    }
     if let PatientReading::Unusable { why } = patient {
         return Some(ReviewReason::Patient { why: why.clone() });
     }
@@ -126,6 +129,18 @@ fn objection(
         Some(ContactChoice::PatientUnusable { why }) => Some(ReviewReason::Patient { why: (*why).to_owned() }),
         None => Some(ReviewReason::Patient { why: "the report names no patient that can be read".to_owned() }),
     }
+}
+
+/// Whether a label asks for more care than the usual: HL7 Confidentiality R and V
+/// (<https://terminology.hl7.org/ValueSet-v3-Confidentiality.html>), under its address, its older address or its OID.
+fn is_confidential(label: &Coding) -> bool {
+    const SYSTEMS: [&str; 3] = [
+        "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+        "http://hl7.org/fhir/v3/Confidentiality",
+        "urn:oid:2.16.840.1.113883.5.25",
+    ];
+    let is_of_the_standard = label.system.as_deref().is_none_or(|system| SYSTEMS.contains(&system));
+    is_of_the_standard && matches!(label.code.as_str(), "R" | "V")
 }
 
 const fn doubt_text(doubt: StatusDoubt) -> &'static str {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::plan::{Before, File, Now, Plan, first_state, may_leave, object, plan};
-use crate::base::{DeliveryId, OperatorName, UtcMillis, hours};
+use super::plan::{Before, Decided, File, Now, Plan, first_state, may_leave, object, plan, second_thought};
+use crate::base::{DeliveryId, OperatorName, ResourceType, UtcMillis, hours};
 use crate::fhir::ContentBasis;
-use crate::policy::{Decision, HoldBasis, Release, ReportStatus, ReviewReason, Terms};
+use crate::policy::{Decision, Facts, HoldBasis, RecipientRole, Release, ReportStatus, ReviewReason, Terms};
 use crate::record::{HoldEnd, Link, LiveUntil, RevokedBy, SuspendedWhy};
 
 const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
@@ -115,4 +115,50 @@ fn an_objection_turns_only_a_send_into_a_review() {
     let block = Decision::Block { rule: "never".to_owned() };
     assert_eq!(object(block.clone(), Some(why)), block);
     assert_eq!(object(send(Release::Manual), None), send(Release::Manual));
+}
+
+fn facts(issued: UtcMillis) -> Facts {
+    Facts {
+        recipient: RecipientRole::Patient,
+        clinic: None,
+        kind: ResourceType::DiagnosticReport,
+        status: ReportStatus::Final,
+        codes: vec![],
+        categories: vec![],
+        issued: Some(issued),
+    }
+}
+
+/// What becomes of something on its way that was to be sent, when `now` would be decided.
+fn thought_of(state: &Link, then: &Decision, now: &Decision, are_others: bool) -> Option<ReviewReason> {
+    let (before, after) = (facts(NOW), facts(if are_others { NOW.plus(hours(1)) } else { NOW }));
+    second_thought(
+        &Decided { state, decision: then, facts: Some(&before), contact: Some([1; 32]) },
+        &Decided { state, decision: now, facts: Some(&after), contact: Some([1; 32]) },
+    )
+}
+
+#[test]
+fn what_time_or_the_rules_alone_bring_about_changes_nothing_that_is_on_its_way() {
+    let then = send(Release::Manual);
+    let review = |why| Decision::Review { why, terms: None };
+    let others = send(Release::Auto { hold_seconds: 1, basis: HoldBasis::Law });
+    let block = Decision::Block { rule: "never".to_owned() };
+    let on_their_way =
+        [Link::Recorded, first_state(&then, Some(NOW), NOW), Link::Live { until: LiveUntil::NotHandedOver }];
+    for state in on_their_way {
+        for now in [review(ReviewReason::TooOld), review(ReviewReason::NoRule), others.clone(), block.clone()] {
+            assert_eq!(thought_of(&state, &then, &now, false), None, "{state:?} {now:?}");
+        }
+        assert_eq!(thought_of(&state, &then, &review(ReviewReason::TooOld), true), None);
+        assert_eq!(thought_of(&state, &then, &review(ReviewReason::NoRule), true), Some(ReviewReason::NoRule));
+        for now in [&others, &block] {
+            assert_eq!(thought_of(&state, &then, now, true), Some(ReviewReason::DecidedOtherwise));
+        }
+        // A person decided.
+        assert_eq!(thought_of(&state, &review(ReviewReason::NoRule), &block, true), None);
+    }
+    for state in [Link::Live { until: LiveUntil::At(NOW) }, Link::Spent, Link::Recalled] {
+        assert_eq!(thought_of(&state, &then, &block, true), None, "{state:?}");
+    }
 }

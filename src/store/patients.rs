@@ -1,5 +1,6 @@
 //! One key per patient, for the audit's pseudonyms.
 
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
 use super::conn::{Conn, Tx};
@@ -82,14 +83,14 @@ pub fn patients_without_deliveries(
     before: UtcMillis,
     count: i64,
 ) -> Result<Vec<[u8; 32]>, StoreError> {
+    // Asked patient by patient, by an index: PostgreSQL compares a list that is "not in" another one row by row.
     let needed = delivery::table
-        .filter(delivery::card_sealed.is_not_null())
-        .filter(delivery::patient_index.is_not_null())
-        .select(delivery::patient_index.assume_not_null());
+        .filter(delivery::patient_index.eq(patient::patient_index.nullable()))
+        .filter(delivery::card_sealed.is_not_null());
     let rows: Vec<Vec<u8>> = patient::table
         .filter(patient::created_at.lt(before.0))
         .filter(patient::key_sealed.is_not_null())
-        .filter(patient::patient_index.ne_all(needed))
+        .filter(not(exists(needed)))
         .limit(count)
         .select(patient::patient_index)
         .load(conn)?;

@@ -6,6 +6,7 @@ use rand_core::CryptoRng;
 use super::audit_log;
 use super::conn::{Conn, Tx};
 use super::control::{Pause, paused};
+use super::deliveries::Mode;
 use super::error::StoreError;
 use super::lease::Renewed;
 use super::prepared::Prepare as _;
@@ -334,13 +335,14 @@ fn end_lease(tx: &mut Tx, seen: &SourceRow, next_at: Option<UtcMillis>) -> Resul
 }
 
 /// Makes the sources of unfinished deliveries of `ehr` due that were last read before `read_before`: EHRs do not tell of
-/// deletions. A reading that failed keeps its own time. Returns how many.
+/// deletions. Of what is in shadow nothing leaves, so nothing is looked for. A reading that failed keeps its own time. Returns how many.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: UtcMillis) -> Result<usize, StoreError> {
     let watched = delivery::table
         .filter(delivery::state.eq_any(["live", "suspended", "recorded", "held"]))
+        .filter(delivery::mode.eq(Mode::Live.as_str()))
         .select(delivery::source_id);
     Ok(diesel::update(
         source::table
@@ -391,16 +393,25 @@ pub fn read_again(tx: &mut Tx, id: &SourceId, now: UtcMillis) -> Result<(), Stor
     Ok(())
 }
 
-/// How many resources of `seen`'s EHR, besides it, had been read, vanished in `from <= t <= until`, and have not come back.
+/// How many resources of `seen`'s EHR, besides it, had been read, vanished in `from <= t <= until`, and have not come back;
+/// counted to `count_max`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn others_gone(conn: &mut Conn, seen: &SourceRow, from: UtcMillis, until: UtcMillis) -> Result<i64, StoreError> {
-    Ok(source::table
+pub fn others_gone(
+    conn: &mut Conn,
+    seen: &SourceRow,
+    from: UtcMillis,
+    until: UtcMillis,
+    count_max: i64,
+) -> Result<i64, StoreError> {
+    let others: Vec<String> = source::table
         .filter(source::ehr.eq(seen.key.ehr.as_str()))
         .filter(source::id.ne(seen.id.as_str()))
         .filter(source::read_version.is_not_null())
         .filter(source::gone_at.between(from.0, until.0))
-        .count()
-        .get_result(conn)?)
+        .limit(count_max)
+        .select(source::id)
+        .load(conn)?;
+    Ok(i64::try_from(others.len()).unwrap_or(i64::MAX))
 }

@@ -23,8 +23,8 @@ pub struct Pending {
 
 impl Sweep {
     pub(super) async fn anchor(&self, pending: &mut Option<Pending>, now: UtcMillis) -> Result<(), SweepError> {
-        let highest = self.store.read(store::highest_n).await?;
         let Some(waiting) = pending else {
+            let highest = self.store.read(store::highest_n).await?;
             let anchored = self.last_anchored().await?;
             *pending = Some(Pending { anchored, next: highest, seen_at: now });
             return Ok(());
@@ -32,6 +32,8 @@ impl Sweep {
         if now.since(waiting.seen_at) < SETTLE {
             return Ok(());
         }
+        // Asked for once a minute only: on PostgreSQL it waits for all who are writing a line, and they for it.
+        let highest = self.store.read(store::highest_n).await?;
         let (from, until) = (waiting.anchored, waiting.next);
         if until > from {
             let lines = self.store.read(move |conn| store::lines_between(conn, from, until)).await?;

@@ -88,9 +88,10 @@ impl Sweep {
         if pace.slow.is_some_and(|last| now.since(last) < SLOW_EVERY) {
             return anchored;
         }
+        // Also after a fault: what goes through so much is not repeated at every turn.
+        pace.slow = Some(now);
         let slow = [self.retain(now).await, self.destroy_keys(now).await, self.remove_orphans(now).await];
         slow.into_iter().collect::<Result<(), _>>()?;
-        pace.slow = Some(now);
         anchored
     }
 

@@ -26,28 +26,44 @@ pub struct Retention {
 }
 
 impl Sweep {
+    /// Each class by itself, so that one which fails holds up no other.
+    ///
+    /// # Errors
+    /// The first, after every other class was done all the same.
     pub(super) async fn retain(&self, now: UtcMillis) -> Result<(), SweepError> {
         let keep = self.retention;
-        self.store
-            .write(move |tx| {
-                let events = store::delete_events_before(tx, now.minus(keep.raw_events), now.minus(keep.quarantine))?;
-                note(tx, "events", events, now)?;
-                let cards = store::forget_cards(tx, now.minus(keep.contacts))?;
-                note(tx, "contacts", cards, now)?;
-                let facts = store::forget_facts(tx, now.minus(keep.facts))?;
-                note(tx, "facts", facts, now)?;
-                let tombstones = store::forget_links_before(tx, now.minus(keep.tombstones))?;
-                note(tx, "tombstones", tombstones, now)?;
+        let classes = [
+            self.forget("events", now, move |tx| {
+                store::delete_events_before(tx, now.minus(keep.raw_events), now.minus(keep.quarantine))
+            })
+            .await,
+            self.forget("contacts", now, move |tx| store::forget_cards(tx, now.minus(keep.contacts))).await,
+            self.forget("facts", now, move |tx| store::forget_facts(tx, now.minus(keep.facts))).await,
+            self.forget("tombstones", now, move |tx| store::forget_links_before(tx, now.minus(keep.tombstones))).await,
+            self.forget("patients", now, move |tx| {
                 let patients = store::patients_without_deliveries(tx.conn(), now.minus(keep.contacts), PATIENTS_BATCH)?;
                 for patient in &patients {
                     store::forget_patient(tx, patient, now)?;
                 }
-                note(tx, "patients", patients.len() as u64, now)?;
-                let lines = store::remove_lines_before(tx, now.minus(keep.audit))?;
-                note(tx, "audit lines", lines, now)
+                Ok(patients.len() as u64)
             })
-            .await?;
-        Ok(())
+            .await,
+            self.forget("audit lines", now, move |tx| store::remove_lines_before(tx, now.minus(keep.audit))).await,
+        ];
+        classes.into_iter().collect()
+    }
+
+    async fn forget(
+        &self,
+        what: &'static str,
+        now: UtcMillis,
+        class: impl FnOnce(&mut Tx) -> Result<u64, StoreError> + Send + 'static,
+    ) -> Result<(), SweepError> {
+        let forgotten = self.store.write(move |tx| {
+            let removed = class(tx)?;
+            note(tx, what, removed, now)
+        });
+        Ok(forgotten.await?)
     }
 
     /// Destroys dated keys whose time is over: this is the instant at which a backup of the database opens nothing

@@ -48,7 +48,7 @@ pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<
             ),
             (
                 delivery::state_at.eq(entry.at.0),
-                delivery::due_at.eq(due_at(&new.state, entry.at).map(|at| at.0)),
+                delivery::due_at.eq(due_at(&new.state, new.mode, entry.at).map(|at| at.0)),
                 delivery::decision.eq(to_json("delivery.decision", &new.decision)?),
                 delivery::facts.eq(to_json("delivery.facts", &new.facts)?),
                 delivery::trace.eq(&new.trace),
@@ -65,8 +65,13 @@ pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<
     audit_log::append(tx, entry)
 }
 
-/// When the release step must look at a delivery in this state.
-const fn due_at(state: &Link, now: UtcMillis) -> Option<UtcMillis> {
+/// When the release step must look at a delivery in this state. In shadow it never must: what nobody may take up would be
+/// passed over at each look.
+const fn due_at(state: &Link, mode: Mode, now: UtcMillis) -> Option<UtcMillis> {
+    match mode {
+        Mode::Live => {}
+        Mode::Shadow => return None,
+    }
     match state {
         Link::Recorded => Some(now),
         Link::Held { until: HoldEnd::At(at), .. } => Some(*at),
@@ -106,7 +111,7 @@ pub fn advance(
                 delivery::state.eq(step.to().name()),
                 delivery::state_detail.eq(to_json("delivery.state_detail", step.to())?),
                 delivery::state_at.eq(at.0),
-                delivery::due_at.eq(due_at(step.to(), at).map(|at| at.0)),
+                delivery::due_at.eq(due_at(step.to(), before.mode, at).map(|at| at.0)),
                 delivery::lease_until.eq(None::<i64>),
                 delivery::tries.eq(0),
             ))

@@ -32,6 +32,8 @@ pub enum Part {
 /// Counts the uses of a part, and says at which the fault comes.
 pub struct Trigger {
     at: usize,
+    /// What else is used does not count.
+    only: Option<&'static str>,
     uses: AtomicUsize,
     is_armed: AtomicBool,
     met: Mutex<Option<String>>,
@@ -73,7 +75,16 @@ impl Part {
 
 impl Trigger {
     pub fn at(at: usize) -> Arc<Self> {
-        Arc::new(Self { at, uses: AtomicUsize::new(0), is_armed: AtomicBool::new(false), met: Mutex::default() })
+        Arc::new(Self::new(at, None))
+    }
+
+    /// At the first use that says these words.
+    pub fn at_words(words: &'static str) -> Arc<Self> {
+        Arc::new(Self::new(1, Some(words)))
+    }
+
+    const fn new(at: usize, only: Option<&'static str>) -> Self {
+        Self { at, only, uses: AtomicUsize::new(0), is_armed: AtomicBool::new(false), met: Mutex::new(None) }
     }
 
     pub fn arm(&self) {
@@ -85,8 +96,11 @@ impl Trigger {
     }
 
     /// Counts one use; whether it is the one that goes wrong.
-    pub fn pulled(&self, what: impl FnOnce() -> String) -> bool {
-        if !self.is_armed.load(Ordering::SeqCst) || self.uses.fetch_add(1, Ordering::SeqCst) + 1 != self.at {
+    pub fn pulled(&self, what: impl Fn() -> String) -> bool {
+        if !self.is_armed.load(Ordering::SeqCst) || self.only.is_some_and(|words| !what().contains(words)) {
+            return false;
+        }
+        if self.uses.fetch_add(1, Ordering::SeqCst) + 1 != self.at {
             return false;
         }
         *self.met.lock().expect("no test panics here") = Some(what());

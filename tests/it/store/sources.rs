@@ -98,8 +98,8 @@ on_both! {
             assert_eq!(hear(tx, 1, Some("3"), NOW)?, Hearing::Due(id));
             let other = due(hear(tx, 2, Some("1"), NOW)?);
             let other = stored(tx, &other)?;
-            assert_eq!(store::others_gone(tx.conn(), &other, NOW, NOW)?, 1);
-            assert_eq!(store::others_gone(tx.conn(), &other, NOW.plus(after(1)), UNTIL)?, 0);
+            assert_eq!(store::others_gone(tx.conn(), &other, NOW, NOW, 5)?, 1);
+            assert_eq!(store::others_gone(tx.conn(), &other, NOW.plus(after(1)), UNTIL, 5)?, 0);
             Ok(())
         })
         .await;

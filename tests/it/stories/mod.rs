@@ -14,6 +14,7 @@ mod nothing_surprises;
 mod page;
 mod restart;
 mod restore;
+mod second_thoughts;
 mod shredding;
 mod signed_hooks;
 mod the_way;
