@@ -103,6 +103,12 @@ impl Intake {
 }
 
 impl Proving {
+    /// The EHR that the call says it comes from.
+    #[must_use]
+    pub const fn claimed(&self) -> &EhrId {
+        &self.ehr
+    }
+
     /// The next bytes of the body, as they came.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.owed {

@@ -3,6 +3,7 @@
 use super::{Holder, Nonce, Open, OpenError};
 use crate::base::LinkId;
 use crate::keys::VaultError;
+use crate::record::Link;
 use crate::sealing::{AuthKey, Purpose, verify_proof};
 use crate::store::{self, Delivery, LinkRow};
 
@@ -17,15 +18,39 @@ pub(super) struct Proven {
     pub(super) cookie_hash: [u8; 32],
 }
 
+impl Proven {
+    /// Whether nothing can be opened by this link now, whatever its openings say: it was shredded, it is not its
+    /// delivery's any more, or that does not stand open.
+    pub(super) fn is_dead(&self) -> bool {
+        let is_live = match self.delivery.state {
+            Link::Live { .. } => true,
+            Link::Recorded
+            | Link::Held { .. }
+            | Link::Review { .. }
+            | Link::Blocked
+            | Link::Suspended { .. }
+            | Link::Spent
+            | Link::Expired
+            | Link::Revoked { .. }
+            | Link::Recalled
+            | Link::Superseded { .. } => false,
+        };
+        !is_live || self.link.shredded_at.is_some() || self.delivery.link.as_ref() != Some(&self.link.id)
+    }
+}
+
+/// The id to look for: what was asked for, or the decoy's where that is no id, so that both cost the same work.
+pub(super) fn asked_for(link: &str) -> Result<LinkId, OpenError> {
+    LinkId::parse(link).or_else(|_| LinkId::parse(DECOY)).map_err(|_| OpenError::Stopped)
+}
+
 impl Open {
     pub(super) async fn prove(&self, holder: &Holder<'_>) -> Result<Proven, OpenError> {
         let cookie_hash = holder.cookie.and_then(super::nonce::hash_of).ok_or(OpenError::NoCookie)?;
         let now = self.clock.now();
         let nonce = Nonce::verify(holder.nonce, holder.link, &cookie_hash, self.vault.pepper(), now);
         let given = data_encoding::BASE64URL_NOPAD.decode(holder.proof.as_bytes()).unwrap_or_default();
-        let named = LinkId::parse(holder.link).ok();
-        let decoy = LinkId::parse(DECOY).map_err(|_| OpenError::Stopped)?;
-        let asked = named.unwrap_or(decoy);
+        let asked = asked_for(holder.link)?;
 
         // The same reads and the same arithmetic whether the link exists or not.
         let id = asked.clone();
@@ -43,7 +68,7 @@ impl Open {
         let known = row.as_ref().and_then(|row| row.auth_sealed.clone());
         let key = match &known {
             Some(sealed) => self.vault.open_record(Purpose::AuthKey, asked.as_str(), sealed)?,
-            None => self.vault.open_record(Purpose::AuthKey, DECOY, &self.decoy)?,
+            None => self.vault.open_record(Purpose::AuthKey, DECOY, &self.decoys.auth)?,
         };
         let key = AuthKey::from_slice(&key).ok_or(VaultError::NotOurs)?;
         let proven = verify_proof(&key, nonce.as_deref().unwrap_or_default(), &asked, &cookie_hash, &given);

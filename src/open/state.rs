@@ -24,7 +24,9 @@ pub struct Standing {
     pub expires_at: UtcMillis,
     pub opens_left: u16,
     pub opens_max: u16,
-    pub files: u16,
+    /// What each file will take of the browser's memory, so that it can say before anything is spent that it has not
+    /// the room.
+    pub file_bytes: Vec<u64>,
 }
 
 /// A tombstone: what happened, when, whom to call. No patient data.
@@ -69,10 +71,8 @@ impl EndedKind {
 impl Open {
     pub(super) async fn looked(&self, proven: &Proven, now: UtcMillis) -> Result<Looked, OpenError> {
         let id = proven.link.id.clone();
-        let (openings, files) = self
-            .store
-            .read(move |conn| Ok((store::openings_of(conn, &id)?, store::files_of(conn, &id)?.len())))
-            .await?;
+        let (openings, files) =
+            self.store.read(move |conn| Ok((store::openings_of(conn, &id)?, store::files_of(conn, &id)?))).await?;
         let judged = match judge(proven, &openings, now) {
             Judged::Ready(_) | Judged::Yours(_) if self.is_lost(&proven.link).await? => {
                 Judged::Ended(EndedKind::Lost, None)
@@ -85,7 +85,7 @@ impl Open {
             expires_at,
             opens_left: proven.link.opens_max.saturating_sub(proven.link.opened),
             opens_max: proven.link.opens_max,
-            files: u16::try_from(files).unwrap_or(u16::MAX),
+            file_bytes: files.iter().map(|file| file.plain_bytes).collect(),
         };
         Ok(match judged {
             Judged::Ready(expires_at) => Looked::Ready(standing(expires_at)),

@@ -4,10 +4,12 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-/// Trusted Types name one policy: pdf.js makes its worker's own address with it.
+/// Trusted Types name one policy: the page makes its workers' own addresses with it. Safari before 15.5 does not know
+/// `worker-src` and asks `child-src` about workers; that one would let frames in too, so frames are refused by name.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     img-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self'; form-action 'self'; \
-     base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types chartseal-worker";
+     img-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self'; child-src 'self'; \
+     frame-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types chartseal-worker";
 
 /// `web-share` is ours to use without being named, and Chromium complains of the name where it cannot share.
 const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), \
@@ -69,15 +71,22 @@ pub(super) enum Sender {
     Stranger,
 }
 
-/// Judges by `Origin`, `Sec-Fetch-Site`, `Sec-Purpose` and `Purpose`. Absence is neutral: old web views send none.
+/// What a browser writes for an origin that it does not tell.
+const UNTOLD_ORIGIN: &str = "null";
+
+/// Judges by `Origin`, `Sec-Fetch-Site`, `Sec-Purpose` and `Purpose`. Absence is neutral: old web views send none. So is
+/// `Origin: null`: our own page asks for `no-referrer`, and older Firefox then hides its origin even from us. Browsers
+/// new enough to say `Sec-Fetch-Site` are judged by that.
 pub(super) fn sender(request: &HttpRequest, our_origin: &str) -> Sender {
     let headers = request.headers();
-    let says = |name: &str, allowed: &str| headers.get_all(name).all(|value| value.as_bytes() == allowed.as_bytes());
+    let says = |name: &str, allowed: &[&str]| {
+        headers.get_all(name).all(|value| allowed.iter().any(|allowed| value.as_bytes() == allowed.as_bytes()))
+    };
     let prefetches = |name: &str| {
         headers
             .get_all(name)
             .any(|value| value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("prefetch")))
     };
-    let foreign = !says("Origin", our_origin) || !says("Sec-Fetch-Site", "same-origin");
+    let foreign = !says("Origin", &[our_origin, UNTOLD_ORIGIN]) || !says("Sec-Fetch-Site", &["same-origin"]);
     if foreign || prefetches("Sec-Purpose") || prefetches("Purpose") { Sender::Stranger } else { Sender::OurPage }
 }

@@ -12,7 +12,8 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use ipnet::IpNet;
 
-/// Requests of one network. A visit makes about six; a clinic's waiting room shares one address.
+/// Requests of one network. A visit makes about six; a clinic's waiting room shares one address. For calls of hooks that
+/// have proved nothing it is the same: see [`super::unproven`].
 const PER_NETWORK_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
 const PER_NETWORK_BURST: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// Networks are spread over so many counters by a hash that no stranger can foresee. Two may share one: the limit is
@@ -27,27 +28,37 @@ pub(super) enum Pace {
     TooFast,
 }
 
-pub(super) struct PerNetwork<C: Clock = DefaultClock> {
-    counters: RateLimiter<u64, HashMapStateStore<u64>, C, NoOpMiddleware<C::Instant>>,
-    spread: RandomState,
+/// Who asks, as far as a network can be told.
+pub(super) struct Networks {
     trusted_proxies: Vec<IpNet>,
 }
 
-impl<C: Clock> PerNetwork<C> {
-    pub(super) fn new(trusted_proxies: Vec<IpNet>, clock: C) -> Self {
-        let quota = Quota::per_minute(PER_NETWORK_PER_MINUTE).allow_burst(PER_NETWORK_BURST);
-        let counters = RateLimiter::new(quota, HashMapStateStore::default(), clock);
-        Self { counters, spread: RandomState::new(), trusted_proxies }
+impl Networks {
+    pub(super) const fn behind(trusted_proxies: Vec<IpNet>) -> Self {
+        Self { trusted_proxies }
     }
 
-    pub(super) fn admit(&self, request: &HttpRequest) -> Pace {
+    /// The network that `request` came from.
+    pub(super) fn of(&self, request: &HttpRequest) -> IpAddr {
         let forwarded = request.headers().get_all("X-Forwarded-For").filter_map(|value| value.to_str().ok());
         let forwarded: Vec<&str> = forwarded.flat_map(|list| list.split(',')).collect();
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        self.admit_network(network_of(client(peer, &forwarded, &self.trusted_proxies)))
+        network_of(client(peer, &forwarded, &self.trusted_proxies))
+    }
+}
+
+pub(super) struct PerNetwork<C: Clock = DefaultClock> {
+    counters: RateLimiter<u64, HashMapStateStore<u64>, C, NoOpMiddleware<C::Instant>>,
+    spread: RandomState,
+}
+
+impl<C: Clock> PerNetwork<C> {
+    pub(super) fn new(clock: C) -> Self {
+        let quota = Quota::per_minute(PER_NETWORK_PER_MINUTE).allow_burst(PER_NETWORK_BURST);
+        Self { counters: RateLimiter::new(quota, HashMapStateStore::default(), clock), spread: RandomState::new() }
     }
 
-    fn admit_network(&self, network: IpAddr) -> Pace {
+    pub(super) fn admit(&self, network: IpAddr) -> Pace {
         let counter = self.spread.hash_one(network) % COUNTERS;
         match self.counters.check_key(&counter) {
             Ok(()) => Pace::Fine,
@@ -99,19 +110,19 @@ mod tests {
     #[test]
     fn a_network_may_burst_and_then_waits() {
         let clock = FakeRelativeClock::default();
-        let limit = PerNetwork::new(Vec::new(), clock.clone());
-        let fine = (0..100).filter(|_| limit.admit_network(ip("192.0.2.1")) == Pace::Fine).count();
+        let limit = PerNetwork::new(clock.clone());
+        let fine = (0..100).filter(|_| limit.admit(ip("192.0.2.1")) == Pace::Fine).count();
         assert_eq!(fine, 60);
         clock.advance(seconds(1));
-        let fine = (0..100).filter(|_| limit.admit_network(ip("192.0.2.1")) == Pace::Fine).count();
+        let fine = (0..100).filter(|_| limit.admit(ip("192.0.2.1")) == Pace::Fine).count();
         assert_eq!(fine, 2);
     }
 
     #[test]
     fn many_networks_cannot_fill_the_memory() {
-        let limit = PerNetwork::new(Vec::new(), FakeRelativeClock::default());
+        let limit = PerNetwork::new(FakeRelativeClock::default());
         for n in 0..200_000_u32 {
-            let _ = limit.admit_network(IpAddr::V4(Ipv4Addr::from_bits(n)));
+            let _ = limit.admit(IpAddr::V4(Ipv4Addr::from_bits(n)));
         }
         assert!(limit.counters.len() <= usize::try_from(COUNTERS).unwrap());
     }

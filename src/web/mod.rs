@@ -23,6 +23,7 @@ mod page;
 mod protocol;
 mod range;
 mod traffic;
+mod unproven;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,7 @@ use url::Url;
 
 use access_log::{Edge, observe};
 use headers::Transport;
-use limits::PerNetwork;
+use limits::{Networks, PerNetwork};
 use page::Page;
 
 use crate::open::Open;
@@ -55,6 +56,7 @@ pub struct Patient {
     /// As browsers write it: `https://r.clinic.example`.
     origin: String,
     page: Page,
+    networks: web::Data<Networks>,
     limit: PerNetwork<DefaultClock>,
     body_wait_max: Duration,
     edge: web::Data<Edge>,
@@ -74,7 +76,8 @@ impl Patient {
         Self {
             page: Page::new(&open.house().name),
             origin: patient_url.origin().ascii_serialization(),
-            limit: PerNetwork::new(trusted_proxies, DefaultClock::default()),
+            networks: web::Data::new(Networks::behind(trusted_proxies)),
+            limit: PerNetwork::new(DefaultClock::default()),
             body_wait_max,
             edge: web::Data::new(Edge { transport: Transport::of(patient_url), traffic }),
             open,
@@ -89,6 +92,7 @@ pub fn patient(cfg: &mut ServiceConfig, patient: &Arc<Patient>) {
         |path: &str| web::resource(path).default_service(web::to(|| async { answers::method_not_allowed("POST") }));
     cfg.app_data(web::Data::from(Arc::clone(patient)))
         .app_data(patient.edge.clone())
+        .app_data(patient.networks.clone())
         .service(
             web::scope("/r")
                 .wrap(from_fn(observe))
@@ -114,7 +118,7 @@ pub fn patient(cfg: &mut ServiceConfig, patient: &Arc<Patient>) {
         .default_service(web::route().to(|| async { answers::nothing_here() }).wrap(from_fn(observe)));
 }
 
-/// The EHRs' routes.
+/// The EHRs' routes. They stand beside [`patient`]'s, which knows the proxies that tell us who calls.
 pub fn hooks(cfg: &mut ServiceConfig, hooks: &Arc<Hooks>) {
     cfg.app_data(web::Data::from(Arc::clone(hooks))).app_data(hooks.edge.clone()).service(
         web::scope("/fhir/hook")

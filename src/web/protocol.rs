@@ -64,7 +64,9 @@ struct StandingView {
     expires_at: i64,
     opens_left: u16,
     opens_max: u16,
-    files: u16,
+    files: usize,
+    /// Of each file, in plaintext.
+    sizes: Vec<u64>,
 }
 
 #[derive(Serialize)]
@@ -161,7 +163,7 @@ pub(super) fn refused(error: &OpenError) -> HttpResponse {
 
 /// Refuses by what the headers and the pace say, before anything else is done.
 pub(super) fn admit(patient: &Patient, request: &HttpRequest) -> Result<(), Problem> {
-    match patient.limit.admit(request) {
+    match patient.limit.admit(patient.networks.of(request)) {
         Pace::TooFast => return Err(Problem::TooMany),
         Pace::Fine => {}
     }
@@ -221,11 +223,12 @@ async fn read_body(mut body: web::Payload) -> Result<Bytes, Problem> {
 
 impl StandingView {
     fn new(state: &'static str, standing: Standing) -> Self {
-        let Standing { clinic, reference, expires_at, opens_left, opens_max, files } = standing;
+        let Standing { clinic, reference, expires_at, opens_left, opens_max, file_bytes: sizes } = standing;
         let ClinicCard { name, phone, zone } = clinic;
         let clinic = ClinicView { name, phone };
         let reference = reference.as_str().to_owned();
-        Self { state, clinic, reference, zone, expires_at: expires_at.0, opens_left, opens_max, files }
+        let (expires_at, files) = (expires_at.0, sizes.len());
+        Self { state, clinic, reference, zone, expires_at, opens_left, opens_max, files, sizes }
     }
 }
 

@@ -32,6 +32,7 @@ async fn a_patient_opens_decrypts_and_confirms() {
     assert_eq!(looked["reference"], Reference::of(&handed.id).as_str());
     assert_eq!(looked["expires_at"], house.clock.now().plus(hours(72)).0);
     assert_eq!((&looked["opens_left"], &looked["opens_max"], &looked["files"]), (&1.into(), &1.into(), &1.into()));
+    assert_eq!(looked["sizes"], serde_json::json!([handed.plain.len()]));
     assert_eq!(looked["zone"], "America/Chicago");
 
     let opened = browser.open(&site).await;
@@ -190,6 +191,35 @@ async fn every_end_is_told_to_the_holder_and_cuts_the_files() {
         assert_eq!((&looked["state"], &looked["kind"]), (&"ended".into(), &kind.into()));
         assert_eq!(browser.open(&site).await.json()["kind"], kind);
         assert_eq!(ask(&site, browser.get("files/1")).await.status, StatusCode::NOT_FOUND);
+    }
+}
+
+/// Every answer to `open` on a dead link wrote an audit line, and for each new cookie a row: for ever, and without bound.
+#[actix_web::test]
+async fn the_holder_of_a_dead_link_filled_the_store_by_asking_again() {
+    let revoked = LinkEvent::Revoke { by: RevokedBy::Cancelled };
+    for event in [LinkEvent::Recall, revoked, LinkEvent::LifeEnded] {
+        let house = House::new();
+        let handed = house.hand_over(b"%PDF".to_vec(), 2).await;
+        let site = site(&house).await;
+        let mut reader = Browser::with(&handed);
+        reader.begin(&site, &handed.id).await;
+        assert_eq!(reader.open(&site).await.status, StatusCode::OK);
+        if event == LinkEvent::LifeEnded {
+            house.clock.forward(hours(73));
+            reader.begin(&site, &handed.id).await;
+        }
+        house.end(&handed.delivery, event.clone()).await;
+        let before = (house.opened(&handed.id).await, house.audit_lines().await);
+        for _ in 0..5 {
+            let mut other = Browser::with(&handed);
+            other.begin(&site, &handed.id).await;
+            for browser in [&reader, &other] {
+                let refused = browser.open(&site).await;
+                assert_eq!((refused.status, &refused.json()["state"]), (StatusCode::CONFLICT, &"ended".into()));
+            }
+        }
+        assert_eq!((house.opened(&handed.id).await, house.audit_lines().await), before, "{event:?}");
     }
 }
 

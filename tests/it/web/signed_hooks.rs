@@ -1,9 +1,21 @@
-//! Calls of EHRs that sign: judged over the bytes as they came.
+//! Calls of EHRs that sign: judged over the bytes as they came. What strangers can send there, whose bodies look signed
+//! until they end, holds up nobody else.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use actix_web::dev::{Service as _, ServiceResponse};
+use actix_web::error::PayloadError;
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::TestRequest;
+use actix_web::web::Bytes;
+use futures_util::{Stream, stream};
 
-use super::browser::{ask, site};
+use super::browser::{Site, ask, site};
 use super::hooks::kept;
 use super::house::{HOOK_BODY_BYTES_MAX, HOOK_SECRET, House, SIGNING_SECRET};
 use super::wire::talk;
@@ -220,5 +232,108 @@ async fn without_a_signature_of_the_right_form_no_byte_of_the_body_is_awaited() 
         let call = MEDPLUM.changed(b"").with("X-Signature", value);
         let heard = talk(&house, &wire(&call, "Content-Length: 1000000000", ""), "OperationOutcome").await;
         assert!(heard.starts_with("HTTP/1.1 401 "), "{heard}");
+    }
+}
+
+/// Proven, of all EHRs.
+const BODIES_AT_ONCE_MAX: usize = 16;
+/// Unproven, of one EHR.
+const PLACES: usize = 8;
+/// What one network may ask at once.
+const BURST: usize = 60;
+const MIB: usize = 1024 * 1024;
+
+type Body = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
+type Answering<'s> = Pin<Box<dyn Future<Output = Result<ServiceResponse, actix_web::Error>> + 's>>;
+
+/// Strangers at the hook of `ehr`: what they send looks signed, and never ends.
+async fn dripping<'s>(site: &'s impl Site, ehr: &str, call: &Call, count: usize) -> Vec<Answering<'s>> {
+    let mut calls: Vec<Answering<'s>> = Vec::new();
+    for _ in 0..count {
+        let never: Body = Box::pin(stream::pending());
+        let (request, _) = post(ehr, call).to_request().replace_payload(never.into());
+        calls.push(Box::pin(site.call(request)));
+    }
+    poll_fn(|cx| {
+        for call in &mut calls {
+            let _ = call.as_mut().poll(cx).is_pending();
+        }
+        Poll::Ready(())
+    })
+    .await;
+    calls
+}
+
+#[actix_web::test]
+async fn strangers_at_one_ehrs_hook_stopped_the_hooks_of_all() {
+    let house = House::new();
+    let site = site(&house).await;
+    let forged = MEDPLUM.changed(b"").with("X-Signature", signature("anybody's", b""));
+    let calls = dripping(&site, "medplum", &forged, BODIES_AT_ONCE_MAX).await;
+    assert_eq!(ask(&site, post("websub", &WEBSUB.published(REPORT))).await.status, StatusCode::OK);
+    let secret = Call { headers: vec![(HOOK_HEADER, HOOK_SECRET.to_owned())], body: REPORT.to_vec() };
+    assert_eq!(ask(&site, post("main", &secret)).await.status, StatusCode::OK);
+    drop(calls);
+    assert_eq!(ask(&site, post("medplum", &MEDPLUM.changed(REPORT))).await.status, StatusCode::OK);
+    assert_eq!(kept(&house).await.len(), 3);
+}
+
+#[actix_web::test]
+async fn a_body_that_dripped_kept_its_place_from_the_ehr_for_half_a_minute() {
+    let house = House::new();
+    let site = site(&house).await;
+    let forged = MEDPLUM.changed(b"").with("X-Signature", signature("anybody's", b""));
+    let mut calls = dripping(&site, "medplum", &forged, PLACES).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(ask(&site, post("medplum", &MEDPLUM.changed(REPORT))).await.status, StatusCode::OK);
+    let first = calls.remove(0).await.unwrap();
+    assert_eq!(first.status(), StatusCode::SERVICE_UNAVAILABLE, "the first gave way");
+    let still = poll_fn(|cx| Poll::Ready(calls.iter_mut().all(|call| call.as_mut().poll(cx).is_pending()))).await;
+    assert!(still, "the others did not");
+}
+
+#[actix_web::test]
+async fn a_body_without_end_was_read_as_long_as_it_came() {
+    let house = House::new();
+    let site = site(&house).await;
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let piece = Bytes::from(vec![b'x'; MIB]);
+    let endless: Body = Box::pin(stream::repeat_with(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok(piece.clone())
+    }));
+    let (request, _) = post("medplum", &MEDPLUM.changed(REPORT)).to_request().replace_payload(endless.into());
+    assert_eq!(site.call(request).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(read.load(Ordering::Relaxed), 65, "MiB, of which 64 may be somebody's");
+    assert!(kept(&house).await.is_empty());
+}
+
+#[actix_web::test]
+async fn a_stranger_tried_signatures_as_fast_as_the_line_allowed_and_the_ehr_itself_still_may_call() {
+    let house = House::new();
+    let site = site(&house).await;
+    let right = MEDPLUM.changed(REPORT);
+    let forged = MEDPLUM.changed(REPORT).with("X-Signature", signature("anybody's", REPORT));
+    let mut status = StatusCode::UNAUTHORIZED;
+    // Two more are allowed in every second meanwhile, so nobody can say which one is the first too many.
+    for _ in 0..1000 {
+        if status != StatusCode::UNAUTHORIZED {
+            break;
+        }
+        status = ask(&site, post("medplum", &forged)).await.status;
+    }
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "nobody was slowed down");
+    // From a network that is not known yet even the right one waits.
+    for _ in 0..100 {
+        if status == StatusCode::OK {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        status = ask(&site, post("medplum", &right)).await.status;
+    }
+    assert_eq!(status, StatusCode::OK);
+    for _ in 0..2 * BURST {
+        assert_eq!(ask(&site, post("medplum", &right)).await.status, StatusCode::OK, "now it is known");
     }
 }
