@@ -15,8 +15,8 @@ use super::protocol::{admit, cookie_of, link_of, refused};
 use super::range::{Part, Wanted, wanted};
 use crate::open::{OpenError, SealedFile};
 
-/// In memory at a time for one download.
-const PIECE_BYTES_MAX: u64 = 1024 * 1024;
+/// In memory at a time for one download, and once more while the one before is being sent.
+const PIECE_BYTES_MAX: u64 = 256 * 1024;
 
 pub(super) async fn file(patient: web::Data<Patient>, request: HttpRequest) -> HttpResponse {
     if let Err(problem) = admit(&patient, &request) {
