@@ -340,13 +340,14 @@ fn end_lease(tx: &mut Tx, seen: &SourceRow, next_at: Option<UtcMillis>) -> Resul
 /// # Errors
 /// [`StoreError`].
 pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: UtcMillis) -> Result<usize, StoreError> {
+    // Asked for by the deliveries alone: SQLite would rather go through every source that the EHR ever had.
     let watched = delivery::table
+        .filter(delivery::ehr.eq(ehr.as_str()))
         .filter(delivery::state.eq_any(["live", "suspended", "recorded", "held"]))
         .filter(delivery::mode.eq(Mode::Live.as_str()))
         .select(delivery::source_id);
     Ok(diesel::update(
         source::table
-            .filter(source::ehr.eq(ehr.as_str()))
             .filter(source::id.eq_any(watched))
             .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0))))
             .filter(source::read_at.lt(read_before.0)),
