@@ -98,7 +98,7 @@ export function fileKey(contentKey, salt, associated) {
 // HKDF-SHA256 of sixteen zero bytes, info "chartseal/1/check", then AES-256-GCM with a zero nonce over "ok".
 const KNOWN_ANSWER = 'ETtlIq4fD0j3z-Cmb-8xOLjt';
 
-/** Whether this browser can decrypt and show a document. Asked before anything is spent. */
+/** Whether this browser can decrypt and draw a document. Asked before anything is spent; see also `workersStart`. */
 export async function browserCanOpen() {
   try {
     if (!window.isSecureContext || !window.crypto || !crypto.subtle) return false;

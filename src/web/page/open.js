@@ -5,11 +5,12 @@
 import { currentLink, forgetSecret, onLinkPressedAgain } from './link.js';
 import { Keyring, browserCanOpen } from './keys.js';
 import { Refusal, Server } from './server.js';
-import { Damaged, SealedFile } from './sealed.js';
+import { Damaged, SealedFile, makeRoom } from './sealed.js';
 import { Screens } from './screens.js';
 import { Reading } from './reading.js';
 import { loadPdfjs } from './pages.js';
 import { timeHere, wordsIn } from './words.js';
+import { workersStart } from './workers.js';
 
 const page = document.getElementById('page');
 const language = page.dataset.lang || 'en';
@@ -33,12 +34,19 @@ async function start() {
   screens.checking();
   if (!(await browserCanOpen())) return screens.old(copyLink);
   try {
+    const working = workersStart();
+    // Heard below; until then a failure is nobody's.
+    working.catch(() => {});
     keyring = await Keyring.from(link.id, link.secret);
     server = new Server(link, keyring);
     look = await server.look();
     if (mine !== turn) return undefined;
     learn(look);
     if (look.state === 'ended') return finish(look);
+    const works = await working;
+    if (mine !== turn) return undefined;
+    if (!works) return screens.old(copyLink);
+    if (!hasRoom()) return screens.large();
     return screens.landing(look, { onOpen: openDocuments, onCopy: copyLink });
   } catch (problem) {
     return mine === turn ? refused(problem, start) : undefined;
@@ -63,38 +71,47 @@ function finish(tombstone) {
   screens.ended(tombstone);
 }
 
+// The room for the documents, taken before anything is spent; what is fetched goes there.
+let room = [];
+
+function hasRoom() {
+  if (room.length > 0 || partial.size > 0) return true;
+  try {
+    room = makeRoom(look.sizes || []);
+    return true;
+  } catch (tooLarge) {
+    return false;
+  }
+}
+
 function refused(problem, again) {
-  const why = problem instanceof Refusal ? problem.why : 'offline';
+  const why = problem instanceof Refusal ? problem.why : 'trouble';
   if (why === 'ended') return finish(problem.tombstone);
   if (why === 'cookie') return screens.cookies(start);
   if (why === 'unknown') return screens.wrong();
+  if (why === 'foreign') return screens.foreign();
   if (why === 'busy') return screens.busy(again);
+  if (why === 'trouble') return screens.trouble(again);
   return screens.offline(again);
 }
 
 async function openDocuments() {
   turn += 1;
   const mine = turn;
+  if (!hasRoom()) return screens.large();
   const progress = screens.fetching();
   try {
     const claim = await server.open();
     if (claim.files.some((file) => file.type === 'application/pdf')) loadPdfjs().catch(() => {});
     const files = await fetchAll(claim, progress, () => mine === turn);
-    if (mine !== turn) return;
-    // Signs before it first waits, so the keys may be wiped right after.
-    server.receipt('decrypted');
-    read(claim, files);
+    if (mine !== turn) return undefined;
+    return read(claim, files);
   } catch (problem) {
-    if (mine !== turn) return;
-    if (problem instanceof Damaged) {
-      server.receipt('failed');
-      forgetPartial();
-      screens.damaged(openDocuments);
-    } else if (problem instanceof Refusal && problem.why === 'unknown') {
-      start();
-    } else {
-      refused(problem, openDocuments);
-    }
+    if (mine !== turn) return undefined;
+    if (problem instanceof Refusal) return problem.why === 'unknown' ? start() : refused(problem, openDocuments);
+    server.receipt('failed')();
+    forgetPartial();
+    return problem instanceof Damaged ? screens.damaged(openDocuments) : screens.trouble(openDocuments);
   }
 }
 
@@ -116,6 +133,7 @@ async function fetchAll(claim, progress, stillWanted) {
   progress.ready();
   const read = files.map(({ sealed, n, type }) => ({ n, type, bytes: sealed.finish() }));
   partial.clear();
+  room = [];
   return read;
 }
 
@@ -124,21 +142,28 @@ const partial = new Map();
 
 function partlyFetched(claim, file, key) {
   const name = `${claim.version}\n${file.n}\n${file.sealed_size}`;
-  if (!partial.has(name)) partial.set(name, new SealedFile(key, keyring.id, claim.version, file));
+  if (!partial.has(name)) {
+    const at = room.findIndex((plain) => plain.length === file.size);
+    const plain = at < 0 ? makeRoom([file.size])[0] : room.splice(at, 1)[0];
+    partial.set(name, new SealedFile(key, keyring.id, claim.version, file, plain));
+  }
   return partial.get(name);
 }
 
 function forgetPartial() {
   for (const sealed of partial.values()) sealed.wipe();
   partial.clear();
+  room = [];
 }
 
 function read(claim, files) {
   const left = Math.max(60000, claim.lease_until - (Date.now() + server.clockAheadMs));
   const terms = { until: Date.now() + left, save: claim.save !== false };
+  // Said once something was shown: until then the same browser may open it again.
+  const tellSeen = server.receipt('decrypted');
   keyring.wipe();
   forgetSecret();
-  reading = new Reading(screens, files, terms, ended);
+  reading = new Reading(screens, files, terms, { onSeen: tellSeen, onEnd: ended });
   reading.show();
 }
 

@@ -3,38 +3,66 @@
 // The document is untrusted: no eval, no scripts, no forms, no links, no address but our own. Loaded after the claim only.
 
 import { el } from './dom.js';
+import { PAUSES_MS, Refusal, fetchWhole, pause } from './server.js';
+import { PDF_WORKER, startWorker } from './workers.js';
 
 const HOME = new URL('./vendor/pdfjs/', import.meta.url).href;
-const WORKER = `${HOME}pdf.worker.min.js`;
+const LIBRARY = `${HOME}pdf.min.js`;
 // About 24 MB of canvas each; old Safari refuses a page over 16.7 million pixels and a phone with 1 GB many of them.
 const PIXELS_MAX = 6000000;
 const SHARPNESS_MAX = 3;
 const DRAWN_PAGES_MAX = 4;
 
-function trusted(address) {
-  if (!window.trustedTypes) return address;
-  const policy = trusted.policy || window.trustedTypes.createPolicy('chartseal-worker', {
-    createScriptURL: (asked) => {
-      if (asked !== WORKER) throw new TypeError('not the worker');
-      return asked;
-    },
-  });
-  trusted.policy = policy;
-  return policy.createScriptURL(address);
+let loading = null;
+// A browser keeps a module that did not arrive as missing, under its address, for as long as the page lives.
+let tries = 0;
+let isCut = false;
+let whenCut = [];
+
+/** pdf.js; fetched once, best while the document is still under way. `onCut` is told when the network stops it. */
+export function loadPdfjs(onCut) {
+  if (onCut) {
+    whenCut.push(onCut);
+    if (isCut) onCut();
+  }
+  if (!loading) {
+    loading = fetchPdfjs().finally(() => {
+      loading = window.pdfjsLib ? loading : null;
+      isCut = false;
+      whenCut = [];
+    });
+  }
+  return loading;
 }
 
-/** Starts fetching pdf.js while the document is still under way. */
-export async function loadPdfjs() {
-  await import(`${HOME}pdf.min.js`);
-  return window.pdfjsLib;
+async function fetchPdfjs() {
+  for (let turn = 0; ; turn += 1) {
+    tries += 1;
+    const address = tries === 1 ? LIBRARY : `${LIBRARY}?${tries}`;
+    try {
+      // Into the cache, where a silent line is noticed; the worker too, which is asked for but once.
+      await Promise.all([fetchWhole(address), fetchWhole(PDF_WORKER)]);
+      await import(address);
+      return window.pdfjsLib;
+    } catch (cut) {
+      if (turn === PAUSES_MS.length) throw new Refusal('offline');
+    }
+    isCut = true;
+    for (const tell of whenCut) tell();
+    await pause(PAUSES_MS[turn]);
+  }
 }
 
 export class PdfPages {
-  /** `texts` has `page(n, of)`, `noText()` and `failed()`; `onPage(n)` tells which page is being read. */
-  constructor(host, texts, onPage) {
+  /**
+   * `texts` has `page(n, of)`, `noText()` and `failed()`; `onPage(n)` tells which page is being read, `onDrawn()` that a page
+   * can be seen.
+   */
+  constructor(host, texts, { onPage, onDrawn }) {
     this.host = host;
     this.texts = texts;
     this.onPage = onPage;
+    this.onDrawn = onDrawn;
     this.pages = [];
     this.zoom = 1;
     this.queue = Promise.resolve();
@@ -43,7 +71,7 @@ export class PdfPages {
   async open(bytes) {
     const pdfjs = await loadPdfjs();
     if (this.closed) return 0;
-    this.worker = new Worker(trusted(WORKER));
+    this.worker = startWorker(PDF_WORKER);
     const broken = new Promise((resolve, reject) => {
       this.worker.onerror = () => reject(new Error('the worker did not start'));
     });
@@ -150,6 +178,7 @@ export class PdfPages {
     await page.task.promise;
     page.sheet.textContent = '';
     page.sheet.append(canvas);
+    this.onDrawn();
   }
 
   async overlay(page, source) {

@@ -3,7 +3,8 @@
 // Everything readable is reachable from `wipe()`: after it nothing of the document is left on the page or in its memory.
 
 import { button, el, icon, say } from './dom.js';
-import { PdfPages } from './pages.js';
+import { PdfPages, loadPdfjs } from './pages.js';
+import { Refusal } from './server.js';
 import { timeHere } from './words.js';
 
 const ZOOMS = [1, 1.5, 2, 3];
@@ -25,12 +26,19 @@ function decode(bytes) {
 }
 
 export class Reading {
-  /** `files` are `{n, type, bytes}` in plaintext, owned from here. `onEnd(how)` gets `done` or `lapsed`. */
-  constructor(screens, files, terms, onEnd) {
+  /**
+   * `files` are `{n, type, bytes}` in plaintext, owned from here. `onSeen()` is told once each of them was shown or saved;
+   * `onEnd(how)` gets `done` or `lapsed`.
+   */
+  constructor(screens, files, terms, { onSeen, onEnd }) {
     this.screens = screens;
     this.files = files;
+    this.unseen = new Set(files);
     this.terms = terms;
+    this.onSeen = onSeen;
     this.onEnd = onEnd;
+    // What the notice holds: something told, or a question that stays until it is answered.
+    this.boxes = { told: null, sure: null, stay: null };
     this.parts = [];
     this.urls = [];
     this.zoom = 0;
@@ -40,13 +48,13 @@ export class Reading {
   async show() {
     const { screens } = this;
     const many = this.files.length > 1;
-    const heading = el('h1', null, screens.say(many ? 'doc.title.many' : 'doc.title'));
+    this.heading = el('h1', null, screens.say(many ? 'doc.title.many' : 'doc.title'));
     this.untilLine = el('p', { class: 'small' }, this.untilText());
     this.notice = el('div', { class: 'notice' });
     this.host = el('div', { class: 'documents' });
-    const head = el('header', { class: 'reading-head' }, heading, this.untilLine);
-    const desk = el('div', { class: 'desk' }, this.tools(), this.notice);
-    screens.show(heading, [head, desk, this.host], 'reading');
+    const head = el('header', { class: 'reading-head' }, this.heading, this.untilLine);
+    this.desk = el('div', { class: 'desk' }, this.tools(), this.notice);
+    screens.show(this.heading, [head, this.desk, this.host], 'reading');
     say(screens.say('doc.ready'));
     this.width = this.host.clientWidth;
     this.startClock();
@@ -56,8 +64,30 @@ export class Reading {
       await this.addFile(file, many);
       if (!this.files) return;
     }
-    // Nothing is shown that could be larger or smaller.
-    if (this.parts.length === 0) for (const tool of many ? [this.smaller, this.larger] : [this.sizes]) tool.remove();
+  }
+
+  // Where nothing is shown that could be larger or smaller there is no button for it.
+  fitTools() {
+    const { bar, sizes, smaller, larger } = this;
+    const isWanted = this.parts.length > 0;
+    if (isWanted === smaller.isConnected) return;
+    if (this.files.length === 1) {
+      if (isWanted) bar.prepend(sizes);
+      else this.takeOff(sizes);
+    } else if (isWanted) {
+      sizes.prepend(smaller);
+      sizes.append(larger);
+    } else {
+      this.takeOff(smaller);
+      this.takeOff(larger);
+    }
+  }
+
+  // Takes something off the page. The focus, if it was in there, goes `to`, or to the heading: not to the top of the page.
+  takeOff(node, to) {
+    const hadFocus = node.contains(document.activeElement);
+    node.remove();
+    if (hadFocus) (to && to !== document.body && to.isConnected ? to : this.heading).focus({ preventScroll: true });
   }
 
   untilText() {
@@ -69,10 +99,11 @@ export class Reading {
     const tool = (kind, id, press, drawing) => button(kind, screens.say(id), press, drawing);
     this.smaller = tool('tool only', 'doc.smaller', () => this.zoomTo(this.zoom - 1), 'minus');
     this.larger = tool('tool only', 'doc.larger', () => this.zoomTo(this.zoom + 1), 'plus');
-    this.smaller.disabled = true;
+    this.smaller.setAttribute('aria-disabled', 'true');
     this.place = el('span', { class: 'place' });
     const bar = el('div', { class: 'tools', role: 'group', 'aria-label': screens.say('doc.tools') });
     this.sizes = el('div', { class: 'sizes' }, this.smaller, this.place, this.larger);
+    this.bar = bar;
     bar.append(this.sizes);
     if (this.terms.save && this.files.length === 1) bar.append(this.saveButton(this.files[0], 'doc.save'));
     bar.append(tool('tool done', 'doc.done', () => this.askDone(), 'check'));
@@ -93,7 +124,10 @@ export class Reading {
     this.host.append(place);
     const body = el('div', { class: 'body', tabindex: '0', role: 'region', 'aria-label': screens.say(many ? 'doc.nth' : 'doc.title', { n: file.n, of: this.files.length }) });
     place.append(body);
-    const before = this.parts.length;
+    await this.fill(file, body);
+  }
+
+  async fill(file, body) {
     try {
       if (file.type === 'application/pdf') await this.addPdf(file, body);
       else if (file.type === 'text/plain') this.addText(file, body);
@@ -101,10 +135,40 @@ export class Reading {
       else throw new TypeError('type');
     } catch (unshown) {
       if (!this.files) return;
-      for (const part of this.parts.splice(before)) part.close();
+      this.drop(file);
       body.textContent = '';
-      body.append(el('p', { class: 'note' }, screens.say('doc.unshown')));
+      body.append(unshown instanceof Refusal ? this.missing(file, body) : el('p', { class: 'note' }, this.screens.say('doc.unshown')));
     }
+    if (this.files) this.fitTools();
+  }
+
+  // What shows `file` follows the size, and ends with the reading.
+  adopt(file, part) {
+    file.part = part;
+    this.parts.push(part);
+  }
+
+  drop(file) {
+    if (file.part) file.part.close();
+    this.parts = this.parts.filter((part) => part !== file.part);
+    file.part = null;
+  }
+
+  // The document is here, but what shows it did not come.
+  missing(file, body) {
+    const text = this.screens.say('doc.missing');
+    const again = button('quiet', this.screens.say('retry'), () => {
+      this.takeOff(note, body);
+      this.fill(file, body);
+    }, 'again');
+    const note = el('div', { class: 'note' }, el('p', null, text), again);
+    say(text);
+    return note;
+  }
+
+  // Until then the same browser may open it again, should this page show nothing or be lost.
+  seen(file) {
+    if (this.unseen.delete(file) && this.unseen.size === 0) this.onSeen();
   }
 
   async addPdf(file, body) {
@@ -114,9 +178,20 @@ export class Reading {
       noText: () => screens.say('doc.page.notext'),
       failed: () => screens.say('doc.page.failed'),
     };
+    const waiting = el('p', { class: 'note' }, screens.say('doc.waiting'));
+    await loadPdfjs(() => {
+      if (!this.files || waiting.isConnected) return;
+      body.append(waiting);
+      say(waiting.textContent);
+    });
+    waiting.remove();
+    if (!this.files) return;
     let count = 0;
-    const pages = new PdfPages(body, texts, (n) => this.setPlace(count > 1 ? texts.page(n, count) : ''));
-    this.parts.push(pages);
+    const pages = new PdfPages(body, texts, {
+      onPage: (n) => this.setPlace(count > 1 ? texts.page(n, count) : ''),
+      onDrawn: () => this.seen(file),
+    });
+    this.adopt(file, pages);
     count = await pages.open(file.bytes);
     if (!this.files) return;
     file.bytes.fill(0);
@@ -133,7 +208,7 @@ export class Reading {
       picture.onerror = reject;
     });
     body.append(picture);
-    this.parts.push({
+    this.adopt(file, {
       resize: (zoom) => {
         picture.style.width = `${zoom * 100}%`;
       },
@@ -141,6 +216,7 @@ export class Reading {
     });
     this.setPlace(this.screens.say('doc.picture'));
     await shown;
+    this.seen(file);
   }
 
   addText(file, body) {
@@ -149,13 +225,14 @@ export class Reading {
     const columns = /\S( {2,}|\t)\S/.test(text);
     const block = el('div', { class: columns ? 'text columns' : 'text' }, text);
     body.append(block);
-    this.parts.push({
+    this.adopt(file, {
       resize: (zoom) => {
         body.style.fontSize = `${zoom}em`;
       },
       close: () => {},
     });
     this.setPlace(this.screens.say('doc.text'));
+    this.seen(file);
   }
 
   setPlace(text) {
@@ -164,8 +241,9 @@ export class Reading {
 
   zoomTo(step) {
     this.zoom = Math.max(0, Math.min(ZOOMS.length - 1, step));
-    this.smaller.disabled = this.zoom === 0;
-    this.larger.disabled = this.zoom === ZOOMS.length - 1;
+    // Truly disabled, the button just pressed would lose the focus.
+    this.smaller.setAttribute('aria-disabled', String(this.zoom === 0));
+    this.larger.setAttribute('aria-disabled', String(this.zoom === ZOOMS.length - 1));
     for (const part of this.parts) part.resize(ZOOMS[this.zoom]);
     say(this.screens.say('doc.size', { percent: ZOOMS[this.zoom] * 100 }));
   }
@@ -197,6 +275,7 @@ export class Reading {
       anchor.click();
       anchor.remove();
       setTimeout(() => URL.revokeObjectURL(url), SAVED_URL_MS);
+      this.seen(file);
       this.afterSave(copy);
     } catch (unsaved) {
       this.tell(this.screens.say('doc.unsaved'));
@@ -212,30 +291,49 @@ export class Reading {
     this.tell(this.screens.say('doc.saved'), shareable ? button('quiet', this.screens.say('doc.share'), share) : null);
   }
 
+  // Puts a box into the notice, in place of an older one of its kind only: a question that is open keeps its place and
+  // its focus.
+  notify(kind, box) {
+    const older = this.boxes[kind];
+    const active = document.activeElement;
+    if (!this.notice.contains(active)) this.back = active;
+    this.boxes[kind] = box;
+    if (older && older.contains(active)) {
+      older.replaceWith(box);
+      box.querySelector('button').focus();
+    } else {
+      if (older) older.remove();
+      this.notice.append(box);
+    }
+    this.fitDesk();
+  }
+
+  // What stays in view must fit into it: two boxes do not on a small phone.
+  fitDesk() {
+    this.desk.classList.toggle('tall', this.notice.childElementCount > 1);
+  }
+
+  // Whoever had the focus before the notice came has it again.
+  dismiss(kind) {
+    const box = this.boxes[kind];
+    this.boxes[kind] = null;
+    if (box) this.takeOff(box, this.back);
+    this.fitDesk();
+  }
+
   tell(text, ...more) {
-    this.asking = null;
-    this.notice.textContent = '';
-    const close = button('quiet', this.screens.say('ok'), () => {
-      this.notice.textContent = '';
-    });
-    this.notice.append(el('div', { class: 'told' }, el('p', null, text), el('div', { class: 'choices' }, ...more, close)));
+    const close = button('quiet', this.screens.say('ok'), () => this.dismiss('told'));
+    this.notify('told', el('div', { class: 'told' }, el('p', null, text), el('div', { class: 'choices' }, ...more, close)));
     say(text);
   }
 
   askDone() {
     const { screens } = this;
-    const back = document.activeElement;
-    const keep = () => {
-      this.notice.textContent = '';
-      if (back && back.focus) back.focus();
-    };
     const yes = button('primary', screens.say('done.yes'), () => this.end('done'));
+    const keep = button('quiet', screens.say('done.no'), () => this.dismiss('sure'));
     const text = el('p', { id: 'sure' }, screens.say('done.sure'));
-    const box = el('div', { class: 'told', role: 'group', 'aria-labelledby': 'sure' }, text,
-      el('div', { class: 'choices' }, yes, button('quiet', screens.say('done.no'), keep)));
-    this.asking = null;
-    this.notice.textContent = '';
-    this.notice.append(box);
+    this.dismiss('told');
+    this.notify('sure', el('div', { class: 'told', role: 'group', 'aria-labelledby': 'sure' }, text, el('div', { class: 'choices' }, yes, keep)));
     yes.focus();
   }
 
@@ -245,7 +343,7 @@ export class Reading {
     this.clock = setInterval(() => {
       const left = this.until - Date.now();
       if (left <= 0) this.end('lapsed');
-      else if (left <= WARNING_MS && !this.asking) this.askStay();
+      else if (left <= WARNING_MS && !this.boxes.stay) this.askStay();
     }, 1000);
   }
 
@@ -255,13 +353,12 @@ export class Reading {
     const stay = button('primary', screens.say('soon.stay'), () => {
       this.until = Date.now() + STAY_MS;
       this.untilLine.textContent = this.untilText();
+      this.dismiss('stay');
       this.tell(screens.say('soon.stayed', { time: timeHere(this.until, screens.language) }));
     });
     const text = screens.say('soon.text', { time });
-    this.notice.textContent = '';
-    this.asking = el('div', { class: 'told', role: 'group', 'aria-label': screens.say('soon.title') },
-      el('p', { class: 'strong' }, icon('clock'), screens.say('soon.title')), el('p', null, text), stay);
-    this.notice.append(this.asking);
+    this.notify('stay', el('div', { class: 'told', role: 'group', 'aria-label': screens.say('soon.title') },
+      el('p', { class: 'strong' }, icon('clock'), screens.say('soon.title')), el('p', null, text), stay));
     say(`${screens.say('soon.title')} ${text}`);
   }
 

@@ -168,6 +168,18 @@ export class Screens {
     this.card('device', this.say('old.title'), [...this.paragraphs('old.text', 'old.how'), onCopy ? this.copy(onCopy) : null, this.call()]);
   }
 
+  foreign() {
+    this.card('device', this.say('foreign.title'), [...this.paragraphs('foreign.text', 'foreign.how'), this.call()]);
+  }
+
+  large() {
+    this.card('document', this.say('large.title'), [...this.paragraphs('large.text', 'large.how'), this.calm('large.spent'), this.call()]);
+  }
+
+  trouble(onRetry) {
+    this.card('alert', this.say('trouble.title'), [...this.paragraphs('trouble.text', 'trouble.how'), button('primary', this.say('retry'), onRetry, 'again'), this.call()]);
+  }
+
   offline(onRetry) {
     this.card('alert', this.say('offline.title'), [el('p', null, this.say('offline.text')), this.calm('offline.spent'), button('primary', this.say('retry'), onRetry, 'again')]);
   }

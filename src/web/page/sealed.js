@@ -9,25 +9,41 @@ const HEADER_BYTES = 40;
 const SALT_BYTES = 32;
 const PREFIX_BYTES = 7;
 const TAG_BYTES = 16;
-// More than a phone with 1 GB can hold twice.
+// Of one file; more than a phone with 1 GB can hold twice.
 const PLAIN_BYTES_MAX = 256 * 1024 * 1024;
 
 /** The file is not what was sealed. */
 export class Damaged extends Error {}
 
+/** This browser has not the room for the file. */
+export class TooLarge extends Error {}
+
+/** The room for files of these sizes in bytes, or `TooLarge`. To be taken before anything is spent. */
+export function makeRoom(sizes) {
+  if (sizes.some((size) => size > PLAIN_BYTES_MAX)) throw new TooLarge('limit');
+  try {
+    return sizes.map((size) => new Uint8Array(size));
+  } catch (noMemory) {
+    throw new TooLarge('memory');
+  }
+}
+
 export class SealedFile {
-  /** `file` is the server's `{n, type, size, sealed_size}`; what it claims is bound into the key. */
-  constructor(contentKey, linkId, version, file) {
+  /**
+   * `file` is the server's `{n, type, size, sealed_size}`; what it claims is bound into the key. `plain` is the room for
+   * it, of just its size.
+   */
+  constructor(contentKey, linkId, version, file, plain) {
     const sealed = file.sealed_size;
     const segments = Math.max(1, Math.ceil(sealed / SEGMENT_BYTES));
-    if (sealed - HEADER_BYTES - segments * TAG_BYTES !== file.size || file.size < 0 || file.size > PLAIN_BYTES_MAX) {
+    if (sealed - HEADER_BYTES - segments * TAG_BYTES !== file.size || file.size !== plain.length) {
       throw new Damaged('sizes');
     }
     this.contentKey = contentKey;
     this.associated = `chartseal/1\n${linkId}\n${file.n}\n${version}\n${file.type}`;
     this.sealedSize = sealed;
     this.received = 0;
-    this.plain = new Uint8Array(file.size);
+    this.plain = plain;
     this.written = 0;
     this.segment = new Uint8Array(Math.min(SEGMENT_BYTES, sealed));
     this.filled = 0;
@@ -87,8 +103,9 @@ export class SealedFile {
     let plain;
     try {
       plain = await crypto.subtle.decrypt({ name: 'AES-GCM', iv, tagLength: TAG_BYTES * 8 }, this.key, sealed);
-    } catch (wrongTag) {
-      throw new Damaged('tag');
+    } catch (problem) {
+      // The name that WebCrypto gives to a wrong tag.
+      throw problem.name === 'OperationError' ? new Damaged('tag') : problem;
     }
     this.plain.set(new Uint8Array(plain), this.written);
     new Uint8Array(plain).fill(0);

@@ -1,12 +1,14 @@
 // The conversation with our own server. Nothing here spends an opening except `open`, and `open` may be repeated.
 
-import { Damaged } from './sealed.js';
-
 const ANSWER_MS_MAX = 20000;
 const SILENCE_MS_MAX = 20000;
-const PAUSES_MS = [400, 1000, 2000, 4000, 8000, 8000];
+/** How long to wait before each further try of what the network did not bring. */
+export const PAUSES_MS = [400, 1000, 2000, 4000, 8000, 8000];
 
-/** Why a request did not bring what it should: `offline`, `busy`, `cookie`, `unknown` or `ended` (with the tombstone). */
+/**
+ * Why a request did not bring what it should: `offline`, `busy`, `cookie`, `foreign`, `unknown` or `ended` (with the
+ * tombstone). Whatever else goes wrong is not the network's doing, and is no `Refusal`.
+ */
 export class Refusal extends Error {
   constructor(why, tombstone) {
     super(why);
@@ -15,7 +17,8 @@ export class Refusal extends Error {
   }
 }
 
-function pause(ms) {
+/** Waits, but no longer than until the network is there again. */
+export function pause(ms) {
   return new Promise((resolve) => {
     const wake = () => {
       clearTimeout(timer);
@@ -31,7 +34,7 @@ async function refusalOf(response) {
   if (response.status === 409) return new Refusal('ended', await response.json());
   if (response.status === 403) {
     const body = await response.json().catch(() => ({}));
-    return new Refusal(body.problem === 'cookie' ? 'cookie' : 'unknown');
+    return new Refusal(body.problem === 'cookie' || body.problem === 'foreign' ? body.problem : 'unknown');
   }
   if (response.status === 408) return new Refusal('offline');
   if (response.status === 429 || response.status >= 500) return new Refusal('busy');
@@ -58,6 +61,42 @@ async function post(url, body) {
     throw new Refusal('offline');
   } finally {
     clearTimeout(timer);
+  }
+}
+
+// What the network does is `offline`. That memory ran out is not its doing.
+async function fromNetwork(promise) {
+  try {
+    return await promise;
+  } catch (problem) {
+    if (problem instanceof RangeError) throw problem;
+    throw new Refusal('offline');
+  }
+}
+
+// Cuts a download once it has been silent for too long.
+function listenTo(cutter) {
+  let timer = null;
+  const stop = () => clearTimeout(timer);
+  const alive = () => {
+    stop();
+    timer = setTimeout(() => cutter.abort(), SILENCE_MS_MAX);
+  };
+  alive();
+  return { alive, stop };
+}
+
+/** Brings one of the page's own files into the browser's cache. */
+export async function fetchWhole(address) {
+  const cutter = new AbortController();
+  const line = listenTo(cutter);
+  try {
+    const response = await fromNetwork(fetch(address, { credentials: 'same-origin', redirect: 'error', signal: cutter.signal }));
+    if (!response.ok) throw new Refusal('offline');
+    const chunks = chunksOf(response);
+    while (!(await chunks.next()).done) line.alive();
+  } finally {
+    line.stop();
   }
 }
 
@@ -97,14 +136,22 @@ export class Server {
     }
   }
 
-  /** Says how decryption ended. Never waits, never fails: the lease ends the opening with or without it. */
-  async receipt(outcome) {
+  /**
+   * Signs now how decryption ended, so that the keys may be wiped, and gives back what says so to the server. That never
+   * fails: the lease ends the opening with or without it.
+   */
+  receipt(outcome) {
+    const signed = this.keyring.receipt(outcome, this.cookieHash);
+    signed.catch(() => {});
+    return () => this.sendReceipt(outcome, signed);
+  }
+
+  async sendReceipt(outcome, signed) {
     try {
-      const sealed = await this.keyring.receipt(outcome, this.cookieHash);
       const options = {
         method: 'POST',
         headers: { 'Content-Type': 'application/json' },
-        body: JSON.stringify({ outcome, mac: sealed }),
+        body: JSON.stringify({ outcome, mac: await signed }),
         credentials: 'same-origin',
       };
       // Chrome 80 refuses `keepalive` with a JSON body.
@@ -123,8 +170,8 @@ export class Server {
         await this.fetchRest(n, sealed, state, onBytes);
         if (sealed.received === before) throw new Refusal('offline');
       } catch (problem) {
-        const lasting = problem instanceof Damaged || (problem instanceof Refusal && problem.why !== 'offline' && problem.why !== 'busy');
-        if (lasting) throw problem;
+        const passing = problem instanceof Refusal && (problem.why === 'offline' || problem.why === 'busy');
+        if (!passing) throw problem;
         if (sealed.received > before) state.failures = 0;
         if (state.failures >= PAUSES_MS.length) throw new Refusal('offline');
         await pause(PAUSES_MS[state.failures]);
@@ -135,11 +182,7 @@ export class Server {
 
   async fetchRest(n, sealed, state, onBytes) {
     const cutter = new AbortController();
-    let timer = setTimeout(() => cutter.abort(), SILENCE_MS_MAX);
-    const stillAlive = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => cutter.abort(), SILENCE_MS_MAX);
-    };
+    const line = listenTo(cutter);
     try {
       const resuming = sealed.received > 0;
       const headers = {};
@@ -148,19 +191,19 @@ export class Server {
         if (state.etag) headers['If-Range'] = state.etag;
       }
       const options = { headers, credentials: 'same-origin', cache: 'no-store', redirect: 'error', signal: cutter.signal };
-      const response = await fetch(`${this.url}/files/${n}`, options);
+      const response = await fromNetwork(fetch(`${this.url}/files/${n}`, options));
       if (!response.ok) throw await refusalOf(response);
       state.etag = response.headers.get('ETag') || state.etag;
       let skip = resuming ? bytesToSkip(response, sealed.received) : 0;
       for await (const chunk of chunksOf(response)) {
-        stillAlive();
+        line.alive();
         const fresh = chunk.subarray(Math.min(skip, chunk.length));
         skip -= chunk.length - fresh.length;
         await sealed.push(fresh);
         onBytes(fresh.length);
       }
     } finally {
-      clearTimeout(timer);
+      line.stop();
     }
   }
 }
@@ -176,13 +219,13 @@ function bytesToSkip(response, received) {
 
 async function* chunksOf(response) {
   if (!response.body || !response.body.getReader) {
-    yield new Uint8Array(await response.arrayBuffer());
+    yield new Uint8Array(await fromNetwork(response.arrayBuffer()));
     return;
   }
   const reader = response.body.getReader();
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await fromNetwork(reader.read());
       if (done) return;
       yield value;
     }

@@ -1,10 +1,12 @@
-//! Behaviours 4, 6 and 15 of links, in a real browser.
+//! Behaviours 4, 6 and 15 of links, in a real browser, and when the page says that a document was read.
 //!
 //! `CHARTSEAL_MB=200 cargo test --test it link_04` downloads a document of that size; it takes some minutes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chartseal::store;
 use serde_json::{Value, json};
 use thirtyfour::By;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +19,7 @@ use crate::support::dice;
 use crate::support::holder::Holder;
 use crate::support::wire::Wire;
 use crate::support::{pdf, wait};
+use crate::web::house::Handed;
 
 const OPEN_BUTTON: &str = "button.primary";
 /// Many segments, and quick to seal.
@@ -71,6 +74,75 @@ async fn link_04_lease_resume() {
     second.goto(&link).await.unwrap();
     wait_for_text(&second, "main", "opened").await;
     assert_eq!(Holder::new(&link).open().await.status, 409, "nobody else gets it");
+}
+
+/// The page's pauses between its tries, but short: nobody comes back in half a minute here.
+const HASTE: &str = "const later = window.setTimeout; \
+    window.setTimeout = (f, ms, ...more) => later(f, [400, 1000, 2000, 4000, 8000].includes(ms) ? ms / 20 : ms, ...more);";
+
+/// A browser keeps a module that did not arrive as missing, under its address, for the life of the page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_was_cut_off_on_its_way_stayed_missing_for_ever() {
+    let (listener, origin) = front().await;
+    let door = Door::open_behind(&origin).await;
+    let (handed, link) = door.link(pdf::with_pages(&["HbA1c 5.4 %"]), 1).await;
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let seen = Arc::clone(&asked);
+    let _wire = Wire::from(listener, door.ports[0], move |said| {
+        let path = String::from_utf8_lossy(said).split(' ').nth(1)?.to_owned();
+        let name = path.split_once("/pdf.min.js")?.1.to_owned();
+        let mut asked = seen.lock().unwrap();
+        asked.push(name);
+        (asked.len() <= 4).then_some(2000)
+    });
+    let browser = Browser::open(PHONE).await;
+    browser.goto(&link).await.unwrap();
+    browser.press(OPEN_BUTTON).await;
+    wait_for_text(&browser, ".note", "No connection. We go on where we stopped.").await;
+    browser.keep_screen("page-waiting-320-light").await;
+    assert_eq!(states(&door, &handed).await, ["claimed"], "spent before anything was seen");
+    wait::until_async("the document", async || browser.find(By::Css("canvas")).await.ok()).await;
+    assert!(browser.find(By::Css(".note")).await.is_err(), "there is a connection again");
+    wait::until_async("the receipt", async || (states(&door, &handed).await == ["received"]).then_some(())).await;
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked.starts_with(&["", "?2", "?3", "?4", "?5"].map(str::to_owned)), "{asked:?}");
+}
+
+/// The receipt was sent once the document was unlocked, before anything of it was on the screen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_was_never_shown_was_spent_all_the_same() {
+    let (listener, origin) = front().await;
+    let door = Door::open_behind(&origin).await;
+    let (handed, link) = door.link(pdf::with_pages(&["HbA1c 5.4 %"]), 1).await;
+    let is_cut = Arc::new(AtomicBool::new(true));
+    let cuts = Arc::clone(&is_cut);
+    let _wire = Wire::from(listener, door.ports[0], move |said| {
+        let is_reader = String::from_utf8_lossy(said).contains("/pdf.min.js");
+        (is_reader && cuts.load(Ordering::SeqCst)).then_some(2000)
+    });
+    let browser = Browser::open(PHONE).await;
+    browser.before_every_page(HASTE).await;
+    for title in ["You have a document", "Your document is still here"] {
+        visit(&browser, &link).await;
+        wait_for_text(&browser, "main", title).await;
+        browser.press(OPEN_BUTTON).await;
+        wait_for_text(&browser, ".note", "did not arrive").await;
+        browser.keep_screen("page-missing-320-light").await;
+        assert_eq!(states(&door, &handed).await, ["claimed"], "spent before anything was seen");
+    }
+    is_cut.store(false, Ordering::SeqCst);
+    browser.press(".note button").await;
+    wait::until_async("the document", async || browser.find(By::Css("canvas")).await.ok()).await;
+    wait::until_async("the receipt", async || (states(&door, &handed).await == ["received"]).then_some(())).await;
+    let focused = browser.run("return document.activeElement.className").await;
+    assert_eq!(focused, json!("body"), "the focus went with the button");
+}
+
+/// What became of the openings of this link.
+async fn states(door: &Door, handed: &Handed) -> Vec<&'static str> {
+    let id = handed.id.clone();
+    let openings = door.house.store.read(move |conn| store::openings_of(conn, &id)).await.unwrap();
+    openings.iter().map(|opening| opening.state.name()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

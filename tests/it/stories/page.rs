@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use thirtyfour::By;
 
-use crate::support::browser::{Browser, ColorScheme, DESKTOP, Window};
-use crate::support::clinic::{Clinic, Wishes};
+use crate::races::Door;
+use crate::support::browser::{Browser, ColorScheme, DESKTOP, PHONE, Window};
+use crate::support::clinic::{Clinic, Database, Wishes};
 use crate::support::{pdf, wait};
 
 /// A usual phone.
@@ -109,8 +110,137 @@ async fn a_document_that_cannot_be_shown_is_saved_whole() {
     see(&browser, "unshown", "cannot be shown").await;
     let sizes = browser.find_all(By::Css(".tool.only")).await.unwrap();
     assert_eq!(sizes.len(), 0, "buttons for the size of nothing");
+    assert_eq!(clinic.only_delivery().await.state, "live", "spent before anything was seen or saved");
     let saved = browser.save_copy().await;
+    wait::until_async("the receipt to spend the only opening", async || {
+        (clinic.only_delivery().await.state == "spent").then_some(())
+    })
+    .await;
     assert!(saved == broken, "the copy has {} of {} bytes", saved.len(), broken.len());
+}
+
+/// Safari before 15.5 judged our worker by a policy that refused it, and the page only looked whether there are workers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_refuses_our_worker_spent_the_link_before_it_said_so() {
+    let door = Door::open(Database::Sqlite, 1).await;
+    let (handed, link) = door.link(pdf::with_pages(&["HbA1c 5.4 %"]), 1).await;
+    let refuses = "class { constructor() { throw new DOMException('refused', 'SecurityError'); } }";
+    let fails = "class { constructor() { setTimeout(() => this.onerror(new Event('error')), 10); } terminate() {} }";
+    let is_silent = "class { terminate() {} }";
+    for worker in [refuses, fails, is_silent] {
+        let browser = Browser::open(USUAL_PHONE).await;
+        let hasty = "const later = window.setTimeout; window.setTimeout = (f, ms) => later(f, ms === 15000 ? 50 : ms);";
+        browser.before_every_page(&format!("{hasty} window.Worker = {worker};")).await;
+        visit(&browser, &link).await;
+        see(&browser, "old", "This browser cannot open it").await;
+        assert_eq!(browser.console_errors().await, Vec::<String>::new());
+    }
+    assert_eq!(door.house.opened(&handed.id).await.0, 0);
+}
+
+/// The document was claimed first, and its size found too large then, for ever, as "did not arrive whole" or "no connection".
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_too_large_for_the_browser_was_spent_before_anybody_said_so() {
+    let door = Door::open(Database::Sqlite, 1).await;
+    let (handed, link) = door.link(pdf::of_size(2_000_000), 1).await;
+    let no_room = "window.Uint8Array = new Proxy(Uint8Array, { construct(made, given) { \
+                   if (given[0] >= 2000000) throw new RangeError('Array buffer allocation failed'); \
+                   return new made(...given); } });";
+    for fault in [&answers("look", "sizes: [256 * 1024 * 1024 + 1]"), no_room] {
+        let browser = Browser::open(USUAL_PHONE).await;
+        browser.before_every_page(fault).await;
+        visit(&browser, &link).await;
+        see(&browser, "large", "Too large for this browser").await;
+    }
+    assert_eq!(door.house.opened(&handed.id).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_the_networks_fault_was_called_no_connection_for_ever() {
+    let door = Door::open(Database::Sqlite, 1).await;
+    let (handed, link) = door.link(pdf::with_pages(&["HbA1c 5.4 %"]), 1).await;
+    let browser = Browser::open(USUAL_PHONE).await;
+    let fault = "SubtleCrypto.prototype.whole = SubtleCrypto.prototype.decrypt; \
+                 SubtleCrypto.prototype.decrypt = async function (...given) { \
+                     const plain = await this.whole(...given); \
+                     if (plain.byteLength > 100 && !window.mended) throw new RangeError('no memory'); \
+                     return plain; };";
+    browser.before_every_page(fault).await;
+    visit(&browser, &link).await;
+    browser.press(OPEN_BUTTON).await;
+    see(&browser, "trouble", "Something went wrong").await;
+    browser.run("window.mended = true").await;
+    browser.press(OPEN_BUTTON).await;
+    wait::until_async("the document", async || browser.find(By::Css("canvas")).await.ok()).await;
+    assert_eq!(door.house.opened(&handed.id).await.0, 1, "trying again cost an opening");
+}
+
+/// What is not from our own address is refused; the page called its whole link incomplete.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_somebody_stands_before_called_its_link_incomplete() {
+    let door = Door::open(Database::Sqlite, 1).await;
+    let (handed, link) = door.link(pdf::with_pages(&["HbA1c 5.4 %"]), 1).await;
+    let browser = Browser::open(USUAL_PHONE).await;
+    visit(&browser, &link.replace("127.0.0.1", "localhost")).await;
+    see(&browser, "foreign", "Please open the link itself").await;
+    assert_eq!(door.house.opened(&handed.id).await, (0, 0));
+}
+
+/// The focus fell to the top of the page when a box went, and a question that was open was replaced by the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_focus_was_lost_with_the_box_that_had_it() {
+    let door = Door::open(Database::Sqlite, 1).await;
+    let (_, link) = door.link(pdf::with_pages(&["HbA1c 5.4 %", "Second page"]), 1).await;
+    let browser = Browser::open(USUAL_PHONE).await;
+    visit(&browser, &link).await;
+    browser.press(OPEN_BUTTON).await;
+    wait::until_async("the document", async || browser.find(By::Css("canvas")).await.ok()).await;
+    let focused = async || browser.run("return document.activeElement.textContent").await;
+    let press = async |text: &str| {
+        let script = format!(
+            "const all = [...document.querySelectorAll('main button')]; \
+             const one = all.find((button) => button.textContent === '{text}'); one.focus(); one.click();"
+        );
+        browser.run(&script).await;
+    };
+
+    press("Save a copy").await;
+    press("OK").await;
+    assert_eq!(focused().await, json!("Save a copy"));
+    for _ in 0..5 {
+        press("Larger").await;
+    }
+    assert_eq!(focused().await, json!("Larger"), "at the largest there is nothing to press, but a place");
+    press("Done – clear this page").await;
+    assert_eq!(focused().await, json!("Yes, clear it"));
+    // Thirteen minutes pass: what is left is the time in which the page asks.
+    browser.run("const now = Date.now; Date.now = () => now() + 13.5 * 60 * 1000").await;
+    wait_for_text(&browser, ".notice", "Are you still reading?").await;
+    assert_eq!(focused().await, json!("Yes, clear it"), "one question took the place of the other");
+    see(&browser, "asked-twice", "Are you still reading?").await;
+    // The browser's own bars take their part of a small phone.
+    browser.resize(Window { height_pixels: 520, ..PHONE }).await;
+    browser.run("document.querySelector('.desk').lastChild.lastChild.lastChild.scrollIntoView({ block: 'end' })").await;
+    browser.keep_screen("page-asked-twice-320-light").await;
+    let below =
+        "return document.querySelector('.notice').lastChild.lastChild.getBoundingClientRect().bottom - innerHeight";
+    assert!(browser.run(below).await.as_f64().unwrap() <= 1.0, "the second question cannot be answered");
+    press("Keep it open").await;
+    wait_for_text(&browser, ".notice", "The page stays open until").await;
+    wait_for_text(&browser, ".notice", "Clear the document from this page?").await;
+    press("Keep reading").await;
+    assert_eq!(focused().await, json!("Done – clear this page"));
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
+}
+
+/// A page whose `what` answers as ours does, but for `changed`.
+fn answers(what: &str, changed: &str) -> String {
+    format!(
+        "const ask = window.fetch; window.fetch = async (address, options) => {{ \
+             const answer = await ask(address, options); \
+             if (!String(address).endsWith('/{what}')) return answer; \
+             return new Response(JSON.stringify({{ ...(await answer.json()), {changed} }})); }};"
+    )
 }
 
 async fn link_to(clinic: &Clinic, email: &str) -> String {

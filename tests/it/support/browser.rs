@@ -214,6 +214,11 @@ impl Browser {
         .await;
     }
 
+    /// Runs `script` in every page that is opened from now on, before any of the page's own.
+    pub async fn before_every_page(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await;
+    }
+
     /// What `script` returns.
     pub async fn run(&self, script: &str) -> Value {
         self.execute(script, Vec::new()).await.expect("the script runs").json().clone()

@@ -11,6 +11,8 @@ use chartseal::record::{LinkEvent, RevokedBy};
 use chartseal::sealing::{self, ContentKey, FileContext, FileNumber, ReceiptOutcome};
 
 const MIB: usize = 1024 * 1024;
+/// Of a file, sent at a time.
+const PIECE_BYTES: usize = 256 * 1024;
 
 #[actix_web::test]
 async fn a_patient_opens_decrypts_and_confirms() {
@@ -238,7 +240,7 @@ async fn a_recall_cuts_a_download_under_way() {
     let response = actix_web::test::call_service(&site, browser.get("files/1").to_request()).await;
     let mut body = response.into_body();
     let first = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await.unwrap().unwrap();
-    assert_eq!(first.len(), MIB);
+    assert_eq!(first.len(), PIECE_BYTES);
     house.end(&handed.delivery, LinkEvent::Recall).await;
     assert!(poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await.unwrap().is_err());
 }

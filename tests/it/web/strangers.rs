@@ -279,6 +279,8 @@ async fn every_file_that_the_page_names_is_there() {
         let asset = ask(&site, TestRequest::get().uri(path)).await;
         assert_eq!(asset.status, StatusCode::OK, "{path}");
         assert!(!asset.body.is_empty());
+        // A browser keeps a script that did not arrive as missing: the page asks for it by another name then.
+        assert!(ask(&site, TestRequest::get().uri(&format!("{path}?2"))).await.body == asset.body);
         let packed = ask(&site, TestRequest::get().uri(path).insert_header(("Accept-Encoding", "br, gzip"))).await;
         if packed.header("Content-Encoding") == Some("gzip") {
             let mut unpacked = Vec::new();
