@@ -17,6 +17,10 @@ const USUAL_PHONE: Window = Window { width_pixels: 360, height_pixels: 720 };
 /// The page's words for each state, from `src/web/page/words.js`.
 const OPEN_BUTTON: &str = "button.primary";
 
+/// A PNG of one pixel, in base64.
+const ONE_GREY_DOT: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_state_reads_well_on_phone_and_desktop_in_light_and_dark() {
     let clinic = Clinic::spawn(Wishes::default()).await;
@@ -117,6 +121,31 @@ async fn a_document_that_cannot_be_shown_is_saved_whole() {
     })
     .await;
     assert!(saved == broken, "the copy has {} of {} bytes", saved.len(), broken.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_and_a_text_are_spent_once_they_are_seen() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let browser = Browser::open(USUAL_PHONE).await;
+    let text = data_encoding::BASE64.encode("Glucose    5.1 mmol/l\nPotassium  4.2 mmol/l\n".as_bytes());
+    for (email, kind, data, shown) in [
+        ("picture@example.test", "image/png", ONE_GREY_DOT, "img.picture"),
+        ("text@example.test", "text/plain", &text, ".text.columns"),
+    ] {
+        let (_, report) = clinic.report(email, "4548-4", &pdf::with_pages(&["5.5 %"])).await;
+        let forms = json!([{"contentType": kind, "data": data}]);
+        clinic.lab().change("DiagnosticReport", &report, |report| report["presentedForm"] = forms).await;
+        clinic.hear_and_settle().await;
+        visit(&browser, &clinic.mailbox.wait_for(email, 1).await.link()).await;
+        browser.press(OPEN_BUTTON).await;
+        wait::until_async(shown, async || browser.find(By::Css(shown)).await.ok()).await;
+        wait::until_async("the receipt to spend the only opening", async || {
+            (clinic.delivery_of(&report).await.state == "spent").then_some(())
+        })
+        .await;
+        assert_eq!(browser.find_all(By::Css(".tool.only")).await.unwrap().len(), 2, "no buttons for the size");
+    }
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
 }
 
 /// Safari before 15.5 judged our worker by a policy that refused it, and the page only looked whether there are workers.
