@@ -4,7 +4,8 @@
 //! outside part goes wrong in one way; then that part is well again, time goes on, and the invariants must hold.
 //!
 //! `cargo test --test it faults` takes a spread of uses that `CHARTSEAL_SEED` draws (always the same unless set).
-//! `CHARTSEAL_FAULTS=all` takes every use of every part, `ehr` or `ehr:hang` those of one, `ehr:hang:17` that one life.
+//! `CHARTSEAL_FAULTS=all` takes every use of every part, `ehr` or `ehr:hang` those of one, `ehr:hang:17` that one life;
+//! `CHARTSEAL_FAULTS_EVERY=20` besides takes each twentieth.
 
 mod clock;
 mod database;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt as _;
 
 use super::{Fault, disk, life};
-use crate::support::dice::Dice;
+use crate::support::dice::{self, Dice};
 
 /// Lives led at the same time.
 const AT_ONCE: usize = 3;
@@ -197,15 +197,19 @@ pub async fn run<K: Copy + Send + Sync + 'static>(
     tell(part, &led);
 }
 
-/// Every kind at n = 1, 2, 3… until a life meets no fault.
+/// Every kind at n = 1, 2, 3… until a life meets no fault; with `CHARTSEAL_FAULTS_EVERY=20` at each twentieth n, from one
+/// that `CHARTSEAL_SEED` draws.
 async fn long<K: Copy, F: Future<Output = Led>>(
     part: Part,
     kinds: impl Iterator<Item = K>,
     lead: &impl Fn(K, usize) -> F,
 ) {
+    let every = usize::try_from(dice::number("CHARTSEAL_FAULTS_EVERY", 1)).expect("a small number").max(1);
+    let mut dice = Dice::cast(SEED);
     let mut all = Vec::new();
     for kind in kinds {
-        let mut lives = futures_util::stream::iter(1..USES_MAX).map(|at| lead(kind, at)).buffered(AT_ONCE);
+        let places = (1 + dice.below(every)..USES_MAX).step_by(every);
+        let mut lives = futures_util::stream::iter(places).map(|at| lead(kind, at)).buffered(AT_ONCE);
         while let Some(led) = lives.next().await {
             let is_last = led.met.is_none() && led.failed.is_none();
             all.push(led);
