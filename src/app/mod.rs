@@ -129,12 +129,15 @@ impl App {
         .workers(HTTP_WORKERS)
         .client_request_timeout(HEAD_WAIT_MAX)
         .keep_alive(KEEP_ALIVE)
+        // Otherwise the body of an answer that streams waits for the client's word about its head, for up to 40 ms.
+        .tcp_nodelay(true)
         .disable_signals()
         .shutdown_timeout(DRAIN.as_secs())
         .listen(self.listener.try_clone()?)?
         .run();
         let admin_site = HttpServer::new(move || Site::new().configure(|cfg| web::admin(cfg, &admin)))
             .workers(1)
+            .tcp_nodelay(true)
             .disable_signals()
             .listen(self.admin_listener.try_clone()?)?
             .run();

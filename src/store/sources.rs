@@ -7,6 +7,7 @@ use super::audit_log;
 use super::conn::{Conn, Tx};
 use super::control::{Pause, paused};
 use super::deliveries::Mode;
+use super::dialect;
 use super::error::StoreError;
 use super::lease::Renewed;
 use super::prepared::Prepare as _;
@@ -232,6 +233,7 @@ pub fn source(conn: &mut Conn, id: &SourceId) -> Result<Option<SourceRow>, Store
 /// # Errors
 /// [`StoreError`].
 pub fn lease_sources(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -> Result<Vec<SourceRow>, StoreError> {
+    dialect::lease_in_turn(tx.conn(), "lease:source")?;
     let candidate = diesel::alias!(source as candidate);
     let due = candidate
         .filter(candidate.field(source::due_at).le(now.0))

@@ -15,6 +15,7 @@ pub use row::{Delivery, DeliveryKind, Mode, NOTHING_READ, NewDelivery};
 
 use super::audit_log;
 use super::conn::{LinkDeath, Tx};
+use super::dialect;
 use super::error::StoreError;
 use super::lease::Renewed;
 use super::prepared::Prepare as _;
@@ -216,6 +217,7 @@ pub fn lease_due_deliveries(
     until: UtcMillis,
     count: i64,
 ) -> Result<Vec<Delivery>, StoreError> {
+    dialect::lease_in_turn(tx.conn(), "lease:delivery")?;
     let candidate = diesel::alias!(delivery as candidate);
     let due = candidate
         .filter(candidate.field(delivery::due_at).le(now.0))
