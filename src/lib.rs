@@ -69,6 +69,13 @@
 //!   gives back at once what its former self held: the journal's lock says that nobody else bears its name.
 //! - **The program overwrites what it frees** (`main.rs`): a core dump would otherwise show reports and links that were
 //!   handed over long ago. A vector that grows pays for it with a copy.
+//! - **Inserts and updates are prepared once and kept by their text** (`store/prepared.rs`), which diesel does not do, and
+//!   SQLite is built with its planner stability guarantee (`.cargo/config.toml`): without either, reading the text of
+//!   statements took more time than making the changes.
+//! - **What is on its way is decided again when the EHR changes what the rules look at**, its address, or adds a modifier, though
+//!   the content stays; it then waits for a person. What has ended, or waits for a person, is not read again by itself.
+//! - **The receipt is posted when the patient has seen or saved the document**, not when it was decrypted: what could not be
+//!   shown would otherwise have been spent unread. The lease ends the opening with or without it.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 

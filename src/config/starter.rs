@@ -122,6 +122,7 @@ base_url = @ehr_base_url
 
 [limits]
 #hook_body_bytes_max = "1MiB"
+# A patient's browser opens files of up to 256MiB, where it has the room.
 #attachment_bytes_max = "64MiB"
 #inline_bytes_max = "16MiB"
 #notices_per_patient_day_max = 6
