@@ -359,20 +359,10 @@ fn restore(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), Store
 
 /// Why a report that still says the same must not leave as it was decided.
 fn second_thought(delivery: &Delivery, prepared: &Prepared) -> Option<ReviewReason> {
-    plan::second_thought(
-        &Decided {
-            state: &delivery.state,
-            decision: &delivery.decision,
-            facts: delivery.facts.as_ref(),
-            contact: delivery.contact_index,
-        },
-        &Decided {
-            state: &delivery.state,
-            decision: &prepared.decision,
-            facts: Some(&prepared.facts),
-            contact: prepared.contact_index,
-        },
-    )
+    let then =
+        Decided { decision: &delivery.decision, facts: delivery.facts.as_ref(), contact: delivery.contact_index };
+    let now = Decided { decision: &prepared.decision, facts: Some(&prepared.facts), contact: prepared.contact_index };
+    plan::second_thought(&delivery.state, &then, &now)
 }
 
 /// What is out is refused, reversibly; what has not left yet is read again before it does.

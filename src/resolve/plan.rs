@@ -180,7 +180,6 @@ pub(super) const fn says_changed(status: ReportStatus) -> bool {
 
 /// What was decided about a report, or would be now.
 pub(super) struct Decided<'a> {
-    pub state: &'a Link,
     pub decision: &'a Decision,
     pub facts: Option<&'a Facts>,
     pub contact: Option<[u8; 32]>,
@@ -189,8 +188,8 @@ pub(super) struct Decided<'a> {
 /// Why a report that reads the same must not leave as it was decided: something about it that the rules look at, or whom it
 /// goes to, became another. What a person released, and what has left, stays as it is; a change of the rules alone changes
 /// nothing.
-pub(super) fn second_thought(then: &Decided<'_>, now: &Decided<'_>) -> Option<ReviewReason> {
-    let is_on_its_way = match then.state {
+pub(super) fn second_thought(state: &Link, then: &Decided<'_>, now: &Decided<'_>) -> Option<ReviewReason> {
+    let is_on_its_way = match state {
         Link::Recorded | Link::Held { .. } => OnItsWay::Undecided,
         Link::Live { until: LiveUntil::NotHandedOver } => OnItsWay::Addressed,
         Link::Live { until: LiveUntil::At(_) }

@@ -133,8 +133,9 @@ fn facts(issued: UtcMillis) -> Facts {
 fn thought_of(state: &Link, then: &Decision, now: &Decision, are_others: bool) -> Option<ReviewReason> {
     let (before, after) = (facts(NOW), facts(if are_others { NOW.plus(hours(1)) } else { NOW }));
     second_thought(
-        &Decided { state, decision: then, facts: Some(&before), contact: Some([1; 32]) },
-        &Decided { state, decision: now, facts: Some(&after), contact: Some([1; 32]) },
+        state,
+        &Decided { decision: then, facts: Some(&before), contact: Some([1; 32]) },
+        &Decided { decision: now, facts: Some(&after), contact: Some([1; 32]) },
     )
 }
 
