@@ -259,5 +259,6 @@ fn facts(now: UtcMillis) -> Facts {
         codes: vec![],
         categories: vec![],
         issued: Some(now),
+        ..Facts::bare(ResourceType::DiagnosticReport, ReportStatus::Final)
     }
 }

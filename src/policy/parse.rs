@@ -252,7 +252,9 @@ fn read_when<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> Option<When> {
     let mut when = When::default();
     for (key, value) in reader.table(value, "when")? {
         match key.get_ref().as_ref() {
-            "recipient" => when.recipients = reader.words(value, "recipient", &[RecipientRole::Patient], role_word),
+            "recipient" => {
+                when.recipients = reader.words(value, "recipient", &RecipientRole::ALL, RecipientRole::as_str);
+            }
             "clinic" => when.clinics = read_clinics(reader, value),
             "resource" => when.kinds = reader.words(value, "resource", &ResourceType::ALL, ResourceType::as_str),
             "category" => when.categories = reader.categories(value, "category"),
@@ -265,12 +267,6 @@ fn read_when<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> Option<When> {
         }
     }
     Some(when)
-}
-
-fn role_word(role: RecipientRole) -> &'static str {
-    match role {
-        RecipientRole::Patient => "patient",
-    }
 }
 
 fn read_clinics<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> BTreeSet<ClinicId> {

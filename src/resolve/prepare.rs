@@ -7,7 +7,7 @@ use super::{PatientReading, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
 use crate::keys::Vault;
-use crate::policy::{self, Coding, Decision, Facts, RecipientRole, ReportStatus, ReviewReason};
+use crate::policy::{self, Coding, Decision, Facts, ReportStatus, ReviewReason};
 use crate::record::Card;
 use crate::store::{NOTHING_READ, SourceRow, StoreError};
 
@@ -35,13 +35,11 @@ impl Resolve {
         now: UtcMillis,
     ) -> Result<Prepared, ResolveError> {
         let facts = Facts {
-            recipient: RecipientRole::Patient,
             clinic: ehr.clinic.clone(),
-            kind: report.kind,
-            status: report.status,
             codes: report.codes.clone(),
             categories: report.categories.clone(),
             issued: report.issued,
+            ..Facts::bare(report.kind, report.status)
         };
         let rules = self.rules.read().map_or_else(|poisoned| poisoned.into_inner().clone(), |rules| rules.clone());
         let decided = policy::decide(&rules, &facts, now);
@@ -177,15 +175,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
     Ok(Prepared {
         version,
         issued: None,
-        facts: Facts {
-            recipient: RecipientRole::Patient,
-            clinic: source.clinic.clone(),
-            kind: source.key.kind,
-            status: ReportStatus::Unknown,
-            codes: Vec::new(),
-            categories: Vec::new(),
-            issued: None,
-        },
+        facts: Facts { clinic: source.clinic.clone(), ..Facts::bare(source.key.kind, ReportStatus::Unknown) },
         decision: Decision::Review { why: reason, terms: None },
         trace: String::new(),
         rules_hash: String::new(),

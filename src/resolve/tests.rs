@@ -126,6 +126,7 @@ fn facts(issued: UtcMillis) -> Facts {
         codes: vec![],
         categories: vec![],
         issued: Some(issued),
+        ..Facts::bare(ResourceType::DiagnosticReport, ReportStatus::Final)
     }
 }
 

@@ -113,6 +113,7 @@ fn judge_decision(report: &Report) {
         codes: vec![Coding { system: Some("http://loinc.org".to_owned()), code: CODE.to_owned() }],
         categories: report.categories.clone(),
         issued: report.issued,
+        ..Facts::bare(report.kind, report.status)
     };
     let may_leave = matches!(
         report.status,

@@ -38,6 +38,7 @@ static FACTS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
             codes: vec![coding("http://loinc.org", "4548-4"), Coding { system: None, code: "X".to_owned() }],
             categories: vec![coding("http://terminology.hl7.org/CodeSystem/v2-0074", "LAB")],
             issued: Some(NOW),
+            ..Facts::bare(kind, status)
         })
         .collect()
 });

@@ -49,6 +49,7 @@ fn report(codes: &[&str], categories: &[&str]) -> Facts {
         codes: codes.iter().map(|code| coding(code)).collect(),
         categories: categories.iter().map(|category| coding(category)).collect(),
         issued: Some(NOW),
+        ..Facts::bare(ResourceType::DiagnosticReport, ReportStatus::Final)
     }
 }
 

@@ -111,6 +111,7 @@ pub fn new_delivery(source: &SourceId) -> NewDelivery {
             codes: vec![],
             categories: vec![],
             issued: Some(NOW),
+            ..Facts::bare(ResourceType::DiagnosticReport, ReportStatus::Final)
         },
         trace: "{}".to_owned(),
         rules_hash: "rules".to_owned(),

@@ -310,6 +310,7 @@ fn new_delivery(source: chartseal::base::SourceId, opens_max: u16) -> NewDeliver
         codes: Vec::new(),
         categories: Vec::new(),
         issued: None,
+        ..Facts::bare(ResourceType::DiagnosticReport, ReportStatus::Final)
     };
     NewDelivery {
         id: DeliveryId::random(&mut random::system()),
