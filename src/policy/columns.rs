@@ -1,58 +1,72 @@
 //! The join of several rows into one answer: a semilattice per column, the strictest value wins.
 //!
 //! Must stay true: joining is commutative, associative and idempotent, so row order cannot matter and one
-//! more row cannot loosen. For that, every row has a value in every column: a column that a rule leaves
-//! open holds its default *in that row*, else a second, looser row could override the default.
+//! more row cannot loosen. A profile has a value in every column: a column that it leaves open holds its default *in that
+//! row*, else a second, looser row could override the default. A restriction asks only for what it says.
 //! Must not know: how rows were matched or written.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::decision::{Challenge, Channel, HoldBasis, Opens, Release, Terms, Wording};
+use super::few::Few;
+use super::vocabulary::{
+    Action, Backstop, Challenge, Channel, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify, Reissue,
+    ReleaseBy, Requirement, Wording,
+};
 
 /// Life of a link where the rule does not say.
-pub const EXPIRY_DEFAULT_HOURS: u64 = 72;
+pub const EXPIRY_DEFAULT_SECONDS: u64 = 72 * 3600;
 /// Browsers that may open a link where the rule does not say.
-pub const OPENS_DEFAULT: NonZeroU16 = NonZeroU16::MIN.saturating_add(2);
+pub const OPENS_DEFAULT: u16 = 3;
 /// The channel where the rule does not say.
 pub const CHANNEL_DEFAULT: Channel = Channel::Email;
-/// Sent at once, by itself, where the rule does not say.
-pub const RELEASE_DEFAULT: Release = Release::Auto { hold_seconds: 0, basis: HOLD_BASIS_DEFAULT };
-/// The ground of a hold where the rule does not say.
-pub const HOLD_BASIS_DEFAULT: HoldBasis = HoldBasis::ClinicPolicy;
-/// The message where the rule does not say: as little as possible.
-pub const WORDING_DEFAULT: Wording = Wording::Bare;
+/// The longest that one opening may last, and the default.
+pub const VIEW_SECONDS_MAX: u32 = 3600;
+/// Wrong answers to a challenge, and the default.
+pub const ATTEMPTS_MAX: u8 = 5;
+/// A report that waits for a person waits so long at most where the rule does not say.
+pub const BACKSTOP_DEFAULT_SECONDS: u64 = 10 * 86_400;
+/// How long what is kept of a delivery may be kept, and the default: what `[retention]` says.
+pub const RETENTION_SECONDS_MAX: u64 = 10 * 365 * 86_400;
 
-/// What a rule does with a report, loosest first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    Send,
-    ManualReview,
-    Block,
+/// Which reports share one link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Grouping {
+    /// Nothing is said about it.
+    Unsaid,
+    /// With others that belong together by `what`, collected for `wait_seconds`.
+    With { what: GroupBy, wait_seconds: u64 },
+    Alone,
 }
 
-impl Action {
-    pub const ALL: [Self; 3] = [Self::Send, Self::ManualReview, Self::Block];
-
-    /// The word in a rules file.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Send => "send",
-            Self::ManualReview => "manual_review",
-            Self::Block => "block",
-        }
-    }
-}
-
-/// The right-hand side of one rule, complete.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+/// The right-hand side of one rule, or of several joined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Columns {
     pub action: Action,
-    pub terms: Terms,
+    pub expiry_seconds: u64,
+    pub expiry_from: ExpiryFrom,
+    pub opens: NonZeroU16,
+    pub view_seconds: u32,
+    pub attempts: u8,
+    pub channels: Few<Channel>,
+    pub challenges: Few<Challenge>,
+    pub code_via: CodeVia,
+    pub wording: Wording,
+    pub download: Download,
+    pub release: ReleaseBy,
+    pub hold_seconds: u64,
+    pub basis: HoldBasis,
+    pub requires: Few<Requirement>,
+    /// How long a report that waits for a person waits at most; 0 where nothing waits for one.
+    pub auto_release_seconds: u64,
+    pub backstop: Backstop,
+    pub reissue: Reissue,
+    pub custody: Custody,
+    pub group: Grouping,
+    pub notify: Few<Notify>,
+    pub retention_seconds: u64,
 }
 
 /// The columns, as a trace names them.
@@ -61,16 +75,51 @@ pub struct Columns {
 pub enum Column {
     Action,
     Expiry,
+    ExpiryFrom,
     Opens,
+    View,
+    Attempts,
     Channel,
     Verify,
-    Release,
+    CodeVia,
     Wording,
+    Download,
+    Release,
+    Hold,
+    Requires,
+    AutoRelease,
+    Backstop,
+    Reissue,
+    Custody,
+    GroupBy,
+    Notify,
+    Retention,
 }
 
 impl Column {
-    pub const ALL: [Self; 7] =
-        [Self::Action, Self::Expiry, Self::Opens, Self::Channel, Self::Verify, Self::Release, Self::Wording];
+    pub const ALL: [Self; 21] = [
+        Self::Action,
+        Self::Expiry,
+        Self::ExpiryFrom,
+        Self::Opens,
+        Self::View,
+        Self::Attempts,
+        Self::Channel,
+        Self::Verify,
+        Self::CodeVia,
+        Self::Wording,
+        Self::Download,
+        Self::Release,
+        Self::Hold,
+        Self::Requires,
+        Self::AutoRelease,
+        Self::Backstop,
+        Self::Reissue,
+        Self::Custody,
+        Self::GroupBy,
+        Self::Notify,
+        Self::Retention,
+    ];
 
     /// The word in a rules file.
     #[must_use]
@@ -78,30 +127,134 @@ impl Column {
         match self {
             Self::Action => "action",
             Self::Expiry => "expiry",
+            Self::ExpiryFrom => "expiry_from",
             Self::Opens => "opens",
+            Self::View => "view",
+            Self::Attempts => "attempts",
             Self::Channel => "channel",
             Self::Verify => "verify",
-            Self::Release => "release",
+            Self::CodeVia => "code_via",
             Self::Wording => "wording",
+            Self::Download => "download",
+            Self::Release => "release",
+            Self::Hold => "hold",
+            Self::Requires => "requires",
+            Self::AutoRelease => "auto_release",
+            Self::Backstop => "backstop",
+            Self::Reissue => "reissue",
+            Self::Custody => "custody",
+            Self::GroupBy => "group_by",
+            Self::Notify => "notify",
+            Self::Retention => "retention",
         }
+    }
+
+    const fn bit(self) -> u32 {
+        1 << (self as u32)
+    }
+}
+
+/// Which columns a row speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Said(u32);
+
+impl Said {
+    pub const NOTHING: Self = Self(0);
+    pub const EVERYTHING: Self = Self((1 << Column::ALL.len()) - 1);
+
+    #[must_use]
+    pub const fn with(self, column: Column) -> Self {
+        Self(self.0 | column.bit())
+    }
+
+    #[must_use]
+    pub const fn has(self, column: Column) -> bool {
+        self.0 & column.bit() != 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Column> {
+        Column::ALL.into_iter().filter(move |column| self.has(*column))
+    }
+}
+
+impl Serialize for Said {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Column::as_str))
     }
 }
 
 impl Columns {
-    /// The stricter of both in every column. `terms.channels` of the result may be empty: nothing is common.
+    /// Asks for nothing: joined with any row it is that row.
+    #[must_use]
+    pub fn loosest() -> Self {
+        Self {
+            action: Action::Send,
+            expiry_seconds: u64::MAX,
+            expiry_from: ExpiryFrom::Delivered,
+            opens: NonZeroU16::MAX,
+            view_seconds: VIEW_SECONDS_MAX,
+            attempts: ATTEMPTS_MAX,
+            channels: Few::all(),
+            challenges: Few::NONE,
+            code_via: CodeVia::Any,
+            wording: Wording::Full,
+            download: Download::Allowed,
+            release: ReleaseBy::Auto,
+            hold_seconds: 0,
+            basis: HoldBasis::ClinicPolicy,
+            requires: Few::NONE,
+            auto_release_seconds: 0,
+            backstop: Backstop::Release,
+            reissue: Reissue::Patient,
+            custody: Custody::UntilOpened,
+            group: Grouping::Unsaid,
+            notify: Few::NONE,
+            retention_seconds: RETENTION_SECONDS_MAX,
+        }
+    }
+
+    /// A profile that says nothing but `send`.
+    #[must_use]
+    pub fn profile() -> Self {
+        Self {
+            expiry_seconds: EXPIRY_DEFAULT_SECONDS,
+            opens: NonZeroU16::MIN.saturating_add(OPENS_DEFAULT - 1),
+            channels: Few::one(CHANNEL_DEFAULT),
+            wording: Wording::Bare,
+            reissue: Reissue::Staff,
+            custody: Custody::UntilHandedOver,
+            group: Grouping::Alone,
+            ..Self::loosest()
+        }
+    }
+
+    /// The stricter of both in every column. `channels` of the result may be empty: nothing is common.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
-        let (mine, theirs) = (&self.terms, &other.terms);
+        let (hold_seconds, basis) = longer_hold((self.hold_seconds, self.basis), (other.hold_seconds, other.basis));
         Self {
             action: self.action.max(other.action),
-            terms: Terms {
-                expiry_seconds: mine.expiry_seconds.min(theirs.expiry_seconds),
-                opens: mine.opens.min(theirs.opens),
-                channels: mine.channels.intersection(&theirs.channels).copied().collect(),
-                challenges: mine.challenges.union(&theirs.challenges).copied().collect(),
-                release: stricter_release(mine.release, theirs.release),
-                wording: mine.wording.max(theirs.wording),
-            },
+            expiry_seconds: self.expiry_seconds.min(other.expiry_seconds),
+            expiry_from: self.expiry_from.max(other.expiry_from),
+            opens: self.opens.min(other.opens),
+            view_seconds: self.view_seconds.min(other.view_seconds),
+            attempts: self.attempts.min(other.attempts),
+            channels: self.channels.intersection(other.channels),
+            challenges: self.challenges.union(other.challenges),
+            code_via: self.code_via.max(other.code_via),
+            wording: self.wording.max(other.wording),
+            download: self.download.max(other.download),
+            release: self.release.max(other.release),
+            hold_seconds,
+            basis,
+            requires: self.requires.union(other.requires),
+            auto_release_seconds: self.auto_release_seconds.max(other.auto_release_seconds),
+            backstop: self.backstop.max(other.backstop),
+            reissue: self.reissue.max(other.reissue),
+            custody: self.custody.max(other.custody),
+            group: narrower(self.group, other.group),
+            notify: self.notify.union(other.notify),
+            retention_seconds: self.retention_seconds.min(other.retention_seconds),
         }
     }
 
@@ -110,28 +263,60 @@ impl Columns {
     pub fn show(&self, column: Column) -> String {
         match column {
             Column::Action => self.action.as_str().to_owned(),
-            Column::Expiry => show_span(self.terms.expiry_seconds),
-            Column::Opens => self.terms.opens.0.to_string(),
-            Column::Channel => show_set(&self.terms.channels, Channel::as_str),
-            Column::Verify => show_set(&self.terms.challenges, Challenge::as_str),
-            Column::Release => show_release(self.terms.release),
-            Column::Wording => self.terms.wording.as_str().to_owned(),
+            Column::Expiry => show_span(self.expiry_seconds),
+            Column::ExpiryFrom => self.expiry_from.as_str().to_owned(),
+            Column::Opens => self.opens.to_string(),
+            Column::View => show_span(self.view_seconds.into()),
+            Column::Attempts => self.attempts.to_string(),
+            Column::Channel => self.channels.show(),
+            Column::Verify => self.challenges.show(),
+            Column::CodeVia => self.code_via.as_str().to_owned(),
+            Column::Wording => self.wording.as_str().to_owned(),
+            Column::Download => self.download.as_str().to_owned(),
+            Column::Release => self.release.as_str().to_owned(),
+            Column::Hold if self.hold_seconds == 0 => "none".to_owned(),
+            Column::Hold => format!("{} ({})", show_span(self.hold_seconds), self.basis.as_str()),
+            Column::Requires => self.requires.show(),
+            Column::AutoRelease if self.auto_release_seconds == 0 => "none".to_owned(),
+            Column::AutoRelease => show_span(self.auto_release_seconds),
+            Column::Backstop => self.backstop.as_str().to_owned(),
+            Column::Reissue => self.reissue.as_str().to_owned(),
+            Column::Custody => self.custody.as_str().to_owned(),
+            Column::GroupBy => match self.group {
+                Grouping::Unsaid | Grouping::Alone => "none".to_owned(),
+                Grouping::With { what, wait_seconds } => format!("{}, {}", what.as_str(), show_span(wait_seconds)),
+            },
+            Column::Notify => self.notify.show(),
+            Column::Retention => show_span(self.retention_seconds),
         }
+    }
+
+    /// Whether the report waits for a person's word.
+    #[must_use]
+    pub fn waits_for_a_person(&self) -> bool {
+        self.release == ReleaseBy::Manual || !self.requires.is_empty()
     }
 }
 
-/// Manual over automatic, the longer hold over the shorter; of equal holds the stronger ground (`Law` first).
-fn stricter_release(one: Release, other: Release) -> Release {
+/// The longer hold; of equal ones the stronger ground (`Law` first).
+fn longer_hold(one: (u64, HoldBasis), other: (u64, HoldBasis)) -> (u64, HoldBasis) {
+    match one.0.cmp(&other.0) {
+        std::cmp::Ordering::Greater => one,
+        std::cmp::Ordering::Less => other,
+        std::cmp::Ordering::Equal => (one.0, one.1.min(other.1)),
+    }
+}
+
+/// What two rows agree on; a report that one of them keeps apart stays alone.
+fn narrower(one: Grouping, other: Grouping) -> Grouping {
     match (one, other) {
-        (Release::Manual, _) | (_, Release::Manual) => Release::Manual,
-        (Release::Auto { hold_seconds: mine, basis: my_basis }, Release::Auto { hold_seconds: theirs, basis }) => {
-            let strictest = match mine.cmp(&theirs) {
-                std::cmp::Ordering::Greater => my_basis,
-                std::cmp::Ordering::Less => basis,
-                std::cmp::Ordering::Equal => my_basis.min(basis),
-            };
-            Release::Auto { hold_seconds: mine.max(theirs), basis: strictest }
+        (Grouping::Unsaid, said) | (said, Grouping::Unsaid) => said,
+        (Grouping::With { what, wait_seconds: mine }, Grouping::With { what: theirs, wait_seconds })
+            if what == theirs =>
+        {
+            Grouping::With { what, wait_seconds: mine.min(wait_seconds) }
         }
+        (Grouping::With { .. } | Grouping::Alone, Grouping::With { .. } | Grouping::Alone) => Grouping::Alone,
     }
 }
 
@@ -144,37 +329,5 @@ pub fn show_span(seconds: u64) -> String {
         s if s % 3600 == 0 => format!("{} h", s / 3600),
         s if s % 60 == 0 => format!("{} min", s / 60),
         s => format!("{s} s"),
-    }
-}
-
-fn show_set<T: Copy>(set: &BTreeSet<T>, word: fn(T) -> &'static str) -> String {
-    let words: Vec<_> = set.iter().map(|member| word(*member)).collect();
-    if words.is_empty() { "none".to_owned() } else { words.join(" + ") }
-}
-
-fn show_release(release: Release) -> String {
-    match release {
-        Release::Manual => "manual".to_owned(),
-        Release::Auto { hold_seconds: 0, .. } => "auto".to_owned(),
-        Release::Auto { hold_seconds, basis } => {
-            format!("auto after {} ({})", show_span(hold_seconds), basis.as_str())
-        }
-    }
-}
-
-impl Default for Columns {
-    /// A rule that says nothing but `send`.
-    fn default() -> Self {
-        Self {
-            action: Action::Send,
-            terms: Terms {
-                expiry_seconds: EXPIRY_DEFAULT_HOURS * 3600,
-                opens: Opens(OPENS_DEFAULT),
-                channels: BTreeSet::from([CHANNEL_DEFAULT]),
-                challenges: BTreeSet::new(),
-                release: RELEASE_DEFAULT,
-                wording: WORDING_DEFAULT,
-            },
-        }
     }
 }

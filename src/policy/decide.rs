@@ -1,90 +1,237 @@
 //! Facts in, decision out.
 //!
-//! Must stay true: total; the order of rows, codes and categories never matters; no match means review.
-//! More evidence: once a profile is in force, adding a code or category to the facts never loosens a
-//! column, *unless* a profile with `over` newly matches, for replacing a profile by a looser one is what
-//! `over` is for. The first profile to match at all turns `NoRule` into what it says: that is what rules
-//! are for, and why starter rules name exact codes.
+//! Must stay true: total; the order of rows, codes and categories never matters; no match means review; an unknown fact on
+//! a row that would tighten a send means review, and names the fact. More evidence: once a profile is in force, adding a
+//! fact never loosens a column, *unless* a profile with `over` newly matches, for replacing a profile by a looser one is
+//! what `over` is for. The first profile to match at all turns `NoRule` into what it says: that is what rules are for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::columns::{Action, Column, Columns};
-use super::decision::{Decision, ReviewReason};
+use super::bits::RowNo;
+use super::canon::Canon;
+use super::columns::{Column, Columns, Said};
+use super::decision::{Decision, ReviewReason, Terms};
 use super::facts::Facts;
 use super::gates::status_gate;
-use super::matching::Evidence;
-use super::rules::{Profile, RuleSet};
-use super::trace::{ColumnTrace, Outcome, ProfileTrace, Trace};
-use crate::base::UtcMillis;
+use super::judge::{Judged, Verdict, columns_of, judge};
+use super::probe::{Probed, Tags, probe};
+use super::rules::{Content, RuleSet};
+use super::schedule::{Moment, Schedule, schedule};
+use super::table::{Row, RowKind, Table, id_of, when_of};
+use super::trace::{ColumnTrace, Evidence, Layer, Outcome, RowTrace, Trace};
+use super::vocabulary::Action;
+
+/// The name under which a recipient whom no profile names is refused.
+pub const DEFAULT_RULE: &str = "other_default";
 
 /// A decision with its reasons and the rules it was made under.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decided {
     pub decision: Decision,
+    /// `None` when the status alone decided.
+    pub schedule: Option<Schedule>,
     pub trace: Trace,
     pub rules_hash: [u8; 32],
 }
 
 /// Decides for one report version and one recipient. The same arguments give the same answer for ever.
 #[must_use]
-pub fn decide(rules: &RuleSet, facts: &Facts, now: UtcMillis) -> Decided {
-    let mut trace = Trace { decided_at: now, status: facts.status, profiles: Vec::new(), columns: Vec::new() };
-    let decision = status_gate(facts.status).unwrap_or_else(|| by_profiles(rules, facts, &mut trace));
-    Decided { decision, trace, rules_hash: rules.rules_hash() }
-}
-
-fn by_profiles(rules: &RuleSet, facts: &Facts, trace: &mut Trace) -> Decision {
-    let evidence = Evidence::of(facts);
-    let failures: Vec<_> =
-        rules.profiles().iter().map(|profile| (profile, profile.when.first_failure(&evidence))).collect();
-    let matching = failures.iter().filter(|(_, failed)| failed.is_none()).map(|(profile, _)| *profile);
-    let replaced = replaced_by(matching);
-
-    let mut in_force = Vec::new();
-    for (profile, failed) in failures {
-        let outcome = match (failed, replaced.get(profile.id.as_str())) {
-            (Some(failed), _) => Outcome::NotMatched { failed },
-            (None, Some(by)) => Outcome::ReplacedBy { by: by.iter().map(|id| (*id).to_owned()).collect() },
-            (None, None) => {
-                in_force.push((profile.id.as_str(), &profile.then));
-                Outcome::InForce
-            }
-        };
-        trace.profiles.push(ProfileTrace { id: profile.id.clone(), outcome });
+pub fn decide(rules: &RuleSet, facts: &Facts, moment: Moment) -> Decided {
+    let mut trace =
+        Trace { decided_at: moment.now, status: facts.status, rows: Vec::new(), columns: Vec::new(), schedule: None };
+    let rules_hash = rules.rules_hash();
+    if let Some(decision) = status_gate(facts.status) {
+        return Decided { decision, schedule: None, trace, rules_hash };
     }
-    let Some(joined) = in_force.iter().map(|(_, row)| (*row).clone()).reduce(|one, other| one.join(&other)) else {
-        return Decision::Review { why: ReviewReason::NoRule, terms: None };
-    };
-    trace.columns = Column::ALL.map(|column| ColumnTrace::of(column, &joined, &in_force)).to_vec();
-    conclude(joined, &in_force)
-}
-
-/// Who replaces whom among the profiles that match.
-fn replaced_by<'r>(matching: impl Iterator<Item = &'r Profile>) -> BTreeMap<&'r str, BTreeSet<&'r str>> {
-    let mut replaced: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for profile in matching {
-        for target in &profile.over {
-            replaced.entry(target.as_str()).or_default().insert(profile.id.as_str());
-        }
+    let (content, table) = (&rules.content, &rules.table);
+    let canon = Canon::of(facts);
+    let mut values = canon.values(content, table);
+    let judged = judge(content, table, &mut values, facts.recipient, moment.now);
+    let schedule = schedule(content, table, &judged, facts.issued, moment);
+    let witness = Witness { content, table, judged: &judged, canon, schedule: &schedule };
+    let tags = witness.tags();
+    trace.rows = witness.rows(&tags);
+    let asked = witness.asked();
+    if !asked.is_empty() {
+        trace.columns = Column::ALL.map(|column| ColumnTrace::of(column, &judged.columns, &asked)).to_vec();
     }
-    replaced
+    let decision = conclude(&witness, &asked, &trace);
+    trace.schedule = Some(schedule.clone());
+    Decided { decision, schedule: Some(schedule), trace, rules_hash }
 }
 
-fn conclude(joined: Columns, in_force: &[(&str, &Columns)]) -> Decision {
-    let names = |wanted: &dyn Fn(&Columns) -> bool| {
-        let ids: Vec<_> = in_force.iter().filter(|(_, row)| wanted(row)).map(|(id, _)| *id).collect();
+fn conclude(witness: &Witness<'_>, asked: &[(&str, Columns, Said)], trace: &Trace) -> Decision {
+    let columns = &witness.judged.columns;
+    let who = |wanted: &dyn Fn(&Columns) -> bool| {
+        let ids: Vec<_> = asked.iter().filter(|(_, row, _)| wanted(row)).map(|(id, _, _)| *id).collect();
         ids.join(", ")
     };
-    let has_channel = !joined.terms.channels.is_empty();
-    match joined.action {
-        Action::Block => Decision::Block { rule: names(&|row| row.action == Action::Block) },
-        Action::ManualReview => Decision::Review {
-            why: ReviewReason::RuleAsks { rule: names(&|row| row.action == Action::ManualReview) },
-            terms: has_channel.then_some(joined.terms),
+    let terms = (!columns.channels.is_empty()).then(|| Terms::from(columns));
+    let send = |terms: Option<Terms>| match terms {
+        Some(terms) => Decision::Send { terms },
+        None => Decision::Review { why: ReviewReason::NoCommonChannel { rules: who(&|_| true) }, terms: None },
+    };
+    match witness.judged.verdict {
+        Verdict::Send => send(terms),
+        Verdict::NoCommonChannel => send(None),
+        // Without any row the terms are the clinic's own defaults when a person releases it.
+        Verdict::NoRule => {
+            Decision::Review { why: ReviewReason::NoRule, terms: terms.filter(|_| !asked.is_empty()) }
+        }
+        Verdict::RuleAsks => Decision::Review {
+            why: ReviewReason::RuleAsks { rule: who(&|row| row.action == Action::ManualReview) },
+            terms,
         },
-        Action::Send if has_channel => Decision::Send { terms: joined.terms },
-        Action::Send => {
-            Decision::Review { why: ReviewReason::NoCommonChannel { rules: names(&|_| true) }, terms: None }
+        Verdict::Unknown(row) => Decision::Review { why: witness.unknown(row, trace), terms },
+        Verdict::Block => Decision::Block { rule: who(&|row| row.action == Action::Block) },
+        Verdict::BlockedByDefault => Decision::Block { rule: DEFAULT_RULE.to_owned() },
+    }
+}
+
+/// What stands behind a judgement, for telling it.
+struct Witness<'a> {
+    content: &'a Content,
+    table: &'a Table,
+    judged: &'a Judged,
+    canon: Canon<'a>,
+    schedule: &'a Schedule,
+}
+
+impl Witness<'_> {
+    fn numbered(&self) -> impl Iterator<Item = (RowNo, Row)> {
+        (0..).zip(self.table.rows.iter().copied())
+    }
+
+    fn name(&self, row: Row) -> String {
+        let id = id_of(self.content, row).unwrap_or_default();
+        match row.kind {
+            RowKind::Classify | RowKind::Profile | RowKind::Restrict | RowKind::Exception => id.to_owned(),
+            RowKind::LawRestrict | RowKind::Floor | RowKind::Ceiling => {
+                let law = self.content.laws.get(row.law).map_or("law", |law| law.header.id.as_str());
+                format!("{law}/{id}")
+            }
         }
     }
+
+    fn tags(&self) -> Tags {
+        let mut tags = Tags::default();
+        for classify in &self.content.classify {
+            match probe(self.content, &classify.when, &self.canon, &Tags::default()) {
+                Probed::Yes(_) => {
+                    tags.yes.insert(classify.tag.clone());
+                }
+                Probed::Unknown(fact, why) => {
+                    tags.possible.entry(classify.tag.clone()).or_insert((fact, why));
+                }
+                Probed::No(_) => {}
+            }
+        }
+        tags
+    }
+
+    fn rows(&self, tags: &Tags) -> Vec<RowTrace> {
+        self.numbered().map(|(no, row)| self.row(no, row, tags)).collect()
+    }
+
+    fn row(&self, no: RowNo, row: Row, tags: &Tags) -> RowTrace {
+        let probed = match when_of(self.content, row) {
+            Some(when) => probe(self.content, when, &self.canon, tags),
+            None => Probed::No(super::when::Predicate::Any),
+        };
+        let mut evidence = Vec::new();
+        let outcome = match probed {
+            Probed::No(failed) => Outcome::NotMatched { failed },
+            Probed::Unknown(fact, why) => Outcome::Unknown { fact, why },
+            Probed::Yes(places) => {
+                evidence = places.into_iter().map(|(predicate, at)| Evidence { predicate, at }).collect();
+                self.outcome(no, row)
+            }
+        };
+        let tag = match row.kind {
+            RowKind::Classify => self.content.classify.get(row.at).map(|classify| classify.tag.clone()),
+            RowKind::Profile
+            | RowKind::Restrict
+            | RowKind::Exception
+            | RowKind::LawRestrict
+            | RowKind::Floor
+            | RowKind::Ceiling => None,
+        };
+        RowTrace { layer: layer_of(row.kind), id: self.name(row), tag, outcome, evidence }
+    }
+
+    fn outcome(&self, no: RowNo, row: Row) -> Outcome {
+        if self.judged.set_aside.contains(no) {
+            let by = self.numbered().filter(|(other, _)| self.replaces(*other, no)).map(|(_, row)| self.name(row));
+            return Outcome::ReplacedBy { by: by.collect() };
+        }
+        let counts = match row.kind {
+            RowKind::Classify | RowKind::Profile | RowKind::Restrict | RowKind::LawRestrict => true,
+            RowKind::Exception => self.judged.exceptions.contains(no),
+            RowKind::Floor => self.schedule.floors.iter().any(|floor| floor.rule == self.name(row)),
+            RowKind::Ceiling => self.schedule.ceilings.iter().any(|ceiling| ceiling.rule == self.name(row)),
+        };
+        if counts { Outcome::InForce } else { Outcome::OutOfTime }
+    }
+
+    /// Whether `row` matches and names `replaced` in its `over`.
+    fn replaces(&self, row: RowNo, replaced: RowNo) -> bool {
+        let is_exception = self.table.rows.get(usize::from(row)).is_some_and(|row| row.kind == RowKind::Exception);
+        let counts =
+            if is_exception { self.judged.exceptions.contains(row) } else { self.judged.matched.yes.contains(row) };
+        counts && self.table.replaces.get(&row).is_some_and(|over| over.contains(&replaced))
+    }
+
+    /// The rows in force with what they ask for.
+    fn asked(&self) -> Vec<(&str, Columns, Said)> {
+        self.judged
+            .in_force
+            .iter()
+            .filter_map(|no| {
+                let row = *self.table.rows.get(usize::from(no))?;
+                let columns = columns_of(self.content, self.table, no)?;
+                Some((id_of(self.content, row)?, *columns, self.said(row)))
+            })
+            .collect()
+    }
+
+    fn said(&self, row: Row) -> Said {
+        match row.kind {
+            RowKind::Profile => Said::EVERYTHING,
+            RowKind::Restrict => self.content.restricts.get(row.at).map_or(Said::NOTHING, |row| row.said),
+            RowKind::LawRestrict => {
+                let restrict = self.content.laws.get(row.law).and_then(|law| law.restricts.get(row.at));
+                restrict.map_or(Said::NOTHING, |row| row.said)
+            }
+            RowKind::Classify | RowKind::Exception | RowKind::Floor | RowKind::Ceiling => Said::NOTHING,
+        }
+    }
+
+    fn unknown(&self, no: RowNo, trace: &Trace) -> ReviewReason {
+        let row = trace.rows.get(usize::from(no));
+        let (fact, why) = match row.map(|row| &row.outcome) {
+            Some(Outcome::Unknown { fact, why }) => (fact.as_str(), why.as_str()),
+            Some(Outcome::InForce | Outcome::ReplacedBy { .. } | Outcome::OutOfTime | Outcome::NotMatched { .. })
+            | None => ("something", "it could not be learnt"),
+        };
+        let rule = row.map(|row| row.id.clone()).unwrap_or_default();
+        ReviewReason::Unknown { fact: fact.to_owned(), why: why.to_owned(), rule }
+    }
+}
+
+const fn layer_of(kind: RowKind) -> Layer {
+    match kind {
+        RowKind::Classify => Layer::Classify,
+        RowKind::Profile => Layer::Profile,
+        RowKind::Restrict => Layer::Restrict,
+        RowKind::Exception => Layer::Exception,
+        RowKind::LawRestrict | RowKind::Floor | RowKind::Ceiling => Layer::Law,
+    }
+}
+
+/// The tags that a report has for certain.
+#[must_use]
+pub fn tags_of(rules: &RuleSet, facts: &Facts) -> BTreeSet<String> {
+    let canon = Canon::of(facts);
+    let is_given = |when| matches!(probe(&rules.content, when, &canon, &Tags::default()), Probed::Yes(_));
+    rules.content.classify.iter().filter(|row| is_given(&row.when)).map(|row| row.tag.clone()).collect()
 }

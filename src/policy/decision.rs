@@ -5,68 +5,71 @@ use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
-use super::columns;
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Channel {
-    Email,
-    Sms,
-}
-
-/// What a link asks before it opens.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Challenge {
-    Question,
-    Code,
-}
-
-/// Why a delivery waits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldBasis {
-    Law,
-    PatientRequest,
-    IndividualHarm,
-    ClinicPolicy,
-}
-
-/// How much the message may say, loosest first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Wording {
-    Full,
-    Generic,
-    Bare,
-}
+use super::columns::{
+    ATTEMPTS_MAX, BACKSTOP_DEFAULT_SECONDS, Columns, Grouping, RETENTION_SECONDS_MAX, VIEW_SECONDS_MAX,
+};
+pub use super::vocabulary::{
+    Action, Backstop, Challenge, Channel, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify, Reissue,
+    ReleaseBy, Requirement, Wording,
+};
 
 /// How many browsers may open the link.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Opens(pub NonZeroU16);
 
-/// When a report may leave by itself.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "release")]
-pub enum Release {
-    /// As soon as the hold (zero for none) has passed, counted from the decision.
-    Auto { hold_seconds: u64, basis: HoldBasis },
-    /// When a person says so.
-    Manual,
+/// When a report may leave.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Release {
+    #[serde(rename = "release")]
+    pub by: ReleaseBy,
+    /// Not before so long after the report was issued, whoever releases it by time; 0 for no hold.
+    #[serde(default)]
+    pub hold_seconds: u64,
+    #[serde(default = "weakest_basis")]
+    pub basis: HoldBasis,
+    #[serde(default)]
+    pub requires: BTreeSet<Requirement>,
+    /// A report that waits for a person waits so long at most.
+    #[serde(default = "longest_wait")]
+    pub auto_release_seconds: u64,
+    #[serde(default = "strictest_backstop")]
+    pub backstop: Backstop,
 }
 
 /// The terms under which a link is given.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Terms {
-    /// Life of the link from the first attempt to hand it over.
+    /// Life of the link, counted from `expiry_from`.
     pub expiry_seconds: u64,
+    #[serde(default = "from_delivery")]
+    pub expiry_from: ExpiryFrom,
     pub opens: Opens,
+    /// The longest that one opening lasts.
+    #[serde(default = "longest_view")]
+    pub view_seconds: u32,
+    /// Wrong answers to a challenge, for life.
+    #[serde(default = "most_attempts")]
+    pub attempts: u8,
     /// Never empty.
     pub channels: BTreeSet<Channel>,
     pub challenges: BTreeSet<Challenge>,
+    #[serde(default = "any_channel")]
+    pub code_via: CodeVia,
     pub release: Release,
     pub wording: Wording,
+    #[serde(default = "downloads")]
+    pub download: Download,
+    #[serde(default = "by_staff")]
+    pub reissue: Reissue,
+    #[serde(default = "until_handed_over")]
+    pub custody: Custody,
+    #[serde(default = "alone")]
+    pub group: Grouping,
+    #[serde(default)]
+    pub notify: BTreeSet<Notify>,
+    #[serde(default = "longest_retention")]
+    pub retention_seconds: u64,
 }
 
 /// Why a person must look. The words for people are in `Display` of this type alone.
@@ -79,6 +82,12 @@ pub enum ReviewReason {
     RuleAsks { rule: String },
     #[error("rules {rules} ask for different channels, and none is allowed by all of them")]
     NoCommonChannel { rules: String },
+    #[error("{fact} is not known ({why}), and the rule '{rule}' depends on it")]
+    Unknown { fact: String, why: String, rule: String },
+    #[error("the report waited for a person until its back-stop; decide now, or call the patient")]
+    HeldTooLong,
+    #[error("too little of the link's life is left: fewer than {hours} waking hours")]
+    TooShort { hours: u64 },
     #[error("the rule asks for {what}, which this installation does not offer")]
     NotAvailable { what: String },
     #[error("the status of the report is missing or unknown to the standard")]
@@ -142,73 +151,122 @@ pub enum Decision {
     Block { rule: String },
 }
 
-impl Channel {
-    pub const ALL: [Self; 2] = [Self::Email, Self::Sms];
-
-    /// The word in a rules file.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-            Self::Sms => "sms",
-        }
-    }
-}
-
-impl Challenge {
-    pub const ALL: [Self; 2] = [Self::Question, Self::Code];
-
-    /// The word in a rules file.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Question => "question",
-            Self::Code => "code",
-        }
-    }
-}
-
-impl HoldBasis {
-    pub const ALL: [Self; 4] = [Self::Law, Self::PatientRequest, Self::IndividualHarm, Self::ClinicPolicy];
-
-    /// The word in a rules file.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Law => "law",
-            Self::PatientRequest => "patient_request",
-            Self::IndividualHarm => "individual_harm",
-            Self::ClinicPolicy => "clinic_policy",
-        }
-    }
-}
-
-impl Wording {
-    pub const ALL: [Self; 3] = [Self::Full, Self::Generic, Self::Bare];
-
-    /// The word in a rules file.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Generic => "generic",
-            Self::Bare => "bare",
-        }
-    }
-}
-
 impl Terms {
     /// The terms of a report that a person releases although no rule gave any: the defaults of a rule that says
     /// nothing but `send`.
     #[must_use]
     pub fn by_hand() -> Self {
+        Self::from(&Columns::profile())
+    }
+}
+
+impl Release {
+    /// At once, by itself.
+    #[must_use]
+    pub fn at_once() -> Self {
+        Self::from(&Columns::profile())
+    }
+
+    /// By itself, after a hold.
+    #[must_use]
+    pub fn after(hold_seconds: u64, basis: HoldBasis) -> Self {
+        Self { hold_seconds, basis, ..Self::at_once() }
+    }
+
+    /// When a person says so; told again after the longest wait.
+    #[must_use]
+    pub fn by_a_person() -> Self {
         Self {
-            expiry_seconds: columns::EXPIRY_DEFAULT_HOURS * 3600,
-            opens: Opens(columns::OPENS_DEFAULT),
-            channels: BTreeSet::from([columns::CHANNEL_DEFAULT]),
-            challenges: BTreeSet::new(),
-            release: columns::RELEASE_DEFAULT,
-            wording: columns::WORDING_DEFAULT,
+            by: ReleaseBy::Manual,
+            auto_release_seconds: BACKSTOP_DEFAULT_SECONDS,
+            backstop: Backstop::Escalate,
+            ..Self::at_once()
         }
     }
+}
+
+impl From<&Columns> for Terms {
+    fn from(columns: &Columns) -> Self {
+        Self {
+            expiry_seconds: columns.expiry_seconds,
+            expiry_from: columns.expiry_from,
+            opens: Opens(columns.opens),
+            view_seconds: columns.view_seconds,
+            attempts: columns.attempts,
+            channels: columns.channels.iter().collect(),
+            challenges: columns.challenges.iter().collect(),
+            code_via: columns.code_via,
+            release: Release::from(columns),
+            wording: columns.wording,
+            download: columns.download,
+            reissue: columns.reissue,
+            custody: columns.custody,
+            group: columns.group,
+            notify: columns.notify.iter().collect(),
+            retention_seconds: columns.retention_seconds,
+        }
+    }
+}
+
+impl From<&Columns> for Release {
+    fn from(columns: &Columns) -> Self {
+        Self {
+            by: columns.release,
+            hold_seconds: columns.hold_seconds,
+            basis: columns.basis,
+            requires: columns.requires.iter().collect(),
+            auto_release_seconds: columns.auto_release_seconds,
+            backstop: columns.backstop,
+        }
+    }
+}
+
+// What a decision meant that was stored before its columns existed.
+
+const fn weakest_basis() -> HoldBasis {
+    HoldBasis::ClinicPolicy
+}
+
+const fn longest_wait() -> u64 {
+    BACKSTOP_DEFAULT_SECONDS
+}
+
+const fn strictest_backstop() -> Backstop {
+    Backstop::Escalate
+}
+
+const fn from_delivery() -> ExpiryFrom {
+    ExpiryFrom::Delivered
+}
+
+const fn longest_view() -> u32 {
+    VIEW_SECONDS_MAX
+}
+
+const fn most_attempts() -> u8 {
+    ATTEMPTS_MAX
+}
+
+const fn any_channel() -> CodeVia {
+    CodeVia::Any
+}
+
+const fn downloads() -> Download {
+    Download::Allowed
+}
+
+const fn by_staff() -> Reissue {
+    Reissue::Staff
+}
+
+const fn until_handed_over() -> Custody {
+    Custody::UntilHandedOver
+}
+
+const fn alone() -> Grouping {
+    Grouping::Alone
+}
+
+const fn longest_retention() -> u64 {
+    RETENTION_SECONDS_MAX
 }

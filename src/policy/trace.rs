@@ -1,45 +1,99 @@
 //! Why a decision came out as it did: serialisable for the record, plain lines for people.
 //!
-//! Must stay true: holds rule ids, column values and predicate names only; nothing about a patient.
+//! Must stay true: holds rule ids, column values, predicate names and element paths only; nothing about a patient.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::columns::{Column, Columns};
-use super::facts::ReportStatus;
-use super::matching::Predicate;
+use super::columns::{Column, Columns, Said};
+use super::facts::{FactPath, Lack, ReportStatus};
+use super::schedule::{Schedule, Timing};
+use super::when::Predicate;
 use crate::base::UtcMillis;
 
-/// Rules that did not match are printed up to this number; all are in the record.
+/// Rules that did not match are printed up to this number; all are in an explanation.
 const PRINTED_UNMATCHED_MAX: usize = 20;
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Trace {
     pub decided_at: UtcMillis,
     pub status: ReportStatus,
-    /// In the order of their ids; empty when the status alone decided.
-    pub profiles: Vec<ProfileTrace>,
-    /// Empty when no profile was in force.
+    /// In the order of layers, then ids; empty when the status alone decided. What is stored has no rows that did not match:
+    /// facts and rules hash give them again.
+    #[serde(alias = "profiles")]
+    pub rows: Vec<RowTrace>,
+    /// Empty when no row was in force.
     pub columns: Vec<ColumnTrace>,
+    #[serde(default)]
+    pub schedule: Option<Schedule>,
+}
+
+/// The layer of a row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    Classify,
+    #[default]
+    Profile,
+    Restrict,
+    Exception,
+    Law,
+}
+
+impl Layer {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Classify => "classify",
+            Self::Profile => "profile",
+            Self::Restrict => "restrict",
+            Self::Exception => "exception",
+            Self::Law => "law",
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ProfileTrace {
+pub struct RowTrace {
+    #[serde(default)]
+    pub layer: Layer,
+    /// A law's row bears its pack's name: `us-ky/malignancy`.
     pub id: String,
+    /// The tag that a classify row gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    #[serde(flatten)]
     pub outcome: Outcome,
+    /// By what each condition holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+}
+
+/// A condition that holds, and where in the resources.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Evidence {
+    pub predicate: Predicate,
+    pub at: FactPath,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Outcome {
     InForce,
-    /// Matched, but these matching profiles name it in `over`.
+    /// Matched, but these rows name it in `over`.
     ReplacedBy {
         by: Vec<String>,
     },
+    /// Matched, but an exception's time has not come or is over, or a law is not in force.
+    OutOfTime,
     NotMatched {
         failed: Predicate,
+    },
+    /// No condition fails, and this one is not known.
+    Unknown {
+        fact: Predicate,
+        why: Lack,
     },
 }
 
@@ -48,51 +102,63 @@ pub enum Outcome {
 pub struct ColumnTrace {
     pub column: Column,
     pub value: String,
-    /// The profiles that asked for exactly this, or all of them when only together they make it.
+    /// The rows that asked for exactly this, or all of them when only together they make it.
     pub by: Vec<String>,
     pub overruled: Vec<Asked>,
 }
 
-/// What a profile asked for in vain.
+/// What a row asked for in vain.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Asked {
-    pub profile: String,
+    #[serde(alias = "profile")]
+    pub row: String,
     pub value: String,
 }
 
+impl Trace {
+    /// Without the rows that did not match.
+    #[must_use]
+    pub fn for_the_record(mut self) -> Self {
+        self.rows.retain(|row| !matches!(row.outcome, Outcome::NotMatched { .. }));
+        self
+    }
+}
+
 impl ColumnTrace {
-    pub(super) fn of(column: Column, joined: &Columns, rows: &[(&str, &Columns)]) -> Self {
+    /// `rows`: id, columns and which of them the row speaks of.
+    pub(super) fn of(column: Column, joined: &Columns, rows: &[(&str, Columns, Said)]) -> Self {
         let value = joined.show(column);
         let (won, lost): (Vec<_>, Vec<_>) = rows
             .iter()
-            .map(|(id, row)| Asked { profile: (*id).to_owned(), value: row.show(column) })
+            .filter(|(_, _, said)| said.has(column))
+            .map(|(id, row, _)| Asked { row: (*id).to_owned(), value: row.show(column) })
             .partition(|asked| asked.value == value);
         let (won, lost) = if won.is_empty() { (lost, won) } else { (won, lost) };
-        Self { column, value, by: won.into_iter().map(|asked| asked.profile).collect(), overruled: lost }
+        Self { column, value, by: won.into_iter().map(|asked| asked.row).collect(), overruled: lost }
     }
 }
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.profiles.is_empty() {
+        if self.rows.is_empty() {
             return writeln!(f, "no rule was asked: the report's status alone decided, or there are no rules");
         }
         let mut unmatched = Vec::new();
-        for profile in &self.profiles {
-            match &profile.outcome {
-                Outcome::InForce => writeln!(f, "rule '{}' matches", profile.id)?,
-                Outcome::ReplacedBy { by } => {
-                    writeln!(f, "rule '{}' matches, but is replaced by {}", profile.id, by.join(", "))?;
-                }
-                Outcome::NotMatched { failed } => unmatched.push(format!("{} ({})", profile.id, failed.as_str())),
-            }
+        for row in &self.rows {
+            write_row(f, row, &mut unmatched)?;
         }
         for column in &self.columns {
-            write!(f, "{}: {} from {}", column.column.as_str(), column.value, column.by.join(", "))?;
+            write!(f, "{}: {}", column.column.as_str(), column.value)?;
+            if !column.by.is_empty() {
+                write!(f, " from {}", column.by.join(", "))?;
+            }
             for asked in &column.overruled {
-                write!(f, "; {} asked {}", asked.profile, asked.value)?;
+                write!(f, "; {} asked {}", asked.row, asked.value)?;
             }
             writeln!(f)?;
+        }
+        if let Some(schedule) = &self.schedule {
+            write_schedule(f, schedule)?;
         }
         if unmatched.is_empty() {
             return Ok(());
@@ -101,5 +167,59 @@ impl fmt::Display for Trace {
         unmatched.truncate(PRINTED_UNMATCHED_MAX);
         write!(f, "did not match, with the first condition that failed: {}", unmatched.join(", "))?;
         if more > 0 { writeln!(f, " and {more} more") } else { writeln!(f) }
+    }
+}
+
+fn write_row(f: &mut fmt::Formatter<'_>, row: &RowTrace, unmatched: &mut Vec<String>) -> fmt::Result {
+    let name = match row.layer {
+        Layer::Profile => format!("rule '{}'", row.id),
+        Layer::Classify | Layer::Restrict | Layer::Exception | Layer::Law => {
+            format!("{} '{}'", row.layer.as_str(), row.id)
+        }
+    };
+    match &row.outcome {
+        Outcome::InForce => {
+            write!(f, "{name} matches")?;
+            if let Some(tag) = &row.tag {
+                write!(f, " and gives the tag {tag}")?;
+            }
+            let at: Vec<_> =
+                row.evidence.iter().map(|seen| format!("{} at {}", seen.predicate.as_str(), seen.at.0)).collect();
+            if at.is_empty() { writeln!(f) } else { writeln!(f, ": {}", at.join(", ")) }
+        }
+        Outcome::ReplacedBy { by } => writeln!(f, "{name} matches, but is replaced by {}", by.join(", ")),
+        Outcome::OutOfTime => writeln!(f, "{name} matches, but not at this time"),
+        Outcome::Unknown { fact, why } => {
+            writeln!(f, "{name} may match: {} is not known ({})", fact.as_str(), why.as_str())
+        }
+        Outcome::NotMatched { failed } => {
+            unmatched.push(format!("{} ({})", row.id, failed.as_str()));
+            Ok(())
+        }
+    }
+}
+
+fn write_schedule(f: &mut fmt::Formatter<'_>, schedule: &Schedule) -> fmt::Result {
+    for floor in &schedule.floors {
+        writeln!(f, "law {}: not before {}", floor.rule, floor.until.to_rfc3339())?;
+    }
+    for ceiling in &schedule.ceilings {
+        writeln!(f, "law {}: not later than {}", ceiling.rule, ceiling.until.to_rfc3339())?;
+    }
+    match &schedule.timing {
+        Timing::Now => writeln!(f, "leaves: at once"),
+        Timing::At { until, basis } => {
+            writeln!(f, "leaves: by itself at {} ({})", until.to_rfc3339(), basis.as_str())
+        }
+        Timing::ByAPerson { requires, backstop_at, then, basis } => {
+            let first = if requires.is_empty() { "when a person releases it" } else { "after the talk was recorded" };
+            writeln!(
+                f,
+                "leaves: {first} ({}); back-stop {} at {}",
+                basis.as_str(),
+                then.as_str(),
+                backstop_at.to_rfc3339()
+            )
+        }
     }
 }

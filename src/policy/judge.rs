@@ -1,0 +1,194 @@
+//! The answer without its reasons: which rows are in force, and what they join to.
+//!
+//! Must stay true: total; the order of rows and facts never matters; no match means review, for others than the patient
+//! block; an unknown fact on a row that would tighten a send makes it a review.
+
+use super::bits::{Bits, RowNo};
+use super::columns::{Columns, Grouping};
+use super::facts::RecipientRole;
+use super::rules::{Content, RuleSet};
+use super::table::{Matched, RowKind, Table, Values};
+use super::vocabulary::Action;
+use super::when::Predicate;
+use crate::base::UtcMillis;
+
+/// Why the answer is what it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Send,
+    /// No profile matches.
+    NoRule,
+    /// A row says `manual_review`.
+    RuleAsks,
+    NoCommonChannel,
+    /// Something is unknown that this row depends on.
+    Unknown(RowNo),
+    /// A row says `block`.
+    Block,
+    /// No profile matches, and this recipient gets nothing unless one does.
+    BlockedByDefault,
+}
+
+/// The joined answer and the rows behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    pub verdict: Verdict,
+    pub columns: Columns,
+    pub(super) matched: Matched,
+    /// Profiles, restrictions and laws that count.
+    pub(super) in_force: Bits,
+    /// Profiles that another replaces, restrictions that an exception lifts.
+    pub(super) set_aside: Bits,
+    /// Exceptions that match and are in their time.
+    pub(super) exceptions: Bits,
+}
+
+impl RuleSet {
+    /// Decides about facts that are ready, without saying why.
+    #[must_use]
+    pub fn judge(&self, ready: &Ready, now: UtcMillis) -> Judged {
+        judge(&self.content, &self.table, &mut ready.values.clone(), ready.recipient, now)
+    }
+
+    /// Facts as this rule set looks them up: valid for it alone.
+    #[must_use]
+    pub fn ready(&self, facts: &super::facts::Facts) -> Ready {
+        let values = super::canon::Canon::of(facts).values(&self.content, &self.table);
+        Ready { values, recipient: facts.recipient }
+    }
+}
+
+/// Facts ready to be judged.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    values: Values,
+    recipient: RecipientRole,
+}
+
+pub(super) fn judge(
+    content: &Content,
+    table: &Table,
+    values: &mut Values,
+    recipient: RecipientRole,
+    now: UtcMillis,
+) -> Judged {
+    let matched = table.matching(values);
+    let exceptions = exceptions_in_time(content, table, &matched, now);
+    let mut set_aside = Bits::none(table.rows.len());
+    let profiles = table.of_kind(RowKind::Profile);
+    for row in matched.yes.both(&profiles).iter().chain(exceptions.iter()) {
+        for replaced in table.replaces.get(&row).into_iter().flatten() {
+            set_aside.insert(*replaced);
+        }
+    }
+    let mut asking = profiles;
+    for kind in [RowKind::Restrict, RowKind::LawRestrict, RowKind::Floor, RowKind::Ceiling] {
+        asking.insert_all(&table.of_kind(kind));
+    }
+    let in_force = matched.yes.both(&asking).without(&set_aside);
+    let has_profile = !in_force.both(&profiles).is_empty();
+    let mut columns = join_rows(content, table, &in_force);
+    let mut verdict = verdict_of(&columns, has_profile, recipient, content.header.other_default);
+    let open = matched.possible.both(&asking).without(&matched.yes).without(&set_aside);
+    for row in open.iter() {
+        let (joined, tightens) = with_unknown(content, table, row, &columns);
+        let may_apply = matches!(verdict, Verdict::NoRule) && table.rows.get(usize::from(row)).is_some_and(is_profile);
+        match verdict {
+            Verdict::Send if tightens => verdict = Verdict::Unknown(row),
+            Verdict::NoRule if may_apply => verdict = Verdict::Unknown(row),
+            Verdict::Send
+            | Verdict::NoRule
+            | Verdict::RuleAsks
+            | Verdict::NoCommonChannel
+            | Verdict::Unknown(_)
+            | Verdict::Block
+            | Verdict::BlockedByDefault => {}
+        }
+        // What a person releases all the same leaves under the terms of every row that may apply.
+        columns = Columns { action: columns.action, channels: columns.channels, ..joined };
+    }
+    let has_tags = !values.maybe_tags.is_empty() || values.of.get(Predicate::Tag as usize).is_some_and(|t| !t.is_empty());
+    if has_tags {
+        columns.group = Grouping::Alone;
+    }
+    Judged { verdict, columns, matched, in_force, set_aside, exceptions }
+}
+
+fn is_profile(row: &super::table::Row) -> bool {
+    row.kind == RowKind::Profile
+}
+
+fn exceptions_in_time(content: &Content, table: &Table, matched: &Matched, now: UtcMillis) -> Bits {
+    let mut found = Bits::none(table.rows.len());
+    for row in matched.yes.both(&table.of_kind(RowKind::Exception)).iter() {
+        let at = table.rows.get(usize::from(row)).and_then(|row| content.exceptions.get(row.at));
+        if at.is_some_and(|one| one.from.is_none_or(|from| from <= now) && now < one.until) {
+            found.insert(row);
+        }
+    }
+    found
+}
+
+/// Without a profile the terms are those of a person's release.
+fn join_rows(content: &Content, table: &Table, in_force: &Bits) -> Columns {
+    let joined = in_force.iter().filter_map(|row| columns_of(content, table, row)).fold(
+        None::<Columns>,
+        |joined, row| Some(joined.map_or(*row, |joined| joined.join(row))),
+    );
+    let has_profile = in_force.both(&table.of_kind(RowKind::Profile));
+    match joined {
+        Some(joined) if has_profile.is_empty() => joined.join(&Columns::profile()),
+        Some(joined) => joined,
+        None => Columns::profile(),
+    }
+}
+
+/// What a row asks for; a law's floor or ceiling asks for no column.
+pub(super) fn columns_of<'c>(content: &'c Content, table: &Table, row: RowNo) -> Option<&'c Columns> {
+    let row = table.rows.get(usize::from(row))?;
+    match row.kind {
+        RowKind::Profile => content.profiles.get(row.at).map(|profile| &profile.then),
+        RowKind::Restrict => content.restricts.get(row.at).map(|restrict| &restrict.then),
+        RowKind::LawRestrict => content.laws.get(row.law)?.restricts.get(row.at).map(|restrict| &restrict.then),
+        RowKind::Classify | RowKind::Exception | RowKind::Floor | RowKind::Ceiling => None,
+    }
+}
+
+fn verdict_of(columns: &Columns, has_profile: bool, recipient: RecipientRole, other_default: Action) -> Verdict {
+    let default = match (has_profile, recipient) {
+        (true, _) => None,
+        (false, RecipientRole::Patient) => Some(Verdict::NoRule),
+        (
+            false,
+            RecipientRole::Proxy
+            | RecipientRole::OrderingProvider
+            | RecipientRole::CopyTo
+            | RecipientRole::ThirdParty,
+        ) => match other_default {
+            Action::Block => Some(Verdict::BlockedByDefault),
+            Action::Send | Action::ManualReview => Some(Verdict::NoRule),
+        },
+    };
+    match (columns.action, default) {
+        (Action::Block, _) => Verdict::Block,
+        (Action::Send | Action::ManualReview, Some(default)) => default,
+        (Action::ManualReview, None) => Verdict::RuleAsks,
+        (Action::Send, None) if columns.channels.is_empty() => Verdict::NoCommonChannel,
+        (Action::Send, None) => Verdict::Send,
+    }
+}
+
+/// The answer if a row of which something is unknown applied, and whether that would be a stricter one.
+fn with_unknown(content: &Content, table: &Table, row: RowNo, columns: &Columns) -> (Columns, bool) {
+    match columns_of(content, table, row) {
+        Some(asked) => {
+            let joined = columns.join(asked);
+            (joined, joined != *columns)
+        }
+        // A floor may delay; a ceiling never does.
+        None => {
+            let is_floor = table.rows.get(usize::from(row)).is_some_and(|row| row.kind == RowKind::Floor);
+            (*columns, is_floor)
+        }
+    }
+}
