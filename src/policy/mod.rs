@@ -17,6 +17,7 @@ pub mod matching;
 mod parse;
 mod reader;
 pub mod rules;
+pub mod sets;
 pub mod trace;
 
 #[cfg(test)]
@@ -29,4 +30,5 @@ pub use errors::{RulesError, RulesErrors};
 pub use facts::{Coding, Facts, RecipientRole, ReportStatus};
 pub use gates::age_gate;
 pub use rules::{RULES_BYTES_MAX, RuleSet, STARTER_RULES};
+pub use sets::{CodeSet, CodeSets, SetFault, SetName};
 pub use trace::Trace;
