@@ -10,9 +10,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::codes::{self, LoincForm};
-use super::errors::{RulesError, RulesErrors};
+use super::errors::{Code, RulesError, RulesErrors};
 use super::facts::Coding;
-use super::rules::{FAULTS_MAX, LIST_ITEMS_MAX};
+use super::rules::{FAULTS_MAX, LIST_ITEMS_MAX, Spot};
 
 /// Characters of the file that a fault repeats.
 const QUOTE_MAX: usize = 60;
@@ -36,12 +36,25 @@ impl<'t> Reader<'t> {
         Self { text, faults: Vec::new() }
     }
 
-    /// Notes a fault; past [`FAULTS_MAX`] further ones are dropped.
+    /// Notes a value that is not of the form that stands there.
     pub(super) fn fault(&mut self, at: &Place, what: impl Into<String>, remedy: impl Into<String>) {
+        self.fault_of(Code::Form, at, what, remedy);
+    }
+
+    /// Notes a fault; past [`FAULTS_MAX`] further ones are dropped.
+    pub(super) fn fault_of(&mut self, code: Code, at: &Place, what: impl Into<String>, remedy: impl Into<String>) {
         if self.faults.len() < FAULTS_MAX {
-            let (line, column) = self.line_and_column(at.start);
-            self.faults.push(RulesError { line, column, what: what.into(), remedy: remedy.into() });
+            let Spot { line, column } = self.spot(at);
+            let text = self.text.get(at.clone()).unwrap_or_default().lines().next().unwrap_or_default();
+            let width = text.chars().count().max(1);
+            self.faults.push(RulesError { line, column, width, code, what: what.into(), remedy: remedy.into() });
         }
+    }
+
+    /// Where a place is.
+    pub(super) fn spot(&self, at: &Place) -> Spot {
+        let (line, column) = self.line_and_column(at.start);
+        Spot { line, column }
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -105,7 +118,7 @@ impl<'t> Reader<'t> {
             && !text.ends_with('-');
         if !fits {
             let remedy = format!("use 1 to {NAME_MAX} of a-z, 0-9 and inner hyphens, as in \"routine-lab\"");
-            self.fault(&value.span(), format!("{} cannot be an id", quote(text)), remedy);
+            self.fault_of(Code::BadId, &value.span(), format!("{} cannot be an id", quote(text)), remedy);
         }
         fits.then(|| text.to_owned())
     }
@@ -151,7 +164,7 @@ impl<'t> Reader<'t> {
         if found.is_none() {
             let known: Vec<_> = words.iter().map(|word| format!("\"{}\"", as_str(*word))).collect();
             let what = format!("{} is not known as a value of '{name}'", quote(text));
-            self.fault(&value.span(), what, format!("write {}", known.join(" or ")));
+            self.fault_of(Code::UnknownWord, &value.span(), what, format!("write {}", known.join(" or ")));
         }
         found
     }
@@ -215,25 +228,33 @@ impl<'t> Reader<'t> {
         found
     }
 
-    fn coding(&mut self, value: &Value<'t>, name: &str) -> Option<Coding> {
+    pub(super) fn coding(&mut self, value: &Value<'t>, name: &str) -> Option<Coding> {
         let written = self.text(value, name)?;
         let Some((system, code)) = written.split_once('|') else {
             let what = format!("{} in '{name}' has no code system, so it could mean anything", quote(written));
-            self.fault(&value.span(), what, missing_system_remedy(written));
+            self.fault_of(Code::NoSystem, &value.span(), what, missing_system_remedy(written));
             return None;
         };
         let Some(system) = codes::system_in_rules(system) else {
             let what = format!("the code system {} is not known", quote(system));
-            self.fault(&value.span(), what, format!("use its full URI or one of: {}", codes::SHORT_NAMES));
+            let remedy = format!("use its full URI or one of: {}", codes::SHORT_NAMES);
+            self.fault_of(Code::UnknownSystem, &value.span(), what, remedy);
             return None;
         };
         if !is_code(code) {
             let what = format!("{} is not a code", quote(code));
-            self.fault(&value.span(), what, "write system|code without spaces around it, as in loinc|4548-4");
+            let remedy = "write system|code without spaces around it, as in loinc|4548-4";
+            self.fault_of(Code::BadCode, &value.span(), what, remedy);
             return None;
         }
         if system == codes::LOINC {
             self.loinc(value, code)?;
+        }
+        if system == codes::SNOMED && codes::snomed_form(code) != codes::SnomedForm::Valid {
+            let what = format!("{} is not a SNOMED CT code: its check digit is wrong", quote(code));
+            let remedy = "compare it with the code in the EHR or in a SNOMED browser; a digit is mistyped";
+            self.fault_of(Code::SnomedCheckDigit, &value.span(), what, remedy);
+            return None;
         }
         Some(Coding { system: Some(system.to_owned()), code: code.to_owned() })
     }
@@ -243,7 +264,8 @@ impl<'t> Reader<'t> {
             LoincForm::Valid => Some(()),
             LoincForm::WrongCheckDigit { expected } => {
                 let what = format!("{} is not a LOINC code: its check digit would be {expected}", quote(code));
-                self.fault(
+                self.fault_of(
+                    Code::LoincCheckDigit,
                     &value.span(),
                     what,
                     "compare it with the code in the EHR or on loinc.org; a digit is mistyped",
@@ -253,7 +275,7 @@ impl<'t> Reader<'t> {
             LoincForm::NotLoinc => {
                 let what = format!("{} is not a whole LOINC code", quote(code));
                 let remedy = "write digits, a hyphen and the check digit, as in loinc|4548-4; LOINC knows no prefixes";
-                self.fault(&value.span(), what, remedy);
+                self.fault_of(Code::LoincForm, &value.span(), what, remedy);
                 None
             }
         }
@@ -267,7 +289,7 @@ fn missing_system_remedy(written: &str) -> String {
     format!("write \"system|code\", with a full URI or one of: {}", codes::SHORT_NAMES)
 }
 
-fn is_code(code: &str) -> bool {
+pub(super) fn is_code(code: &str) -> bool {
     (1..=CODE_MAX).contains(&code.chars().count())
         && code.trim() == code
         && !code.chars().any(|c| c.is_control() || c == '|' || c == '*')
