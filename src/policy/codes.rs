@@ -196,7 +196,7 @@ pub fn system_in_rules(written: &str) -> Option<&str> {
 }
 
 /// Whether a rule may match the beginning of a code: in ICD, and in a clinic's own system, whose order the clinic knows.
-/// The numbers of LOINC, SNOMED CT, RxNorm and the like say nothing by their first digits.
+/// The numbers of LOINC, SNOMED CT, `RxNorm` and the like say nothing by their first digits.
 #[must_use]
 pub fn is_hierarchical(system: &str) -> bool {
     BY_NAME.get(bare_name(system)).is_none_or(|system| system.structure == Structure::Classes)

@@ -144,7 +144,7 @@ impl CodeSets {
                 value_sets.add(name, text, &mut found);
             } else {
                 for row in csv::read(name, text, &mut found) {
-                    sets.add(row.kind, row.set, [row.coding], &mut found);
+                    sets.add(row.kind, &row.set, [row.coding], &mut found);
                 }
             }
             faults.append(&mut found.into_vec());
@@ -154,7 +154,7 @@ impl CodeSets {
             if let Some(codes) = outcome.codes
                 && let Some(set) = set_of_file(&name, &mut found)
             {
-                sets.add(Kind::Topic, set, codes.iter().cloned(), &mut found);
+                sets.add(Kind::Topic, &set, codes.iter().cloned(), &mut found);
             }
             faults.extend(outcome.faults);
             faults.append(&mut found.into_vec());
@@ -185,13 +185,13 @@ impl CodeSets {
         self.services.iter()
     }
 
-    fn add(&mut self, kind: Kind, name: SetName, codes: impl IntoIterator<Item = Coding>, faults: &mut Faults<'_>) {
+    fn add(&mut self, kind: Kind, name: &SetName, codes: impl IntoIterator<Item = Coding>, faults: &mut Faults<'_>) {
         let count = self.topics.len() + self.services.len();
         let sets = match kind {
             Kind::Topic => &mut self.topics,
             Kind::Service => &mut self.services,
         };
-        if !sets.contains_key(&name) {
+        if !sets.contains_key(name) {
             if let Some(twin) = sets.keys().find(|other| other.as_str().eq_ignore_ascii_case(name.as_str())) {
                 let what = format!("the set '{name}' differs from '{twin}' by capital letters only");
                 faults.add_once(Spot::File, what, &format!("write '{twin}' to add to it, or choose another name"));

@@ -40,7 +40,7 @@ static SHIPPED: LazyLock<Shipped> = LazyLock::new(|| {
             if row.kind == Kind::Topic {
                 entry.tag.get_or_insert_with(|| row.set.as_str().to_owned());
             }
-            sets.add(row.kind, row.set, [row.coding], &mut faults);
+            sets.add(row.kind, &row.set, [row.coding], &mut faults);
         }
     }
     Shipped { sets, known }

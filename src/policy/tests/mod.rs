@@ -1,9 +1,12 @@
 //! The rules as a clinic meets them.
 
+mod codes;
 mod decisions;
 mod faults;
 mod properties;
+mod sets;
 mod starter;
+mod value_sets;
 
 use std::time::Duration;
 
