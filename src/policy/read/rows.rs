@@ -61,8 +61,12 @@ pub(super) fn read_classify<'t>(
         match key.get_ref().as_ref() {
             "id" => id = reader.slug(value, "id"),
             "tag" => tag = read_tag(reader, value),
-            "any" => when.any = read_any(reader, value, shelf),
-            "when" => when.all = read_when(reader, value, shelf).map(|when| when.all).unwrap_or_default(),
+            "any" => when.any.extend(read_any(reader, value, shelf)),
+            "when" => {
+                let more = read_when(reader, value, shelf).unwrap_or_default();
+                when.all.extend(more.all);
+                when.any.extend(more.any);
+            }
             other => unknown(reader, &key.span(), other, "key", "id, tag, any, when"),
         }
     }
