@@ -253,7 +253,7 @@ fn bare(known: &[&str], system: &str, code: &str) -> Option<Coding> {
 
 /// How confidential a record is, lowest first
 /// (<https://terminology.hl7.org/CodeSystem-v3-Confidentiality.html>).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]
 pub enum Confidentiality {
     /// Unrestricted.
     U,

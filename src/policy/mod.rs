@@ -6,29 +6,45 @@
 //! Must not know: databases, FHIR, clocks (`now` is an argument), patients' names or addresses.
 
 pub mod available;
+mod bits;
+pub mod calendar;
+mod canon;
+pub mod cases;
 pub mod codes;
 pub mod columns;
 pub mod decide;
 pub mod decision;
 pub mod errors;
 pub mod facts;
+mod few;
 pub mod gates;
-pub mod matching;
-mod parse;
+pub mod judge;
+pub mod laws;
+pub mod needs;
+mod probe;
+pub mod quiet;
+mod read;
 mod reader;
 pub mod rules;
+pub mod schedule;
 pub mod sets;
+mod table;
+pub mod text;
 pub mod trace;
+mod values;
+pub mod vocabulary;
+pub mod when;
 
 #[cfg(test)]
 mod tests;
 
 pub use available::Available;
 pub use decide::{Decided, decide};
-pub use decision::{Challenge, Channel, Decision, HoldBasis, Opens, Release, ReviewReason, Terms, Wording};
+pub use decision::{Decision, Opens, Release, ReviewReason, Terms};
 pub use errors::{RulesError, RulesErrors};
 pub use facts::{Coding, Facts, RecipientRole, ReportStatus};
 pub use gates::age_gate;
 pub use rules::{RULES_BYTES_MAX, RuleSet, STARTER_RULES};
-pub use sets::{CodeSet, CodeSets, SetFault, SetName};
+pub use schedule::Moment;
 pub use trace::Trace;
+pub use vocabulary::{Challenge, Channel, HoldBasis, ReleaseBy, Wording};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NotAllowed, Step};
 use crate::base::{DeliveryId, OperatorName, UtcMillis};
+use crate::policy::vocabulary::Backstop;
 use crate::policy::{HoldBasis, ReviewReason};
 
 /// The state of a delivery and of the link it gives.
@@ -46,11 +47,45 @@ pub enum Link {
     },
 }
 
+/// What ends a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldEnd {
     At(UtcMillis),
+    /// A person, whenever; only deliveries that were decided before there were back-stops.
     Person,
+    /// A person; without one the back-stop.
+    PersonBefore(BackstopAt),
+    /// First a clinician records that they talked with the patient; without that the back-stop.
+    Talk {
+        before: BackstopAt,
+        after: AfterTalk,
+    },
+}
+
+/// What happens by itself to a report that waits for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackstopAt {
+    pub at: UtcMillis,
+    pub then: Backstop,
+}
+
+/// What a report that was talked about still waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterTalk {
+    At(UtcMillis),
+    Person,
+}
+
+/// What a person's word leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Let {
+    Go,
+    /// Not before a law's moment.
+    GoAt(UtcMillis),
+    /// A talk is required first.
+    Talk(BackstopAt),
 }
 
 /// The end of a link's life is fixed when the first attempt to hand it over is leased.
@@ -103,7 +138,11 @@ pub enum Death {
 pub enum LinkEvent {
     HoldEnded,
     /// A person says: send it.
-    ReleasedByStaff,
+    ReleasedByStaff {
+        to: Let,
+    },
+    /// A clinician recorded that they talked with the patient.
+    Discussed,
     /// The attachment is sealed, link and notice are being committed.
     Released,
     /// The first attempt is leased; the life ends at this instant.
@@ -186,9 +225,31 @@ impl Link {
         let to = match (&self, event) {
             (Self::Held { until, .. }, LinkEvent::HoldEnded) => match until {
                 HoldEnd::At(at) if *at <= now => Self::Recorded,
-                HoldEnd::At(_) | HoldEnd::Person => return Err(refused),
+                HoldEnd::PersonBefore(backstop) | HoldEnd::Talk { before: backstop, .. } if backstop.at <= now => {
+                    match backstop.then {
+                        Backstop::Release => Self::Recorded,
+                        Backstop::Escalate => Self::Review { why: ReviewReason::HeldTooLong },
+                    }
+                }
+                HoldEnd::At(_) | HoldEnd::Person | HoldEnd::PersonBefore(_) | HoldEnd::Talk { .. } => {
+                    return Err(refused);
+                }
             },
-            (Self::Held { .. } | Self::Review { .. }, LinkEvent::ReleasedByStaff) => Self::Recorded,
+            (Self::Held { until: HoldEnd::Talk { before, after }, basis }, LinkEvent::Discussed) => match after {
+                AfterTalk::At(at) if *at <= now => Self::Recorded,
+                AfterTalk::At(at) => Self::Held { until: HoldEnd::At(*at), basis: *basis },
+                AfterTalk::Person => Self::Held { until: HoldEnd::PersonBefore(*before), basis: *basis },
+            },
+            (Self::Held { until: HoldEnd::Talk { .. }, .. }, LinkEvent::ReleasedByStaff { .. }) => return Err(refused),
+            (Self::Held { .. } | Self::Review { .. }, LinkEvent::ReleasedByStaff { to }) => match to {
+                Let::Go => Self::Recorded,
+                Let::GoAt(at) if at <= now => Self::Recorded,
+                Let::GoAt(at) => Self::Held { until: HoldEnd::At(at), basis: HoldBasis::Law },
+                Let::Talk(before) => Self::Held {
+                    until: HoldEnd::Talk { before, after: AfterTalk::At(now) },
+                    basis: HoldBasis::ClinicPolicy,
+                },
+            },
             (Self::Recorded, LinkEvent::Released) => Self::Live { until: LiveUntil::NotHandedOver },
             (Self::Live { until: LiveUntil::NotHandedOver }, LinkEvent::FirstAttempt { expires_at }) => {
                 Self::Live { until: LiveUntil::At(expires_at) }
@@ -229,7 +290,8 @@ impl Link {
                 | Self::Recalled
                 | Self::Superseded { .. },
                 LinkEvent::HoldEnded
-                | LinkEvent::ReleasedByStaff
+                | LinkEvent::ReleasedByStaff { .. }
+                | LinkEvent::Discussed
                 | LinkEvent::Released
                 | LinkEvent::FirstAttempt { .. }
                 | LinkEvent::NeedsReview { .. }
@@ -251,7 +313,8 @@ impl LinkEvent {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::HoldEnded => "the end of the hold",
-            Self::ReleasedByStaff => "a release by staff",
+            Self::ReleasedByStaff { .. } => "a release by staff",
+            Self::Discussed => "a recorded talk",
             Self::Released => "the release",
             Self::FirstAttempt { .. } => "the first attempt to hand over",
             Self::NeedsReview { .. } => "a review",

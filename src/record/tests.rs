@@ -4,15 +4,27 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::base::{DeliveryId, UtcMillis, minutes};
+use crate::policy::vocabulary::Backstop;
 use crate::policy::{HoldBasis, ReviewReason};
 
 const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
+const BACKSTOP: BackstopAt = BackstopAt { at: NOW, then: Backstop::Escalate };
 
 fn links() -> Vec<Link> {
     vec![
         Link::Recorded,
         Link::Held { until: HoldEnd::At(NOW), basis: HoldBasis::ClinicPolicy },
         Link::Held { until: HoldEnd::Person, basis: HoldBasis::ClinicPolicy },
+        Link::Held { until: HoldEnd::PersonBefore(BACKSTOP), basis: HoldBasis::ClinicPolicy },
+        Link::Held {
+            until: HoldEnd::PersonBefore(BackstopAt { at: NOW, then: Backstop::Release }),
+            basis: HoldBasis::ClinicPolicy,
+        },
+        Link::Held { until: HoldEnd::Talk { before: BACKSTOP, after: AfterTalk::Person }, basis: HoldBasis::Law },
+        Link::Held {
+            until: HoldEnd::Talk { before: BACKSTOP, after: AfterTalk::At(NOW.plus(minutes(1))) },
+            basis: HoldBasis::ClinicPolicy,
+        },
         Link::Review { why: ReviewReason::NoRule },
         Link::Live { until: LiveUntil::NotHandedOver },
         Link::Live { until: LiveUntil::At(NOW) },
@@ -33,7 +45,10 @@ fn delivery() -> DeliveryId {
 fn link_events() -> Vec<LinkEvent> {
     vec![
         LinkEvent::HoldEnded,
-        LinkEvent::ReleasedByStaff,
+        LinkEvent::ReleasedByStaff { to: Let::Go },
+        LinkEvent::ReleasedByStaff { to: Let::GoAt(NOW.plus(minutes(5))) },
+        LinkEvent::ReleasedByStaff { to: Let::Talk(BACKSTOP) },
+        LinkEvent::Discussed,
         LinkEvent::Released,
         LinkEvent::FirstAttempt { expires_at: NOW },
         LinkEvent::NeedsReview { why: ReviewReason::NoRule },

@@ -32,17 +32,22 @@ impl SetFault {
     pub(super) fn of_all(what: String, remedy: &str) -> Self {
         Self { file: String::new(), at: Spot::File, what, remedy: remedy.to_owned() }
     }
+
+    /// File and place in words.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let file = if self.file.is_empty() { "code sets" } else { &self.file };
+        match &self.at {
+            Spot::File => file.to_owned(),
+            Spot::Line(line) => format!("{file}, line {line}"),
+            Spot::Path(path) => format!("{file}, at {path}"),
+        }
+    }
 }
 
 impl fmt::Display for SetFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, at, what, remedy } = self;
-        let file = if file.is_empty() { "code sets" } else { file };
-        match at {
-            Spot::File => write!(f, "{file}: {what}. {remedy}."),
-            Spot::Line(line) => write!(f, "{file}, line {line}: {what}. {remedy}."),
-            Spot::Path(path) => write!(f, "{file}, at {path}: {what}. {remedy}."),
-        }
+        write!(f, "{}: {}. {}.", self.place(), self.what, self.remedy)
     }
 }
 

@@ -24,7 +24,7 @@ use super::schema::delivery;
 use super::{links, notices, openings};
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{ClinicId, DeliveryId, LinkId, UtcMillis, VersionId};
-use crate::record::{HoldEnd, Link, Step};
+use crate::record::{BackstopAt, HoldEnd, Link, Step};
 use row::{Row, columns};
 
 /// # Errors
@@ -75,7 +75,13 @@ const fn due_at(state: &Link, mode: Mode, now: UtcMillis) -> Option<UtcMillis> {
     }
     match state {
         Link::Recorded => Some(now),
-        Link::Held { until: HoldEnd::At(at), .. } => Some(*at),
+        Link::Held {
+            until:
+                HoldEnd::At(at)
+                | HoldEnd::PersonBefore(BackstopAt { at, .. })
+                | HoldEnd::Talk { before: BackstopAt { at, .. }, .. },
+            ..
+        } => Some(*at),
         Link::Held { until: HoldEnd::Person, .. }
         | Link::Review { .. }
         | Link::Live { .. }
