@@ -97,17 +97,12 @@ const SYSTEMS: &[System] = &[
         Structure::Flat,
         &["2.16.840.1.113883.6.285"],
     ),
-    system(
-        ACT_CODE,
-        "act-code",
-        Structure::Flat,
-        &["hl7.org/fhir/v3/ActCode", "hl7.org/fhir/CodeSystem/v3-ActCode", "2.16.840.1.113883.5.4"],
-    ),
+    system(ACT_CODE, "act-code", Structure::Flat, &["hl7.org/fhir/v3/ActCode", "2.16.840.1.113883.5.4"]),
     system(
         CONFIDENTIALITY,
         "confidentiality",
         Structure::Flat,
-        &["hl7.org/fhir/v3/Confidentiality", "hl7.org/fhir/CodeSystem/v3-Confidentiality", "2.16.840.1.113883.5.25"],
+        &["hl7.org/fhir/v3/Confidentiality", "2.16.840.1.113883.5.25"],
     ),
     system(
         INTERPRETATION,
@@ -115,7 +110,6 @@ const SYSTEMS: &[System] = &[
         Structure::Flat,
         &[
             "hl7.org/fhir/v3/ObservationInterpretation",
-            "hl7.org/fhir/CodeSystem/v3-ObservationInterpretation",
             "2.16.840.1.113883.5.83",
             "hl7.org/fhir/v2/0078",
             "terminology.hl7.org/CodeSystem/v2-0078",

@@ -140,6 +140,12 @@ fn read_header(file: &str, header: &StringRecord, line: u64, faults: &mut Faults
 }
 
 fn read_row(record: &StringRecord, columns: &Columns, line: u64, faults: &mut Faults<'_>) -> Option<Row> {
+    // A quote that is not closed takes the lines below into its text, and their codes would be lost unseen.
+    if record.iter().any(|field| field.contains(['\n', '\r'])) {
+        let what = "a text that begins in this line runs over several lines";
+        faults.add(Spot::Line(line), what, "close its double quotes in the same line");
+        return None;
+    }
     if record.len() != columns.count {
         let what = format!("this line has {} fields and the header has {}", record.len(), columns.count);
         faults.add(Spot::Line(line), what, "put a text that holds the separator or a quote in double quotes");

@@ -13,6 +13,8 @@ mod value_set;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::Serialize;
+
 use super::codes::{self, LoincForm, SnomedForm};
 use super::facts::Coding;
 use super::reader::quote;
@@ -34,7 +36,8 @@ pub const NAME_CHARS_MAX: usize = 64;
 pub const CODE_CHARS_MAX: usize = 128;
 
 /// A set's name: letters, digits, hyphens, underscores and dots of ASCII, beginning with a letter or digit.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(transparent)]
 pub struct SetName(String);
 
 impl SetName {
@@ -64,7 +67,8 @@ impl std::borrow::Borrow<str> for SetName {
 }
 
 /// Codes in canonical form, each with its system.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(transparent)]
 pub struct CodeSet {
     codes: BTreeSet<Coding>,
 }
@@ -102,8 +106,8 @@ enum Kind {
     Service,
 }
 
-/// All sets that rules may name.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// All sets that rules may name. Equal sets have equal JSON, for the hash of the rules that name them.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct CodeSets {
     topics: BTreeMap<SetName, CodeSet>,
     services: BTreeMap<SetName, CodeSet>,

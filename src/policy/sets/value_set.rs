@@ -126,6 +126,10 @@ impl Reading<'_, '_> {
             self.faults.add(Spot::File, "the value set has neither 'expansion' nor 'compose'", EXPAND_REMEDY);
             return BTreeSet::new();
         };
+        if compose.get("import").is_some() {
+            // So wrote FHIR before R3.
+            self.faults.add(Spot::Path("compose.import".into()), "this is a value set of FHIR DSTU2", EXPAND_REMEDY);
+        }
         let mut codes = BTreeSet::new();
         for (at, part) in list_of(compose, "include").enumerate() {
             codes.extend(self.part(part, &format!("compose.include[{at}]")));
@@ -149,6 +153,9 @@ impl Reading<'_, '_> {
 
     /// The entries below `contains`, at any depth; `count` grows by every entry, headings too.
     fn contained(&mut self, parent: &Value, path: &str, codes: &mut BTreeSet<Coding>, count: &mut u64) {
+        if parent.get("contains").is_some_and(|contains| !contains.is_array()) {
+            self.faults.add(Spot::Path(format!("{path}.contains")), "this is no list", EXPAND_REMEDY);
+        }
         for (at, entry) in list_of(parent, "contains").enumerate() {
             *count += 1;
             let path = format!("{path}.contains[{at}]");
@@ -166,7 +173,7 @@ impl Reading<'_, '_> {
         let spot = || Spot::Path(path.to_owned());
         let has = |name: &str| list_of(part, name).next().is_some();
         let system = text_of(part, "system");
-        if has("filter") {
+        if part.get("filter").is_some_and(|filter| filter.as_array().is_none_or(|list| !list.is_empty())) {
             let what = "a filter chooses the codes, which only a terminology server can do";
             self.faults.add(spot(), what, EXPAND_REMEDY);
             return BTreeSet::new();

@@ -170,7 +170,11 @@ fn faulty_tables() -> Vec<(&'static str, u64, &'static str)> {
         ("system,code\nLN,4548-4\n", 2, "the code system 'LN' is not known. use its full URI or one of: loinc"),
         ("system,code\nicd-10,C50*\n", 2, "'C50*' is not a code. write one whole code without '*'"),
         ("system,code\nicd-10,C50,breast,x\n", 2, "this line has 4 fields and the header has 2. put a text"),
-        ("system,code,display\nicd-10,C50,\"breast\n", 2, ""),
+        (
+            "system,code,display\nicd-10,C50,\"breast\nloinc,4548-4,x\n",
+            2,
+            "runs over several lines. close its double quotes",
+        ),
         ("system,code,sensitivity\nicd-10,C50,\n", 2, "this line names no set. write one word"),
         ("system,code,sensitivity\nicd-10,C50,breast cancer\n", 2, "'breast cancer' cannot be the name of a set"),
         (
@@ -184,11 +188,6 @@ fn faulty_tables() -> Vec<(&'static str, u64, &'static str)> {
 #[test]
 fn a_faulty_line_says_where_and_what_to_do() {
     for (text, line, says) in faulty_tables() {
-        if says.is_empty() {
-            // A quote that is not closed takes the rest of the file for one text; no row is lost by it.
-            assert_eq!(codes_of(&read("a.csv", text), "a").len(), 1);
-            continue;
-        }
         let found = faults("a.csv", text);
         let expected = format!("a.csv, line {line}: ");
         assert!(found.iter().any(|f| f.starts_with(&expected) && f.contains(says)), "{text}\n{found:?}");
@@ -265,7 +264,7 @@ fn a_table_of_fifty_thousand_rows_is_read_in_proportion() {
         let before = processor_time();
         let sets = read("a.csv", &text);
         assert_eq!(sets.set("a").unwrap().len(), rows);
-        processor_time() - before
+        processor_time().saturating_sub(before)
     };
     time_of(100);
     let (few, many) = (time_of(SET_CODES_MAX / 10), time_of(SET_CODES_MAX));
@@ -301,7 +300,9 @@ proptest! {
             .filter(|(_, rows)| !rows.is_empty())
             .map(|(name, rows)| (name.to_owned(), written(rows)))
             .collect();
-        prop_assert_eq!(&CodeSets::with(&parts).unwrap(), &whole);
+        let joined = CodeSets::with(&parts).unwrap();
+        prop_assert_eq!(serde_json::to_string(&joined).unwrap(), serde_json::to_string(&whole).unwrap());
+        prop_assert_eq!(&joined, &whole);
     }
 
     #[test]

@@ -157,6 +157,8 @@ fn what_is_no_value_set_is_refused() {
         ("{}", "a.json: this JSON has no 'resourceType'. save a FHIR ValueSet"),
         (r#"{"resourceType":"Bundle"}"#, "resource of type 'Bundle', and no ValueSet. save the ValueSet itself"),
         (r#"{"resourceType":"ValueSet"}"#, "neither 'expansion' nor 'compose'"),
+        (r#"{"resourceType":"ValueSet","compose":{"import":["urn:a"]}}"#, "this is a value set of FHIR DSTU2"),
+        (r#"{"resourceType":"ValueSet","expansion":{"contains":{}}}"#, "at expansion.contains: this is no list"),
         (r#"{"resourceType":"ValueSet","expansion":{}}"#, "the value set has no codes"),
         (r#"{"resourceType":"ValueSet","compose":{"include":[]}}"#, "the value set has no codes"),
     ] {
