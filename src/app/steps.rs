@@ -300,10 +300,17 @@ fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
     let one = |(ehr, client): (&config::Ehr, &Arc<EhrClient>)| ReadEhr {
         client: Arc::clone(client),
         clinic: ehr.clinic.clone(),
+        zone: zone_of(config, ehr.clinic.as_ref()),
         report_age_max: ehr.report_age_max,
         recheck_every: ehr.recheck_every,
     };
     config.ehrs.iter().zip(clients).map(one).collect()
+}
+
+/// Days are counted in the clinic's zone, in UTC where there is no clinic.
+fn zone_of(config: &Config, clinic: Option<&ClinicId>) -> chrono_tz::Tz {
+    let clinic = clinic.and_then(|id| config.clinics.iter().find(|clinic| clinic.id == *id));
+    clinic.map_or(chrono_tz::Tz::UTC, |clinic| clinic.timezone)
 }
 
 fn outbox(config: &Config, ground: &Ground, bells: &Bells) -> anyhow::Result<Outbox> {

@@ -14,8 +14,9 @@ pub mod words;
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, UtcMillis, random};
 use crate::keys::Vault;
-use crate::policy::ReviewReason;
-use crate::record::{Link, LinkEvent, RevokedBy};
+use crate::policy::schedule::Timing;
+use crate::policy::{ReviewReason, Trace};
+use crate::record::{BackstopAt, Let, Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
 pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
@@ -233,7 +234,7 @@ fn release_held(
         store::set_mode(tx, id, Mode::Live)?;
         return store::postpone_delivery(tx, &delivery, now).map(Ok);
     }
-    let Ok(step) = delivery.state.clone().step(LinkEvent::ReleasedByStaff, now) else {
+    let Ok(step) = delivery.state.clone().step(LinkEvent::ReleasedByStaff { to: let_go(&delivery, now) }, now) else {
         return Ok(Err(delivery.state));
     };
     store::append(tx, &asked)?;
@@ -243,6 +244,20 @@ fn release_held(
     }
     delivery.mode = Mode::Live;
     store::advance(tx, &delivery, &step, actor, now).map(Ok)
+}
+
+/// What a release leads to, by the laws and the talk that the decision found.
+fn let_go(delivery: &Delivery, now: UtcMillis) -> Let {
+    let schedule = serde_json::from_str::<Trace>(&delivery.trace).ok().and_then(|trace| trace.schedule);
+    let Some(schedule) = schedule else { return Let::Go };
+    if let (Link::Review { .. }, Timing::ByAPerson { requires, backstop_at, then, .. }) =
+        (&delivery.state, &schedule.timing)
+        && !requires.is_empty()
+    {
+        return Let::Talk(BackstopAt { at: *backstop_at, then: *then });
+    }
+    let floor = schedule.floors.iter().map(|floor| floor.until).filter(|until| *until > now).max();
+    floor.map_or(Let::Go, Let::GoAt)
 }
 
 fn revoke_held(

@@ -214,9 +214,13 @@ pub(super) fn day_of(at: UtcMillis, zone: Tz) -> NaiveDate {
 /// The first instant of a local day: of a midnight that comes twice the first one; where the clocks go forward over midnight (or
 /// over the whole day), the instant at which they do.
 pub(super) fn day_start(day: NaiveDate, zone: Tz) -> UtcMillis {
-    let midnight = day.and_time(NaiveTime::MIN);
-    let found = zone.from_local_datetime(&midnight).earliest();
-    found.map_or_else(|| end_of_gap(midnight, zone), |at| UtcMillis(at.timestamp_millis()))
+    instant_of(day.and_time(NaiveTime::MIN), zone)
+}
+
+/// The instant at which the wall clock of a zone shows this: the first of two, or where it never does, the end of the gap.
+pub(super) fn instant_of(local: NaiveDateTime, zone: Tz) -> UtcMillis {
+    let found = zone.from_local_datetime(&local).earliest();
+    found.map_or_else(|| end_of_gap(local, zone), |at| UtcMillis(at.timestamp_millis()))
 }
 
 /// The first instant at which the wall clock shows `local` or later, where it never shows `local` itself. Clocks change on whole

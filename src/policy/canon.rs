@@ -30,8 +30,8 @@ pub(super) struct Canon<'f> {
 impl<'f> Canon<'f> {
     pub(super) fn of(facts: &'f Facts) -> Self {
         let own = plain(&facts.codes, own_path(facts.kind));
-        let (orders, reasons) = (canonical(&facts.orders), canonical(&facts.reasons));
-        let results = canonical(&facts.results);
+        let (orders, reasons) = (with_classes(&facts.orders), with_classes(&facts.reasons));
+        let results = with_classes(&facts.results);
         Self {
             anywhere: [&own, &results, &orders, &reasons].into_iter().flatten().cloned().collect(),
             own,
@@ -60,9 +60,11 @@ impl<'f> Canon<'f> {
             | Predicate::Critical
             | Predicate::Tag
             | Predicate::Any => BTreeSet::new(),
-            Predicate::Holds | Predicate::Set | Predicate::Prefix => {
-                [&facts.results, &facts.orders, &facts.reasons].into_iter().flat_map(|from| &from.lacking).copied().collect()
-            }
+            Predicate::Holds | Predicate::Set | Predicate::Prefix => [&facts.results, &facts.orders, &facts.reasons]
+                .into_iter()
+                .flat_map(|from| &from.lacking)
+                .copied()
+                .collect(),
             Predicate::Label | Predicate::Confidentiality => facts.labels.lacking.clone(),
             Predicate::Order => facts.orders.lacking.clone(),
             Predicate::Reason => facts.reasons.lacking.clone(),
@@ -180,11 +182,7 @@ pub(super) const fn own_path(kind: ResourceType) -> &'static str {
 }
 
 fn plain(codes: &[Coding], at: &str) -> Vec<Sighted<Coding>> {
-    codes
-        .iter()
-        .filter_map(codes::canonical)
-        .map(|value| Sighted { value, at: FactPath(at.to_owned()) })
-        .collect()
+    codes.iter().filter_map(codes::canonical).map(|value| Sighted { value, at: FactPath(at.to_owned()) }).collect()
 }
 
 fn canonical(from: &Gathered<Coding>) -> Vec<Sighted<Coding>> {
@@ -192,6 +190,15 @@ fn canonical(from: &Gathered<Coding>) -> Vec<Sighted<Coding>> {
         .iter()
         .filter_map(|seen| Some(Sighted { value: codes::canonical(&seen.value)?, at: seen.at.clone() }))
         .collect()
+}
+
+/// In ICD a code belongs to the classes above it: a rule that names `C50` means `C50.9` too.
+fn with_classes(from: &Gathered<Coding>) -> Vec<Sighted<Coding>> {
+    let classes = |seen: Sighted<Coding>| {
+        let at = seen.at;
+        codes::with_classes(&seen.value).map(move |value| Sighted { value, at: at.clone() })
+    };
+    canonical(from).into_iter().flat_map(classes).collect()
 }
 
 fn highest(labels: &Gathered<Coding>) -> Option<Sighted<Confidentiality>> {

@@ -37,7 +37,10 @@ pub enum Grouping {
     /// Nothing is said about it.
     Unsaid,
     /// With others that belong together by `what`, collected for `wait_seconds`.
-    With { what: GroupBy, wait_seconds: u64 },
+    With {
+        what: GroupBy,
+        wait_seconds: u64,
+    },
     Alone,
 }
 

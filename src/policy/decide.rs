@@ -75,9 +75,7 @@ fn conclude(witness: &Witness<'_>, asked: &[(&str, Columns, Said)], trace: &Trac
         Verdict::Send => send(terms),
         Verdict::NoCommonChannel => send(None),
         // Without any row the terms are the clinic's own defaults when a person releases it.
-        Verdict::NoRule => {
-            Decision::Review { why: ReviewReason::NoRule, terms: terms.filter(|_| !asked.is_empty()) }
-        }
+        Verdict::NoRule => Decision::Review { why: ReviewReason::NoRule, terms: terms.filter(|_| !asked.is_empty()) },
         Verdict::RuleAsks => Decision::Review {
             why: ReviewReason::RuleAsks { rule: who(&|row| row.action == Action::ManualReview) },
             terms,

@@ -107,7 +107,8 @@ pub(super) fn judge(
         // What a person releases all the same leaves under the terms of every row that may apply.
         columns = Columns { action: columns.action, channels: columns.channels, ..joined };
     }
-    let has_tags = !values.maybe_tags.is_empty() || values.of.get(Predicate::Tag as usize).is_some_and(|t| !t.is_empty());
+    let has_tags =
+        !values.maybe_tags.is_empty() || values.of.get(Predicate::Tag as usize).is_some_and(|t| !t.is_empty());
     if has_tags {
         columns.group = Grouping::Alone;
     }
@@ -131,10 +132,10 @@ fn exceptions_in_time(content: &Content, table: &Table, matched: &Matched, now: 
 
 /// Without a profile the terms are those of a person's release.
 fn join_rows(content: &Content, table: &Table, in_force: &Bits) -> Columns {
-    let joined = in_force.iter().filter_map(|row| columns_of(content, table, row)).fold(
-        None::<Columns>,
-        |joined, row| Some(joined.map_or(*row, |joined| joined.join(row))),
-    );
+    let joined = in_force
+        .iter()
+        .filter_map(|row| columns_of(content, table, row))
+        .fold(None::<Columns>, |joined, row| Some(joined.map_or(*row, |joined| joined.join(row))));
     let has_profile = in_force.both(&table.of_kind(RowKind::Profile));
     match joined {
         Some(joined) if has_profile.is_empty() => joined.join(&Columns::profile()),
@@ -160,10 +161,7 @@ fn verdict_of(columns: &Columns, has_profile: bool, recipient: RecipientRole, ot
         (false, RecipientRole::Patient) => Some(Verdict::NoRule),
         (
             false,
-            RecipientRole::Proxy
-            | RecipientRole::OrderingProvider
-            | RecipientRole::CopyTo
-            | RecipientRole::ThirdParty,
+            RecipientRole::Proxy | RecipientRole::OrderingProvider | RecipientRole::CopyTo | RecipientRole::ThirdParty,
         ) => match other_default {
             Action::Block => Some(Verdict::BlockedByDefault),
             Action::Send | Action::ManualReview => Some(Verdict::NoRule),

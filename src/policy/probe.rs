@@ -88,9 +88,7 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
         }
         Condition::Kinds(kinds) => kinds.contains(&facts.kind).then(|| here("resourceType")).flatten(),
         Condition::Codes(wanted) => place(codes_of(predicate, canon), |code| wanted.contains(code)),
-        Condition::Prefixes(wanted) => {
-            place(&canon.anywhere, |code| wanted.iter().any(|prefix| begins(code, prefix)))
-        }
+        Condition::Prefixes(wanted) => place(&canon.anywhere, |code| wanted.iter().any(|prefix| begins(code, prefix))),
         Condition::Words(words) => match predicate {
             Predicate::Set => {
                 let sets: Vec<_> = words.iter().filter_map(|name| content.sets.get(name)).collect();
@@ -100,14 +98,28 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
             Predicate::Tag => return tag_of(words, tags),
             Predicate::Consent => word_of(&facts.consents.found, words),
             Predicate::Preference => word_of(&facts.preferences.found, words),
-            Predicate::Recipient | Predicate::Clinic | Predicate::Resource | Predicate::Category | Predicate::Type | Predicate::Code | Predicate::Holds | Predicate::Prefix | Predicate::Label | Predicate::Confidentiality | Predicate::Order | Predicate::Reason | Predicate::Performer | Predicate::Encounter | Predicate::Text | Predicate::Age | Predicate::Critical | Predicate::Any => None,
+            Predicate::Recipient
+            | Predicate::Clinic
+            | Predicate::Resource
+            | Predicate::Category
+            | Predicate::Type
+            | Predicate::Code
+            | Predicate::Holds
+            | Predicate::Prefix
+            | Predicate::Label
+            | Predicate::Confidentiality
+            | Predicate::Order
+            | Predicate::Reason
+            | Predicate::Performer
+            | Predicate::Encounter
+            | Predicate::Text
+            | Predicate::Age
+            | Predicate::Critical
+            | Predicate::Any => None,
         },
-        Condition::Performers(wanted) => facts
-            .performers
-            .found
-            .iter()
-            .find(|seen| wanted.contains(&seen.value))
-            .map(|seen| seen.at.clone()),
+        Condition::Performers(wanted) => {
+            facts.performers.found.iter().find(|seen| wanted.contains(&seen.value)).map(|seen| seen.at.clone())
+        }
         Condition::Patterns(wanted) => {
             let ids: Vec<_> = wanted.iter().map(super::text::Pattern::id).collect();
             let seen = facts.text.matched.found.iter().find(|seen| ids.contains(&seen.value));

@@ -48,9 +48,17 @@ pub struct LegalWait {
 pub enum Timing {
     Now,
     /// By itself at an instant.
-    At { until: UtcMillis, basis: HoldBasis },
+    At {
+        until: UtcMillis,
+        basis: HoldBasis,
+    },
     /// When somebody says so, or what is required was done; at the back-stop something happens by itself.
-    ByAPerson { requires: BTreeSet<Requirement>, backstop_at: UtcMillis, then: Backstop, basis: HoldBasis },
+    ByAPerson {
+        requires: BTreeSet<Requirement>,
+        backstop_at: UtcMillis,
+        then: Backstop,
+        basis: HoldBasis,
+    },
 }
 
 /// The whole schedule, with the laws behind it.
@@ -126,7 +134,9 @@ fn waits(
         .filter_map(|row| {
             let law = content.laws.get(row.law).filter(|law| law.is_in_force(from, zone))?;
             let (id, wait, waived_by) = match kind {
-                RowKind::Floor => law.floors.get(row.at).map(|floor| (&floor.id, floor.wait, floor.waived_by.clone()))?,
+                RowKind::Floor => {
+                    law.floors.get(row.at).map(|floor| (&floor.id, floor.wait, floor.waived_by.clone()))?
+                }
                 RowKind::Ceiling => law.ceilings.get(row.at).map(|one| (&one.id, one.wait, BTreeSet::new()))?,
                 RowKind::Classify
                 | RowKind::Profile

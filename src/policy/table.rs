@@ -353,7 +353,7 @@ impl Table {
     fn hits(&self, values: &Values, predicate: Predicate, group: Group, named: &Bits) -> (Bits, Bits) {
         let none = Bits::none(self.rows.len());
         let (mut yes, mut unknown) = (none, none);
-        let mut touch = |symbols: &[SymbolNo], rows: &mut Bits| {
+        let touch = |symbols: &[SymbolNo], rows: &mut Bits| {
             for symbol in symbols {
                 for at in self.uses.get(*symbol as usize).into_iter().flatten() {
                     if at.predicate == predicate && at.group == group {

@@ -13,7 +13,7 @@ mod opening;
 mod tests;
 
 pub use card::Card;
-pub use link::{Death, HoldEnd, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};
+pub use link::{AfterTalk, BackstopAt, Death, HoldEnd, Let, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};
 pub use notice::{
     AMBIGUOUS_ATTEMPTS_MAX, LEASE as NOTICE_LEASE, Notice, NoticeEvent, NoticeKind, WAIT_MAX as NOTICE_WAIT_MAX,
     retry_delay,

@@ -295,7 +295,7 @@ fn deliver(
         issue_no: store::next_issue_no(tx.conn(), &source.id, &prepared.version)?,
         mode: ground.mode,
         kind,
-        state: plan::first_state(&decision, prepared.issued, ground.now),
+        state: plan::first_state(&decision, prepared.timing.as_ref(), ground.now),
         decision: decision.clone(),
         facts: prepared.facts.clone(),
         trace: prepared.trace.clone(),

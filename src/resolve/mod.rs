@@ -44,6 +44,8 @@ pub struct ReadEhr {
     pub client: Arc<EhrClient>,
     /// Whose reports these are; `None` sends them to review.
     pub clinic: Option<ClinicId>,
+    /// The clinic's zone.
+    pub zone: chrono_tz::Tz,
     pub report_age_max: Duration,
     pub recheck_every: Duration,
 }

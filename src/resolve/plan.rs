@@ -4,10 +4,14 @@
 //! <https://hl7.org/fhir/R4/documentreference.html>): unfinished reports are recorded; final, amended,
 //! corrected and appended ones may leave; cancelled, superseded and entered-in-error ones are refused.
 
+use std::collections::BTreeSet;
+
 use crate::base::UtcMillis;
 use crate::fhir::ContentBasis;
-use crate::policy::{Decision, Facts, HoldBasis, Release, ReportStatus, ReviewReason, Terms};
-use crate::record::{HoldEnd, Link, LiveUntil, RevokedBy};
+use crate::policy::schedule::Timing;
+use crate::policy::vocabulary::Requirement;
+use crate::policy::{Decision, Facts, ReleaseBy, ReportStatus, ReviewReason, Terms};
+use crate::record::{AfterTalk, BackstopAt, HoldEnd, Link, LiveUntil, RevokedBy};
 use crate::store::DeliveryKind;
 
 /// What follows from one reading.
@@ -248,6 +252,7 @@ const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::Confidential { .. }
         | ReviewReason::Patient { .. } => Bearing::Itself,
         ReviewReason::NoRule
+        | ReviewReason::Unknown { .. }
         | ReviewReason::RuleAsks { .. }
         | ReviewReason::NoCommonChannel { .. }
         | ReviewReason::NotAvailable { .. } => Bearing::Rules,
@@ -267,6 +272,8 @@ const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::Breaker { .. }
         | ReviewReason::Restored
         | ReviewReason::Outdated
+        | ReviewReason::HeldTooLong
+        | ReviewReason::TooShort { .. }
         | ReviewReason::DecidedOtherwise
         | ReviewReason::ContactChanged => Bearing::Time,
     }
@@ -303,24 +310,34 @@ const fn kind_after(latest: &Link) -> DeliveryKind {
     if latest.was_released() { DeliveryKind::Updated } else { DeliveryKind::New }
 }
 
-/// The first state of a delivery. A hold counts from the report's own time, so that an old event replayed
-/// does not begin a new hold.
-pub(super) fn first_state(decision: &Decision, issued: Option<UtcMillis>, now: UtcMillis) -> Link {
+/// The first state of a delivery, by the decision's own schedule.
+pub(super) fn first_state(decision: &Decision, timing: Option<&Timing>, now: UtcMillis) -> Link {
     match decision {
-        Decision::Send { terms: Terms { release: Release::Manual, .. } } => {
-            Link::Held { until: HoldEnd::Person, basis: HoldBasis::ClinicPolicy }
-        }
-        Decision::Send { terms: Terms { release: Release::Auto { hold_seconds, basis }, .. } } => {
-            let until = issued.unwrap_or(now).min(now).plus(std::time::Duration::from_secs(*hold_seconds));
-            if *hold_seconds == 0 || until <= now {
-                Link::Recorded
-            } else {
-                Link::Held { until: HoldEnd::At(until), basis: *basis }
+        Decision::Send { terms } => match timing {
+            Some(Timing::Now) => Link::Recorded,
+            Some(Timing::At { until, .. }) if *until <= now => Link::Recorded,
+            Some(Timing::At { until, basis }) => Link::Held { until: HoldEnd::At(*until), basis: *basis },
+            Some(Timing::ByAPerson { requires, backstop_at, then, basis }) => {
+                let before = BackstopAt { at: *backstop_at, then: *then };
+                Link::Held { until: hold_end(terms, requires, before, now), basis: *basis }
             }
-        }
+            // Nothing says when: a person does.
+            None => Link::Held { until: HoldEnd::Person, basis: terms.release.basis },
+        },
         Decision::Review { why, .. } => Link::Review { why: why.clone() },
         Decision::Block { .. } => Link::Blocked,
     }
+}
+
+fn hold_end(terms: &Terms, requires: &BTreeSet<Requirement>, before: BackstopAt, now: UtcMillis) -> HoldEnd {
+    if requires.is_empty() {
+        return HoldEnd::PersonBefore(before);
+    }
+    let after = match terms.release.by {
+        ReleaseBy::Manual => AfterTalk::Person,
+        ReleaseBy::Auto => AfterTalk::At(now),
+    };
+    HoldEnd::Talk { before, after }
 }
 
 /// A send that something else than a rule objects to becomes a review; everything else stays.

@@ -7,16 +7,17 @@ use super::{PatientReading, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
 use crate::keys::Vault;
-use crate::policy::{self, Coding, Decision, Facts, ReportStatus, ReviewReason};
+use crate::policy::schedule::Timing;
+use crate::policy::{self, Coding, Decision, Facts, Moment, ReportStatus, ReviewReason};
 use crate::record::Card;
 use crate::store::{NOTHING_READ, SourceRow, StoreError};
 
 /// A decision and all that a delivery needs, made before the transaction begins.
 pub(super) struct Prepared {
     pub(super) version: VersionId,
-    pub(super) issued: Option<UtcMillis>,
     pub(super) facts: Facts,
     pub(super) decision: Decision,
+    pub(super) timing: Option<Timing>,
     pub(super) trace: String,
     pub(super) rules_hash: String,
     pub(super) card: Option<Card>,
@@ -42,7 +43,7 @@ impl Resolve {
             ..Facts::bare(report.kind, report.status)
         };
         let rules = self.rules.read().map_or_else(|poisoned| poisoned.into_inner().clone(), |rules| rules.clone());
-        let decided = policy::decide(&rules, &facts, now);
+        let decided = policy::decide(&rules, &facts, Moment { now, zone: ehr.zone });
         let (subject, choice) = match (&report.subject, patient) {
             (Subject::Patient(id), PatientReading::Read(patient)) => {
                 (Some(id.clone()), Some(choose_email(patient, now)))
@@ -57,10 +58,10 @@ impl Resolve {
         let version = version_of(report)?;
         Ok(Prepared {
             version,
-            issued: report.issued,
             facts,
             decision: plan::object(decided.decision.within(&self.available), objection),
-            trace: serde_json::to_string(&decided.trace)?,
+            timing: decided.schedule.map(|schedule| schedule.timing),
+            trace: serde_json::to_string(&decided.trace.for_the_record())?,
             rules_hash: HEXLOWER.encode(&decided.rules_hash),
             card,
             contact_index,
@@ -174,9 +175,9 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
     };
     Ok(Prepared {
         version,
-        issued: None,
         facts: Facts { clinic: source.clinic.clone(), ..Facts::bare(source.key.kind, ReportStatus::Unknown) },
         decision: Decision::Review { why: reason, terms: None },
+        timing: None,
         trace: String::new(),
         rules_hash: String::new(),
         card: None,

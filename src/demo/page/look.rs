@@ -135,8 +135,8 @@ impl Delivered {
 }
 
 fn rows_in_force(trace: &Trace) -> Vec<String> {
-    let in_force = trace.profiles.iter().filter(|profile| profile.outcome == Outcome::InForce);
-    in_force.filter_map(|profile| row(&profile.id)).map(str::to_owned).collect()
+    let in_force = trace.rows.iter().filter(|row| row.outcome == Outcome::InForce);
+    in_force.filter_map(|in_force| row(&in_force.id)).map(str::to_owned).collect()
 }
 
 /// The row of the demo's rules with this id, as it stands there.

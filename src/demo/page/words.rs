@@ -35,8 +35,11 @@ pub(super) fn of_state(shown: &Shown) -> Told {
         Link::Held { until: HoldEnd::At(at), .. } => {
             told(Tone::Waits, "On hold", &format!("The rule lets it wait until {at}."))
         }
-        Link::Held { until: HoldEnd::Person, .. } => {
+        Link::Held { until: HoldEnd::Person | HoldEnd::PersonBefore(_), .. } => {
             told(Tone::Waits, "On hold", "The rule lets it wait until a person releases it.")
+        }
+        Link::Held { until: HoldEnd::Talk { .. }, .. } => {
+            told(Tone::Waits, "On hold", "The rule lets it wait until a clinician has talked with the patient.")
         }
         Link::Review { why } => {
             told(Tone::Waits, "A person looks", &format!("Nothing was sent, because {why}. Staff release it, or not."))

@@ -85,7 +85,12 @@ fn read_expected<'t>(reader: &mut Reader<'t>, value: &Value<'t>, shelf: &mut She
     let then = toml::Spanned::new(value.span(), DeValue::Table(columns));
     let then = read_then(reader, &then, Side::Expected, shelf)?;
     if then.said == Said::NOTHING && tags.is_none() && earliest.is_none() {
-        reader.fault_of(Code::BadTest, &value.span(), "this test expects nothing", "add action = \"send\" or another column");
+        reader.fault_of(
+            Code::BadTest,
+            &value.span(),
+            "this test expects nothing",
+            "add action = \"send\" or another column",
+        );
     }
     Some(Expect { columns: then.columns, said: then.said, tags, earliest })
 }
@@ -111,7 +116,8 @@ pub(in crate::policy) fn read_facts<'t>(
     shelf: &mut Shelf<'_>,
 ) -> Option<(Facts, Vec<String>)> {
     let table = reader.table(value, "facts")?;
-    let kind = if table.contains_key("type") { ResourceType::DocumentReference } else { ResourceType::DiagnosticReport };
+    let kind =
+        if table.contains_key("type") { ResourceType::DocumentReference } else { ResourceType::DiagnosticReport };
     let mut facts = known(kind);
     let mut texts = Vec::new();
     for (key, value) in table {
@@ -242,7 +248,12 @@ fn flag<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> Flag {
         Some(true) => Flag::Yes,
         Some(false) => Flag::No,
         None => {
-            reader.fault_of(Code::BadTest, &value.span(), "'critical' is neither true nor false", "write critical = true");
+            reader.fault_of(
+                Code::BadTest,
+                &value.span(),
+                "'critical' is neither true nor false",
+                "write critical = true",
+            );
             Flag::Unknown
         }
     }

@@ -5,7 +5,9 @@ use std::num::NonZeroU16;
 use toml::de::DeTable;
 
 use super::{Shelf, unknown};
-use crate::policy::columns::{ATTEMPTS_MAX, BACKSTOP_DEFAULT_SECONDS, Column, Columns, Grouping, RETENTION_SECONDS_MAX, Said, VIEW_SECONDS_MAX};
+use crate::policy::columns::{
+    ATTEMPTS_MAX, BACKSTOP_DEFAULT_SECONDS, Column, Columns, Grouping, RETENTION_SECONDS_MAX, Said, VIEW_SECONDS_MAX,
+};
 use crate::policy::errors::Code;
 use crate::policy::few::{Few, Vocabulary};
 use crate::policy::quiet::least_waking_seconds;
@@ -51,12 +53,7 @@ pub(super) struct Then {
     pub(super) backstop_at: Option<Place>,
 }
 
-pub(super) fn read_then<'t>(
-    reader: &mut Reader<'t>,
-    value: &Value<'t>,
-    side: Side,
-    shelf: &Shelf<'_>,
-) -> Option<Then> {
+pub(super) fn read_then<'t>(reader: &mut Reader<'t>, value: &Value<'t>, side: Side, shelf: &Shelf<'_>) -> Option<Then> {
     let start = match side {
         Side::Profile => within_limits(Columns::profile(), shelf.limits),
         Side::Restrict { .. } | Side::Expected => Columns::loosest(),
@@ -195,13 +192,7 @@ fn few<'t, T: Vocabulary>(reader: &mut Reader<'t>, value: &Value<'t>, column: Co
     reader.list(value, name).into_iter().filter_map(|item| reader.word(item, name, words, T::as_str)).collect()
 }
 
-fn span_within<'t>(
-    reader: &mut Reader<'t>,
-    value: &Value<'t>,
-    column: Column,
-    least: u64,
-    most: u64,
-) -> Option<u64> {
+fn span_within<'t>(reader: &mut Reader<'t>, value: &Value<'t>, column: Column, least: u64, most: u64) -> Option<u64> {
     let seconds = reader.span_seconds(value, column.as_str())?;
     if (least..=most).contains(&seconds) {
         return Some(seconds);

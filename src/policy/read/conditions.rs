@@ -80,9 +80,7 @@ pub(super) fn read_condition<'t>(
 ) -> Option<Condition> {
     let name = predicate.as_str();
     let condition = match predicate {
-        Predicate::Recipient => {
-            Condition::Roles(reader.words(value, name, &RecipientRole::ALL, RecipientRole::as_str))
-        }
+        Predicate::Recipient => Condition::Roles(reader.words(value, name, &RecipientRole::ALL, RecipientRole::as_str)),
         Predicate::Clinic => Condition::Clinics(read_clinics(reader, value)),
         Predicate::Resource => Condition::Kinds(reader.words(value, name, &ResourceType::ALL, ResourceType::as_str)),
         Predicate::Category => Condition::Codes(reader.categories(value, name)),
@@ -130,12 +128,7 @@ fn read_clinics<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> BTreeSet<Clin
             }
             Err(error) => {
                 let remedy = format!("write the clinic's id from the configuration: {error}");
-                reader.fault_of(
-                    Code::BadId,
-                    &item.span(),
-                    format!("{} cannot be a clinic's id", quote(text)),
-                    remedy,
-                );
+                reader.fault_of(Code::BadId, &item.span(), format!("{} cannot be a clinic's id", quote(text)), remedy);
             }
         }
     }
@@ -337,9 +330,9 @@ fn read_age<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> Option<AgeRange> 
         }
         _ => None,
     };
-    let range = text.split_once("..").and_then(|(from, below)| {
-        Some(AgeRange { from: bound(from, 0)?, below: bound(below, AGE_YEARS_MAX + 1)? })
-    });
+    let range = text
+        .split_once("..")
+        .and_then(|(from, below)| Some(AgeRange { from: bound(from, 0)?, below: bound(below, AGE_YEARS_MAX + 1)? }));
     let range = range.filter(|range| range.from < range.below && text != "..");
     if range.is_none() {
         let what = format!("{} is no range of ages", quote(text));

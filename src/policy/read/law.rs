@@ -127,12 +127,13 @@ pub(super) fn check_crossings<'d>(
         let evidence = Evidence::of(&row.when, &BTreeMap::new(), sets);
         tags.entry(row.tag.as_str()).or_default().extend(evidence.codes);
     }
-    let rows = profiles
-        .iter()
-        .map(|draft| (Asks::of(draft), draft.row.id.as_str(), &draft.row.when, &draft.row.then, draft.row.said))
-        .chain(restricts.iter().map(|draft| {
-            (Asks::of(draft), draft.row.id.as_str(), &draft.row.when, &draft.row.then, draft.row.said)
-        }));
+    let rows =
+        profiles
+            .iter()
+            .map(|draft| (Asks::of(draft), draft.row.id.as_str(), &draft.row.when, &draft.row.then, draft.row.said))
+            .chain(restricts.iter().map(|draft| {
+                (Asks::of(draft), draft.row.id.as_str(), &draft.row.when, &draft.row.then, draft.row.said)
+            }));
     for (asks, id, when, then, said) in rows {
         let evidence = Evidence::of(when, &tags, sets);
         for law in laws {
@@ -170,14 +171,18 @@ fn check_floor(reader: &mut Reader<'_>, asks: &Asks, id: &str, then: &Columns, s
             show_span(then.hold_seconds),
             show_span(wait.least_seconds())
         );
-        let remedy = format!("write hold = \"{}h\", or leave 'hold' out: the law holds them anyway", wait.most_seconds() / 3600);
+        let remedy =
+            format!("write hold = \"{}h\", or leave 'hold' out: the law holds them anyway", wait.most_seconds() / 3600);
         reader.fault_of(Code::CrossesFloor, &asks.hold, what, remedy);
     }
 }
 
 fn check_ceiling(reader: &mut Reader<'_>, asks: &Asks, id: &str, then: &Columns, said: Said, wait: Wait, law: &str) {
     let most = wait.least_seconds();
-    let remedy = format!("write hold = \"{0}h\" or less, auto_release = \"{0}h\" or less and backstop = \"release\"", most / 3600);
+    let remedy = format!(
+        "write hold = \"{0}h\" or less, auto_release = \"{0}h\" or less and backstop = \"release\"",
+        most / 3600
+    );
     let lets = |what: &str| format!("{what}, and the law {law} asks that they are disclosed after {}", show_span(most));
     if said.has(Column::Hold) && then.hold_seconds > most {
         let what = lets(&format!("'{id}' holds these reports for {}", show_span(then.hold_seconds)));

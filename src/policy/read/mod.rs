@@ -69,7 +69,12 @@ impl Shelf<'_> {
 
     fn service_names(&self) -> String {
         let shipped = self.sets.services().map(|(name, _)| name.as_str());
-        shipped.chain(self.own_services.iter().map(String::as_str)).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+        shipped
+            .chain(self.own_services.iter().map(String::as_str))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -192,7 +197,12 @@ fn bounded<'t, 'v>(reader: &mut Reader<'t>, value: &'v Value<'t>, name: &str) ->
     let rows = reader.rows(value, name);
     if rows.len() > PROFILES_MAX {
         let what = format!("there are {} rows of '{name}'; {PROFILES_MAX} are allowed", rows.len());
-        reader.fault_of(Code::TooLarge, &value.span(), what, "join rows that say the same by listing their codes in one");
+        reader.fault_of(
+            Code::TooLarge,
+            &value.span(),
+            what,
+            "join rows that say the same by listing their codes in one",
+        );
         return Vec::new();
     }
     rows
@@ -215,17 +225,18 @@ fn check(reader: &mut Reader<'_>, drafts: &Drafts, laws: &[Law], sets: &CodeSets
     for draft in &drafts.exceptions {
         check_tags(reader, &draft.at, &draft.row.id, draft.row.when.all.get(&Predicate::Tag), &tags);
     }
-    law::check_crossings(reader, drafts.classify.iter().map(|draft| &draft.row), &drafts.profiles, &drafts.restricts, laws, sets);
+    law::check_crossings(
+        reader,
+        drafts.classify.iter().map(|draft| &draft.row),
+        &drafts.profiles,
+        &drafts.restricts,
+        laws,
+        sets,
+    );
 }
 
 /// A tag that no classify row gives makes a restriction that never holds.
-fn check_tags(
-    reader: &mut Reader<'_>,
-    at: &Place,
-    id: &str,
-    condition: Option<&Condition>,
-    known: &BTreeSet<&str>,
-) {
+fn check_tags(reader: &mut Reader<'_>, at: &Place, id: &str, condition: Option<&Condition>, known: &BTreeSet<&str>) {
     let Some(Condition::Words(tags)) = condition else { return };
     for tag in tags.iter().filter(|tag| !known.contains(tag.as_str())) {
         let what = format!("'{id}' tests the tag {}, which no [[classify]] row gives", quote(tag));

@@ -36,7 +36,8 @@ pub(super) fn read_service<'t>(reader: &mut Reader<'t>, at: Place, row: &DeTable
             "specialty" => specialties = reader.codings(value, "specialty"),
             "performer" => {
                 let list = reader.list(value, "performer");
-                performers.extend(list.into_iter().filter_map(|item| reader.text(item, "performer")).map(str::to_owned));
+                performers
+                    .extend(list.into_iter().filter_map(|item| reader.text(item, "performer")).map(str::to_owned));
             }
             other => unknown(reader, &key.span(), other, "key", "name, specialty, performer"),
         }
@@ -113,9 +114,7 @@ pub(super) fn read_profile<'t>(
     let Then { columns, said, hold_at, backstop_at } = then?;
     let mut when = when?;
     // A profile that names no recipient speaks of the patient alone, also when other roles come to be.
-    when.all
-        .entry(Predicate::Recipient)
-        .or_insert_with(|| Condition::Roles(BTreeSet::from([RecipientRole::Patient])));
+    when.all.entry(Predicate::Recipient).or_insert_with(|| Condition::Roles(BTreeSet::from([RecipientRole::Patient])));
     let row = Profile { id: id?, over, when, then: columns, said, spot: reader.spot(&at) };
     check_profile(reader, &at, &row);
     Some(Draft { at, over_at, hold_at, backstop_at, row })
@@ -137,11 +136,8 @@ pub(super) fn read_restrict<'t>(
             other => unknown(reader, &key.span(), other, "key", "id, when, then, reason"),
         }
     }
-    let needed = [
-        ("id", "id = \"sensitive\""),
-        ("when", "when = { tag = [\"HIV\"] }"),
-        ("then", "then = { opens = 1 }"),
-    ];
+    let needed =
+        [("id", "id = \"sensitive\""), ("when", "when = { tag = [\"HIV\"] }"), ("then", "then = { opens = 1 }")];
     missing(reader, &at, row, "restriction", &needed);
     let when = when?;
     let names_tag = if when.names(Predicate::Tag) { NamesTag::Yes } else { NamesTag::No };
@@ -190,9 +186,7 @@ pub(super) fn read_exception<'t>(
         reader.fault_of(Code::ExceptionByOne, &at, "an exception needs two people", remedy);
     }
     let mut when = when?;
-    when.all
-        .entry(Predicate::Recipient)
-        .or_insert_with(|| Condition::Roles(BTreeSet::from([RecipientRole::Patient])));
+    when.all.entry(Predicate::Recipient).or_insert_with(|| Condition::Roles(BTreeSet::from([RecipientRole::Patient])));
     let spot = reader.spot(&at);
     let row = Exception { id: id?, over, when, from, until: until?, by, reason: reason?, spot };
     Some(Draft { at, over_at, hold_at: None, backstop_at: None, row })
