@@ -10,9 +10,7 @@ use chartseal::base::{
 };
 use chartseal::blobs::{BlobKey, BlobStore};
 use chartseal::keys::{KeyName, Vault};
-use chartseal::policy::{
-    Channel, Decision, Facts, HoldBasis, Opens, RecipientRole, Release, ReportStatus, Terms, Wording,
-};
+use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
 use chartseal::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeEvent, NoticeKind, OPENING_LEASE_MAX};
 use chartseal::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey, Sealer};
 use chartseal::store::{
@@ -245,8 +243,9 @@ fn terms() -> Terms {
         opens: Opens(NonZeroU16::MIN),
         channels: [Channel::Email].into(),
         challenges: [].into(),
-        release: Release::Auto { hold_seconds: 0, basis: HoldBasis::ClinicPolicy },
+        release: Release::at_once(),
         wording: Wording::Generic,
+        ..Terms::by_hand()
     }
 }
 

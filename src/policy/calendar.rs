@@ -1,7 +1,9 @@
 //! Waiting times, days and ages by the calendar of a place.
 //!
-//! Job: say when a wait that began at one instant ends in a zone, on which day an instant falls, and how old somebody is.
-//! Must stay true: total, never panics; a wait never ends before it began, and never earlier than one that began earlier.
+//! Job: say when a wait that began at one instant ends in a zone, on which day an instant falls, and how old somebody
+//! is.
+//! Must stay true: total, never panics; a wait never ends before it began, and never earlier than one that began
+//! earlier.
 //! Must not know: which law or rule asks for the wait, or what time it is now.
 
 use std::collections::BTreeSet;
@@ -18,7 +20,8 @@ const SECONDS_PER_DAY: u64 = 86_400;
 /// Working days of a week without holidays.
 const BUSINESS_DAYS_PER_WEEK: u64 = 5;
 const WEEKEND_DAYS: u64 = 2;
-/// Between these instants (1900-01-01 and 9999-01-01, UTC) zones are looked up; an instant outside counts as the nearer one.
+/// Between these instants (1900-01-01 and 9999-01-01, UTC) zones are looked up; an instant outside counts as the nearer
+/// one.
 const EARLIEST: UtcMillis = UtcMillis(-2_208_988_800_000);
 const LATEST: UtcMillis = UtcMillis(253_370_764_800_000);
 /// No zone was ever further from UTC than this, in seconds.
@@ -32,19 +35,19 @@ const AGE_YEARS_MAX: i32 = 130;
 pub enum Wait {
     /// So many hours by a stopwatch: clocks that change do not matter.
     Elapsed { hours: u32 },
-    /// Until the start of the day so many days after the local day of the anchor: from a Friday, three days end on Monday at
-    /// 00:00.
+    /// Until the start of the n-th day after the local day of the anchor: from a Friday, three days end on
+    /// Monday at 00:00.
     CalendarDays { days: u16 },
-    /// Until the start of the so-manieth working day after the local day of the anchor: from a Friday before a holiday Monday,
-    /// three working days (Tue, Wed, Thu) end on Thursday at 00:00. The day of the anchor never counts, whatever its hour.
-    /// **Counsel must confirm this way of counting**: who reads a law as "three whole working days must have passed" writes one
-    /// day more.
+    /// Until the start of the n-th working day after the local day of the anchor: from a Friday before a holiday
+    /// Monday, three working days (Tue, Wed, Thu) end on Thursday at 00:00. The day of the anchor never counts,
+    /// whatever its hour. **Counsel must confirm this way of counting**: who reads a law as "three whole working days
+    /// must have passed" writes one day more.
     BusinessDays { days: u16 },
 }
 
 impl Wait {
-    /// The first instant at which the wait is over. An anchor before 1900 or after 9998 counts days from there, and the end is
-    /// then never before the anchor.
+    /// The first instant at which the wait is over. An anchor before 1900 or after 9998 counts days from there, and the
+    /// end is then never before the anchor.
     #[must_use]
     pub fn end(self, anchor: UtcMillis, zone: Tz, calendar: &Calendar) -> UtcMillis {
         match self {
@@ -60,8 +63,8 @@ impl Wait {
         }
     }
 
-    /// The shortest that this wait can last, in seconds, whatever the anchor. Days are ordinary ones of 24 hours (a change of the
-    /// clocks can take an hour or two off), and holidays are not counted (they only lengthen a wait).
+    /// The shortest that this wait can last, in seconds, whatever the anchor. Days are ordinary ones of 24 hours (a
+    /// change of the clocks can take an hour or two off), and holidays are not counted (they only lengthen a wait).
     #[must_use]
     pub const fn least_seconds(self) -> u64 {
         match self {
@@ -76,7 +79,8 @@ impl Wait {
         }
     }
 
-    /// The longest that this wait can last, in seconds, whatever the anchor; days and holidays as in [`Wait::least_seconds`].
+    /// The longest that this wait can last, in seconds, whatever the anchor; days and holidays as in
+    /// [`Wait::least_seconds`].
     #[must_use]
     pub const fn most_seconds(self) -> u64 {
         match self {
@@ -98,7 +102,8 @@ impl Wait {
         match (self, other) {
             (Self::CalendarDays { days: mine }, Self::CalendarDays { days: theirs })
             | (Self::BusinessDays { days: mine }, Self::BusinessDays { days: theirs }) => mine >= theirs,
-            // Both end at a day's start, and so many working days are at least as many days and the weekends among them.
+            // Both end at a day's start, and so many working days are at least as many days and the weekends among
+            // them.
             (Self::BusinessDays { .. }, Self::CalendarDays { days: theirs }) => {
                 self.least_seconds() / SECONDS_PER_DAY + 1 >= theirs as u64
             }
@@ -169,9 +174,9 @@ impl BirthDate {
     }
 }
 
-/// The age in whole years at `now` in the patient's zone. A birthday begins at local midnight; who was born on 29 February has it
-/// on 1 March in common years. A birth date that is wholly in the future, impossible, or more than 130 years ago says nothing;
-/// of one that is partly in the future only the past part counts.
+/// The age in whole years at `now` in the patient's zone. A birthday begins at local midnight; who was born on 29
+/// February has it on 1 March in common years. A birth date that is wholly in the future, impossible, or more than 130
+/// years ago says nothing; of one that is partly in the future only the past part counts.
 #[must_use]
 pub fn age_on(birth: BirthDate, now: UtcMillis, zone: Tz) -> Age {
     let today = day_of(now, zone);
@@ -203,16 +208,16 @@ pub(super) fn offset_millis(at: UtcMillis, zone: Tz) -> i64 {
     i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * 1_000
 }
 
-/// The local day of an instant. A day once begun does not end before the next begins: where the clocks go back over midnight
-/// (Newfoundland until 2011), the hour that comes twice belongs to the new day.
+/// The local day of an instant. A day once begun does not end before the next begins: where the clocks go back over
+/// midnight (Newfoundland until 2011), the hour that comes twice belongs to the new day.
 pub(super) fn day_of(at: UtcMillis, zone: Tz) -> NaiveDate {
     let at = at.clamp(EARLIEST, LATEST);
     let day = local_at(at, zone).date();
     day.succ_opt().filter(|next| day_start(*next, zone) <= at).unwrap_or(day)
 }
 
-/// The first instant of a local day: of a midnight that comes twice the first one; where the clocks go forward over midnight (or
-/// over the whole day), the instant at which they do.
+/// The first instant of a local day: of a midnight that comes twice the first one; where the clocks go forward over
+/// midnight (or over the whole day), the instant at which they do.
 pub(super) fn day_start(day: NaiveDate, zone: Tz) -> UtcMillis {
     instant_of(day.and_time(NaiveTime::MIN), zone)
 }
@@ -223,8 +228,8 @@ pub(super) fn instant_of(local: NaiveDateTime, zone: Tz) -> UtcMillis {
     found.map_or_else(|| end_of_gap(local, zone), |at| UtcMillis(at.timestamp_millis()))
 }
 
-/// The first instant at which the wall clock shows `local` or later, where it never shows `local` itself. Clocks change on whole
-/// seconds.
+/// The first instant at which the wall clock shows `local` or later, where it never shows `local` itself. Clocks change
+/// on whole seconds.
 fn end_of_gap(local: NaiveDateTime, zone: Tz) -> UtcMillis {
     let wanted = local.and_utc().timestamp();
     let (mut before, mut after) = (wanted - OFFSET_SECONDS_MAX, wanted + OFFSET_SECONDS_MAX);

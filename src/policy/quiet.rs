@@ -23,7 +23,8 @@ const MILLIS_PER_MINUTE: i64 = 60_000;
 const MILLIS_PER_DAY: i64 = 86_400_000;
 const SECONDS_PER_MINUTE: u64 = 60;
 const SECONDS_PER_DAY: u64 = 86_400;
-/// Steps to the next allowed moment: for each of eight days its midnight and the end of its hours, and every change of the clocks.
+/// Steps to the next allowed moment: for each of eight days its midnight and the end of its hours, and every change of
+/// the clocks.
 const STEPS_MAX: u32 = 32;
 
 /// A day of the week.
@@ -69,8 +70,8 @@ impl Weekday {
     }
 }
 
-/// When no message leaves, by the wall clock of the recipient's zone: every day from one minute of the day (00:00 is 0) up to, but
-/// not in, another, over midnight where the first is the later one; and the days off, whole.
+/// When no message leaves, by the wall clock of the recipient's zone: every day from one minute of the day (00:00 is 0)
+/// up to, but not in, another, over midnight where the first is the later one; and the days off, whole.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Quiet {
     from_minute: u16,
@@ -80,8 +81,8 @@ pub struct Quiet {
 }
 
 impl Quiet {
-    /// `None` where no message could ever leave or the hours are none: both minutes alike, a minute that no day has, or seven days
-    /// off.
+    /// `None` where no message could ever leave or the hours are none: both minutes alike, a minute that no day has, or
+    /// seven days off.
     #[must_use]
     pub fn new(from_minute: u16, to_minute: u16, days_off: BTreeSet<Weekday>) -> Option<Self> {
         let is_sound = from_minute != to_minute
@@ -140,12 +141,13 @@ impl Quiet {
     }
 }
 
-/// The smallest number of waking seconds that a link of this life can have, whenever its message leaves. Waking is what lies outside
-/// the quiet hours (days off are waking days), or outside 21:00 to 08:00 where the rules have none. Days are ordinary ones of 24
-/// hours; in the night in which the clocks go back there is an hour of sleep more.
+/// The smallest number of waking seconds that a link of this life can have, whenever its message leaves. Waking is what
+/// lies outside the quiet hours (days off are waking days), or outside 21:00 to 08:00 where the rules have none. Days
+/// are ordinary ones of 24 hours; in the night in which the clocks go back there is an hour of sleep more.
 ///
-/// The worst moment is always the one at which the quiet hours begin: a start before it has a waking moment more in front and at
-/// most one less behind, and a start in the quiet hours, which only rules without `[quiet]` allow, sleeps less.
+/// The worst moment is always the one at which the quiet hours begin: a start before it has a waking moment more in
+/// front and at most one less behind, and a start in the quiet hours, which only rules without `[quiet]` allow, sleeps
+/// less.
 #[must_use]
 pub fn least_waking_seconds(quiet: Option<&Quiet>, life_seconds: u64) -> u64 {
     let asleep_minutes = quiet.map_or(span_minutes(SLEEP_FROM_MINUTE, SLEEP_TO_MINUTE), Quiet::quiet_minutes);

@@ -5,7 +5,12 @@ use std::fmt::Write as _;
 use super::plan::{Before, Decided, File, Now, Plan, first_state, may_leave, object, plan, second_thought};
 use crate::base::{DeliveryId, OperatorName, ResourceType, UtcMillis, hours};
 use crate::fhir::ContentBasis;
+use std::collections::BTreeSet;
+
+use crate::policy::schedule::Timing;
+use crate::policy::vocabulary::{Backstop, Requirement};
 use crate::policy::{Decision, Facts, HoldBasis, RecipientRole, Release, ReportStatus, ReviewReason, Terms};
+use crate::record::{AfterTalk, BackstopAt};
 use crate::record::{HoldEnd, Link, LiveUntil, RevokedBy, SuspendedWhy};
 
 const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
@@ -91,30 +96,55 @@ fn send(release: Release) -> Decision {
     Decision::Send { terms: Terms { release, ..Terms::by_hand() } }
 }
 
-#[test]
-fn a_hold_counts_from_the_reports_own_time_so_that_a_replayed_event_begins_no_new_one() {
-    let hold = send(Release::Auto { hold_seconds: 3600 * 72, basis: HoldBasis::Law });
-    let at = |issued| first_state(&hold, Some(issued), NOW);
-    assert_eq!(at(NOW), Link::Held { until: HoldEnd::At(NOW.plus(hours(72))), basis: HoldBasis::Law });
-    assert_eq!(at(NOW.minus(hours(70))), Link::Held { until: HoldEnd::At(NOW.plus(hours(2))), basis: HoldBasis::Law });
-    assert_eq!(at(NOW.minus(hours(80))), Link::Recorded);
-    // A clock that is ahead at the EHR does not lengthen it.
-    assert_eq!(at(NOW.plus(hours(5))), Link::Held { until: HoldEnd::At(NOW.plus(hours(72))), basis: HoldBasis::Law });
+fn by_a_person() -> Timing {
+    Timing::ByAPerson {
+        requires: BTreeSet::new(),
+        backstop_at: NOW.plus(hours(240)),
+        then: Backstop::Escalate,
+        basis: HoldBasis::ClinicPolicy,
+    }
 }
 
 #[test]
-fn a_manual_release_waits_for_a_person() {
-    let state = first_state(&send(Release::Manual), Some(NOW), NOW);
-    assert!(matches!(state, Link::Held { until: HoldEnd::Person, .. }));
+fn a_delivery_begins_as_its_schedule_says() {
+    let send = send(Release::at_once());
+    let at = |until| Timing::At { until, basis: HoldBasis::Law };
+    let later = NOW.plus(hours(72));
+    let held = |until, basis| Link::Held { until, basis };
+    assert_eq!(first_state(&send, Some(&at(later)), NOW), held(HoldEnd::At(later), HoldBasis::Law));
+    assert_eq!(first_state(&send, Some(&at(NOW)), NOW), Link::Recorded);
+    assert_eq!(first_state(&send, Some(&Timing::Now), NOW), Link::Recorded);
+    let before = BackstopAt { at: NOW.plus(hours(240)), then: Backstop::Escalate };
+    let state = first_state(&send, Some(&by_a_person()), NOW);
+    assert_eq!(state, held(HoldEnd::PersonBefore(before), HoldBasis::ClinicPolicy));
+    // Nothing that says when waits for nobody.
+    assert!(matches!(first_state(&send, None, NOW), Link::Held { until: HoldEnd::Person, .. }));
+}
+
+#[test]
+fn a_required_talk_comes_before_the_clinics_own_word() {
+    let talk = Timing::ByAPerson {
+        requires: BTreeSet::from([Requirement::Discussed]),
+        backstop_at: NOW.plus(hours(240)),
+        then: Backstop::Escalate,
+        basis: HoldBasis::ClinicPolicy,
+    };
+    for (release, expected) in [(Release::at_once(), AfterTalk::At(NOW)), (Release::by_a_person(), AfterTalk::Person)] {
+        let Link::Held { until: HoldEnd::Talk { after, .. }, .. } = first_state(&send(release), Some(&talk), NOW)
+        else {
+            panic!("no talk")
+        };
+        assert_eq!(after, expected);
+    }
 }
 
 #[test]
 fn an_objection_turns_only_a_send_into_a_review() {
     let why = ReviewReason::ContactTie;
-    assert!(matches!(object(send(Release::Manual), Some(why.clone())), Decision::Review { terms: Some(_), .. }));
+    assert!(matches!(object(send(Release::by_a_person()), Some(why.clone())), Decision::Review { terms: Some(_), .. }));
     let block = Decision::Block { rule: "never".to_owned() };
     assert_eq!(object(block.clone(), Some(why)), block);
-    assert_eq!(object(send(Release::Manual), None), send(Release::Manual));
+    assert_eq!(object(send(Release::by_a_person()), None), send(Release::by_a_person()));
 }
 
 fn facts(issued: UtcMillis) -> Facts {
@@ -142,12 +172,12 @@ fn thought_of(state: &Link, then: &Decision, now: &Decision, are_others: bool) -
 
 #[test]
 fn what_time_or_the_rules_alone_bring_about_changes_nothing_that_is_on_its_way() {
-    let then = send(Release::Manual);
+    let then = send(Release::by_a_person());
     let review = |why| Decision::Review { why, terms: None };
-    let others = send(Release::Auto { hold_seconds: 1, basis: HoldBasis::Law });
+    let others = send(Release::after(1, HoldBasis::Law));
     let block = Decision::Block { rule: "never".to_owned() };
     let on_their_way =
-        [Link::Recorded, first_state(&then, Some(NOW), NOW), Link::Live { until: LiveUntil::NotHandedOver }];
+        [Link::Recorded, first_state(&then, Some(&by_a_person()), NOW), Link::Live { until: LiveUntil::NotHandedOver }];
     for state in on_their_way {
         for now in [review(ReviewReason::TooOld), review(ReviewReason::NoRule), others.clone(), block.clone()] {
             assert_eq!(thought_of(&state, &then, &now, false), None, "{state:?} {now:?}");

@@ -1,12 +1,16 @@
 //! Law packs: what a state's law asks of a report, as data.
 //!
-//! Job: hand out the packs that Chartseal ships, and read one into floors, ceilings, rows and the vectors that prove its
-//! arithmetic.
+//! Job: hand out the packs that Chartseal ships, and read one into floors, ceilings, rows and the vectors that prove
+//! its arithmetic.
 //! Must stay true: a pack that is read keeps its own vectors; every fault has a place and a remedy.
-//! Must not know: the language of `when` and `then` (whoever reads a pack brings the readers), or which clinic uses which pack.
+//! Must not know: the language of `when` and `then` (whoever reads a pack brings the readers), or which clinic uses
+//! which pack.
 
 mod pack;
 mod read;
+
+use super::rules::Restrict;
+use super::when::When;
 
 pub use pack::{Ceiling, Floor, Header, Pack, Standing, Vector, Verified, Waiver};
 pub(in crate::policy) use read::parse_pack;
@@ -30,11 +34,11 @@ pub fn shipped(name: &str) -> Option<&'static str> {
 }
 
 /// A law pack in the language of the rules file.
-pub type Law = Pack<super::when::When, super::rules::Restrict>;
+pub type Law = Pack<When, Restrict>;
 
 impl Law {
     /// The conditions of all its rows.
-    pub fn whens(&self) -> impl Iterator<Item = &super::when::When> {
+    pub fn whens(&self) -> impl Iterator<Item = &When> {
         let floors = self.floors.iter().map(|floor| &floor.when);
         let ceilings = self.ceilings.iter().map(|ceiling| &ceiling.when);
         floors.chain(ceilings).chain(self.restricts.iter().map(|row| &row.when))

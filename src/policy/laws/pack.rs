@@ -1,19 +1,20 @@
 //! One law pack.
 //!
-//! Must stay true: a pack is in force by the day on which a report was finalised, in the clinic's zone, and by nothing else.
+//! Must stay true: a pack is in force by the day on which a report was finalised, in the clinic's zone, and by nothing
+//! else.
 //! Must not know: how conditions (`W`) and rows (`R`) are written or matched.
 
 use std::collections::BTreeSet;
 
 use chrono::{NaiveDate, NaiveDateTime};
 use chrono_tz::Tz;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::base::UtcMillis;
 use crate::policy::calendar::{Calendar, Wait, day_of};
 
 /// Who may end a wait before its time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Waiver {
     Clinician,
@@ -150,9 +151,9 @@ pub struct Pack<W, R> {
 }
 
 impl<W, R> Pack<W, R> {
-    /// Whether the pack counts for a report that was finalised at this instant. Such laws speak of results that *are finalised*, so
-    /// the day of finalisation decides, in the clinic's zone, not the day of sending: a report finalised on the eve of a new law
-    /// gets no wait the day after. First and last day are both within.
+    /// Whether the pack counts for a report that was finalised at this instant. Such laws speak of results that *are
+    /// finalised*, so the day of finalisation decides, in the clinic's zone, not the day of sending: a report finalised
+    /// on the eve of a new law gets no wait the day after. First and last day are both within.
     #[must_use]
     pub fn is_in_force(&self, finalised: UtcMillis, zone: Tz) -> bool {
         let day = day_of(finalised, zone);
@@ -169,6 +170,7 @@ impl<W, R> Pack<W, R> {
     }
 }
 
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over by reference")]
 fn write_day<S: Serializer>(day: &Option<NaiveDate>, serializer: S) -> Result<S::Ok, S::Error> {
     day.map(|day| day.to_string()).serialize(serializer)
 }

@@ -28,8 +28,8 @@ pub(in crate::policy) type ReadWhen<'r, 't, W> = &'r mut dyn FnMut(&mut Reader<'
 pub(in crate::policy) type ReadRestrict<'r, 't, R> =
     &'r mut dyn FnMut(&mut Reader<'t>, Place, &DeTable<'t>) -> Option<R>;
 
-/// Reads a pack from its document. `None` beside at least one fault; a pack with faults elsewhere may still come back, so that the
-/// caller asks the reader whether it is clean.
+/// Reads a pack from its document. `None` beside at least one fault; a pack with faults elsewhere may still come back,
+/// so that the caller asks the reader whether it is clean.
 pub(in crate::policy) fn parse_pack<'t, W, R>(
     reader: &mut Reader<'t>,
     table: &DeTable<'t>,
@@ -70,10 +70,12 @@ pub(in crate::policy) fn parse_pack<'t, W, R>(
     floors.sort_by(|one, other| one.id.cmp(&other.id));
     ceilings.sort_by(|one, other| one.id.cmp(&other.id));
     let mut pack = Pack { header: header?, calendar, floors, ceilings, restricts, vectors: Vec::new() };
+    check_holidays(reader, &pack);
+    // A row with a fault is not in the pack, and a vector that names it is not to blame.
+    let is_whole = reader.is_clean();
     for (at, row) in vector_rows {
         let Some(vector) = read_vector(reader, &at, row) else { continue };
-        // A row with a fault is not in the pack, and a vector that names it is not to blame.
-        if reader.is_clean() {
+        if is_whole {
             check_vector(reader, &at, &pack, &vector);
         }
         pack.vectors.push(vector);
@@ -97,9 +99,11 @@ fn rows<'v, 't>(
     for (at, row) in &rows {
         let id = row.get("id").and_then(|id| id.get_ref().as_str());
         let Some(id) = id else { continue };
-        if ids.insert(id.to_owned(), at.clone()).is_some() {
+        // Sections do not come in the order of the file; the row further down is the one to mend.
+        if let Some(other) = ids.insert(id.to_owned(), at.clone()) {
+            let later = if at.start > other.start { at } else { &other };
             let what = format!("two rows of this pack have the id {}", quote(id));
-            reader.fault(at, what, "give one of them another id");
+            reader.fault(later, what, "give one of them another id");
         }
     }
     rows
@@ -203,6 +207,15 @@ fn read_calendar<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> Calendar {
         }
     }
     Calendar { holidays }
+}
+
+/// Working days that no holiday ever interrupts are a list that was forgotten: the wait would be too short.
+fn check_holidays<W, R>(reader: &mut Reader<'_>, pack: &Pack<W, R>) {
+    let mut waits = pack.floors.iter().map(|floor| floor.wait).chain(pack.ceilings.iter().map(|ceiling| ceiling.wait));
+    if pack.calendar.holidays.is_empty() && waits.any(|wait| matches!(wait, Wait::BusinessDays { .. })) {
+        let what = "this pack counts business days and names no holidays";
+        reader.fault(&(0..0), what, "add [calendar] and holidays = [\"2027-07-05\", …], as they are observed");
+    }
 }
 
 /// What a row bounds.

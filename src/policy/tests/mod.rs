@@ -1,8 +1,10 @@
 //! The rules as a clinic meets them.
 
+mod calendar;
 mod codes;
 mod decisions;
 mod faults;
+mod laws;
 mod properties;
 mod sets;
 mod starter;
@@ -12,9 +14,10 @@ use std::time::Duration;
 
 use crate::base::{ClinicId, ResourceType, UtcMillis};
 use crate::policy::facts::{Coding, Facts, RecipientRole, ReportStatus};
-use crate::policy::{Decided, RuleSet, decide};
+use crate::policy::{Decided, Moment, RuleSet, decide};
 
 const NOW: UtcMillis = UtcMillis(1_795_000_000_000);
+const AT: Moment = Moment::utc(NOW);
 const HEADER: &str = "[policy]\nid = \"test\"\nversion = \"1\"\n";
 
 /// The processor time of this thread so far. Unlike the clock on the wall it stands still while others have the processor.
@@ -57,5 +60,5 @@ fn report(codes: &[&str], categories: &[&str]) -> Facts {
 }
 
 fn decided(body: &str, facts: &Facts) -> Decided {
-    decide(&rules(body), facts, NOW)
+    decide(&rules(body), facts, AT)
 }

@@ -8,9 +8,10 @@ use proptest::sample::{select, subsequence};
 use super::*;
 use crate::base::cases::cases;
 use crate::policy::codes::{LoincForm, loinc_form};
-use crate::policy::columns::{Action, Columns};
-use crate::policy::decision::{Decision, Release, Terms};
+use crate::policy::columns::Columns;
+use crate::policy::decision::{Decision, Terms};
 use crate::policy::trace::Outcome;
+use crate::policy::vocabulary::Action;
 
 const CASES: u32 = 2_000;
 const CODES: [&str; 4] = ["loinc|58410-2", "loinc|4548-4", "loinc|3016-3", "http://local.example/codes|X1"];
@@ -83,7 +84,7 @@ fn facts() -> impl Strategy<Value = Facts> {
 }
 
 fn columns() -> impl Strategy<Value = Columns> {
-    then().prop_map(|then| rules(&profile("p", "", "clinic = \"main\"", &then)).profiles()[0].then.clone())
+    then().prop_map(|then| rules(&profile("p", "", "clinic = \"main\"", &then)).profiles()[0].then)
 }
 
 /// Whether `after` is as strict as `before` in every column.
@@ -111,15 +112,14 @@ fn terms_of(decision: &Decision) -> Option<&Terms> {
 }
 
 fn terms_are_as_strict(after: &Terms, before: &Terms) -> bool {
-    let hold = |release| match release {
-        Release::Auto { hold_seconds, .. } => hold_seconds,
-        Release::Manual => u64::MAX,
-    };
     after.expiry_seconds <= before.expiry_seconds
         && after.opens <= before.opens
         && after.channels.is_subset(&before.channels)
         && after.challenges.is_superset(&before.challenges)
-        && hold(after.release) >= hold(before.release)
+        && after.release.by >= before.release.by
+        && after.release.hold_seconds >= before.release.hold_seconds
+        && after.release.auto_release_seconds >= before.release.auto_release_seconds
+        && after.release.backstop >= before.release.backstop
         && after.wording >= before.wording
 }
 
@@ -127,7 +127,7 @@ fn terms_are_as_strict(after: &Terms, before: &Terms) -> bool {
 fn matched(rules: &RuleSet, decided: &Decided) -> (BTreeSet<String>, BTreeSet<String>) {
     let matched: BTreeSet<String> = decided
         .trace
-        .profiles
+        .rows
         .iter()
         .filter(|profile| !matches!(profile.outcome, Outcome::NotMatched { .. }))
         .map(|profile| profile.id.clone())
@@ -148,7 +148,7 @@ proptest! {
         let (one, other) = (rules(&rows.concat()), rules(&shuffled.concat()));
         let shuffled_facts = Facts { codes, ..facts.clone() };
         prop_assert_eq!(one.rules_hash(), other.rules_hash());
-        prop_assert_eq!(decide(&one, &facts, NOW), decide(&other, &shuffled_facts, NOW));
+        prop_assert_eq!(decide(&one, &facts, AT), decide(&other, &shuffled_facts, AT));
     }
 
     #[test]
@@ -162,7 +162,7 @@ proptest! {
         let mut more = facts.clone();
         more.codes.push(coding(code));
         more.categories.extend(category.map(coding));
-        let (before, after) = (decide(&rules, &facts, NOW), decide(&rules, &more, NOW));
+        let (before, after) = (decide(&rules, &facts, AT), decide(&rules, &more, AT));
         let ((matched_before, replacing_before), (matched_after, replacing_after)) =
             (matched(&rules, &before), matched(&rules, &after));
         prop_assert!(matched_before.is_subset(&matched_after));
@@ -176,7 +176,7 @@ proptest! {
         let before = rules(&rows.concat());
         let row = profile("extra", "", "category = \"LAB\"", &then);
         let after = rules(&format!("{}{row}", rows.concat()));
-        let (before, after) = (decide(&before, &facts, NOW), decide(&after, &facts, NOW));
+        let (before, after) = (decide(&before, &facts, AT), decide(&after, &facts, AT));
         if !before.trace.columns.is_empty() {
             prop_assert!(is_as_strict(&after.decision, &before.decision));
         }
@@ -185,7 +185,7 @@ proptest! {
     #[test]
     fn nothing_that_matches_means_review_and_something_that_matches_is_in_force(rows in rows(), facts in facts()) {
         let rules = rules(&rows.concat());
-        let decided = decide(&rules, &facts, NOW);
+        let decided = decide(&rules, &facts, AT);
         let none_matched = matched(&rules, &decided).0.is_empty();
         let is_no_rule = matches!(decided.decision, Decision::Review { why: crate::policy::ReviewReason::NoRule, .. });
         prop_assert_eq!(none_matched, is_no_rule);
@@ -196,7 +196,7 @@ proptest! {
 
     #[test]
     fn joining_is_a_semilattice(a in columns(), b in columns(), c in columns()) {
-        prop_assert_eq!(a.join(&a), a.clone());
+        prop_assert_eq!(a.join(&a), a);
         prop_assert_eq!(a.join(&b), b.join(&a));
         prop_assert_eq!(a.join(&b).join(&c), a.join(&b.join(&c)));
     }

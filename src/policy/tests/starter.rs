@@ -3,10 +3,11 @@
 use super::*;
 use crate::policy::codes::{LoincForm, loinc_form};
 use crate::policy::decision::{Channel, Decision, Release, ReviewReason, Wording};
+use crate::policy::when::{Condition, When};
 use crate::policy::{STARTER_RULES, decide};
 
 fn starter(facts: &Facts) -> Decision {
-    decide(&RuleSet::parse(STARTER_RULES).unwrap(), facts, NOW).decision
+    decide(&RuleSet::parse(STARTER_RULES).unwrap(), facts, AT).decision
 }
 
 #[test]
@@ -16,7 +17,7 @@ fn a_blood_count_goes_out_in_the_clinics_name_for_three_days() {
     assert_eq!(terms.opens.0.get(), 3);
     assert_eq!(terms.channels.into_iter().collect::<Vec<_>>(), [Channel::Email]);
     assert_eq!(terms.wording, Wording::Generic);
-    assert!(matches!(terms.release, Release::Auto { hold_seconds: 0, .. }));
+    assert!(terms.release == Release::at_once());
 }
 
 #[test]
@@ -37,7 +38,15 @@ fn its_example_to_copy_is_sound() {
 #[test]
 fn its_codes_are_whole_loinc_codes() {
     let rules = RuleSet::parse(STARTER_RULES).unwrap();
-    let codes: Vec<_> = rules.profiles().iter().flat_map(|profile| &profile.when.codes).collect();
+    let codes: Vec<_> = rules.profiles().iter().flat_map(|profile| codes_of(&profile.when)).collect();
     assert!(codes.len() >= 6);
     assert!(codes.iter().all(|coding| loinc_form(&coding.code) == LoincForm::Valid));
+}
+
+fn codes_of(when: &When) -> Vec<Coding> {
+    let codes = when.conditions().filter_map(|(_, condition)| match condition {
+        Condition::Codes(codes) => Some(codes.iter().cloned()),
+        _ => None,
+    });
+    codes.flatten().collect()
 }

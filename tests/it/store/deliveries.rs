@@ -3,7 +3,7 @@
 use chartseal::audit::{Actor, Chain};
 use chartseal::base::{DeliveryId, random};
 use chartseal::policy::ReviewReason;
-use chartseal::record::{Death, HoldEnd, Link, LinkEvent, Notice, Opening};
+use chartseal::record::{Death, HoldEnd, Let, Link, LinkEvent, Notice, Opening};
 use chartseal::store::{self, DeliveryFilter, NewDelivery, Renewed, StoreError, Tx};
 
 use super::bed::{Bed, Engine};
@@ -131,7 +131,7 @@ on_both! {
         let refused = bed
             .store
             .write(move |tx| {
-                let step = Link::Review { why: ReviewReason::NoRule }.step(LinkEvent::ReleasedByStaff, NOW)?;
+                let step = Link::Review { why: ReviewReason::NoRule }.step(LinkEvent::ReleasedByStaff { to: Let::Go }, NOW)?;
                 store::advance(tx, &before, &step, Actor::System, NOW)
             })
             .await;

@@ -8,9 +8,7 @@ use chartseal::base::{
     DeliveryId, EhrId, FhirId, LinkId, MediaType, NoticeId, OpeningId, OperatorName, ResourceKey, ResourceType,
     SourceId, UtcMillis, VersionId, hours, random, seconds,
 };
-use chartseal::policy::{
-    Channel, Decision, Facts, HoldBasis, Opens, RecipientRole, Release, ReportStatus, Terms, Wording,
-};
+use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
 use chartseal::record::{Link, LinkEvent, NoticeKind, RevokedBy};
 use chartseal::store::{
     self, Claim, Delivery, DeliveryKind, LeasedNotice, Mode, NewDelivery, NewFile, NewLink, NewNotice, SourceReading,
@@ -84,8 +82,9 @@ pub fn terms(opens: u16) -> Terms {
         opens: Opens(NonZeroU16::new(opens).unwrap()),
         channels: [Channel::Email].into(),
         challenges: [].into(),
-        release: Release::Auto { hold_seconds: 0, basis: HoldBasis::ClinicPolicy },
+        release: Release::at_once(),
         wording: Wording::Generic,
+        ..Terms::by_hand()
     }
 }
 

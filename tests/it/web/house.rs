@@ -22,9 +22,7 @@ use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
 use chartseal::intake::{HeardEhr, Hook, HookAuth, Intake, SignatureForm, StartFrom, Subscribe};
 use chartseal::keys::{KeyName, KeyRing, Vault};
 use chartseal::open::{ClinicCard, Open};
-use chartseal::policy::{
-    Channel, Decision, Facts, HoldBasis, Opens, RecipientRole, Release, ReportStatus, Terms, Wording,
-};
+use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
 use chartseal::record::{Link, LinkEvent, NoticeKind};
 use chartseal::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey, Sealer};
 use chartseal::store::{
@@ -299,8 +297,9 @@ fn new_delivery(source: chartseal::base::SourceId, opens_max: u16) -> NewDeliver
         opens: Opens(NonZeroU16::new(opens_max).unwrap()),
         channels: BTreeSet::from([Channel::Email]),
         challenges: BTreeSet::new(),
-        release: Release::Auto { hold_seconds: 0, basis: HoldBasis::ClinicPolicy },
+        release: Release::at_once(),
         wording: Wording::Generic,
+        ..Terms::by_hand()
     };
     let facts = Facts {
         recipient: RecipientRole::Patient,
