@@ -20,6 +20,7 @@ use super::schedule::{Moment, Schedule, schedule};
 use super::table::{Row, RowKind, Table, id_of, when_of};
 use super::trace::{ColumnTrace, Evidence, Layer, Outcome, RowTrace, Trace};
 use super::vocabulary::Action;
+use super::when::Predicate;
 
 /// The name under which a recipient whom no profile names is refused.
 pub const DEFAULT_RULE: &str = "other_default";
@@ -134,14 +135,16 @@ impl Witness<'_> {
     fn row(&self, no: RowNo, row: Row, tags: &Tags) -> RowTrace {
         let probed = match when_of(self.content, row) {
             Some(when) => probe(self.content, when, &self.canon, tags),
-            None => Probed::No(super::when::Predicate::Any),
+            None => Probed::No(Predicate::Any),
         };
         let mut evidence = Vec::new();
         let outcome = match probed {
             Probed::No(failed) => Outcome::NotMatched { failed },
             Probed::Unknown(fact, why) => Outcome::Unknown { fact, why },
             Probed::Yes(places) => {
-                evidence = places.into_iter().map(|(predicate, at)| Evidence { predicate, at }).collect();
+                let tells = |predicate| predicate != Predicate::Recipient;
+                let places = places.into_iter().filter(|(predicate, _)| tells(*predicate));
+                evidence = places.map(|(predicate, at)| Evidence { predicate, at }).collect();
                 self.outcome(no, row)
             }
         };

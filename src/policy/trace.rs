@@ -116,10 +116,11 @@ pub struct Asked {
 }
 
 impl Trace {
-    /// Without the rows that did not match.
+    /// Without the rows that did not match, and the columns of which no row says anything unusual.
     #[must_use]
     pub fn for_the_record(mut self) -> Self {
         self.rows.retain(|row| !matches!(row.outcome, Outcome::NotMatched { .. }));
+        self.columns.retain(ColumnTrace::is_worth_telling);
         self
     }
 }
@@ -136,6 +137,16 @@ impl ColumnTrace {
         let (won, lost) = if won.is_empty() { (lost, won) } else { (won, lost) };
         Self { column, value, by: won.into_iter().map(|asked| asked.row).collect(), overruled: lost }
     }
+
+    /// Whether the value is one of those that everybody asks for, or another than where no row says anything.
+    #[must_use]
+    pub fn is_worth_telling(&self) -> bool {
+        let always = matches!(
+            self.column,
+            Column::Action | Column::Expiry | Column::Opens | Column::Channel | Column::Release | Column::Hold
+        );
+        always || !self.overruled.is_empty() || self.value != Columns::profile().show(self.column)
+    }
 }
 
 impl fmt::Display for Trace {
@@ -147,7 +158,7 @@ impl fmt::Display for Trace {
         for row in &self.rows {
             write_row(f, row, &mut unmatched)?;
         }
-        for column in &self.columns {
+        for column in self.columns.iter().filter(|column| column.is_worth_telling()) {
             write!(f, "{}: {}", column.column.as_str(), column.value)?;
             if !column.by.is_empty() {
                 write!(f, " from {}", column.by.join(", "))?;

@@ -225,14 +225,17 @@ fn the_trace_says_who_set_what_and_survives_its_record() {
         + profile("tsh", "", "category = \"LAB\", code = \"loinc|3016-3\"", "action = \"block\"").as_str();
     let decided = decided(&body, &report(&[CBC], &[LAB]));
     let expected = "\
-rule 'lab' matches
-rule 'newer' matches
+rule 'lab' matches: category at category
+rule 'newer' matches: category at category
 rule 'older' matches, but is replaced by newer
-rule 'routine' matches
+rule 'routine' matches: code at code
 action: send from lab, newer, routine
 expiry: 24 h from lab; newer asked 72 h; routine asked 72 h
 opens: 1 from newer; lab asked 3; routine asked 3
-@rest
+channel: email from lab, newer, routine
+release: auto from lab, newer, routine
+hold: none from lab, newer, routine
+leaves: at once
 did not match, with the first condition that failed: tsh (code)
 ";
     assert_eq!(decided.trace.to_string(), expected);
