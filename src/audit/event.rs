@@ -158,6 +158,20 @@ pub enum AuditEvent {
         why: String,
     },
     Resumed,
+    OperatorAdded {
+        name: OperatorName,
+        role: String,
+    },
+    OperatorRekeyed {
+        name: OperatorName,
+    },
+    OperatorEnded {
+        name: OperatorName,
+    },
+    /// Somebody who gave this name had not the key of a person of that name.
+    OperatorRefused {
+        name: OperatorName,
+    },
     KeyDestroyed {
         kind: String,
         name: String,

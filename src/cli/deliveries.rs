@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::Outcome;
+use super::{Acts, Outcome};
 use super::print::{Print, table};
 use crate::base::{ClinicId, DeliveryId, EhrId};
 use crate::desk::{Desk, LIST_MAX, Shown, words};
@@ -45,10 +45,10 @@ pub(super) enum DeliveriesCommand {
 }
 
 impl DeliveriesCommand {
-    pub(super) const fn only_looks(&self) -> bool {
+    pub(super) const fn acts(&self) -> Acts {
         match self {
-            Self::List { .. } | Self::Show { .. } => true,
-            Self::Release { .. } | Self::Revoke { .. } | Self::Resend { .. } => false,
+            Self::List { .. } | Self::Show { .. } => Acts::Looks,
+            Self::Release { .. } | Self::Revoke { .. } | Self::Resend { .. } => Acts::Changes,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Must not know: how the person was recognised, how the answer is printed.
 
 mod heard;
+mod operators;
 mod restore;
 mod shown;
 mod verify;
@@ -19,6 +20,7 @@ use crate::record::{Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
 pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
+pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
 pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
 pub use verify::{Verified, verify_audit};
@@ -57,6 +59,9 @@ pub enum DeskError {
     /// Staff.
     #[error("the report has changed since; look at its newer delivery '{newer}'")]
     Outdated { newer: DeliveryId },
+    /// Staff.
+    #[error(transparent)]
+    Staff(#[from] StaffRefusal),
     /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,

@@ -20,6 +20,7 @@ mod links;
 mod migrations;
 mod notices;
 mod openings;
+mod operators;
 mod patients;
 mod polls;
 mod prepared;
@@ -64,6 +65,9 @@ pub use notices::{
 pub use openings::{
     Claim, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,
     lapse_openings, openings_of, receive, running_claims, stretch_lease,
+};
+pub use operators::{
+    Ended, NewOperator, OperatorRow, Rekeyed, Role, add_operator, end_operator, operator, operators, rekey_operator,
 };
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{

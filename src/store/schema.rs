@@ -218,6 +218,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    operator (name) {
+        name -> Text,
+        role -> Text,
+        key_mac -> Binary,
+        key_made_at -> BigInt,
+        added_at -> BigInt,
+        added_by -> Text,
+        ended_at -> Nullable<BigInt>,
+        ended_by -> Nullable<Text>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -231,5 +244,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     notice,
     patient,
     poll,
-    subscription
+    subscription,
+    operator
 );

@@ -31,6 +31,7 @@ mod events;
 mod leases;
 mod migrations;
 mod notices;
+mod operators;
 mod outages;
 mod polls;
 mod sources;
