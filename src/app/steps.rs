@@ -1,8 +1,9 @@
 //! The steps, wired from the configuration, and the workers that turn them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::num::NonZeroU16;
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::policy::{Available, Channel, RuleSet, Terms};
 use crate::release::{Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve};
 use crate::sealing::hmac_sha256;
-use crate::store::{self, Mode};
+use crate::store::{self, Bundle, Mode};
 use crate::sweep::{Pace, Retention, Sweep};
 
 /// Where no EHR is configured nothing is read again.
@@ -203,7 +204,17 @@ where
 /// The file cannot be read, or its mistakes.
 pub fn read_rules(config: &Config) -> anyhow::Result<RuleSet> {
     let path = &config.policy_file;
-    let text = config::read_text(path).map_err(|error| match error {
+    read_bundle(path)?
+        .compile()
+        .map_err(|errors| anyhow::anyhow!("the rules in {} are not in force:\n{errors}", path.display()))
+}
+
+/// The text of a rules file with the files that it names, understood or not.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_bundle(path: &Path) -> anyhow::Result<Bundle> {
+    let rules = config::read_text(path).map_err(|error| match error {
         ConfigError::Unreadable { kind: ErrorKind::NotFound, .. } => anyhow::anyhow!(
             "the rules file {} is not there: `chartseal init` writes a first one into a new folder",
             path.display()
@@ -213,8 +224,7 @@ pub fn read_rules(config: &Config) -> anyhow::Result<RuleSet> {
         }
         mistakes @ ConfigError::Mistakes(_) => mistakes.into(),
     })?;
-    RuleSet::parse(&text)
-        .map_err(|errors| anyhow::anyhow!("the rules in {} are not in force:\n{errors}", path.display()))
+    Ok(Bundle { rules, files: BTreeMap::new() })
 }
 
 /// The mode as the steps know it.

@@ -158,6 +158,40 @@ pub enum AuditEvent {
         why: String,
     },
     Resumed,
+    /// The rules file that is in force as long as no version was ever approved.
+    RulesOfFile {
+        id: String,
+        version: String,
+        rules_hash: String,
+    },
+    RulesProposed {
+        id: String,
+        version: String,
+        rules_hash: String,
+        note: Option<String>,
+    },
+    RulesApproved {
+        rules_hash: String,
+        author: OperatorName,
+        effective_at: UtcMillis,
+        /// Decisions that the approver accepted as looser than before.
+        looser: u64,
+    },
+    /// By one person alone, since nothing becomes looser.
+    RulesInEmergency {
+        id: String,
+        version: String,
+        rules_hash: String,
+        note: Option<String>,
+    },
+    RulesWithdrawn {
+        rules_hash: String,
+    },
+    RulesRolledBack {
+        from: Option<String>,
+        rules_hash: String,
+        looser: u64,
+    },
     OperatorAdded {
         name: OperatorName,
         role: String,

@@ -10,6 +10,7 @@ mod operators;
 mod restore;
 mod shown;
 mod verify;
+mod versions;
 pub mod words;
 
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
@@ -24,6 +25,7 @@ pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
 pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
 pub use verify::{Verified, verify_audit};
+pub use versions::{Approved, Judgement, RolledBack, Urgency, VersionEntry, VersionRefusal, VersionText, judge};
 
 /// Deliveries that one list shows at most.
 pub const LIST_MAX: i64 = 1000;
@@ -62,6 +64,9 @@ pub enum DeskError {
     /// Staff.
     #[error(transparent)]
     Staff(#[from] StaffRefusal),
+    /// Staff.
+    #[error(transparent)]
+    Rules(#[from] VersionRefusal),
     /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,

@@ -28,6 +28,7 @@ mod rows;
 mod schema;
 mod sources;
 mod staff;
+mod versions;
 mod writer;
 
 pub use audit_log::{
@@ -80,3 +81,8 @@ pub use sources::{
     read_again, read_stale_sources_again, renew_source, source,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
+pub use versions::{
+    ActivatedBy, ActivationRow, Approval, Bundle, NewVersion, Proposed, Reactivated, VersionRow, VersionState, Withdrawn,
+    activations, approve_version, bundle_of, hold_rules, propose_version, reactivate_version, rules_in_force,
+    rules_stamp, share_rules, timetable, version, versions, withdraw_version,
+};

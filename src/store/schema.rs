@@ -231,6 +231,32 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    rules_version (hash) {
+        hash -> Text,
+        rules_id -> Text,
+        version -> Text,
+        bundle -> Text,
+        author -> Text,
+        proposed_at -> BigInt,
+        note -> Nullable<Text>,
+        state -> Text,
+        approver -> Nullable<Text>,
+        approved_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    rules_activation (n) {
+        n -> BigInt,
+        hash -> Text,
+        effective_at -> BigInt,
+        made_at -> BigInt,
+        made_by -> Text,
+        kind -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -245,5 +271,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     patient,
     poll,
     subscription,
-    operator
+    operator,
+    rules_version,
+    rules_activation
 );

@@ -36,4 +36,5 @@ mod outages;
 mod polls;
 mod sources;
 mod stage;
+mod versions;
 mod writes;

@@ -12,6 +12,7 @@ fn installation() -> (Place, PathBuf, PathBuf) {
     let folder = Place::new("staff");
     let config = folder.join("chartseal.toml");
     assert_eq!(program::run(&config, &["init", &folder.display().to_string()]).code, 0);
+    assert_eq!(program::run(&config, &["migrate"]).code, 0);
     let key = folder.join("lea.key");
     let made = program::run(&config, &["staff", "add", "Lea Lead", "--role", "lead", "--out", key.to_str().unwrap()]);
     assert_eq!(made.code, 0, "{}", made.all());
