@@ -2,8 +2,8 @@
 
 use clap::Subcommand;
 
-use super::{Acts, Outcome};
 use super::print::{Print, table};
+use super::{Acts, Outcome};
 use crate::base::{ClinicId, DeliveryId, EhrId};
 use crate::desk::{Desk, LIST_MAX, Shown, words};
 use crate::store::{self, DeliveryFilter, Pause};

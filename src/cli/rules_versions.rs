@@ -89,7 +89,7 @@ pub(super) async fn run(
             Ok(Outcome::Done)
         }
         VersionsCommand::Versions => list(desk, of_file(), print).await,
-        VersionsCommand::Show { hash } => show(&desk.rules_version(&hash, of_file()).await?, print),
+        VersionsCommand::Show { hash } => Ok(show(&desk.rules_version(&hash, of_file()).await?, print)),
         VersionsCommand::Approve { hash, effective, accept_looser } => {
             let done = desk.approve_rules(by, &hash, effective, accept_looser, of_file()).await?;
             let at = done.effective_at.to_rfc3339();
@@ -115,7 +115,8 @@ async fn roll_back(desk: &Desk, by: &Person, hash: Option<&str>, print: Print) -
     }
     for row in &done.coming {
         let (hash, at) = (short(&row.hash), row.effective_at);
-        text = format!("{text}\n{hash} still comes into force at {at}: `chartseal rules withdraw {hash}` if it must not.");
+        text =
+            format!("{text}\n{hash} still comes into force at {at}: `chartseal rules withdraw {hash}` if it must not.");
     }
     let coming: Vec<_> = done.coming.iter().map(activation).collect();
     print.done(&text, &serde_json::json!({"hash": done.hash, "looser": done.loosenings, "coming": coming}));
@@ -142,7 +143,9 @@ async fn list(desk: &Desk, of_file: Option<Bundle>, print: Print) -> anyhow::Res
     let is_any_in_force = entries.iter().any(|entry| entry.is_in_force);
     let file = of_file.and_then(|bundle| bundle.compile().ok()).filter(|_| !is_any_in_force);
     let text = match (&file, rows.is_empty()) {
-        (Some(rules), true) => format!("The rules file is in force: {}. No version was ever proposed.", rules.rules_hash_hex()),
+        (Some(rules), true) => {
+            format!("The rules file is in force: {}. No version was ever proposed.", rules.rules_hash_hex())
+        }
         (Some(rules), false) => format!("The rules file is in force: {}.\n{table}", rules.rules_hash_hex()),
         (None, true) => "No version was ever proposed.".to_owned(),
         (None, false) => table,
@@ -178,7 +181,7 @@ fn activation(row: &ActivationRow) -> serde_json::Value {
     })
 }
 
-fn show(version: &VersionText, print: Print) -> anyhow::Result<Outcome> {
+fn show(version: &VersionText, print: Print) -> Outcome {
     let (row, judgement) = (&version.entry.row, &version.judgement);
     let note = row.note.as_deref().map(|note| format!("note       {note}\n")).unwrap_or_default();
     let mut lines = format!(
@@ -207,7 +210,7 @@ fn show(version: &VersionText, print: Print) -> anyhow::Result<Outcome> {
         fields.insert("text".to_owned(), version.bundle.rules.clone().into());
     }
     print.done(&format!("{lines}\n{}", version.bundle.rules.trim_end()), &value);
-    Ok(Outcome::Done)
+    Outcome::Done
 }
 
 fn short(hash: &str) -> &str {

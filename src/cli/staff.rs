@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 
-use super::{Acts, Outcome};
 use super::print::{Print, table};
+use super::{Acts, Outcome};
 use crate::base::OperatorName;
 use crate::desk::{Desk, DeskError, OperatorKey, Person};
 use crate::store::Role;
@@ -109,7 +109,10 @@ impl<'p> KeyPlace<'p> {
     fn make_ready(out: Option<&'p Path>) -> anyhow::Result<Self> {
         let Some(path) = out else { return Ok(Self::Shown) };
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).with_context(|| {
-            format!("--out {} cannot be made: it has to be a new file in a folder that you may write to", path.display())
+            format!(
+                "--out {} cannot be made: it has to be a new file in a folder that you may write to",
+                path.display()
+            )
         })?;
         Ok(Self::File { path, file })
     }

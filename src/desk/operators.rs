@@ -99,17 +99,25 @@ impl Duty {
 /// Why a person may not do what they asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StaffRefusal {
-    #[error("people have keys of their own here: give the key of {name} with --key-file FILE or in CHARTSEAL_OPERATOR_KEY")]
+    #[error(
+        "people have keys of their own here: give the key of {name} with --key-file FILE or in CHARTSEAL_OPERATOR_KEY"
+    )]
     KeyNeeded { name: OperatorName },
-    #[error("that is not the key of a person who may act under the name {name}; nothing was done, and the audit keeps that it was tried")]
+    #[error(
+        "that is not the key of a person who may act under the name {name}; nothing was done, and the audit keeps that it was tried"
+    )]
     NotProven { name: OperatorName },
     #[error("a person with the role '{}' may not {what}", role.as_str())]
     NotTheirs { role: Role, what: &'static str },
-    #[error("this takes people with keys of their own, and there are none yet: add the first with `chartseal staff add NAME --role lead`")]
+    #[error(
+        "this takes people with keys of their own, and there are none yet: add the first with `chartseal staff add NAME --role lead`"
+    )]
     NobodyYet,
     #[error("the first person has to be a lead, since only a lead may add others: say --role lead")]
     FirstIsLead,
-    #[error("the name {name} was used before, and a name stays one person's for ever: take another; for a new key say `chartseal staff rekey`")]
+    #[error(
+        "the name {name} was used before, and a name stays one person's for ever: take another; for a new key say `chartseal staff rekey`"
+    )]
     NameTaken { name: OperatorName },
     #[error("nobody who may act is called {name}; `chartseal staff list` shows who is")]
     Nobody { name: OperatorName },
@@ -156,9 +164,7 @@ impl Person {
     /// [`StaffRefusal::NotTheirs`].
     pub const fn may(&self, duty: Duty) -> Result<(), StaffRefusal> {
         match self.standing {
-            Standing::Proven(role) if !duty.is_of(role) => {
-                Err(StaffRefusal::NotTheirs { role, what: duty.as_words() })
-            }
+            Standing::Proven(role) if !duty.is_of(role) => Err(StaffRefusal::NotTheirs { role, what: duty.as_words() }),
             Standing::Proven(_) | Standing::Believed => Ok(()),
         }
     }
@@ -177,8 +183,9 @@ impl Person {
     /// Whether this is still so in the transaction that acts on it.
     pub(super) fn still_may(&self, conn: &mut Conn, duty: Duty) -> Result<bool, StoreError> {
         Ok(match self.standing {
-            Standing::Proven(_) => store::operator(conn, &self.name)?
-                .is_some_and(|row| row.ended_at.is_none() && duty.is_of(row.role)),
+            Standing::Proven(_) => {
+                store::operator(conn, &self.name)?.is_some_and(|row| row.ended_at.is_none() && duty.is_of(row.role))
+            }
             Standing::Believed => store::operators(conn)?.is_empty(),
         })
     }
@@ -284,7 +291,8 @@ mod tests {
         for typed in [text.expose().to_owned(), format!(" {}\n", text.expose().to_lowercase())] {
             assert!(OperatorKey::parse(&typed).is_some_and(|read| read.0.matches(key.0.expose())));
         }
-        for wrong in ["", "chartseal-key-", "chartseal-key-AAAA", &text.expose()[1..], "ééééééééééééééé"] {
+        for wrong in ["", "chartseal-key-", "chartseal-key-AAAA", &text.expose()[1..], "ééééééééééééééé"]
+        {
             assert!(OperatorKey::parse(wrong).is_none(), "{wrong}");
         }
     }

@@ -77,9 +77,14 @@ pub enum VersionRefusal {
         loosenings.len(), loosenings.len(), listed(loosenings)
     )]
     Looser { loosenings: Vec<String> },
-    #[error("an emergency may only make the rules tighter; these are looser, so a second person has to approve them:{}", listed(loosenings))]
+    #[error(
+        "an emergency may only make the rules tighter; these are looser, so a second person has to approve them:{}",
+        listed(loosenings)
+    )]
     LooserInEmergency { loosenings: Vec<String> },
-    #[error("version {hash} is or was in force, and decisions name it; go back to another with `chartseal rules rollback`")]
+    #[error(
+        "version {hash} is or was in force, and decisions name it; go back to another with `chartseal rules rollback`"
+    )]
     WasInForce { hash: String },
     #[error("version {hash} was withdrawn before")]
     Withdrawn { hash: String },
@@ -230,7 +235,7 @@ impl Desk {
         match urgency {
             Urgency::Usual if !judgement.lint_errors.is_empty() => return Err(faulty.into()),
             Urgency::Usual => {}
-            Urgency::Emergency => may_be_approved(&judgement, 0).map_err(in_emergency)?,
+            Urgency::Emergency => may_be_alone(&judgement)?,
         }
         let new = NewVersion {
             hash: rules.rules_hash_hex(),
@@ -295,7 +300,9 @@ impl Desk {
                         store::append(tx, &installation(now, by.name, event))?;
                         Ok(Ok(Approved { hash, effective_at }))
                     }
-                    refused => Ok(Err(not_approved(refused, hash).into())),
+                    refused @ (Approval::Unknown | Approval::Own | Approval::NotADraft { .. }) => {
+                        Ok(Err(not_approved(refused, hash).into()))
+                    }
                 }
             })
             .await?
@@ -381,23 +388,29 @@ async fn judged(active: Option<Bundle>, proposed: Bundle) -> Result<Judgement, D
 }
 
 fn may_be_approved(judgement: &Judgement, looser_count: usize) -> Result<(), VersionRefusal> {
-    if !judgement.lint_errors.is_empty() {
-        return Err(VersionRefusal::Faulty { faults: judgement.lint_errors.clone() });
-    }
-    if !judgement.failing_tests.is_empty() {
-        return Err(VersionRefusal::TestsFail { tests: judgement.failing_tests.clone() });
-    }
+    is_sound(judgement)?;
     if judgement.loosenings.len() != looser_count {
         return Err(VersionRefusal::Looser { loosenings: judgement.loosenings.clone() });
     }
     Ok(())
 }
 
-fn in_emergency(refusal: VersionRefusal) -> VersionRefusal {
-    match refusal {
-        VersionRefusal::Looser { loosenings } => VersionRefusal::LooserInEmergency { loosenings },
-        other => other,
+fn may_be_alone(judgement: &Judgement) -> Result<(), VersionRefusal> {
+    is_sound(judgement)?;
+    if !judgement.loosenings.is_empty() {
+        return Err(VersionRefusal::LooserInEmergency { loosenings: judgement.loosenings.clone() });
     }
+    Ok(())
+}
+
+fn is_sound(judgement: &Judgement) -> Result<(), VersionRefusal> {
+    if !judgement.lint_errors.is_empty() {
+        return Err(VersionRefusal::Faulty { faults: judgement.lint_errors.clone() });
+    }
+    if !judgement.failing_tests.is_empty() {
+        return Err(VersionRefusal::TestsFail { tests: judgement.failing_tests.clone() });
+    }
+    Ok(())
 }
 
 fn propose(
@@ -475,6 +488,8 @@ mod tests {
         }
         let said = may_be_approved(&judgement(0, 0, 2), 0).unwrap_err().to_string();
         assert!(said.contains("--accept-looser 2") && said.contains("number 1"), "{said}");
+        assert_eq!(may_be_alone(&judgement(0, 0, 0)), Ok(()));
+        assert!(may_be_alone(&judgement(0, 0, 1)).is_err() && may_be_alone(&judgement(0, 1, 0)).is_err());
     }
 
     #[test]

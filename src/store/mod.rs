@@ -82,7 +82,7 @@ pub use sources::{
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
 pub use versions::{
-    ActivatedBy, ActivationRow, Approval, Bundle, NewVersion, Proposed, Reactivated, VersionRow, VersionState, Withdrawn,
-    activations, approve_version, bundle_of, hold_rules, propose_version, reactivate_version, rules_in_force,
-    rules_stamp, share_rules, timetable, version, versions, withdraw_version,
+    ActivatedBy, ActivationRow, Approval, Bundle, NewVersion, Proposed, Reactivated, VersionRow, VersionState,
+    Withdrawn, activations, approve_version, bundle_of, hold_rules, propose_version, reactivate_version,
+    rules_in_force, rules_stamp, share_rules, timetable, version, versions, withdraw_version,
 };

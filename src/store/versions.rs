@@ -118,8 +118,7 @@ pub struct ActivationRow {
     pub kind: ActivatedBy,
 }
 
-type Version =
-    (String, String, String, String, i64, Option<String>, String, Option<String>, Option<i64>);
+type Version = (String, String, String, String, i64, Option<String>, String, Option<String>, Option<i64>);
 
 macro_rules! version_columns {
     () => {
@@ -351,7 +350,7 @@ pub fn approve_version(
         ActivatedBy::Normal | ActivatedBy::Rollback => approver.as_str(),
         ActivatedBy::Emergency => "",
     };
-    let approved = diesel::update(
+    let changed = diesel::update(
         rules_version::table
             .find(hash)
             .filter(rules_version::state.eq(VersionState::Draft.as_str()))
@@ -364,7 +363,7 @@ pub fn approve_version(
     ))
     .prepared()
     .execute(tx.conn())?;
-    if approved == 1 {
+    if changed == 1 {
         let effective_at = effective_at.max(at);
         activate(tx, hash, approver, effective_at, kind, at)?;
         return Ok(Approval::Done { effective_at });
