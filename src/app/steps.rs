@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::num::NonZeroU16;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::start::Ground;
+use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, SecretText, millis, minutes, seconds};
 use crate::blobs::BlobStore;
 use crate::config::{self, Config, ConfigError, EhrAuth, MailSecurity};
@@ -25,7 +26,7 @@ use crate::open::{ClinicCard, Open};
 use crate::outbox::{BreakerLimits, Outbox, Sender};
 use crate::policy::{Available, Channel, RuleSet, Terms};
 use crate::release::{Release, SourceEhr};
-use crate::resolve::{ReadEhr, Resolve};
+use crate::resolve::{ReadEhr, Resolve, Timetable};
 use crate::sealing::hmac_sha256;
 use crate::store::{self, Bundle, Mode};
 use crate::sweep::{Pace, Retention, Sweep};
@@ -70,7 +71,7 @@ impl Steps {
         let bells = Bells::default();
         let blobs = BlobStore::open(&config.blobs).context("the folder of the sealed files cannot be used")?;
         let clients = clients(config)?;
-        let rules = Arc::new(RwLock::new(Arc::new(read_rules(config)?)));
+        let rules = Arc::new(Timetable::of_file(read_rules(config)?));
         let mode = mode_of(config);
         let available = Available { channels: BTreeSet::from([Channel::Email]), challenges: BTreeSet::new() };
         Ok(Self {
@@ -117,6 +118,31 @@ impl Steps {
             )),
             bells,
         })
+    }
+
+    /// Learns which rules are in force, before the first report is decided: the file's, noted in the audit, as long as no
+    /// version was approved.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub async fn take_up_rules(&self) -> anyhow::Result<()> {
+        let (rules, store) = (&self.resolve.rules, &self.resolve.store);
+        let now = self.resolve.clock.now();
+        rules.keep_up(store, now).await?;
+        let (file, in_force) = (rules.file(), rules.at(now));
+        let (id, version, rules_hash) = (file.id().to_owned(), file.version().to_owned(), file.rules_hash_hex());
+        if in_force.activation.is_none() {
+            let event = AuditEvent::RulesOfFile { id, version, rules_hash };
+            store.write(move |tx| store::record(tx, Chain::Installation, now, event)).await?;
+        } else if rules_hash != in_force.hash {
+            tracing::warn!(
+                file = rules_hash,
+                in_force = in_force.hash,
+                "the rules file says something else than the version in force, and counts for nothing: propose it with \
+                 `chartseal rules propose`"
+            );
+        }
+        Ok(())
     }
 
     /// Turns every step until none finds work: how tests move the way along.

@@ -184,6 +184,19 @@ pub enum AuditEvent {
         rules_hash: String,
         note: Option<String>,
     },
+    /// Other rules came into force; this is what they say of what had not left.
+    Redecided {
+        rules_hash: String,
+        decision: String,
+        how: Redecided,
+    },
+    /// Other rules came into force; the link has fewer openings left, or ends sooner.
+    LinkTightened {
+        link: LinkId,
+        rules_hash: String,
+        opens_max: u16,
+        life_seconds: u64,
+    },
     RulesWithdrawn {
         rules_hash: String,
     },
@@ -232,6 +245,16 @@ pub enum AuditEvent {
         what: String,
         removed: u64,
     },
+}
+
+/// Why other rules count for what was decided before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Redecided {
+    /// They are stricter.
+    Tighter,
+    /// A person said so.
+    Confirmed,
 }
 
 /// How the event came.

@@ -10,7 +10,7 @@ use crate::app::steps;
 use crate::base::UtcMillis;
 use crate::config::Config;
 use crate::desk::{Desk, Person, Urgency, VersionEntry, VersionText};
-use crate::store::{ActivationRow, Bundle, VersionState};
+use crate::store::{ActivationRow, Bundle, NotedVerdict, VersionState};
 
 /// Digits of a hash that a list shows; as many are enough to name a version.
 const HASH_SHOWN: usize = 12;
@@ -45,6 +45,10 @@ pub(super) enum VersionsCommand {
     Withdraw { hash: String },
     /// Go back to a version that was in force before; without HASH to the one before the present one.
     Rollback { hash: Option<String> },
+    /// List what has not left and would under easier terms by the rules in force; `deliveries redecide` lets one.
+    Looser,
+    /// List live links that would not be out by the rules in force; a person may revoke them.
+    Stricter,
 }
 
 /// An instant as people write it.
@@ -55,7 +59,7 @@ pub(super) fn instant(text: &str) -> Result<UtcMillis, &'static str> {
 impl VersionsCommand {
     pub(super) const fn acts(&self) -> Acts {
         match self {
-            Self::Versions | Self::Show { .. } => Acts::Looks,
+            Self::Versions | Self::Show { .. } | Self::Looser | Self::Stricter => Acts::Looks,
             Self::Propose { .. } | Self::Approve { .. } | Self::Withdraw { .. } | Self::Rollback { .. } => {
                 Acts::Changes
             }
@@ -103,6 +107,8 @@ pub(super) async fn run(
             Ok(Outcome::Done)
         }
         VersionsCommand::Rollback { hash } => roll_back(desk, by, hash.as_deref(), print).await,
+        VersionsCommand::Looser => otherwise(desk, NotedVerdict::Looser, print).await,
+        VersionsCommand::Stricter => otherwise(desk, NotedVerdict::Stricter, print).await,
     }
 }
 
@@ -152,6 +158,27 @@ async fn list(desk: &Desk, of_file: Option<Bundle>, print: Print) -> anyhow::Res
     };
     let values: Vec<_> = entries.iter().map(value_of).collect();
     print.done(&text, &values);
+    Ok(Outcome::Done)
+}
+
+async fn otherwise(desk: &Desk, verdict: NotedVerdict, print: Print) -> anyhow::Result<Outcome> {
+    let found = desk.decided_otherwise(verdict).await?;
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|one| {
+            let brief = &one.brief;
+            let report = brief.resource.clone().unwrap_or_default();
+            vec![brief.id.clone(), brief.state.to_owned(), report, one.decided.clone(), one.would_be.clone()]
+        })
+        .collect();
+    let text = match (rows.is_empty(), verdict) {
+        (true, NotedVerdict::Looser) => "The rules in force would let nothing leave under easier terms.".to_owned(),
+        (true, NotedVerdict::Stricter) => "The rules in force would let out every link that is live.".to_owned(),
+        (false, NotedVerdict::Looser | NotedVerdict::Stricter) => {
+            table(&["delivery", "state", "report", "decided", "would be"], &rows)
+        }
+    };
+    print.done(&text, &found);
     Ok(Outcome::Done)
 }
 

@@ -7,6 +7,8 @@
 
 mod heard;
 mod operators;
+mod redecide;
+mod refusals;
 mod restore;
 mod shown;
 mod verify;
@@ -22,10 +24,12 @@ use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Sto
 
 pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
 pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
+pub use redecide::Otherwise;
+pub use refusals::VersionRefusal;
 pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
 pub use verify::{Verified, verify_audit};
-pub use versions::{Approved, Judgement, RolledBack, Urgency, VersionEntry, VersionRefusal, VersionText, judge};
+pub use versions::{Approved, Judgement, RolledBack, Urgency, VersionEntry, VersionText, judge};
 
 /// Deliveries that one list shows at most.
 pub const LIST_MAX: i64 = 1000;

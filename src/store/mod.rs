@@ -24,6 +24,7 @@ mod operators;
 mod patients;
 mod polls;
 mod prepared;
+mod redecisions;
 mod rows;
 mod schema;
 mod sources;
@@ -75,6 +76,10 @@ pub use polls::{
     Beginning, CLOCK_OFF_MAX, PollEnd, PollRow, SubscriptionRow, begin_poll_at, ensure_poll, ensure_subscription_row,
     followed_since, lease_poll, lease_subscription, note_poll_clock, poll_sooner, polls, renew_poll, settle_poll,
     settle_subscription, subscriptions,
+};
+pub use redecisions::{
+    Noted, NotedVerdict, Redecision, begin_redecision, forget_redecision, note_redecision, noted_redecision,
+    noted_redecisions, set_decision, tighten_link, undecided_after, went_on_to,
 };
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,

@@ -257,6 +257,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    rules_redecision (delivery_id) {
+        delivery_id -> Text,
+        rules_hash -> Text,
+        verdict -> Text,
+        decision -> Text,
+        trace -> Text,
+        state_detail -> Text,
+        noted_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -273,5 +285,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     subscription,
     operator,
     rules_version,
-    rules_activation
+    rules_activation,
+    rules_redecision
 );
