@@ -119,6 +119,7 @@ impl App {
         )
         .await?;
         self.ground.raise_mark(now).await?;
+        self.steps.take_up_rules().await?;
         self.steps.intake.begin().await?;
         self.readiness.store_reached();
 

@@ -1,9 +1,10 @@
 //! The steps, wired from the configuration, and the workers that turn them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::num::NonZeroU16;
-use std::sync::{Arc, RwLock};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::start::Ground;
+use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, SecretText, millis, minutes, seconds};
 use crate::blobs::BlobStore;
 use crate::config::{self, Config, ConfigError, EhrAuth, MailSecurity};
@@ -24,9 +26,9 @@ use crate::open::{ClinicCard, Open};
 use crate::outbox::{BreakerLimits, Outbox, Sender};
 use crate::policy::{Available, Channel, RuleSet, Terms};
 use crate::release::{Release, SourceEhr};
-use crate::resolve::{ReadEhr, Resolve};
+use crate::resolve::{ReadEhr, Resolve, Timetable};
 use crate::sealing::hmac_sha256;
-use crate::store::{self, Mode};
+use crate::store::{self, Bundle, Mode};
 use crate::sweep::{Pace, Retention, Sweep};
 
 /// Where no EHR is configured nothing is read again.
@@ -69,7 +71,7 @@ impl Steps {
         let bells = Bells::default();
         let blobs = BlobStore::open(&config.blobs).context("the folder of the sealed files cannot be used")?;
         let clients = clients(config)?;
-        let rules = Arc::new(RwLock::new(Arc::new(read_rules(config)?)));
+        let rules = Arc::new(Timetable::of_file(read_rules(config)?));
         let mode = mode_of(config);
         let available = Available { channels: BTreeSet::from([Channel::Email]), challenges: BTreeSet::new() };
         Ok(Self {
@@ -116,6 +118,31 @@ impl Steps {
             )),
             bells,
         })
+    }
+
+    /// Learns which rules are in force, before the first report is decided: the file's, noted in the audit, as long as no
+    /// version was approved.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub async fn take_up_rules(&self) -> anyhow::Result<()> {
+        let (rules, store) = (&self.resolve.rules, &self.resolve.store);
+        let now = self.resolve.clock.now();
+        rules.keep_up(store, now).await?;
+        let (file, in_force) = (rules.file(), rules.at(now));
+        let (id, version, rules_hash) = (file.id().to_owned(), file.version().to_owned(), file.rules_hash_hex());
+        if in_force.activation.is_none() {
+            let event = AuditEvent::RulesOfFile { id, version, rules_hash };
+            store.write(move |tx| store::record(tx, Chain::Installation, now, event)).await?;
+        } else if rules_hash != in_force.hash {
+            tracing::warn!(
+                file = rules_hash,
+                in_force = in_force.hash,
+                "the rules file says something else than the version in force, and counts for nothing: propose it with \
+                 `chartseal rules propose`"
+            );
+        }
+        Ok(())
     }
 
     /// Turns every step until none finds work: how tests move the way along.
@@ -203,7 +230,17 @@ where
 /// The file cannot be read, or its mistakes.
 pub fn read_rules(config: &Config) -> anyhow::Result<RuleSet> {
     let path = &config.policy_file;
-    let text = config::read_text(path).map_err(|error| match error {
+    read_bundle(path)?
+        .compile()
+        .map_err(|errors| anyhow::anyhow!("the rules in {} are not in force:\n{errors}", path.display()))
+}
+
+/// The text of a rules file with the files that it names, understood or not.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_bundle(path: &Path) -> anyhow::Result<Bundle> {
+    let rules = config::read_text(path).map_err(|error| match error {
         ConfigError::Unreadable { kind: ErrorKind::NotFound, .. } => anyhow::anyhow!(
             "the rules file {} is not there: `chartseal init` writes a first one into a new folder",
             path.display()
@@ -213,8 +250,7 @@ pub fn read_rules(config: &Config) -> anyhow::Result<RuleSet> {
         }
         mistakes @ ConfigError::Mistakes(_) => mistakes.into(),
     })?;
-    RuleSet::parse(&text)
-        .map_err(|errors| anyhow::anyhow!("the rules in {} are not in force:\n{errors}", path.display()))
+    Ok(Bundle { rules, files: BTreeMap::new() })
 }
 
 /// The mode as the steps know it.

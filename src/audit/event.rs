@@ -158,6 +158,67 @@ pub enum AuditEvent {
         why: String,
     },
     Resumed,
+    /// The rules file that is in force as long as no version was ever approved.
+    RulesOfFile {
+        id: String,
+        version: String,
+        rules_hash: String,
+    },
+    RulesProposed {
+        id: String,
+        version: String,
+        rules_hash: String,
+        note: Option<String>,
+    },
+    RulesApproved {
+        rules_hash: String,
+        author: OperatorName,
+        effective_at: UtcMillis,
+        /// Decisions that the approver accepted as looser than before.
+        looser: u64,
+    },
+    /// By one person alone, since nothing becomes looser.
+    RulesInEmergency {
+        id: String,
+        version: String,
+        rules_hash: String,
+        note: Option<String>,
+    },
+    /// Other rules came into force; this is what they say of what had not left.
+    Redecided {
+        rules_hash: String,
+        decision: String,
+        how: Redecided,
+    },
+    /// Other rules came into force; the link has fewer openings left, or ends sooner.
+    LinkTightened {
+        link: LinkId,
+        rules_hash: String,
+        opens_max: u16,
+        life_seconds: u64,
+    },
+    RulesWithdrawn {
+        rules_hash: String,
+    },
+    RulesRolledBack {
+        from: Option<String>,
+        rules_hash: String,
+        looser: u64,
+    },
+    OperatorAdded {
+        name: OperatorName,
+        role: String,
+    },
+    OperatorRekeyed {
+        name: OperatorName,
+    },
+    OperatorEnded {
+        name: OperatorName,
+    },
+    /// Somebody who gave this name had not the key of a person of that name.
+    OperatorRefused {
+        name: OperatorName,
+    },
     KeyDestroyed {
         kind: String,
         name: String,
@@ -184,6 +245,16 @@ pub enum AuditEvent {
         what: String,
         removed: u64,
     },
+}
+
+/// Why other rules count for what was decided before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Redecided {
+    /// They are stricter.
+    Tighter,
+    /// A person said so.
+    Confirmed,
 }
 
 /// How the event came.

@@ -10,4 +10,4 @@ mod chain;
 mod event;
 
 pub use chain::{Broken, GENESIS, Hash, Line, anchor_digest, link, verify_chain};
-pub use event::{Actor, AuditEvent, Chain, Entry, HeardBy, Pseudonym};
+pub use event::{Actor, AuditEvent, Chain, Entry, HeardBy, Pseudonym, Redecided};

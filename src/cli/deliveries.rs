@@ -2,8 +2,8 @@
 
 use clap::Subcommand;
 
-use super::Outcome;
 use super::print::{Print, table};
+use super::{Acts, Outcome};
 use crate::base::{ClinicId, DeliveryId, EhrId};
 use crate::desk::{Desk, LIST_MAX, Shown, words};
 use crate::store::{self, DeliveryFilter, Pause};
@@ -42,13 +42,15 @@ pub(super) enum DeliveriesCommand {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Let the rules in force count for one that was decided before, though they are looser.
+    Redecide { id: String },
 }
 
 impl DeliveriesCommand {
-    pub(super) const fn only_looks(&self) -> bool {
+    pub(super) const fn acts(&self) -> Acts {
         match self {
-            Self::List { .. } | Self::Show { .. } => true,
-            Self::Release { .. } | Self::Revoke { .. } | Self::Resend { .. } => false,
+            Self::List { .. } | Self::Show { .. } => Acts::Looks,
+            Self::Release { .. } | Self::Revoke { .. } | Self::Resend { .. } | Self::Redecide { .. } => Acts::Changes,
         }
     }
 }
@@ -96,6 +98,13 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, print: Print) -
             let id = desk.resend(&id, reason).await?;
             let text = format!("It will be sent again as {id}: {}", what_follows(desk, &id).await?);
             print.done(&text, &serde_json::json!({"delivery": id}));
+            Ok(Outcome::Done)
+        }
+        DeliveriesCommand::Redecide { id } => {
+            let id = desk.redecide(&id).await?;
+            let text =
+                format!("The rules in force count for {id} now: `chartseal deliveries show {id}` tells what follows.");
+            print.done(&text, &serde_json::json!({"redecided": id}));
             Ok(Outcome::Done)
         }
     }

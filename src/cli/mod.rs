@@ -2,7 +2,8 @@
 //!
 //! Job: parse arguments, open what a command needs, print for people or as JSON, choose the exit code: 0 done, 1 the
 //! answer is no, 2 wrong usage or configuration.
-//! Must stay true: no command prints a secret, an address or a usable link.
+//! Must stay true: no command prints a secret (but a person's new key, once), an address or a usable link; a key is never an
+//! argument.
 //! Must not know: SQL, FHIR, HTTP.
 
 mod audit;
@@ -13,9 +14,12 @@ mod ehrs;
 mod init;
 mod keys;
 mod print;
+mod rules_versions;
 mod shred;
+mod staff;
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -23,10 +27,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::start::{Ground, LOST_KEYS_REMEDY, Part, Restore, TimeFrom};
 use crate::app::{App, Workers, steps};
-use crate::base::{DeliveryId, OperatorName, random};
+use crate::base::{DeliveryId, OperatorName, SecretText, random};
 use crate::blobs::BlobStore;
 use crate::config::{Config, ConfigError};
-use crate::desk::{Desk, DeskError};
+use crate::desk::{self, Desk, DeskError, Duty, Person, StaffRefusal, Standing};
 use crate::keys::ReplicaName;
 use crate::store::{Pause, Store, StoreError};
 
@@ -53,6 +57,9 @@ struct Common {
     /// Who acts, as the audit will name them. Default: the name of the logged-in user.
     #[arg(long = "as", global = true, value_name = "NAME")]
     operator: Option<String>,
+    /// The file with the key of the person who acts; or set `CHARTSEAL_OPERATOR_KEY`.
+    #[arg(long, global = true, value_name = "FILE")]
+    key_file: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -96,8 +103,21 @@ enum Command {
     /// Look at the keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Change the rules: propose, approve, go back.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Say who may act: people with keys of their own.
+    #[command(subcommand)]
+    Staff(staff::StaffCommand),
     /// Try to open a link from a copy of the database and the sealed files, and say what stands in the way.
     ProveShred(shred::ShredArgs),
+}
+
+/// What can be done with rules.
+#[derive(Subcommand)]
+enum RulesCommand {
+    #[command(flatten)]
+    Versions(rules_versions::VersionsCommand),
 }
 
 impl Cli {
@@ -148,13 +168,21 @@ fn plainly(error: anyhow::Error) -> anyhow::Error {
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<DeskError>() {
         Some(
+            DeskError::Store(_)
+            | DeskError::Journal(_)
+            | DeskError::Stopped
+            | DeskError::Staff(StaffRefusal::KeyNeeded { .. }),
+        )
+        | None => 2,
+        Some(
             DeskError::Unknown { .. }
             | DeskError::NotPossible { .. }
             | DeskError::Shadow
             | DeskError::Outdated { .. }
-            | DeskError::Forgotten,
+            | DeskError::Forgotten
+            | DeskError::Staff(_)
+            | DeskError::Rules(_),
         ) => 1,
-        Some(DeskError::Store(_) | DeskError::Journal(_) | DeskError::Stopped) | None => 2,
     }
 }
 
@@ -171,13 +199,27 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Migrate => migrate(&load(&common, variables)?, print),
         Command::Backup(args) => backup::run(&args, &load(&common, variables)?, print),
         Command::Pause { why } => {
-            let desk = desk(&common, variables, Acts::Changes).await?;
+            let (desk, by) = desk(&common, variables, Acts::Changes).await?;
+            by.may(Duty::Deliveries).map_err(DeskError::from)?;
             pause(&desk, &why, print).await
         }
-        Command::Resume => resume(&desk(&common, variables, Acts::Changes).await?, print).await,
+        Command::Resume => {
+            let (desk, by) = desk(&common, variables, Acts::Changes).await?;
+            by.may(Duty::Deliveries).map_err(DeskError::from)?;
+            resume(&desk, print).await
+        }
         Command::Deliveries(command) => {
-            let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };
-            deliveries::run(command, &desk(&common, variables, acts).await?, print).await
+            let (desk, _) = desk(&common, variables, command.acts()).await?;
+            deliveries::run(command, &desk, print).await
+        }
+        Command::Rules(RulesCommand::Versions(command)) => {
+            let config = load(&common, variables.clone())?;
+            let (desk, by) = desk(&common, variables, command.acts()).await?;
+            rules_versions::run(command, &config, &desk, &by, print).await
+        }
+        Command::Staff(command) => {
+            let (desk, by) = desk(&common, variables, command.acts()).await?;
+            staff::run(command, &desk, &by, print).await
         }
         Command::Ehrs(command) => {
             let config = load(&common, variables)?;
@@ -212,8 +254,14 @@ enum Acts {
     Changes,
 }
 
-async fn desk(common: &Common, variables: Vec<(String, String)>, acts: Acts) -> anyhow::Result<Desk> {
-    let logged_in = variables.iter().find(|(name, _)| name == "USER").map(|(_, value)| value.clone());
+/// The variable that may hold the key of the person who acts.
+const KEY_VARIABLE: &str = "CHARTSEAL_OPERATOR_KEY";
+/// Bytes of a file that may hold a key: it is one line.
+const KEY_FILE_BYTES_MAX: u64 = 4096;
+
+async fn desk(common: &Common, variables: Vec<(String, String)>, acts: Acts) -> anyhow::Result<(Desk, Person)> {
+    let variable = |wanted: &str| variables.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+    let (logged_in, key) = (variable("USER"), variable(KEY_VARIABLE).map(SecretText::new));
     let config = load(common, variables)?;
     let name = match (common.operator.clone().or(logged_in), acts) {
         (Some(name), Acts::Changes | Acts::Looks) => name,
@@ -223,7 +271,27 @@ async fn desk(common: &Common, variables: Vec<(String, String)>, acts: Acts) -> 
     };
     let operator = OperatorName::parse(&name).context("--as is not a name")?;
     let ground = ground(&config).await?;
-    Ok(Desk { store: ground.store, clock: ground.clock, vault: ground.vault, operator, mode: steps::mode_of(&config) })
+    let person = match acts {
+        Acts::Looks => Person { name: operator.clone(), standing: Standing::Believed },
+        Acts::Changes => {
+            let key = match &common.key_file {
+                Some(path) => Some(key_in(path)?),
+                None => key,
+            };
+            desk::prove(&ground.store, &ground.vault, operator.clone(), key, ground.clock.now()).await?
+        }
+    };
+    let mode = steps::mode_of(&config);
+    Ok((Desk { store: ground.store, clock: ground.clock, vault: ground.vault, operator, mode }, person))
+}
+
+fn key_in(path: &Path) -> anyhow::Result<SecretText> {
+    let read = || {
+        let mut text = String::new();
+        std::fs::File::open(path)?.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text)?;
+        std::io::Result::Ok(SecretText::new(text))
+    };
+    read().with_context(|| format!("--key-file {} cannot be read", path.display()))
 }
 
 async fn serve(config: &Config, replica: &str, restore: Restore) -> anyhow::Result<Outcome> {
@@ -293,8 +361,14 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         (false, true) => "\nWithout an [[ehr]] no report is heard.",
         (true, true) => "\nWithout a [[clinic]] and an [[ehr]] nothing is heard and nothing sent.",
     };
+    let people = ground.store.read(crate::store::operators).await?;
+    let unproven = if people.is_empty() {
+        "\nNobody has a key yet: whoever runs a command may act under any name (`chartseal staff add`)."
+    } else {
+        ""
+    };
     let text = format!(
-        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}",
+        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}",
         rules.id(),
         rules.version(),
         count(rules.profiles().len(), "profile"),
@@ -306,6 +380,7 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         "mode": mode, "lost": lost,
         "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
         "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
+        "people": people.iter().filter(|person| person.ended_at.is_none()).count(),
     });
     if lost.is_empty() {
         print.done(&text, &value);

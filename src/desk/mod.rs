@@ -6,9 +6,13 @@
 //! Must not know: how the person was recognised, how the answer is printed.
 
 mod heard;
+mod operators;
+mod redecide;
+mod refusals;
 mod restore;
 mod shown;
 mod verify;
+mod versions;
 pub mod words;
 
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
@@ -20,9 +24,13 @@ use crate::record::{BackstopAt, Let, Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
 pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
+pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
+pub use redecide::Otherwise;
+pub use refusals::VersionRefusal;
 pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
 pub use verify::{Verified, verify_audit};
+pub use versions::{Approved, Judgement, RolledBack, Urgency, VersionEntry, VersionText, judge};
 
 /// Deliveries that one list shows at most.
 pub const LIST_MAX: i64 = 1000;
@@ -58,6 +66,12 @@ pub enum DeskError {
     /// Staff.
     #[error("the report has changed since; look at its newer delivery '{newer}'")]
     Outdated { newer: DeliveryId },
+    /// Staff.
+    #[error(transparent)]
+    Staff(#[from] StaffRefusal),
+    /// Staff.
+    #[error(transparent)]
+    Rules(#[from] VersionRefusal),
     /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,

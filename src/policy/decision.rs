@@ -158,6 +158,12 @@ impl Terms {
     pub fn by_hand() -> Self {
         Self::from(&Columns::profile())
     }
+
+    /// The stricter of both in every column. `channels` may be empty: nothing is common.
+    #[must_use]
+    pub fn join(&self, other: &Self) -> Self {
+        Self::from(&Columns::from(self).join(&Columns::from(other)))
+    }
 }
 
 impl Release {
@@ -204,6 +210,36 @@ impl From<&Columns> for Terms {
             group: columns.group,
             notify: columns.notify.iter().collect(),
             retention_seconds: columns.retention_seconds,
+        }
+    }
+}
+
+impl From<&Terms> for Columns {
+    fn from(terms: &Terms) -> Self {
+        let release = &terms.release;
+        Self {
+            action: Action::Send,
+            expiry_seconds: terms.expiry_seconds,
+            expiry_from: terms.expiry_from,
+            opens: terms.opens.0,
+            view_seconds: terms.view_seconds,
+            attempts: terms.attempts,
+            channels: terms.channels.iter().copied().collect(),
+            challenges: terms.challenges.iter().copied().collect(),
+            code_via: terms.code_via,
+            wording: terms.wording,
+            download: terms.download,
+            release: release.by,
+            hold_seconds: release.hold_seconds,
+            basis: release.basis,
+            requires: release.requires.iter().copied().collect(),
+            auto_release_seconds: release.auto_release_seconds,
+            backstop: release.backstop,
+            reissue: terms.reissue,
+            custody: terms.custody,
+            group: terms.group,
+            notify: terms.notify.iter().copied().collect(),
+            retention_seconds: terms.retention_seconds,
         }
     }
 }

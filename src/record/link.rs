@@ -96,6 +96,16 @@ pub enum LiveUntil {
     At(UtcMillis),
 }
 
+impl LiveUntil {
+    /// `None` where that is no sooner, or the end is not fixed yet.
+    fn sooner(self, expires_at: UtcMillis) -> Option<Self> {
+        match self {
+            Self::At(at) if expires_at < at => Some(Self::At(expires_at)),
+            Self::At(_) | Self::NotHandedOver => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SuspendedWhy {
@@ -158,6 +168,17 @@ pub enum LinkEvent {
         why: SuspendedWhy,
     },
     Restored,
+    /// Other rules are in force, under which it waits until then.
+    Wait {
+        until: HoldEnd,
+        basis: HoldBasis,
+    },
+    /// Other rules are in force, which forbid it.
+    Forbid,
+    /// Other rules are in force, under which the life ends sooner.
+    Shorten {
+        expires_at: UtcMillis,
+    },
     Revoke {
         by: RevokedBy,
     },
@@ -263,6 +284,9 @@ impl Link {
                 LiveUntil::At(at) if *at <= now => Self::Expired,
                 LiveUntil::At(_) | LiveUntil::NotHandedOver => return Err(refused),
             },
+            (_, event @ (LinkEvent::Wait { .. } | LinkEvent::Forbid | LinkEvent::Shorten { .. })) => {
+                self.under_other_rules(&event).ok_or(refused)?
+            }
             (Self::Live { until }, LinkEvent::Suspend { why }) => Self::Suspended { why, until: *until },
             (Self::Suspended { until, .. }, LinkEvent::Restored) => Self::Live { until: *until },
             (
@@ -306,6 +330,29 @@ impl Link {
         };
         Ok(Step::new(self, to))
     }
+
+    /// Where other rules lead from here: what has not left waits or is forbidden, what is out ends sooner.
+    fn under_other_rules(&self, event: &LinkEvent) -> Option<Self> {
+        let sooner = |until: &LiveUntil| {
+            if let LinkEvent::Shorten { expires_at } = event { until.sooner(*expires_at) } else { None }
+        };
+        match self {
+            Self::Recorded | Self::Held { .. } | Self::Review { .. } => {
+                if let LinkEvent::Wait { until, basis } = event {
+                    return Some(Self::Held { until: *until, basis: *basis });
+                }
+                matches!(event, LinkEvent::Forbid).then_some(Self::Blocked)
+            }
+            Self::Live { until } => Some(Self::Live { until: sooner(until)? }),
+            Self::Suspended { why, until } => Some(Self::Suspended { why: *why, until: sooner(until)? }),
+            Self::Blocked
+            | Self::Spent
+            | Self::Expired
+            | Self::Revoked { .. }
+            | Self::Recalled
+            | Self::Superseded { .. } => None,
+        }
+    }
 }
 
 impl LinkEvent {
@@ -322,6 +369,9 @@ impl LinkEvent {
             Self::LifeEnded => "the end of life",
             Self::Suspend { .. } => "a suspension",
             Self::Restored => "the end of the suspension",
+            Self::Wait { .. } => "a hold by other rules",
+            Self::Forbid => "a block by other rules",
+            Self::Shorten { .. } => "a shorter life by other rules",
             Self::Revoke { .. } => "a revocation",
             Self::Recall => "a recall",
             Self::Supersede { .. } => "a replacement",

@@ -24,6 +24,7 @@ const FETCH_TIMEOUT: Duration = seconds(45);
 const FETCHES_MAX: i32 = 5;
 
 /// What was learnt of the file before the transaction.
+#[derive(Clone)]
 pub(super) enum Fetched {
     NotAsked,
     /// Its keyed hash.

@@ -24,39 +24,31 @@ impl Resolve {
         patient: PatientReading,
         fetched: Fetched,
     ) -> Result<(), ResolveError> {
-        let now = self.clock.now();
         let in_question = compare::is_in_question(&source, &report)?;
         let since = {
             let id = source.key.ehr.clone();
             self.store.read(move |conn| store::followed_since(conn, &id)).await?
         };
-        let prepared = self.prepare(ehr, &source, &report, &patient, since, now)?;
-        let (vault, mode, clinic) = (self.vault.clone(), self.mode, ehr.clinic.clone());
-        self.store
-            .write(move |tx| {
-                let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
-                let standing = standing_delivery(tx, &source)?;
-                let file = if in_question {
-                    compare::judge(tx.conn(), standing.as_ref(), &fetched, now)?
-                } else {
-                    File::NotCompared
-                };
-                let before = Before {
-                    file,
-                    content_hash: source.content_hash,
-                    subject_index: source.subject_index,
-                    status: source.status,
-                    newest: newest.as_ref().map(|newest| (&newest.state, newest.content_hash)),
-                    standing: standing.as_ref().map(|standing| &standing.state),
-                };
-                let plan = plan::plan(&before, &prepared.now);
-                let reading = reading_of(&source, &prepared, clinic, now);
-                let ground = Ground { vault: &vault, mode, now };
-                apply(tx, &ground, &source, standing.as_ref(), &prepared, plan)?;
-                store::finish_source(tx, &source, &reading)
-            })
-            .await?;
-        Ok(())
+        for _ in 0..RULES_TRIES_MAX {
+            let now = self.clock.now();
+            let rules = self.rules.at(now);
+            let prepared = self.prepare(ehr, &source, &report, &patient, since, &rules)?;
+            let conclusion = Conclusion {
+                source: source.clone(),
+                prepared,
+                fetched: in_question.then(|| fetched.clone()),
+                clinic: ehr.clinic.clone(),
+                activation: rules.activation,
+            };
+            let (vault, mode) = (self.vault.clone(), self.mode);
+            let concluded =
+                self.store.write(move |tx| conclusion.conclude(tx, &Ground { vault: &vault, mode, now })).await?;
+            match concluded {
+                Concluded::Done => return Ok(()),
+                Concluded::UnderOtherRules => self.rules.keep_up(&self.store, now).await?,
+            }
+        }
+        Err(StoreError::Moved.into())
     }
 
     pub(super) async fn conclude_gone(
@@ -158,6 +150,54 @@ impl Resolve {
             })
             .await?;
         Ok(())
+    }
+}
+
+/// How often a reading is decided anew because other rules came into force meanwhile.
+const RULES_TRIES_MAX: usize = 5;
+
+/// What is committed of one reading.
+struct Conclusion {
+    source: SourceRow,
+    prepared: Prepared,
+    /// `None`: the file is not in question.
+    fetched: Option<Fetched>,
+    clinic: Option<crate::base::ClinicId>,
+    /// Of the rules that decided.
+    activation: Option<i64>,
+}
+
+enum Concluded {
+    Done,
+    /// Nothing was kept: the rules that decided are not those in force.
+    UnderOtherRules,
+}
+
+impl Conclusion {
+    fn conclude(&self, tx: &mut Tx, ground: &Ground<'_>) -> Result<Concluded, StoreError> {
+        let (source, prepared, now) = (&self.source, &self.prepared, ground.now);
+        store::share_rules(tx)?;
+        if store::rules_in_force(tx.conn(), now)?.map(|row| row.n) != self.activation {
+            return Ok(Concluded::UnderOtherRules);
+        }
+        let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
+        let standing = standing_delivery(tx, source)?;
+        let file = match &self.fetched {
+            Some(fetched) => compare::judge(tx.conn(), standing.as_ref(), fetched, now)?,
+            None => File::NotCompared,
+        };
+        let before = Before {
+            file,
+            content_hash: source.content_hash,
+            subject_index: source.subject_index,
+            status: source.status,
+            newest: newest.as_ref().map(|newest| (&newest.state, newest.content_hash)),
+            standing: standing.as_ref().map(|standing| &standing.state),
+        };
+        let plan = plan::plan(&before, &prepared.now);
+        let reading = reading_of(source, prepared, self.clinic.clone(), now);
+        apply(tx, ground, source, standing.as_ref(), prepared, plan)?;
+        store::finish_source(tx, source, &reading).map(|()| Concluded::Done)
     }
 }
 

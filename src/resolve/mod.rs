@@ -6,25 +6,29 @@
 //! anything else; doubt is a review with its reason; nothing of the attachment is kept here.
 //! Must not know: how events arrive, how anything leaves.
 
+mod again;
 mod compare;
 mod conclude;
 mod plan;
 mod prepare;
+mod redecide;
 #[cfg(test)]
 mod tests;
+mod timetable;
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use compare::Fetched;
+pub use timetable::{InForce, Timetable};
 
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, Clock, UtcMillis, minutes, seconds};
 use crate::fhir::{EhrClient, EhrError, FaultClass, FhirBody, PatientAnswer, ReadAnswer, Report, Subject};
 use crate::keys::Vault;
-use crate::policy::{Available, ReportStatus, RuleSet};
+use crate::policy::{Available, ReportStatus};
 use crate::store::{self, Mode, SourceRow, Store, StoreError};
 
 /// Resources read at the same time.
@@ -50,16 +54,14 @@ pub struct ReadEhr {
     pub recheck_every: Duration,
 }
 
-/// The rules in force; replaced as a whole.
-pub type RulesInForce = Arc<RwLock<Arc<RuleSet>>>;
-
 /// The resolve step.
 pub struct Resolve {
     pub store: Store,
     pub clock: Clock,
     pub vault: Vault,
     pub ehrs: Vec<ReadEhr>,
-    pub rules: RulesInForce,
+    /// Which rules are in force when.
+    pub rules: Arc<Timetable>,
     pub available: Available,
     pub mode: Mode,
     /// How often the lease of a reading is renewed while it lasts.
@@ -104,6 +106,8 @@ impl Resolve {
     /// [`ResolveError`]; what was not concluded stays due.
     pub async fn turn(&self) -> Result<usize, ResolveError> {
         let now = self.clock.now();
+        self.rules.keep_up(&self.store, now).await?;
+        let again = self.next_again(now).await?;
         let due = self.store.write(move |tx| store::lease_sources(tx, now, now.plus(store::LEASE), BATCH)).await?;
         let count = due.len();
         for outcome in join_all(due.into_iter().map(|source| self.resolve(source))).await {
@@ -115,10 +119,21 @@ impl Resolve {
                 Err(error) => return Err(error),
             }
         }
-        if count > 0 {
+        if count + again > 0 {
             self.decided.ring();
         }
-        Ok(count)
+        Ok(count + again)
+    }
+
+    /// What meets another step at this moment is decided again at the next turn.
+    async fn next_again(&self, now: UtcMillis) -> Result<usize, ResolveError> {
+        match self.decide_again(now).await {
+            Err(ResolveError::Store(error)) if error.is_passing() => {
+                tracing::warn!(%error, "deliveries could not be decided again now; it is tried again");
+                Ok(0)
+            }
+            other => other,
+        }
     }
 
     async fn resolve(&self, source: SourceRow) -> Result<(), ResolveError> {

@@ -233,7 +233,7 @@ enum OnItsWay {
 }
 
 /// What an objection is about.
-enum Bearing {
+pub(super) enum Bearing {
     /// The report or its patient.
     Itself,
     /// What the rules say of it.
@@ -244,7 +244,7 @@ enum Bearing {
     Time,
 }
 
-const fn bearing_of(why: &ReviewReason) -> Bearing {
+pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
     match why {
         ReviewReason::UnknownModifier { .. }
         | ReviewReason::UnknownStatus

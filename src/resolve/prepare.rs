@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 
 use super::plan::{self, Now};
-use super::{PatientReading, ReadEhr, Resolve, ResolveError};
+use super::{InForce, PatientReading, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
 use crate::keys::Vault;
@@ -33,8 +33,9 @@ impl Resolve {
         report: &Report,
         patient: &PatientReading,
         since: Option<UtcMillis>,
-        now: UtcMillis,
+        rules: &InForce,
     ) -> Result<Prepared, ResolveError> {
+        let now = rules.at;
         let facts = Facts {
             clinic: ehr.clinic.clone(),
             codes: report.codes.clone(),
@@ -42,8 +43,7 @@ impl Resolve {
             issued: report.issued,
             ..Facts::bare(report.kind, report.status)
         };
-        let rules = self.rules.read().map_or_else(|poisoned| poisoned.into_inner().clone(), |rules| rules.clone());
-        let decided = policy::decide(&rules, &facts, Moment { now, zone: ehr.zone });
+        let decided = policy::decide(&rules.rules, &facts, Moment { now, zone: ehr.zone });
         let (subject, choice) = match (&report.subject, patient) {
             (Subject::Patient(id), PatientReading::Read(patient)) => {
                 (Some(id.clone()), Some(choose_email(patient, now)))
@@ -62,7 +62,7 @@ impl Resolve {
             decision: plan::object(decided.decision.within(&self.available), objection),
             timing: decided.schedule.map(|schedule| schedule.timing),
             trace: serde_json::to_string(&decided.trace.for_the_record())?,
-            rules_hash: HEXLOWER.encode(&decided.rules_hash),
+            rules_hash: rules.hash.clone(),
             card,
             contact_index,
             now: Now {

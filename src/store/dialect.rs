@@ -44,6 +44,17 @@ pub(super) fn lock_name(conn: &mut Conn, name: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Holds `name` beside others who hold it so, and keeps off whoever wants it by [`lock_name`], until the transaction ends.
+pub(super) fn lock_name_shared(conn: &mut Conn, name: &str) -> Result<(), StoreError> {
+    match conn {
+        Conn::Postgres(conn) => {
+            diesel::select(pg_advisory_xact_lock_shared(hashtextextended(name, NAMES))).execute(conn)?;
+        }
+        Conn::Sqlite(_) => {}
+    }
+    Ok(())
+}
+
 /// [`lock_name`], unless another transaction holds it: `false` then, at once.
 pub(super) fn try_lock_name(conn: &mut Conn, name: &str) -> Result<bool, StoreError> {
     match conn {

@@ -20,13 +20,16 @@ mod links;
 mod migrations;
 mod notices;
 mod openings;
+mod operators;
 mod patients;
 mod polls;
 mod prepared;
+mod redecisions;
 mod rows;
 mod schema;
 mod sources;
 mod staff;
+mod versions;
 mod writer;
 
 pub use audit_log::{
@@ -65,14 +68,26 @@ pub use openings::{
     Claim, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,
     lapse_openings, openings_of, receive, running_claims, stretch_lease,
 };
+pub use operators::{
+    Ended, NewOperator, OperatorRow, Rekeyed, Role, add_operator, end_operator, operator, operators, rekey_operator,
+};
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{
     Beginning, CLOCK_OFF_MAX, PollEnd, PollRow, SubscriptionRow, begin_poll_at, ensure_poll, ensure_subscription_row,
     followed_since, lease_poll, lease_subscription, note_poll_clock, poll_sooner, polls, renew_poll, settle_poll,
     settle_subscription, subscriptions,
 };
+pub use redecisions::{
+    Noted, NotedVerdict, Redecision, begin_redecision, forget_redecision, note_redecision, noted_redecision,
+    noted_redecisions, set_decision, tighten_link, undecided_after, went_on_to,
+};
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
     read_again, read_stale_sources_again, renew_source, source,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
+pub use versions::{
+    ActivatedBy, ActivationRow, Approval, Bundle, NewVersion, Proposed, Reactivated, VersionRow, VersionState,
+    Withdrawn, activations, approve_version, bundle_of, hold_rules, propose_version, reactivate_version,
+    rules_in_force, rules_stamp, share_rules, timetable, version, versions, withdraw_version,
+};

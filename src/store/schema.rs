@@ -218,6 +218,57 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    operator (name) {
+        name -> Text,
+        role -> Text,
+        key_mac -> Binary,
+        key_made_at -> BigInt,
+        added_at -> BigInt,
+        added_by -> Text,
+        ended_at -> Nullable<BigInt>,
+        ended_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    rules_version (hash) {
+        hash -> Text,
+        rules_id -> Text,
+        version -> Text,
+        bundle -> Text,
+        author -> Text,
+        proposed_at -> BigInt,
+        note -> Nullable<Text>,
+        state -> Text,
+        approver -> Nullable<Text>,
+        approved_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    rules_activation (n) {
+        n -> BigInt,
+        hash -> Text,
+        effective_at -> BigInt,
+        made_at -> BigInt,
+        made_by -> Text,
+        kind -> Text,
+    }
+}
+
+diesel::table! {
+    rules_redecision (delivery_id) {
+        delivery_id -> Text,
+        rules_hash -> Text,
+        verdict -> Text,
+        decision -> Text,
+        trace -> Text,
+        state_detail -> Text,
+        noted_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -231,5 +282,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     notice,
     patient,
     poll,
-    subscription
+    subscription,
+    operator,
+    rules_version,
+    rules_activation,
+    rules_redecision
 );

@@ -284,3 +284,8 @@ pub fn postpone_delivery(tx: &mut Tx, delivery: &Delivery, at: UtcMillis) -> Res
         .execute(tx.conn())?;
     Ok(())
 }
+
+/// Of the row as it was read.
+pub(super) const fn row_version_of(delivery: &Delivery) -> i64 {
+    delivery.row_version
+}

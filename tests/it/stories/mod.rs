@@ -11,6 +11,7 @@ mod endings;
 mod mail_faults;
 mod nothing_leaks;
 mod nothing_surprises;
+mod operators;
 mod page;
 mod restart;
 mod restore;

@@ -1,0 +1,2 @@
+DROP TABLE rules_activation;
+DROP TABLE rules_version;

@@ -1,0 +1,251 @@
+//! Other rules came into force: what is on its way is decided again, some deliveries at a time.
+//!
+//! Must stay true: what becomes stricter does so by itself, what becomes looser waits for a person, what is out only ever
+//! gives less; each batch is one transaction with the mark of how far it came, so that a crash repeats and skips nothing.
+
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+
+use super::redecide::{self, Course, Verdict};
+use super::timetable::InForce;
+use super::{Resolve, ResolveError};
+use crate::audit::{Actor, AuditEvent, Redecided};
+use crate::base::{EhrId, UtcMillis};
+use crate::policy::schedule::Timing;
+use crate::policy::{self, Available, Decision, Facts, Moment, ReviewReason};
+use crate::record::{Link, LinkEvent, LiveUntil};
+use crate::store::{self, Delivery, Noted, NotedVerdict, StoreError, Tx};
+
+/// Deliveries in one transaction.
+const BATCH: i64 = 25;
+
+/// What a batch stands on.
+struct Ground {
+    in_force: InForce,
+    available: Available,
+    /// Of each EHR's clinic.
+    zones: HashMap<EhrId, Tz>,
+    now: UtcMillis,
+}
+
+/// What the rules in force say of one delivery.
+struct Afresh {
+    decision: Decision,
+    timing: Option<Timing>,
+    trace: String,
+}
+
+impl Resolve {
+    fn zones(&self) -> HashMap<EhrId, Tz> {
+        self.ehrs.iter().map(|ehr| (ehr.client.id().clone(), ehr.zone)).collect()
+    }
+
+    /// Decides the next deliveries again, if the rules in force are not those of the last time. Returns how many.
+    pub(super) async fn decide_again(&self, now: UtcMillis) -> Result<usize, ResolveError> {
+        let in_force = self.rules.at(now);
+        let Some(activation) = in_force.activation.filter(|n| !self.rules.is_redecided(*n)) else { return Ok(0) };
+        let ground = Ground { in_force, available: self.available.clone(), zones: self.zones(), now };
+        let count = self.store.write(move |tx| next_batch(tx, &ground, activation)).await?;
+        match count {
+            Batch::Some(count) => Ok(count),
+            Batch::Last => {
+                self.rules.redecided(activation);
+                Ok(0)
+            }
+            Batch::NotOurs => Ok(0),
+        }
+    }
+}
+
+enum Batch {
+    Some(usize),
+    /// Nothing is left.
+    Last,
+    /// Another replica is at it, or other rules are in force by now.
+    NotOurs,
+}
+
+fn next_batch(tx: &mut Tx, ground: &Ground, activation: i64) -> Result<Batch, StoreError> {
+    store::share_rules(tx)?;
+    if store::rules_in_force(tx.conn(), ground.now)?.map(|row| row.n) != Some(activation) {
+        return Ok(Batch::NotOurs);
+    }
+    let after = match store::begin_redecision(tx, activation)? {
+        store::Redecision::From(after) => after,
+        store::Redecision::Done => return Ok(Batch::Last),
+        store::Redecision::Elsewhere => return Ok(Batch::NotOurs),
+    };
+    let ids = store::undecided_after(tx.conn(), after.as_ref(), BATCH)?;
+    for id in &ids {
+        if let Some(delivery) = store::hold_delivery(tx, id)? {
+            decide_one(tx, ground, &delivery)?;
+        }
+    }
+    let count = ids.len();
+    store::went_on_to(tx, activation, ids.into_iter().next_back(), ground.now)?;
+    Ok(if count == 0 { Batch::Last } else { Batch::Some(count) })
+}
+
+fn decide_one(tx: &mut Tx, ground: &Ground, delivery: &Delivery) -> Result<(), StoreError> {
+    store::forget_redecision(tx, &delivery.id)?;
+    // What could not be read was decided by no rules; what they decide already is theirs.
+    let Some(facts) = delivery.facts.as_ref().filter(|_| !delivery.rules_hash.is_empty()) else { return Ok(()) };
+    if delivery.rules_hash == ground.in_force.hash {
+        return Ok(());
+    }
+    let afresh = decide(ground, delivery, facts)?;
+    match delivery.state {
+        Link::Recorded | Link::Held { .. } | Link::Review { .. } => unsent(tx, ground, delivery, afresh),
+        Link::Live { .. } | Link::Suspended { .. } => sent(tx, ground, delivery, afresh),
+        Link::Blocked
+        | Link::Spent
+        | Link::Expired
+        | Link::Revoked { .. }
+        | Link::Recalled
+        | Link::Superseded { .. } => Ok(()),
+    }
+}
+
+fn decide(ground: &Ground, delivery: &Delivery, facts: &Facts) -> Result<Afresh, StoreError> {
+    let zone = ground.zones.get(&delivery.ehr).copied().unwrap_or(Tz::UTC);
+    let decided = policy::decide(&ground.in_force.rules, facts, Moment { now: ground.now, zone });
+    let trace = serde_json::to_string(&decided.trace.for_the_record())
+        .map_err(|_| StoreError::BadRow { column: "delivery.trace" })?;
+    let decision = redecide::under_old_objection(decided.decision.within(&ground.available), &delivery.decision);
+    Ok(Afresh { decision, timing: decided.schedule.map(|schedule| schedule.timing), trace })
+}
+
+fn unsent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> Result<(), StoreError> {
+    if course_of(delivery).is_released_by_a_person(&delivery.decision) {
+        return Ok(());
+    }
+    match redecide::compare(&delivery.decision, &afresh.decision) {
+        Verdict::Same => Ok(()),
+        Verdict::Tighter(decision) => tighten(tx, ground, delivery, &decision, &afresh).map(|_| ()),
+        Verdict::Looser => note(tx, ground, delivery, afresh, NotedVerdict::Looser),
+        Verdict::Mixed(decision) => {
+            let tightened = tighten(tx, ground, delivery, &decision, &afresh)?;
+            if tightened.state.is_final() {
+                return Ok(());
+            }
+            note(tx, ground, &tightened, afresh, NotedVerdict::Looser)
+        }
+    }
+}
+
+fn course_of(delivery: &Delivery) -> Course<'_> {
+    let issued = delivery.facts.as_ref().and_then(|facts| facts.issued);
+    let counts_from = issued.unwrap_or(delivery.created_at).min(delivery.created_at);
+    Course { state: &delivery.state, state_at: delivery.state_at, counts_from }
+}
+
+fn tighten(
+    tx: &mut Tx,
+    ground: &Ground,
+    delivery: &Delivery,
+    decision: &Decision,
+    afresh: &Afresh,
+) -> Result<Delivery, StoreError> {
+    let event = AuditEvent::Redecided {
+        rules_hash: ground.in_force.hash.clone(),
+        decision: serde_json::to_string(decision).map_err(|_| StoreError::BadRow { column: "delivery.decision" })?,
+        how: Redecided::Tighter,
+    };
+    store::append(tx, &delivery.entry(ground.now, Actor::System, event))?;
+    let decided = store::set_decision(tx, delivery, decision, &afresh.trace, &ground.in_force.hash)?;
+    let Some(event) = course_of(&decided).tighter_step(decision, afresh.timing.as_ref(), ground.now) else {
+        return Ok(decided);
+    };
+    let step = decided.state.clone().step(event, ground.now)?;
+    store::advance(tx, &decided, &step, Actor::System, ground.now)?;
+    store::delivery(tx.conn(), &decided.id)?.ok_or(StoreError::Moved)
+}
+
+/// Keeps for a person what the rules in force would do.
+fn note(
+    tx: &mut Tx,
+    ground: &Ground,
+    delivery: &Delivery,
+    afresh: Afresh,
+    verdict: NotedVerdict,
+) -> Result<(), StoreError> {
+    let state = match verdict {
+        NotedVerdict::Looser => {
+            course_of(delivery).looser_state(&delivery.decision, &afresh.decision, afresh.timing.as_ref(), ground.now)
+        }
+        NotedVerdict::Stricter => delivery.state.clone(),
+    };
+    let noted = Noted {
+        delivery: delivery.id.clone(),
+        rules_hash: ground.in_force.hash.clone(),
+        verdict,
+        decision: afresh.decision,
+        trace: afresh.trace,
+        state,
+        noted_at: ground.now,
+    };
+    store::note_redecision(tx, &noted)
+}
+
+fn sent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> Result<(), StoreError> {
+    if redecide::would_not_be_out(&delivery.decision, &afresh.decision) {
+        if let Link::Live { until: LiveUntil::NotHandedOver } = delivery.state {
+            return keep_back(tx, ground, delivery, &afresh);
+        }
+        return note(tx, ground, delivery, afresh, NotedVerdict::Stricter);
+    }
+    match redecide::live_link(&delivery.decision, &afresh.decision) {
+        Some((opens_max, life_seconds)) => lower(tx, ground, delivery, opens_max, life_seconds),
+        None => Ok(()),
+    }
+}
+
+/// Its message has not left: it ends unsent, and waits for a person or is forbidden.
+fn keep_back(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: &Afresh) -> Result<(), StoreError> {
+    let why = match &afresh.decision {
+        Decision::Review { why, .. } => why.clone(),
+        Decision::Block { rule } => ReviewReason::RuleAsks { rule: rule.clone() },
+        Decision::Send { .. } => return Ok(()),
+    };
+    let step = delivery.state.clone().step(LinkEvent::NeedsReview { why }, ground.now)?;
+    store::advance(tx, delivery, &step, Actor::System, ground.now)?;
+    let kept = store::delivery(tx.conn(), &delivery.id)?.ok_or(StoreError::Moved)?;
+    tighten(tx, ground, &kept, &afresh.decision, afresh).map(|_| ())
+}
+
+/// Takes openings and life from a link that is out.
+fn lower(
+    tx: &mut Tx,
+    ground: &Ground,
+    delivery: &Delivery,
+    opens_max: u16,
+    life_seconds: u64,
+) -> Result<(), StoreError> {
+    let now = ground.now;
+    let Some(id) = &delivery.link else { return Ok(()) };
+    let Some(link) = store::link(tx.conn(), id)? else { return Ok(()) };
+    // What was opened was opened.
+    let opens_max = opens_max.max(link.opened);
+    let less = std::time::Duration::from_secs(link.life_seconds.saturating_sub(life_seconds));
+    let expires_at = link.expires_at.map(|at| at.minus(less));
+    if store::tighten_link(tx, id, opens_max, life_seconds, expires_at)? == 0 {
+        return Ok(());
+    }
+    let rules_hash = ground.in_force.hash.clone();
+    let event = AuditEvent::LinkTightened { link: id.clone(), rules_hash, opens_max, life_seconds };
+    store::append(tx, &delivery.entry(now, Actor::System, event))?;
+    let mut standing = delivery.clone();
+    if let (Some(expires_at), Link::Live { until: LiveUntil::At(_) } | Link::Suspended { until: LiveUntil::At(_), .. }) =
+        (expires_at, &standing.state)
+        && let Ok(step) = standing.state.clone().step(LinkEvent::Shorten { expires_at }, now)
+    {
+        store::advance(tx, &standing, &step, Actor::System, now)?;
+        standing = store::delivery(tx.conn(), &standing.id)?.ok_or(StoreError::Moved)?;
+    }
+    let is_used_up = link.opened >= opens_max && store::running_claims(tx.conn(), id, now)? == 0;
+    match standing.state.clone().step(LinkEvent::LastLeaseEnded, now) {
+        Ok(spent) if is_used_up => store::advance(tx, &standing, &spent, Actor::System, now),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
