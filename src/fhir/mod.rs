@@ -13,6 +13,7 @@ mod dates;
 mod element;
 mod error;
 mod gate;
+mod gather;
 mod guard;
 mod hook;
 mod identity;
@@ -33,9 +34,10 @@ pub use attachment::AttachmentStream;
 pub use client::{Auth, EhrClient, EhrConnection, FhirBody, Limits, PatientAnswer, ReadAnswer};
 pub use contact::{ContactChoice, choose_email};
 pub use error::{EhrError, FaultClass, Malformed};
+pub use gather::{CONSENT_SYSTEM, Evidence, ReportText};
 pub use guard::Origin;
 pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, read_hook};
-pub use patient::{Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
+pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
 };

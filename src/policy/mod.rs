@@ -14,6 +14,7 @@ pub mod errors;
 pub mod facts;
 pub mod gates;
 pub mod matching;
+pub mod needs;
 mod parse;
 mod reader;
 pub mod rules;
@@ -28,5 +29,6 @@ pub use decision::{Challenge, Channel, Decision, HoldBasis, Opens, Release, Revi
 pub use errors::{RulesError, RulesErrors};
 pub use facts::{Coding, Facts, RecipientRole, ReportStatus};
 pub use gates::age_gate;
+pub use needs::{Need, Needs};
 pub use rules::{RULES_BYTES_MAX, RuleSet, STARTER_RULES};
 pub use trace::Trace;

@@ -3,10 +3,13 @@
 mod attachment;
 mod client;
 mod contact;
+mod contacts;
+mod gather;
 mod hook;
 mod report;
 mod scripted;
 mod search;
+mod stated;
 mod subscription;
 
 use serde_json::{Value, json};
