@@ -51,3 +51,35 @@ impl RecentParts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use url::Url;
+
+    use super::*;
+    use crate::fhir::service::ServiceBase;
+
+    #[test]
+    fn what_is_kept_is_bounded_in_number_and_age() {
+        let base = ServiceBase::new(Url::parse("https://ehr.test/fhir").unwrap()).unwrap();
+        let body = json!({"resourceType": "Encounter", "id": "e"}).to_string();
+        let part = Arc::new(Part::of_answer("Encounter", "e", body.as_bytes(), &base).unwrap());
+        let id = |i: usize| FhirId::parse(&format!("e{i}")).unwrap();
+        let recent = RecentParts::default();
+        let start = Instant::now();
+        let at = |i: usize| start + Duration::from_millis(i as u64);
+        for i in 0..PARTS_MAX + 2 {
+            recent.keep("Encounter", &id(i), &part, at(i));
+        }
+        assert_eq!(recent.count(), PARTS_MAX);
+        let found = |i: usize, now: Instant| recent.find("Encounter", &id(i), now).is_some();
+        assert!(!found(0, at(0)) && !found(1, at(1)) && found(2, at(2)));
+        assert!(recent.find("PractitionerRole", &id(2), at(2)).is_none());
+        let last = PARTS_MAX + 1;
+        assert!(found(last, at(last) + KEPT - Duration::from_millis(1)));
+        assert!(!found(last, at(last) + KEPT));
+        recent.keep("Encounter", &id(0), &part, at(last) + KEPT);
+        assert_eq!(recent.count(), 1);
+    }
+}
