@@ -1,7 +1,7 @@
 //! The EHR: asking it, believing as little of its answers as possible.
 //!
-//! Job: read reports, patients and attachments over FHIR R4 REST, search for what changed, keep a
-//! subscription, understand what a hook says, choose a patient's address.
+//! Job: read reports, patients and attachments over FHIR R4 REST, gather what a report names for the rules, search for
+//! what changed, keep a subscription, understand what a hook says, choose a patient's address.
 //! Must stay true: no wire bytes reach `fhirbolt` (see `gate`); no error, log or `Debug` carries a value,
 //! a URL or a token; the token goes to the EHR's own origin alone; a 404 is never mistaken for "nothing".
 //! Must not know: databases, rules, links, mail.

@@ -70,17 +70,17 @@ impl Walk {
 }
 
 impl EhrClient {
-    /// Reads the members of `report`, or says that they were not asked for where there are any.
-    pub(super) async fn members(&self, report: &Report, is_asked: bool, deadline: Instant) -> Walked {
+    /// Reads the members of `report`; without any time for it, says that they were not asked for where there are any.
+    pub(super) async fn members(&self, report: &Report, until: Option<Instant>) -> Walked {
         let itself = (report.kind.as_str().to_owned(), report.id.clone());
         let mut walk = Walk { walked: Walked::default(), seen: HashSet::from([itself]), left: self.limits.members_max };
         let mut level = walk.follow("", &report.stated.members);
-        if !is_asked {
+        let Some(deadline) = until else {
             if !level.is_empty() {
                 walk.walked.lack(Lack::NotAsked);
             }
             return walk.walked;
-        }
+        };
         for _ in 0..DEPTH_MAX {
             let mut next = Vec::new();
             for (wanted, answer) in self.read_parts(level, deadline).await {

@@ -17,6 +17,7 @@ mod shape;
 use std::collections::{BTreeSet, HashSet};
 use std::hash::Hash;
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 pub(super) use self::contacts::of_patient as contacts_of_patient;
@@ -25,7 +26,7 @@ use self::members::Walked;
 pub(super) use self::part::Part;
 use self::part::{ENCOUNTER, ORDER, ROLE, Source};
 pub(super) use self::recent::RecentParts;
-use self::shape::{Place, Pointer, below};
+use self::shape::{Place, Pointer, Texts, below};
 pub(super) use self::shape::{items, word};
 use super::client::EhrClient;
 use super::report::{Report, Subject};
@@ -85,14 +86,15 @@ impl EhrClient {
     /// roles and consents. Orders, encounters and roles may be up to five minutes old.
     pub async fn gather(&self, report: &Report, needs: &Needs) -> Evidence {
         let deadline = Instant::now() + self.limits.gather_timeout;
-        let asks = |which: &[Need]| which.iter().any(|need| needs.contains(need));
+        // No time at all for what no rule looks at.
+        let until = |which: &[Need]| which.iter().any(|need| needs.contains(need)).then_some(deadline);
         let stated = &report.stated;
         let (members, orders, encounters, roles, consents) = tokio::join!(
-            self.members(report, asks(&[Need::Members, Need::Text]), deadline),
-            self.named(&stated.orders, ORDER, asks(&[Need::Order, Need::Specialty]), deadline),
-            self.named(&stated.encounters, ENCOUNTER, asks(&[Need::Encounter, Need::Specialty]), deadline),
-            self.named(&stated.roles, ROLE, asks(&[Need::Specialty]), deadline),
-            self.consents_of(&report.subject, asks(&[Need::Consent]), deadline),
+            self.members(report, until(&[Need::Members, Need::Text])),
+            self.named(&stated.orders, ORDER, until(&[Need::Order, Need::Specialty])),
+            self.named(&stated.encounters, ENCOUNTER, until(&[Need::Encounter, Need::Specialty])),
+            self.named(&stated.roles, ROLE, until(&[Need::Specialty])),
+            self.consents_of(&report.subject, until(&[Need::Consent])),
         );
         let mut evidence = stated.evidence.clone();
         for (source, walked) in
@@ -114,12 +116,13 @@ impl EhrClient {
         evidence
     }
 
-    async fn named(&self, pointers: &[Pointer], kind: &'static str, is_asked: bool, deadline: Instant) -> Walked {
+    /// Reads what `pointers` name, unless there is no time for it.
+    async fn named(&self, pointers: &[Pointer], kind: &'static str, until: Option<Instant>) -> Walked {
         let mut walked = Walked::default();
         let mut wanted: Vec<Wanted> = Vec::new();
         for pointer in pointers {
             match &pointer.place {
-                Place::Here(_) if !is_asked => walked.lack(Lack::NotAsked),
+                Place::Here(_) if until.is_none() => walked.lack(Lack::NotAsked),
                 Place::Here(id) if wanted.iter().any(|other| other.id == *id) => {}
                 Place::Here(_) if wanted.len() >= NAMED_MAX => walked.lack(Lack::TooMany),
                 Place::Here(id) => wanted.push(Wanted { at: pointer.at.clone(), kind, id: id.clone() }),
@@ -127,6 +130,7 @@ impl EhrClient {
                 Place::Lost(why) => walked.lack(*why),
             }
         }
+        let Some(deadline) = until else { return walked };
         for (wanted, answer) in self.read_parts(wanted, deadline).await {
             match answer {
                 Ok(part) => walked.parts.push((wanted.at, part)),
@@ -136,9 +140,9 @@ impl EhrClient {
         walked
     }
 
-    async fn consents_of(&self, subject: &Subject, is_asked: bool, deadline: Instant) -> Gathered<Word> {
+    async fn consents_of(&self, subject: &Subject, until: Option<Instant>) -> Gathered<Word> {
+        let Some(deadline) = until else { return Gathered::lacking(Lack::NotAsked) };
         match subject {
-            _ if !is_asked => Gathered::lacking(Lack::NotAsked),
             Subject::Patient(patient) => self.consents(patient, deadline).await,
             Subject::None | Subject::Unusable { .. } => Gathered::lacking(Lack::Unreadable),
         }
@@ -161,6 +165,12 @@ impl Evidence {
             texts: Vec::new(),
             texts_lacking: BTreeSet::new(),
         }
+    }
+
+    /// Where texts of `resource` go, in its language.
+    fn texts_of<'a>(&'a mut self, resource: &'a Value) -> Texts<'a> {
+        let language = word(resource, "language");
+        Texts { language, into: &mut self.texts, lacking: &mut self.texts_lacking }
     }
 
     /// Adds what the resource at `at` says.

@@ -7,9 +7,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::Evidence;
-use super::critical::flag;
-use super::shape::{Place, Pointer, Texts, below, concepts, items, pointers, word};
+use super::shape::{Place, Pointer, below, concepts, items, pointers, word};
+use super::{Evidence, critical};
 use crate::base::ResourceType;
 use crate::fhir::error::Malformed;
 use crate::fhir::gate::parse_json;
@@ -79,6 +78,7 @@ impl Part {
         part.read_labels(value);
         let performers = match kind {
             ResourceType::DiagnosticReport => {
+                part.evidence.texts_of(value).of_concepts(value, "code", "");
                 part.read_diagnostic_report(value, base);
                 pointers(value, "performer", "", base)
             }
@@ -115,39 +115,30 @@ impl Part {
         static ANY: Schema = Schema { kind: "", fields: &[] };
         let mut part = Self::empty();
         part.read_labels(value);
-        let mut texts = Texts { language: word(value, "language"), into: &mut part.evidence.texts };
         match kind {
             "Observation" => {
-                texts.of_concepts(value, "code", "");
+                part.read_tested(value, value, "");
                 for (step, component) in items(value, "component") {
-                    texts.of_concepts(component, "code", &step);
-                    concepts(component, "code", &step, &mut part.evidence.results);
+                    part.read_tested(value, component, &step);
                 }
-                concepts(value, "code", "", &mut part.evidence.results);
-                part.evidence.critical = flag(value);
+                part.evidence.critical = critical::worse(part.evidence.critical, critical::flag(value));
                 part.members.extend(member_pointers(value, "hasMember", base));
             }
             "DiagnosticReport" => {
-                concepts(value, "code", "", &mut part.evidence.results);
+                part.read_tested(value, value, "");
                 part.read_diagnostic_report(value, base);
                 part.encounters.clear();
             }
-            ORDER => {
-                texts.of_concepts(value, "code", "");
-                texts.of_concepts(value, "reasonCode", "");
-                texts.of_concepts(value, "reason", "");
-                part.read_order(value);
-            }
+            ORDER => part.read_order(value),
             ENCOUNTER => {
                 concepts(value, "class", "", &mut part.evidence.encounters);
                 concepts(value, "serviceType", "", &mut part.evidence.specialties);
+                if value.get("class").is_none() {
+                    part.evidence.encounters.lacking.insert(Lack::Unreadable);
+                }
             }
             ROLE => concepts(value, "specialty", "", &mut part.evidence.specialties),
             _ => {}
-        }
-        // The standard asks it of both types of members, not of orders.
-        if Source::of(kind) == Source::Member && value.get("code").is_none() {
-            part.evidence.lack(Source::Member, Lack::Unreadable);
         }
         if !unknown_modifiers(value, &ANY).is_empty() {
             part.evidence.lack(Source::of(kind), Lack::Unreadable);
@@ -167,9 +158,17 @@ impl Part {
         concepts(value, "securityLabel", "", labels);
     }
 
+    /// What a member, or a component of one, says that it tested; the standard asks it of both.
+    fn read_tested(&mut self, resource: &Value, tested: &Value, at: &str) {
+        self.evidence.texts_of(resource).of_concepts(tested, "code", at);
+        concepts(tested, "code", at, &mut self.evidence.results);
+        if !tested.get("code").is_some_and(Value::is_object) {
+            self.evidence.lack(Source::Member, Lack::Unreadable);
+        }
+    }
+
     fn read_diagnostic_report(&mut self, value: &Value, base: &ServiceBase) {
-        let mut texts = Texts { language: word(value, "language"), into: &mut self.evidence.texts };
-        texts.of_concepts(value, "code", "");
+        let mut texts = self.evidence.texts_of(value);
         texts.of_concepts(value, "category", "");
         texts.plain(value, "conclusion", "");
         texts.of_concepts(value, "conclusionCode", "");
@@ -184,19 +183,22 @@ impl Part {
 
     /// R4 gathers what surrounds a document in `context`; R5 makes `context` the list of encounters and moves the rest up.
     fn read_document(&mut self, value: &Value, base: &ServiceBase) {
-        let mut texts = Texts { language: word(value, "language"), into: &mut self.evidence.texts };
+        let mut texts = self.evidence.texts_of(value);
         texts.plain(value, "description", "");
         texts.of_concepts(value, "type", "");
         texts.of_concepts(value, "category", "");
         for (step, content) in items(value, "content") {
-            let Some(form) = content.get("attachment") else { continue };
-            texts.title(form, &below(&step, "attachment"));
+            texts.title(content.get("attachment").unwrap_or(&Value::Null), &below(&step, "attachment"));
         }
         let (around, at) = match value.get("context") {
-            Some(context @ Value::Object(_)) => (context, "context"),
-            Some(_) | None => (value, ""),
+            None => (value, ""),
+            Some(Value::Array(list)) if list.iter().all(Value::is_object) => (value, ""),
+            Some(context) => (context, "context"),
         };
         texts.of_concepts(around, "event", at);
+        if !around.is_object() {
+            self.evidence.lack(Source::Unclear, Lack::Unreadable);
+        }
         concepts(around, "event", at, &mut self.evidence.results);
         concepts(around, "practiceSetting", at, &mut self.evidence.specialties);
         let encounters =
@@ -211,6 +213,10 @@ impl Part {
     /// R5 says in `reason` what R4 says in `reasonCode` and `reasonReference`.
     fn read_order(&mut self, value: &Value) {
         let evidence = &mut self.evidence;
+        let mut texts = evidence.texts_of(value);
+        for name in ["code", "reasonCode", "reason"] {
+            texts.of_concepts(value, name, "");
+        }
         concepts(value, "code", "", &mut evidence.orders);
         concepts(value, "reasonCode", "", &mut evidence.reasons);
         concepts(value, "reason", "", &mut evidence.reasons);

@@ -77,7 +77,7 @@ mod tests {
         assert!(!found(0, at(0)) && !found(1, at(1)) && found(2, at(2)));
         assert!(recent.find("PractitionerRole", &id(2), at(2)).is_none());
         let last = PARTS_MAX + 1;
-        assert!(found(last, at(last) + KEPT - Duration::from_millis(1)));
+        assert!(found(last, at(last - 1) + KEPT));
         assert!(!found(last, at(last) + KEPT));
         recent.keep("Encounter", &id(0), &part, at(last) + KEPT);
         assert_eq!(recent.count(), 1);

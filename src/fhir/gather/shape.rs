@@ -3,6 +3,8 @@
 //! Must stay true: nothing here fails. What has another shape than the standard gives it, or says in words alone what a
 //! code would say, is a [`Lack`] of the fact that it would have been part of. Paths hold element names and positions.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::ReportText;
@@ -159,18 +161,17 @@ fn type_in_address(literal: &str) -> Option<&str> {
     (is_plain && is_type && FhirId::parse(id).is_ok()).then_some(kind)
 }
 
-/// Texts in the order in which they were met.
+/// Texts in the order in which they were met; what is no text where one should be is lacking.
 pub(super) struct Texts<'a> {
     pub language: Option<&'a str>,
     pub into: &'a mut Vec<ReportText>,
+    pub lacking: &'a mut BTreeSet<Lack>,
 }
 
 impl Texts<'_> {
     /// `name` itself.
     pub(super) fn plain(&mut self, holder: &Value, name: &str, at: &str) {
-        if let Some(text) = word(holder, name) {
-            self.push(below(at, name), self.language, text);
-        }
+        self.text_of(holder, name, at, self.language);
     }
 
     /// `text` and the displays of the concepts `name`.
@@ -179,6 +180,9 @@ impl Texts<'_> {
             let at = below(at, &step);
             let one = one.get("concept").unwrap_or(one);
             self.plain(one, "text", &at);
+            if one.get("coding").is_some_and(|codings| !codings.is_array()) {
+                self.lacking.insert(Lack::Unreadable);
+            }
             for (step, coding) in items(one, "coding") {
                 self.plain(coding, "display", &below(&at, &step));
             }
@@ -187,16 +191,20 @@ impl Texts<'_> {
 
     /// The title of the attachment `form`, in its own language where it says one.
     pub(super) fn title(&mut self, form: &Value, at: &str) {
-        if let Some(title) = word(form, "title") {
-            self.push(below(at, "title"), word(form, "language").or(self.language), title);
-        }
+        self.text_of(form, "title", at, word(form, "language").or(self.language));
     }
 
-    fn push(&mut self, at: String, language: Option<&str>, text: &str) {
-        self.into.push(ReportText {
-            at: FactPath(at),
-            language: language.map(str::to_owned),
-            text: SecretText::new(text.to_owned()),
-        });
+    fn text_of(&mut self, holder: &Value, name: &str, at: &str, language: Option<&str>) {
+        match (holder, holder.get(name)) {
+            (_, Some(Value::String(text))) => self.into.push(ReportText {
+                at: FactPath(below(at, name)),
+                language: language.map(str::to_owned),
+                text: SecretText::new(text.clone()),
+            }),
+            (Value::Object(_), None) => {}
+            (_, Some(_) | None) => {
+                self.lacking.insert(Lack::Unreadable);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The EHR's side of the table: real resources, broken ones, and a server that misbehaves as told.
 
 mod attachment;
+mod broken;
 mod client;
 mod contact;
 mod contacts;

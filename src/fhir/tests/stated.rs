@@ -149,7 +149,7 @@ async fn a_malformed_reference_or_code_is_a_lack_of_its_own_fact() {
         (("performer", json!([{"display": "Lab"}])), "performers"),
         (("conclusionCode", json!([{"text": "HIV"}])), "results"),
     ] {
-        let evidence = gathered(ResourceType::DiagnosticReport, &[changes.clone()], &everything()).await;
+        let evidence = gathered(ResourceType::DiagnosticReport, std::slice::from_ref(&changes), &everything()).await;
         let broken: Vec<_> = [
             ("orders", &evidence.orders.lacking),
             ("encounters", &evidence.encounters.lacking),
