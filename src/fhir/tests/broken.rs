@@ -162,13 +162,15 @@ fn lacking_of(evidence: &Evidence) -> BTreeSet<Lack> {
     [&evidence.results, &evidence.labels, &evidence.orders].into_iter().flat_map(|fact| fact.lacking.clone()).collect()
 }
 
+/// Nothing listens there: whatever is asked of it is lacking.
+static CLIENT: LazyLock<EhrClient> = LazyLock::new(|| client_of("http://127.0.0.1:1/fhir", |_| {}));
+
 proptest! {
     #![proptest_config(cases(96))]
 
     #[test]
     fn more_in_a_report_is_never_less_in_its_evidence(added in prop::collection::vec(more(), 1..5)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        static CLIENT: LazyLock<EhrClient> = LazyLock::new(|| client_of("http://127.0.0.1:1/fhir", |_| {}));
         let (kind, resource, _) = report();
         let mut grown = resource.clone();
         for (place, concept) in &added {
