@@ -120,6 +120,11 @@ async fn the_addresses_of_everybody_around_the_patient_are_known() {
         ]
     );
     assert!(found.is_whole() && !format!("{found:?}").contains("example.test"));
+    let crowd: Vec<_> =
+        (0..501).map(|i| person(&format!("p{i}"), "Patient/r1", json!([email("mum@example.test")]))).collect();
+    let crowded = ScriptedEhr::saying(vec![fhir(200, &bundle(&crowd, None))]).await;
+    let found = client_of(&crowded.base, |_| {}).related_contacts(&teen).await;
+    assert_eq!((found.found.len(), found.lacking), (501, BTreeSet::from([Lack::TooMany])));
     let nobody = client_of("http://127.0.0.1:1/fhir", |_| {}).related_contacts(&teen).await;
     assert_eq!((nobody.found.len(), nobody.lacking), (1, BTreeSet::from([Lack::TimedOut])));
     assert_eq!(patient(&[]).contacts, Gathered::none());

@@ -327,6 +327,15 @@ async fn orders_encounters_and_roles_are_read_in_either_release_and_asked_once()
 }
 
 #[tokio::test]
+async fn of_many_orders_the_first_are_read_and_the_rest_are_too_many() {
+    let ehr = ehr(&[], Vec::new()).await;
+    let changes = [("basedOn", references((0..30).map(|i| format!("ServiceRequest/s{i}"))))];
+    let evidence = gathered(&ehr, &changes, &needs(&[Need::Order])).await;
+    assert_eq!(asked(&ehr).len(), 20);
+    assert_eq!(lacks(&evidence.orders), [Lack::NotFound, Lack::TooMany]);
+}
+
+#[tokio::test]
 async fn a_failure_is_not_remembered() {
     let ehr = ScriptedEhr::saying(vec![
         answer(503, "", b""),
