@@ -7,10 +7,12 @@
 
 use std::collections::BTreeSet;
 
+use chrono_tz::Tz;
+
 use super::bits::RowNo;
 use super::canon::Canon;
 use super::columns::{Column, Columns, Said};
-use super::decision::{Decision, ReviewReason, Terms};
+use super::decision::{Decision, QuietHours, ReviewReason, Terms};
 use super::facts::Facts;
 use super::gates::status_gate;
 use super::judge::{Judged, Verdict, columns_of, judge};
@@ -49,7 +51,8 @@ pub fn decide(rules: &RuleSet, facts: &Facts, moment: Moment) -> Decided {
     let mut values = canon.values(content, table);
     let judged = judge(content, table, &mut values, facts.recipient, moment.now);
     let schedule = schedule(content, table, &judged, facts.issued, moment);
-    let witness = Witness { content, table, judged: &judged, canon, schedule: &schedule };
+    let zone = rules.timezone().unwrap_or(moment.zone);
+    let witness = Witness { content, table, judged: &judged, canon, schedule: &schedule, zone };
     let tags = witness.tags();
     trace.rows = witness.rows(&tags);
     let asked = witness.asked();
@@ -67,7 +70,8 @@ fn conclude(witness: &Witness<'_>, asked: &[(&str, Columns, Said)], trace: &Trac
         let ids: Vec<_> = asked.iter().filter(|(_, row, _)| wanted(row)).map(|(id, _, _)| *id).collect();
         ids.join(", ")
     };
-    let terms = (!columns.channels.is_empty()).then(|| Terms::from(columns));
+    let quiet = witness.content.quiet.clone().map(|hours| QuietHours { hours, zone: witness.zone });
+    let terms = (!columns.channels.is_empty()).then(|| Terms { quiet, ..Terms::from(columns) });
     let send = |terms: Option<Terms>| match terms {
         Some(terms) => Decision::Send { terms },
         None => Decision::Review { why: ReviewReason::NoCommonChannel { rules: who(&|_| true) }, terms: None },
@@ -81,7 +85,7 @@ fn conclude(witness: &Witness<'_>, asked: &[(&str, Columns, Said)], trace: &Trac
             why: ReviewReason::RuleAsks { rule: who(&|row| row.action == Action::ManualReview) },
             terms,
         },
-        Verdict::Unknown(row) => Decision::Review { why: witness.unknown(row, trace), terms },
+        Verdict::Unknown(row) => Decision::Review { why: unknown(row, trace), terms },
         Verdict::Block => Decision::Block { rule: who(&|row| row.action == Action::Block) },
         Verdict::BlockedByDefault => Decision::Block { rule: DEFAULT_RULE.to_owned() },
     }
@@ -94,6 +98,7 @@ struct Witness<'a> {
     judged: &'a Judged,
     canon: Canon<'a>,
     schedule: &'a Schedule,
+    zone: Tz,
 }
 
 impl Witness<'_> {
@@ -206,17 +211,18 @@ impl Witness<'_> {
             RowKind::Classify | RowKind::Exception | RowKind::Floor | RowKind::Ceiling => Said::NOTHING,
         }
     }
+}
 
-    fn unknown(&self, no: RowNo, trace: &Trace) -> ReviewReason {
-        let row = trace.rows.get(usize::from(no));
-        let (fact, why) = match row.map(|row| &row.outcome) {
-            Some(Outcome::Unknown { fact, why }) => (fact.as_str(), why.as_str()),
-            Some(Outcome::InForce | Outcome::ReplacedBy { .. } | Outcome::OutOfTime | Outcome::NotMatched { .. })
-            | None => ("something", "it could not be learnt"),
-        };
-        let rule = row.map(|row| row.id.clone()).unwrap_or_default();
-        ReviewReason::Unknown { fact: fact.to_owned(), why: why.to_owned(), rule }
-    }
+/// Which fact is not known, and for which row it matters.
+fn unknown(no: RowNo, trace: &Trace) -> ReviewReason {
+    let row = trace.rows.get(usize::from(no));
+    let (fact, why) = match row.map(|row| &row.outcome) {
+        Some(Outcome::Unknown { fact, why }) => (fact.as_str(), why.as_str()),
+        Some(Outcome::InForce | Outcome::ReplacedBy { .. } | Outcome::OutOfTime | Outcome::NotMatched { .. })
+        | None => ("something", "it could not be learnt"),
+    };
+    let rule = row.map(|row| row.id.clone()).unwrap_or_default();
+    ReviewReason::Unknown { fact: fact.to_owned(), why: why.to_owned(), rule }
 }
 
 const fn layer_of(kind: RowKind) -> Layer {

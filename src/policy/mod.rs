@@ -34,6 +34,7 @@ pub mod trace;
 mod values;
 pub mod vocabulary;
 pub mod when;
+mod zone;
 
 #[cfg(test)]
 mod tests;

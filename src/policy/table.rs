@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::bits::{Bits, RowNo};
 use super::facts::{Age, Coding, Flag, PatternId, RecipientRole, Word};
 use super::rules::Content;
-use super::text::Pattern;
 use super::when::{AgeRange, Condition, Predicate, When};
 use crate::base::{ClinicId, ResourceType};
 use crate::policy::codes::Confidentiality;
@@ -200,40 +199,49 @@ impl Table {
         condition: &Condition,
     ) {
         let at = Use { predicate, group, row };
-        match condition {
-            Condition::Roles(roles) => roles.iter().for_each(|role| self.add_use(Symbol::Role(*role), at)),
-            Condition::Clinics(clinics) => clinics.iter().for_each(|id| self.add_use(Symbol::Clinic(id.clone()), at)),
-            Condition::Kinds(kinds) => kinds.iter().for_each(|kind| self.add_use(Symbol::Kind(*kind), at)),
-            Condition::Codes(codes) => codes.iter().for_each(|code| self.add_use(Symbol::Code(code.clone()), at)),
-            Condition::Prefixes(prefixes) => {
-                for prefix in prefixes {
-                    let symbol = self.number(Symbol::Prefix(prefix.clone()));
-                    if !self.prefixes.iter().any(|(known, _)| *known == symbol) {
-                        self.prefixes.push((symbol, prefix.clone()));
-                    }
-                    self.add_use(Symbol::Prefix(prefix.clone()), at);
-                }
-            }
+        let symbols: Vec<Symbol> = match condition {
+            Condition::Roles(roles) => roles.iter().copied().map(Symbol::Role).collect(),
+            Condition::Clinics(clinics) => clinics.iter().cloned().map(Symbol::Clinic).collect(),
+            Condition::Kinds(kinds) => kinds.iter().copied().map(Symbol::Kind).collect(),
+            Condition::Codes(codes) => codes.iter().cloned().map(Symbol::Code).collect(),
+            Condition::Prefixes(prefixes) => prefixes.iter().cloned().map(Symbol::Prefix).collect(),
             Condition::Words(words) if predicate == Predicate::Set => {
                 let codes: BTreeSet<&Coding> =
                     words.iter().filter_map(|name| content.sets.get(name)).flatten().collect();
-                codes.into_iter().for_each(|code| self.add_use(Symbol::Code(code.clone()), at));
+                codes.into_iter().cloned().map(Symbol::Code).collect()
             }
-            Condition::Words(words) => words.iter().for_each(|word| self.add_use(Symbol::Word(word.clone()), at)),
-            Condition::Performers(performers) => {
-                performers.iter().for_each(|one| self.add_use(Symbol::Performer(one.clone()), at));
+            Condition::Words(words) => words.iter().cloned().map(Symbol::Word).collect(),
+            Condition::Performers(performers) => performers.iter().cloned().map(Symbol::Performer).collect(),
+            Condition::Patterns(patterns) => patterns.iter().map(|pattern| Symbol::Pattern(pattern.id())).collect(),
+            Condition::AtLeast(level) => {
+                self.levels.push((*level, group, row));
+                Vec::new()
             }
-            Condition::Patterns(patterns) => {
-                for id in patterns.iter().map(Pattern::id) {
-                    let symbol = self.number(Symbol::Pattern(id));
-                    self.patterns.insert(id, symbol);
-                    self.add_use(Symbol::Pattern(id), at);
-                }
+            Condition::Age(range) => {
+                self.ages.push((*range, group, row));
+                Vec::new()
             }
-            Condition::AtLeast(level) => self.levels.push((*level, group, row)),
-            Condition::Age(range) => self.ages.push((*range, group, row)),
             // The row is found by its name among the rows that name the predicate.
-            Condition::Yes => {}
+            Condition::Yes => Vec::new(),
+        };
+        for symbol in symbols {
+            self.add_use(symbol, at);
+        }
+    }
+
+    /// Beginnings and patterns are looked for in what a report holds, so that they have lists of their own.
+    fn enlist(&mut self, symbol: &Symbol, no: SymbolNo) {
+        match symbol {
+            Symbol::Prefix(prefix) => self.prefixes.push((no, prefix.clone())),
+            Symbol::Pattern(id) => {
+                self.patterns.insert(*id, no);
+            }
+            Symbol::Role(_)
+            | Symbol::Clinic(_)
+            | Symbol::Kind(_)
+            | Symbol::Code(_)
+            | Symbol::Word(_)
+            | Symbol::Performer(_) => {}
         }
     }
 
@@ -245,11 +253,13 @@ impl Table {
     }
 
     fn number(&mut self, symbol: Symbol) -> SymbolNo {
-        let next = SymbolNo::try_from(self.uses.len()).unwrap_or(SymbolNo::MAX);
-        let no = *self.symbols.entry(symbol).or_insert(next);
-        if no == next {
-            self.uses.push(Vec::new());
+        if let Some(known) = self.symbols.get(&symbol) {
+            return *known;
         }
+        let no = SymbolNo::try_from(self.uses.len()).unwrap_or(SymbolNo::MAX);
+        self.enlist(&symbol, no);
+        self.symbols.insert(symbol, no);
+        self.uses.push(Vec::new());
         no
     }
 
