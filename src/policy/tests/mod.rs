@@ -4,6 +4,7 @@ mod calendar;
 mod codes;
 mod decisions;
 mod faults;
+mod generate;
 mod laws;
 mod properties;
 mod sets;
