@@ -70,7 +70,7 @@ impl Resolve {
             facts,
             decision: plan::object(decided.decision.within(&self.available), objection.or(of_address)),
             timing: decided.schedule.map(|schedule| schedule.timing),
-            trace: serde_json::to_string(&decided.trace.for_the_record())?,
+            trace: serde_json::to_string(&decided.trace)?,
             rules_hash: rules.hash.clone(),
             card,
             contact_index,
@@ -113,13 +113,13 @@ fn answer(
     now: UtcMillis,
 ) -> Answer {
     let moment = Moment { now, zone: ehr.zone };
-    let decided = policy::decide(rules, &facts, moment);
+    let decided = policy::decide_for_the_record(rules, &facts, moment);
     let Some(ContactChoice::One { address, .. }) = choice else { return Answer { facts, decided, objection: None } };
     match facts::owner_of(address, facts.age, &beside.related) {
         Owner::Patient => Answer { facts, decided, objection: None },
         Owner::Guardian => {
             let of_proxy = Facts { recipient: RecipientRole::Proxy, ..facts.clone() };
-            let for_proxy = policy::decide(rules, &of_proxy, moment);
+            let for_proxy = policy::decide_for_the_record(rules, &of_proxy, moment);
             let is_default = matches!(&for_proxy.decision, Decision::Block { rule } if rule == DEFAULT_RULE);
             if is_default {
                 return Answer { facts, decided, objection: Some(ReviewReason::GuardiansAddress) };

@@ -1,9 +1,11 @@
 //! The rules as a clinic meets them.
 
+mod behaviours;
 mod calendar;
 mod codes;
 mod decisions;
 mod faults;
+mod generate;
 mod laws;
 mod properties;
 mod sets;
