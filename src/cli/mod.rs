@@ -11,6 +11,7 @@ mod backup;
 mod deliveries;
 mod demo;
 mod ehrs;
+mod incident;
 mod init;
 mod keys;
 mod print;
@@ -103,6 +104,9 @@ enum Command {
     /// Look at the keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// When something went wrong: choose deliveries, and revoke them all.
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
     /// Change the rules: propose, approve, go back.
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -181,7 +185,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::Outdated { .. }
             | DeskError::Forgotten
             | DeskError::Staff(_)
-            | DeskError::Rules(_),
+            | DeskError::Rules(_)
+            | DeskError::Incident(_),
         ) => 1,
     }
 }
@@ -211,6 +216,10 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Deliveries(command) => {
             let (desk, _) = desk(&common, variables, command.acts()).await?;
             deliveries::run(command, &desk, print).await
+        }
+        Command::Incident(command) => {
+            let (desk, by) = desk(&common, variables, command.acts()).await?;
+            incident::run(command, &desk, &by, print).await
         }
         Command::Rules(RulesCommand::Versions(command)) => {
             let config = load(&common, variables.clone())?;

@@ -6,6 +6,7 @@
 //! Must not know: how the person was recognised, how the answer is printed.
 
 mod heard;
+mod incident;
 mod operators;
 mod redecide;
 mod refusals;
@@ -23,6 +24,7 @@ use crate::record::{Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
 pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
+pub use incident::{AffectedShown, IncidentRecord, IncidentRefusal, Preview};
 pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
 pub use redecide::Otherwise;
 pub use refusals::VersionRefusal;
@@ -71,6 +73,9 @@ pub enum DeskError {
     /// Staff.
     #[error(transparent)]
     Rules(#[from] VersionRefusal),
+    /// Staff.
+    #[error(transparent)]
+    Incident(#[from] IncidentRefusal),
     /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,

@@ -8,6 +8,7 @@ mod corrections;
 mod demo;
 mod ehr_trouble;
 mod endings;
+mod incident;
 mod mail_faults;
 mod nothing_leaks;
 mod nothing_surprises;

@@ -273,6 +273,30 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("noted_at", Quiet),
         ],
     ),
+    (
+        "incident",
+        &[
+            ("n", Quiet),
+            ("why", Quiet),
+            ("criteria", Quiet),
+            ("proposed_by", Quiet),
+            ("proposed_at", Quiet),
+            ("approved_by", Quiet),
+            ("approved_at", Quiet),
+            ("ended_at", Quiet),
+        ],
+    ),
+    (
+        "incident_delivery",
+        &[
+            ("incident", Quiet),
+            ("delivery_id", Quiet),
+            ("state_before", Quiet),
+            ("outcome", Quiet),
+            ("opened", Quiet),
+            ("settled_at", Quiet),
+        ],
+    ),
 ];
 
 /// # Panics
