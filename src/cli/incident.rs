@@ -18,8 +18,11 @@ use crate::store::{IncidentCriteria, IncidentRow};
 #[derive(Subcommand)]
 pub(super) enum IncidentCommand {
     /// See which deliveries something went wrong with, and how many were opened. Changes nothing.
+    // Here `--version` is that of the rules.
+    #[command(disable_version_flag = true)]
     Preview(Criteria),
     /// Freeze the list of these deliveries; a second person approves it.
+    #[command(disable_version_flag = true)]
     Propose {
         #[command(flatten)]
         criteria: Criteria,
@@ -41,7 +44,6 @@ pub(super) enum IncidentCommand {
 }
 
 #[derive(Args)]
-#[group(id = "what", required = true, multiple = true, args = ["rule", "version"])]
 pub(super) struct Criteria {
     /// Decided by this rule.
     #[arg(long, value_name = "ID")]
@@ -65,10 +67,14 @@ fn hash(text: &str) -> Result<String, &'static str> {
     if is_hash { Ok(text.to_ascii_lowercase()) } else { Err("write at least six digits of the hash of a version") }
 }
 
-impl From<Criteria> for IncidentCriteria {
-    fn from(criteria: Criteria) -> Self {
-        let Criteria { rule, version, ehr, from, to } = criteria;
-        Self { rule, version, ehr, from, to }
+impl Criteria {
+    /// Everything that was ever sent is no incident: a rule or a version has to be named.
+    fn chosen(self) -> anyhow::Result<IncidentCriteria> {
+        let Self { rule, version, ehr, from, to } = self;
+        if rule.is_none() && version.is_none() {
+            anyhow::bail!("say what went wrong: --rule ID, --version HASH, or both");
+        }
+        Ok(IncidentCriteria { rule, version, ehr, from, to })
     }
 }
 
@@ -84,12 +90,12 @@ impl IncidentCommand {
 pub(super) async fn run(command: IncidentCommand, desk: &Desk, by: &Person, print: Print) -> anyhow::Result<Outcome> {
     match command {
         IncidentCommand::Preview(criteria) => {
-            let preview = desk.preview_incident(criteria.into()).await?;
+            let preview = desk.preview_incident(criteria.chosen()?).await?;
             print.done(&in_words(&preview), &preview);
             Ok(Outcome::Done)
         }
         IncidentCommand::Propose { criteria, why } => {
-            let criteria = IncidentCriteria::from(criteria);
+            let criteria = criteria.chosen()?;
             let (n, deliveries) = desk.propose_incident(by, criteria, &why).await?;
             let text = format!(
                 "Incident {n} has {}. Nothing is revoked yet: another person looks at it with `chartseal incident show {n}` \

@@ -4,7 +4,7 @@
 //! gives less; each batch is one transaction with the mark of how far it came, so that a crash repeats and skips nothing.
 
 use super::redecide::{self, Course, Verdict};
-use super::timetable::InForce;
+use super::timetable::{InForce, Standing};
 use super::{Resolve, ResolveError};
 use crate::audit::{Actor, AuditEvent, Redecided};
 use crate::base::UtcMillis;
@@ -33,6 +33,10 @@ impl Resolve {
     pub(super) async fn decide_again(&self, now: UtcMillis) -> Result<usize, ResolveError> {
         let in_force = self.rules.at(now);
         let Some(activation) = in_force.activation.filter(|n| !self.rules.is_redecided(*n)) else { return Ok(0) };
+        if in_force.standing == Standing::StandIn {
+            // A replica that can read the version does this.
+            return Ok(0);
+        }
         let ground = Ground { in_force, available: self.available.clone(), now };
         let count = self.store.write(move |tx| next_batch(tx, &ground, activation)).await?;
         match count {

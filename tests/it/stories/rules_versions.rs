@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use chartseal::app::Workers;
+use chartseal::app::start::{Restore, TimeFrom};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::clinic::{Clinic, RULES, Wishes};
+use crate::support::clinic::{self, Clinic, Database, RULES, Wishes};
 use crate::support::holder::Holder;
 use crate::support::staff::{APPROVER, AUTHOR, DESK, LEAD, OTHER_APPROVER, Staff};
 use crate::support::{pdf, program};
@@ -219,8 +221,70 @@ async fn after_a_restart_the_approved_version_counts_and_the_file_does_not() {
     let (mut clinic, staff) = clinic_with(sent("1")).await;
     let hash = staff.brings_into_force(&reviewed("2"));
     clinic.stop().await.unwrap();
-    clinic.start_again(chartseal::app::start::Restore::NotSaid).await.unwrap();
+    clinic.start_again(Restore::NotSaid).await.unwrap();
     clinic.forward(Duration::from_mins(5));
     assert_eq!(decided_now(&clinic, ANA).await["rules_hash"], Value::from(hash));
     assert_eq!(clinic.mails_to(ANA).len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_switch_at_the_same_instant() {
+    let wishes = Wishes { database: Database::Postgres, rules: sent("1"), ..Wishes::default() };
+    let clinic = Clinic::spawn(wishes).await;
+    let addresses = ["LISTEN", "ADMIN_LISTEN"]
+        .map(|key| (format!("CHARTSEAL__SERVER__{key}"), format!("127.0.0.1:{}", clinic.folder.port())));
+    let time = TimeFrom::Steps(clinic.now());
+    let (restore, workers) = (Restore::NotSaid, Workers::ByHand);
+    let second = clinic::start_replica(&clinic.config_path, "second", addresses, time, restore, workers).await.unwrap();
+    let staff = Staff::hire(&clinic.config_path);
+    let hash = staff.proposes(&reviewed("2"));
+    let at = clinic.now().plus(Duration::from_hours(2));
+    staff.does(APPROVER, &["rules", "approve", &hash, "--effective", &at.to_rfc3339()]);
+    let forward = |span: Duration| {
+        clinic.forward(span);
+        second.ground.clock.forward(span);
+    };
+
+    forward(at.minus(Duration::from_millis(1)).since(clinic.now()));
+    let hears = async |email: &str| {
+        let (_, report) = clinic.report(email, PANEL, &paper()).await;
+        clinic.hook(Method::PUT, &format!("/DiagnosticReport/{report}"), "").await;
+        report
+    };
+    let first = hears(ANA).await;
+    second.steps.run_until_idle().await.unwrap();
+    let mut states = vec![clinic.delivery_of(&first).await.state];
+    forward(Duration::from_millis(1));
+    let mut after = vec![hears(BEN).await];
+    clinic.settle().await;
+    after.push(hears("cee@example.test").await);
+    second.steps.run_until_idle().await.unwrap();
+    for report in &after {
+        let delivery = clinic.delivery_of(report).await;
+        assert_eq!(clinic.show(&delivery.id).await.rules_hash, hash);
+        states.push(delivery.state);
+    }
+    assert_eq!(states, ["live", "review", "review"]);
+    let _ = second.stop.send(());
+    second.served.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_has_not_left_does_not_leave_under_rules_that_hold_it_back() {
+    let (clinic, staff) = clinic_with(sent("1")).await;
+    clinic.desk().pause("an incident").await.unwrap();
+    clinic.report(ANA, PANEL, &paper()).await;
+    clinic.hear_and_settle().await;
+    assert_eq!(clinic.only_delivery().await.notice, Some("queued"));
+    let hash = staff.proposes(&reviewed("2"));
+    let at = clinic.now().plus(Duration::from_mins(1));
+    staff.does(APPROVER, &["rules", "approve", &hash, "--effective", &at.to_rfc3339()]);
+    clinic.forward(Duration::from_mins(1));
+    clinic.desk().resume().await.unwrap();
+    // Whoever sends looks first.
+    assert_eq!(clinic.steps.outbox.turn().await.unwrap(), 0);
+    clinic.hear_and_settle().await;
+    let brief = clinic.only_delivery().await;
+    assert_eq!((brief.state, clinic.mails_to(ANA).len()), ("review", 0), "{}", brief.note);
+    assert!(brief.note.contains("'panels'"), "{}", brief.note);
 }
