@@ -220,6 +220,8 @@ async fn going_back_is_one_step_of_one_person_and_an_emergency_needs_nobody_else
 async fn after_a_restart_the_approved_version_counts_and_the_file_does_not() {
     let (mut clinic, staff) = clinic_with(sent("1")).await;
     let hash = staff.brings_into_force(&reviewed("2"));
+    let checked = program::run(&clinic.config_path, &["check"]);
+    assert!(checked.out.contains("the file counts for nothing"), "{}", checked.all());
     clinic.stop().await.unwrap();
     clinic.start_again(Restore::NotSaid).await.unwrap();
     clinic.forward(Duration::from_mins(5));
