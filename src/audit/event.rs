@@ -223,6 +223,25 @@ pub enum AuditEvent {
         rules_hash: String,
         looser: u64,
     },
+    IncidentProposed {
+        incident: i64,
+        why: String,
+        /// As JSON.
+        criteria: String,
+        deliveries: u64,
+    },
+    IncidentApproved {
+        incident: i64,
+    },
+    /// Everything that could be revoked is.
+    IncidentEnded {
+        incident: i64,
+        revoked: u64,
+        /// Of those, how many had been opened before.
+        opened: u64,
+        /// How many had ended before.
+        ended: u64,
+    },
     OperatorAdded {
         name: OperatorName,
         role: String,

@@ -11,6 +11,7 @@ mod backup;
 mod deliveries;
 mod demo;
 mod ehrs;
+mod incident;
 mod init;
 mod keys;
 mod patients;
@@ -33,6 +34,7 @@ use crate::blobs::BlobStore;
 use crate::config::{Config, ConfigError};
 use crate::desk::{self, Desk, DeskError, Duty, Person, StaffRefusal, Standing};
 use crate::keys::ReplicaName;
+use crate::policy::RuleSet;
 use crate::store::{Pause, Store, StoreError};
 
 use print::{Print, count};
@@ -107,6 +109,9 @@ enum Command {
     /// What patients asked for.
     #[command(subcommand)]
     Patients(patients::PatientsCommand),
+    /// When something went wrong: choose deliveries, and revoke them all.
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
     /// Change the rules: propose, approve, go back.
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -188,7 +193,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::NotWaivable { .. }
             | DeskError::NoTalkNeeded
             | DeskError::Staff(_)
-            | DeskError::Rules(_),
+            | DeskError::Rules(_)
+            | DeskError::Incident(_),
         ) => 1,
     }
 }
@@ -223,6 +229,10 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };
             let (desk, _) = desk(&common, variables, acts).await?;
             patients::run(command, &desk, print).await
+        }
+        Command::Incident(command) => {
+            let (desk, by) = desk(&common, variables, command.acts()).await?;
+            incident::run(command, &desk, &by, print).await
         }
         Command::Rules(RulesCommand::Versions(command)) => {
             let config = load(&common, variables.clone())?;
@@ -374,13 +384,14 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         (true, true) => "\nWithout a [[clinic]] and an [[ehr]] nothing is heard and nothing sent.",
     };
     let people = ground.store.read(crate::store::operators).await?;
+    let (in_force, versions) = against_versions(&ground, &rules).await?;
     let unproven = if people.is_empty() {
         "\nNobody has a key yet: whoever runs a command may act under any name (`chartseal staff add`)."
     } else {
         ""
     };
     let text = format!(
-        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}",
+        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{versions}",
         rules.id(),
         rules.version(),
         count(rules.profiles().len(), "profile"),
@@ -392,6 +403,7 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         "mode": mode, "lost": lost,
         "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
         "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
+        "rules_in_force": in_force,
         "people": people.iter().filter(|person| person.ended_at.is_none()).count(),
     });
     if lost.is_empty() {
@@ -403,6 +415,23 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     let told = format!("But epoch keys are missing, so nobody can open {links}: {LOST_KEYS_REMEDY}:\n{ids}");
     print.done(&format!("{text}\n{told}"), &value);
     Ok(Outcome::No)
+}
+
+/// The version in force, if one is, and what the rules file is to it.
+async fn against_versions(ground: &Ground, file: &RuleSet) -> anyhow::Result<(Option<String>, String)> {
+    let now = ground.clock.now();
+    let in_force = ground.store.read(move |conn| crate::store::rules_in_force(conn, now)).await?.map(|row| row.hash);
+    let told = match &in_force {
+        Some(hash) if *hash == file.rules_hash_hex() => {
+            format!("\nThe version {hash} of the rules is in force; the file says the same.")
+        }
+        Some(hash) => format!(
+            "\nThe version {hash} of the rules is in force, and the file counts for nothing: propose it with `chartseal \
+             rules propose`."
+        ),
+        None => String::new(),
+    };
+    Ok((in_force, told))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod heard;
 mod holds;
+mod incident;
 mod operators;
 mod patients;
 mod redecide;
@@ -25,6 +26,7 @@ use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Sto
 
 pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
 pub use holds::Waives;
+pub use incident::{AffectedShown, IncidentRecord, IncidentRefusal, Preview};
 pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
 pub use patients::Asked;
 pub use redecide::Otherwise;
@@ -85,6 +87,8 @@ pub enum DeskError {
     /// Staff.
     #[error("no rule asks for a talk before this one leaves; release it, if it waits")]
     NoTalkNeeded,
+    #[error(transparent)]
+    Incident(#[from] IncidentRefusal),
     /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,

@@ -184,7 +184,7 @@ pub struct Content {
 pub struct RuleSet {
     pub(super) content: Content,
     pub(super) patterns: Patterns,
-    pub(super) table: Table,
+    pub(super) table: Box<Table>,
     pub(super) hash: [u8; 32],
 }
 

@@ -149,7 +149,7 @@ impl Table {
             has_any: none,
             kinds: [none; RowKind::ALL.len()],
             asking: none,
-            law_times: law_times(content, none),
+            law_times: law_times(content, &none),
             ages: Vec::new(),
             levels: Vec::new(),
             prefixes: HashMap::new(),
@@ -410,10 +410,10 @@ impl Uses {
 }
 
 /// When each law is in force, as instants. Laws need a zone in the file.
-fn law_times(content: &Content, rows: Bits) -> Vec<LawTime> {
+fn law_times(content: &Content, rows: &Bits) -> Vec<LawTime> {
     let zone = content.header.timezone.unwrap_or(Tz::UTC);
     let times = content.laws.iter().map(|law| LawTime {
-        rows,
+        rows: *rows,
         from: law.header.in_force_from.map(|day| day_start(day, zone)),
         until: law.header.in_force_until.and_then(|day| day.succ_opt()).map(|day| day_start(day, zone)),
     });

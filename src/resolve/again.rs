@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use chrono_tz::Tz;
 
 use super::redecide::{self, Course, Verdict};
-use super::timetable::InForce;
+use super::timetable::{InForce, Standing};
 use super::{Resolve, ResolveError};
 use crate::audit::{Actor, AuditEvent, Redecided};
 use crate::base::{EhrId, UtcMillis};
@@ -45,6 +45,10 @@ impl Resolve {
     pub(super) async fn decide_again(&self, now: UtcMillis) -> Result<usize, ResolveError> {
         let in_force = self.rules.at(now);
         let Some(activation) = in_force.activation.filter(|n| !self.rules.is_redecided(*n)) else { return Ok(0) };
+        if in_force.standing == Standing::StandIn {
+            // A replica that can read the version does this.
+            return Ok(0);
+        }
         let ground = Ground { in_force, available: self.available.clone(), zones: self.zones(), now };
         let count = self.store.write(move |tx| next_batch(tx, &ground, activation)).await?;
         match count {

@@ -195,3 +195,135 @@ pub(super) fn live_link(then: &Decision, now: &Decision) -> Option<(u16, u64)> {
 pub(super) fn would_not_be_out(then: &Decision, now: &Decision) -> bool {
     action_of(now) > action_of(then)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::*;
+    use crate::policy::vocabulary::Backstop;
+    use crate::policy::{Challenge, Channel, HoldBasis, Opens, Wording};
+
+    const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
+
+    fn terms(change: impl FnOnce(&mut Terms)) -> Terms {
+        let mut terms = Terms::by_hand();
+        change(&mut terms);
+        terms
+    }
+
+    fn send(change: impl FnOnce(&mut Terms)) -> Decision {
+        Decision::Send { terms: terms(change) }
+    }
+
+    fn review(why: ReviewReason) -> Decision {
+        Decision::Review { why, terms: None }
+    }
+
+    fn by_rule() -> ReviewReason {
+        ReviewReason::RuleAsks { rule: "special".to_owned() }
+    }
+
+    fn held_for(hours: u64) -> impl Fn(&mut Terms) {
+        move |terms| terms.release = Release::after(hours * 3600, HoldBasis::ClinicPolicy)
+    }
+
+    #[test]
+    fn each_column_alone_is_tighter_one_way_and_looser_the_other() {
+        let plain = send(|_| {});
+        let strict: [Decision; 9] = [
+            send(|terms| terms.expiry_seconds -= 1),
+            send(|terms| terms.opens = Opens(NonZeroU16::MIN)),
+            send(|terms| terms.challenges = [Challenge::Code].into()),
+            send(held_for(1)),
+            send(|terms| terms.release = Release::by_a_person()),
+            send(|terms| terms.channels.clear()),
+            review(by_rule()),
+            Decision::Block { rule: "never".to_owned() },
+            Decision::Review { why: by_rule(), terms: Some(terms(|terms| terms.expiry_seconds -= 1)) },
+        ];
+        for strict in strict {
+            assert_eq!(compare(&plain, &strict), Verdict::Tighter(strict.clone()), "{strict:?}");
+            assert_eq!(compare(&strict, &plain), Verdict::Looser, "{strict:?}");
+            assert_eq!(compare(&strict, &strict), Verdict::Same, "{strict:?}");
+        }
+        let said_more = send(|terms| terms.wording = Wording::Full);
+        assert_eq!(compare(&said_more, &plain), Verdict::Tighter(plain));
+    }
+
+    #[test]
+    fn where_each_is_stricter_in_something_the_stricter_of_both_holds() {
+        let then = send(|terms| terms.expiry_seconds = 10);
+        let now = send(|terms| terms.opens = Opens(NonZeroU16::MIN));
+        let both = send(|terms| (terms.expiry_seconds, terms.opens) = (10, Opens(NonZeroU16::MIN)));
+        assert_eq!(compare(&then, &now), Verdict::Mixed(both.clone()));
+        assert_eq!(compare(&now, &then), Verdict::Mixed(both.clone()));
+        assert_eq!(compare(&both, &then), Verdict::Looser);
+
+        let by_sms = send(|terms| terms.channels = [Channel::Sms].into());
+        let Verdict::Mixed(Decision::Review { why, .. }) = compare(&send(|_| {}), &by_sms) else { panic!("no review") };
+        assert!(matches!(why, ReviewReason::NoCommonChannel { .. }));
+        let law = send(|terms| terms.release = Release::after(3600, HoldBasis::Law));
+        assert_eq!(compare(&law, &send(held_for(1))), Verdict::Same, "another ground is no other hold");
+    }
+
+    #[test]
+    fn another_objection_than_the_rules_outlives_them() {
+        let tie = review(ReviewReason::ContactTie);
+        let now = under_old_objection(send(|_| {}), &tie);
+        assert!(matches!(now, Decision::Review { why: ReviewReason::ContactTie, .. }));
+        assert_eq!(compare(&tie, &now), Verdict::Same);
+        assert_eq!(under_old_objection(send(|_| {}), &review(ReviewReason::NoRule)), send(|_| {}));
+    }
+
+    const BACKSTOP: BackstopAt = BackstopAt { at: UtcMillis(1_900_000_000_000), then: Backstop::Escalate };
+
+    /// The schedule of a report that was issued at `NOW`.
+    fn timing(decision: &Decision) -> Option<Timing> {
+        let Decision::Send { terms } = decision else { return None };
+        let Release { by, hold_seconds, basis, .. } = terms.release;
+        Some(match by {
+            ReleaseBy::Auto => Timing::At { until: NOW.plus(Duration::from_secs(hold_seconds)), basis },
+            ReleaseBy::Manual => Timing::ByAPerson {
+                requires: std::collections::BTreeSet::new(),
+                backstop_at: BACKSTOP.at,
+                then: BACKSTOP.then,
+                basis,
+            },
+        })
+    }
+
+    #[test]
+    fn a_longer_hold_counts_from_the_reports_own_time_and_no_hold_is_cut_short() {
+        let at = |hours| NOW.plus(Duration::from_hours(hours));
+        let held = Link::Held { until: HoldEnd::At(at(24)), basis: HoldBasis::ClinicPolicy };
+        let course = |state| Course { state, state_at: NOW, counts_from: NOW };
+        let step = |state, decision: Decision, hours| {
+            course(state).tighter_step(&decision, timing(&decision).as_ref(), at(hours))
+        };
+        let wait = |until| Some(LinkEvent::Wait { until, basis: HoldBasis::ClinicPolicy });
+        assert_eq!(step(&held, send(held_for(48)), 1), wait(HoldEnd::At(at(48))));
+        assert_eq!(step(&held, send(held_for(12)), 1), None);
+        assert_eq!(step(&Link::Recorded, send(held_for(12)), 1), wait(HoldEnd::At(at(12))));
+        assert_eq!(step(&Link::Recorded, send(held_for(12)), 13), None, "that hold is over");
+        assert_eq!(
+            step(&held, send(|terms| terms.release = Release::by_a_person()), 1),
+            wait(HoldEnd::PersonBefore(BACKSTOP))
+        );
+        let person = Link::Held { until: HoldEnd::Person, basis: HoldBasis::ClinicPolicy };
+        assert_eq!(step(&person, send(held_for(48)), 1), None);
+        let reviewed = Link::Review { why: by_rule() };
+        assert_eq!(step(&reviewed, Decision::Block { rule: "never".to_owned() }, 1), Some(LinkEvent::Forbid));
+        assert_eq!(step(&reviewed, send(held_for(48)), 1), None);
+    }
+
+    #[test]
+    fn what_a_person_released_is_left_to_them() {
+        let course = |state_at| Course { state: &Link::Recorded, state_at, counts_from: NOW };
+        assert!(course(NOW).is_released_by_a_person(&review(by_rule())));
+        assert!(course(NOW).is_released_by_a_person(&send(|terms| terms.release = Release::by_a_person())));
+        assert!(course(NOW.plus(Duration::from_hours(1))).is_released_by_a_person(&send(held_for(2))));
+        assert!(!course(NOW.plus(Duration::from_hours(2))).is_released_by_a_person(&send(held_for(2))));
+        assert!(!course(NOW).is_released_by_a_person(&send(|_| {})));
+    }
+}

@@ -42,9 +42,18 @@ pub struct InForce {
     pub at: UtcMillis,
     /// The activation that the database names; `None`: none, so the file holds.
     pub activation: Option<i64>,
-    /// The version that decides, which is an earlier one where this program cannot read what the database names.
+    /// The version that decides.
     pub hash: String,
     pub rules: Arc<RuleSet>,
+    /// What these rules are to what the database names.
+    pub standing: Standing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    Itself,
+    /// This program cannot read what the database names; the version before it decides in its place.
+    StandIn,
 }
 
 impl Timetable {
@@ -63,10 +72,15 @@ impl Timetable {
     #[must_use]
     pub fn at(&self, now: UtcMillis) -> InForce {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        let past = || loaded.entries.iter().rev().filter(|entry| entry.row.effective_at <= now);
-        let read = past().find_map(|entry| Some((entry.row.hash.clone(), Arc::clone(entry.rules.as_ref()?))));
-        let (hash, rules) = read.unwrap_or_else(|| (self.file.rules_hash_hex(), Arc::clone(&self.file)));
-        InForce { at: now, activation: past().next().map(|entry| entry.row.n), hash, rules }
+        let mut past = loaded.entries.iter().rev().filter(|entry| entry.row.effective_at <= now).peekable();
+        let activation = past.peek().map(|entry| entry.row.n);
+        let read = past.find_map(|entry| Some((&entry.row, Arc::clone(entry.rules.as_ref()?))));
+        let (decides, hash, rules) = match read {
+            Some((row, rules)) => (Some(row.n), row.hash.clone(), rules),
+            None => (None, self.file.rules_hash_hex(), Arc::clone(&self.file)),
+        };
+        let standing = if decides == activation { Standing::Itself } else { Standing::StandIn };
+        InForce { at: now, activation, hash, rules, standing }
     }
 
     /// Reads the timetable again if it changed since.
@@ -183,5 +197,7 @@ mod tests {
         assert_eq!(seen(10), (Some(1), of_file), "the first one cannot be read: the file stays");
         assert_eq!(seen(20), (Some(2), "hash-2".to_owned()));
         assert_eq!(seen(30), (Some(3), "hash-2".to_owned()));
+        let standing = [9, 10, 20, 30].map(|at| timetable.at(UtcMillis(at)).standing);
+        assert_eq!(standing, [Standing::Itself, Standing::StandIn, Standing::Itself, Standing::StandIn]);
     }
 }

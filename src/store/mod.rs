@@ -15,6 +15,7 @@ mod deliveries;
 mod dialect;
 mod error;
 mod events;
+mod incidents;
 mod lease;
 mod links;
 mod migrations;
@@ -53,6 +54,10 @@ pub use error::StoreError;
 pub use events::{
     EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
     quarantined, retry_event,
+};
+pub use incidents::{
+    Affected, IncidentApproval, IncidentCriteria, IncidentRow, Outcome, Struck, affected_of, approve_incident,
+    end_incident, incident, incidents, propose_incident, settle_affected, struck, unsettled_of,
 };
 pub use lease::{LEASE, RENEW_EVERY, Renewed, give_back, while_kept};
 pub use links::{

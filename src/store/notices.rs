@@ -10,6 +10,7 @@ use super::deliveries::{self, Delivery};
 use super::error::StoreError;
 use super::links::{self, LinkRow};
 use super::prepared::Prepare as _;
+use super::redecisions::waits_for_redecision;
 use super::rows::{from_json, parse, to_json};
 use super::schema::{delivery, notice, source};
 use crate::audit::{Actor, AuditEvent};
@@ -174,7 +175,7 @@ pub fn notices_of(conn: &mut Conn, delivery: &DeliveryId) -> Result<Vec<NoticeRo
     rows.into_iter().map(NoticeRow::try_from).collect()
 }
 
-/// Leases up to `count` due notices of live links, unless sending is paused. A notice whose source was last read before
+/// Leases up to `count` due notices of live links, unless sending is paused or other rules have a say about them first. A notice whose source was last read before
 /// `read_since`, or was heard of since, waits: the report is read again before its message leaves. The first lease fixes the end of the link's
 /// life. The audit line of the attempt is written here, before the message leaves.
 ///
@@ -186,7 +187,7 @@ pub fn lease_notices(
     read_since: UtcMillis,
     count: i64,
 ) -> Result<Vec<LeasedNotice>, StoreError> {
-    if paused(tx.conn())? != Pause::Running {
+    if paused(tx.conn())? != Pause::Running || waits_for_redecision(tx.conn(), now)? {
         return Ok(Vec::new());
     }
     let mut leased = Vec::new();

@@ -3,6 +3,8 @@
 //! Must stay true: a link's openings and life are only ever lowered here; a decision is replaced only where nobody else
 //! moved the delivery meanwhile.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -14,12 +16,16 @@ use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::rows::{from_json, parse, signed, to_json};
 use super::schema::{delivery, link, rules_redecision};
-use crate::base::{DeliveryId, LinkId, UtcMillis};
+use super::versions::rules_in_force;
+use crate::base::{DeliveryId, LinkId, UtcMillis, minutes};
 use crate::policy::Decision;
 use crate::record::Link;
 
 /// The row that says how far it has come, and the lock of those who go on.
 const REDECIDED: &str = "rules_redecided";
+
+/// How long deliveries and messages wait for their decision by other rules.
+const REDECISION_WAIT_MAX: Duration = minutes(2);
 
 /// How far the deliveries have been decided again.
 #[derive(Serialize, Deserialize)]
@@ -69,6 +75,21 @@ pub fn begin_redecision(tx: &mut Tx, n: i64) -> Result<Redecision, StoreError> {
 pub fn went_on_to(tx: &mut Tx, n: i64, after: Option<DeliveryId>, at: UtcMillis) -> Result<(), StoreError> {
     let mark = Mark { n, is_done: after.is_none(), after };
     set_control(tx, REDECIDED, &to_json("control.rules_redecided", &mark)?, at, "system")
+}
+
+/// Whether nothing may leave yet, since other rules have just come into force and not all is decided again. Not for long: where
+/// no program can read the new rules, what was decided by those before goes on its way.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) fn waits_for_redecision(conn: &mut Conn, now: UtcMillis) -> Result<bool, StoreError> {
+    let Some(row) = rules_in_force(conn, now)? else { return Ok(false) };
+    if now >= row.effective_at.plus(REDECISION_WAIT_MAX) {
+        return Ok(false);
+    }
+    let mark: Option<Mark> =
+        control(conn, REDECIDED)?.map(|text| from_json("control.rules_redecided", &text)).transpose()?;
+    Ok(!mark.is_some_and(|mark| mark.n == row.n && mark.is_done))
 }
 
 /// The next deliveries that other rules may matter to, by their ids.

@@ -278,6 +278,30 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    incident (n) {
+        n -> BigInt,
+        why -> Text,
+        criteria -> Text,
+        proposed_by -> Text,
+        proposed_at -> BigInt,
+        approved_by -> Nullable<Text>,
+        approved_at -> Nullable<BigInt>,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    incident_delivery (incident, delivery_id) {
+        incident -> BigInt,
+        delivery_id -> Text,
+        state_before -> Text,
+        outcome -> Nullable<Text>,
+        opened -> Nullable<BigInt>,
+        settled_at -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -296,5 +320,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     operator,
     rules_version,
     rules_activation,
-    rules_redecision
+    rules_redecision,
+    incident,
+    incident_delivery
 );

@@ -270,7 +270,7 @@ fn by_name(mut cases: Vec<super::cases::Case>) -> Vec<super::cases::Case> {
 
 fn compile(content: Content, patterns: &BTreeSet<Pattern>) -> Result<RuleSet, RulesErrors> {
     let ours = "report this as a fault of Chartseal";
-    let table = Table::compile(&content);
+    let table = Box::new(Table::compile(&content));
     if table.rows.len() > ROWS_MAX {
         let what = format!("there are {} rows with those of the laws; {ROWS_MAX} are allowed", table.rows.len());
         return Err(alone(Code::TooLarge, what, "join rows that say the same by listing their codes in one"));

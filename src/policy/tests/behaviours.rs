@@ -6,6 +6,8 @@ use std::path::Path;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::base::hours;
 use crate::policy::calendar::{BirthDate, age_on, instant_of};
@@ -96,7 +98,7 @@ fn behaviour_4_unknown_is_not_no() {
     let rules = example();
     let unknown = |facts: &Facts| match decide(&rules, facts, AT).decision {
         Decision::Review { why: ReviewReason::Unknown { fact, rule, .. }, .. } => (fact, rule),
-        decision => panic!("{decision:?}"),
+        decision @ (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }) => panic!("{decision:?}"),
     };
     let proxy = Facts { recipient: RecipientRole::Proxy, age: Age::Unknown, ..known(&[PREGNANCY], &[LAB]) };
     assert_eq!(unknown(&proxy), ("age".to_owned(), "minor-no-proxy".to_owned()));
@@ -341,7 +343,7 @@ fn behaviour_15_ten_thousand_codings_are_decided_in_bounded_time() {
         let codes: Vec<_> = (0..20).map(|n| format!("\"http://local.example/codes|{row}-{n}\"")).collect();
         let codes = codes.join(", ");
         body += &profile(&format!("p{row}"), "", &format!("holds = [{codes}]"), "action = \"send\"");
-        body += &format!("[[classify]]\nid = \"c{row}\"\ntag = \"T{row}\"\nany = {{ prefix = [{codes}] }}\n");
+        writeln!(body, "[[classify]]\nid = \"c{row}\"\ntag = \"T{row}\"\nany = {{ prefix = [{codes}] }}").unwrap();
     }
     let rules = rules(&body);
     let mut facts = known(&[], &[]);

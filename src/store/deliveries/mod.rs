@@ -19,6 +19,7 @@ use super::dialect;
 use super::error::StoreError;
 use super::lease::Renewed;
 use super::prepared::Prepare as _;
+use super::redecisions::waits_for_redecision;
 use super::rows::to_json;
 use super::schema::delivery;
 use super::{links, notices, openings};
@@ -213,7 +214,7 @@ pub fn set_report_version(tx: &mut Tx, delivery: &Delivery, version: &VersionId)
     Ok(())
 }
 
-/// Leases up to `count` live deliveries whose release is due, until `until`.
+/// Leases up to `count` live deliveries whose release is due, until `until`; none while other rules have a say about them first.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -223,6 +224,9 @@ pub fn lease_due_deliveries(
     until: UtcMillis,
     count: i64,
 ) -> Result<Vec<Delivery>, StoreError> {
+    if waits_for_redecision(tx.conn(), now)? {
+        return Ok(Vec::new());
+    }
     dialect::lease_in_turn(tx.conn(), "lease:delivery")?;
     let candidate = diesel::alias!(delivery as candidate);
     let due = candidate

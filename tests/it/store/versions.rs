@@ -1,5 +1,6 @@
 //! Versions of the rules as rows: two people, one timetable, and one version in force at any instant.
 
+use chartseal::audit::{AuditEvent, Chain};
 use chartseal::base::{OperatorName, UtcMillis, seconds};
 use chartseal::store::{
     self, ActivatedBy, Approval, Bundle, NewVersion, Proposed, Reactivated, StoreError, Tx, VersionState, Withdrawn,
@@ -133,4 +134,38 @@ on_both! {
         assert_eq!(in_force(&bed, at(19)).await.as_deref(), Some("two"), "what was in force then stays known");
         assert_eq!(in_force(&bed, at(500)).await.as_deref(), Some("later"));
     }
+
+    async fn no_conclusion_is_committed_under_a_version_that_was_replaced_before(bed: Bed) {
+        for hash in ["one", "two"] {
+            bed.write(move |tx| propose(tx, hash)).await;
+        }
+        bed.write(|tx| approve(tx, "one", "Bob", NOW, NOW)).await;
+        let conclude = |tx: &mut Tx| {
+            store::share_rules(tx)?;
+            let hash = store::rules_in_force(tx.conn(), at(1))?.map(|row| row.hash).unwrap_or_default();
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            note(tx, &hash)
+        };
+        let answers = bed
+            .all_at_once(24, move |tx, number| {
+                if number != 12 {
+                    return conclude(tx);
+                }
+                approve(tx, "two", "Bob", at(1), at(1))?;
+                note(tx, "the switch")
+            })
+            .await;
+        assert!(answers.iter().all(Result::is_ok));
+        let lines = bed.read(|conn| store::export_after(conn, 0, 1000)).await;
+        let said: Vec<String> = lines.into_iter().map(|(_, line)| line.body).collect();
+        let switch = said.iter().position(|body| body.contains("the switch")).unwrap();
+        assert!(said[..switch].iter().all(|body| body.contains("one")), "{said:?}");
+        assert!(said[switch + 1..].iter().all(|body| body.contains("two")), "{said:?}");
+    }
+}
+
+/// A line of the audit, in the order of their commits.
+fn note(tx: &mut Tx, what: &str) -> Result<(), StoreError> {
+    let event = AuditEvent::PollFault { kind: what.to_owned(), why: String::new() };
+    store::record(tx, Chain::Installation, NOW, event)
 }

@@ -25,6 +25,7 @@ pub mod python;
 pub mod reader;
 pub mod senders;
 pub mod service;
+pub mod staff;
 pub mod tink;
 pub mod under_fire;
 pub mod wait;

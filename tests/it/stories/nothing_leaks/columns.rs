@@ -222,6 +222,81 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("lease_holder", Quiet),
         ],
     ),
+    (
+        "operator",
+        &[
+            ("name", Quiet),
+            ("role", Quiet),
+            ("key_mac", Quiet),
+            ("key_made_at", Quiet),
+            ("added_at", Quiet),
+            ("added_by", Quiet),
+            ("ended_at", Quiet),
+            ("ended_by", Quiet),
+        ],
+    ),
+    (
+        "rules_version",
+        &[
+            ("hash", Quiet),
+            ("rules_id", Quiet),
+            ("version", Quiet),
+            ("bundle", Quiet),
+            ("author", Quiet),
+            ("proposed_at", Quiet),
+            ("note", Quiet),
+            ("state", Quiet),
+            ("approver", Quiet),
+            ("approved_at", Quiet),
+        ],
+    ),
+    (
+        "rules_activation",
+        &[
+            ("n", Quiet),
+            ("hash", Quiet),
+            ("effective_at", Quiet),
+            ("made_at", Quiet),
+            ("made_by", Quiet),
+            ("kind", Quiet),
+        ],
+    ),
+    (
+        "rules_redecision",
+        &[
+            ("delivery_id", Quiet),
+            ("rules_hash", Quiet),
+            ("verdict", Quiet),
+            ("decision", Code),
+            ("trace", Code),
+            ("state_detail", Quiet),
+            ("noted_at", Quiet),
+        ],
+    ),
+    (
+        "incident",
+        &[
+            ("n", Quiet),
+            ("why", Quiet),
+            ("criteria", Quiet),
+            ("proposed_by", Quiet),
+            ("proposed_at", Quiet),
+            ("approved_by", Quiet),
+            ("approved_at", Quiet),
+            ("ended_at", Quiet),
+        ],
+    ),
+    (
+        "incident_delivery",
+        &[
+            ("incident", Quiet),
+            ("delivery_id", Quiet),
+            ("state_before", Quiet),
+            ("outcome", Quiet),
+            ("opened", Quiet),
+            ("settled_at", Quiet),
+        ],
+    ),
 ];
 
 /// # Panics

@@ -1,0 +1,2 @@
+DROP TABLE incident_delivery;
+DROP TABLE incident;
