@@ -158,4 +158,6 @@ impl OwnRow {
     }
 }
 
+#[cfg(test)]
+pub(in crate::policy) use tested::passes;
 pub use tested::untested;

@@ -5,6 +5,7 @@ mod codes;
 mod decisions;
 mod faults;
 mod laws;
+mod lint;
 mod properties;
 mod sets;
 mod starter;
