@@ -37,12 +37,6 @@ impl Bits {
         }
     }
 
-    pub fn remove(&mut self, row: RowNo) {
-        if let Some(word) = self.words.get_mut(usize::from(row) / 64) {
-            *word &= !(1 << (row % 64));
-        }
-    }
-
     #[must_use]
     pub fn contains(&self, row: RowNo) -> bool {
         self.words.get(usize::from(row) / 64).is_some_and(|word| word & 1 << (row % 64) != 0)

@@ -86,8 +86,6 @@ pub(super) struct Table {
     pub(super) replaces: BTreeMap<RowNo, Vec<RowNo>>,
     /// The tag that a classify row gives.
     pub(super) gives: BTreeMap<RowNo, SymbolNo>,
-    /// The rows that are asked: all, unless somebody tries what would be without one.
-    pub(super) asked: Bits,
 }
 
 /// The values of one report, as numbers of symbols.
@@ -166,7 +164,6 @@ impl Table {
             patterns: BTreeMap::new(),
             replaces: BTreeMap::new(),
             gives: BTreeMap::new(),
-            asked: Bits::all(count),
         };
         for (no, row) in (0..).zip(table.rows.clone()) {
             table.kinds.entry(row.kind).or_insert(none).insert(no);
@@ -301,7 +298,8 @@ impl Table {
 
     /// Which rows hold and which may; gives `values` the tags that the classify rows add.
     pub(super) fn matching(&self, values: &mut Values) -> Matched {
-        let mut matched = Matched { yes: self.asked, possible: self.asked };
+        let all = Bits::all(self.rows.len());
+        let mut matched = Matched { yes: all, possible: all };
         let none = Bits::none(self.rows.len());
         let mut any = Matched { yes: none, possible: none };
         for predicate in Predicate::ALL {

