@@ -91,7 +91,7 @@ fn programs_get_one_list_over_all_files() {
     assert_eq!(codes, ["open-to-scanners", "missing-key"]);
     let first = &found[0];
     assert_eq!(first["file"], warned.to_str().unwrap());
-    assert_eq!((&first["line"], &first["column"], &first["width"]), (&8.into(), &26.into(), &9.into()));
+    assert_eq!((&first["line"], &first["column"], &first["width"]), (&8.into(), &27.into(), &9.into()));
     assert_eq!(first["severity"], "warning");
     assert!(
         first["what"].as_str().unwrap().contains("scanner") && first["remedy"].as_str().unwrap().contains("verify")
