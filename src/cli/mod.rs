@@ -16,6 +16,7 @@ mod init;
 mod keys;
 mod patients;
 mod print;
+mod rules_lint;
 mod rules_versions;
 mod shred;
 mod staff;
@@ -127,6 +128,8 @@ enum Command {
 enum RulesCommand {
     #[command(flatten)]
     Versions(rules_versions::VersionsCommand),
+    /// Look for what is wrong with rules files, and for what loads and is not what somebody meant.
+    Lint(rules_lint::LintArgs),
 }
 
 impl Cli {
@@ -234,6 +237,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             incident::run(command, &desk, &by, print).await
         }
+        Command::Rules(RulesCommand::Lint(args)) => rules_lint::run(&args, print),
         Command::Rules(RulesCommand::Versions(command)) => {
             let config = load(&common, variables.clone())?;
             let (desk, by) = desk(&common, variables, command.acts()).await?;

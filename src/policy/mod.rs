@@ -20,6 +20,7 @@ mod few;
 pub mod gates;
 pub mod judge;
 pub mod laws;
+pub mod lint;
 mod matching;
 pub mod needs;
 mod probe;

@@ -7,6 +7,7 @@ mod decisions;
 mod faults;
 mod generate;
 mod laws;
+mod lint;
 mod properties;
 mod sets;
 mod starter;
