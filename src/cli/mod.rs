@@ -14,6 +14,7 @@ mod ehrs;
 mod init;
 mod keys;
 mod print;
+mod rules;
 mod rules_versions;
 mod shred;
 mod staff;
@@ -103,21 +104,14 @@ enum Command {
     /// Look at the keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// Change the rules: propose, approve, go back.
+    /// Test and explain the rules; change them: propose, approve, go back.
     #[command(subcommand)]
-    Rules(RulesCommand),
+    Rules(rules::RulesCommand),
     /// Say who may act: people with keys of their own.
     #[command(subcommand)]
     Staff(staff::StaffCommand),
     /// Try to open a link from a copy of the database and the sealed files, and say what stands in the way.
     ProveShred(shred::ShredArgs),
-}
-
-/// What can be done with rules.
-#[derive(Subcommand)]
-enum RulesCommand {
-    #[command(flatten)]
-    Versions(rules_versions::VersionsCommand),
 }
 
 impl Cli {
@@ -212,11 +206,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let (desk, _) = desk(&common, variables, command.acts()).await?;
             deliveries::run(command, &desk, print).await
         }
-        Command::Rules(RulesCommand::Versions(command)) => {
-            let config = load(&common, variables.clone())?;
-            let (desk, by) = desk(&common, variables, command.acts()).await?;
-            rules_versions::run(command, &config, &desk, &by, print).await
-        }
+        Command::Rules(command) => rules::run(command, &common, variables, print).await,
         Command::Staff(command) => {
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             staff::run(command, &desk, &by, print).await

@@ -3,9 +3,11 @@
 mod calendar;
 mod codes;
 mod decisions;
+mod explained;
 mod faults;
 mod laws;
-mod properties;
+mod mutation;
+pub(in crate::policy) mod properties;
 mod sets;
 mod starter;
 mod value_sets;

@@ -74,7 +74,7 @@ fn row(at: usize) -> impl Strategy<Value = String> {
     )
 }
 
-fn rows() -> impl Strategy<Value = Vec<String>> {
+pub(in crate::policy) fn rows() -> impl Strategy<Value = Vec<String>> {
     (row(0), row(1), row(2), row(3), row(4)).prop_map(|(a, b, c, d, e)| vec![a, b, c, d, e])
 }
 

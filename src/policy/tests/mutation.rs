@@ -1,0 +1,78 @@
+//! Which rows no test notices.
+
+use super::*;
+use crate::policy::mutation::uncovered;
+use crate::policy::trace::Layer;
+
+const ROWS: &str = r#"
+[[classify]]
+tag = "HIV"
+any = { holds = "loinc|56888-1" }
+[[classify]]
+id = "unused"
+tag = "MH"
+any = { holds = "loinc|4548-4" }
+[[profile]]
+id = "routine"
+when = { category = "LAB" }
+then = { action = "send", opens = 3 }
+[[profile]]
+id = "more"
+over = ["routine"]
+when = { category = "LAB", clinic = "skin" }
+then = { action = "send", opens = 10 }
+[[restrict]]
+id = "sensitive"
+when = { tag = ["HIV", "MH"] }
+then = { opens = 1 }
+[[restrict]]
+id = "idle"
+when = { tag = "HIV" }
+then = { opens = 2 }
+"#;
+
+fn names(tests: &str) -> Vec<(Layer, String)> {
+    let rules = rules(&format!("{ROWS}{tests}"));
+    let found = uncovered(&rules);
+    assert!(found.iter().all(|row| row.line > 3), "{found:?}");
+    found.into_iter().map(|row| (row.layer, row.id)).collect()
+}
+
+#[test]
+fn without_tests_no_row_is_covered() {
+    assert_eq!(names("").len(), 6);
+}
+
+#[test]
+fn a_row_is_covered_when_a_test_comes_out_otherwise_without_it() {
+    let tests = r#"
+[[test]]
+name = "sensitive"
+facts = { category = "LAB", results = ["loinc|56888-1"] }
+expect = { action = "send", opens = 1 }
+[[test]]
+name = "the skin clinic may open more often"
+facts = { category = "LAB", clinic = "skin" }
+expect = { opens = 10 }
+[[test]]
+name = "no tag"
+facts = { category = "LAB" }
+expect = { tag = [], opens = 3 }
+"#;
+    let idle = [(Layer::Classify, "unused".to_owned()), (Layer::Restrict, "idle".to_owned())];
+    assert_eq!(names(tests), idle);
+}
+
+#[test]
+fn a_row_that_may_match_is_covered_by_the_review_that_it_makes() {
+    let tests = r#"
+[[test]]
+name = "members unknown"
+facts = { category = "LAB", unknown = ["results"] }
+expect = { action = "manual_review" }
+"#;
+    // Either tag alone makes a review, and so does either restriction: no single row is missed.
+    let found = names(tests);
+    assert!(!found.contains(&(Layer::Profile, "routine".to_owned())), "{found:?}");
+    assert!(found.contains(&(Layer::Restrict, "idle".to_owned())), "{found:?}");
+}
