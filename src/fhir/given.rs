@@ -213,15 +213,9 @@ fn resource_of_entry(file: &GivenFile, entry: &Value) -> Option<Resource> {
 
 fn resource(file: &GivenFile, mut value: Value, address: Option<String>) -> Option<Resource> {
     let kind = word(&value, "resourceType")?.to_owned();
-    let id = match word(&value, "id") {
-        Some(id) => id.to_owned(),
-        None => {
-            let by_address = address.as_deref().and_then(|address| address.strip_prefix("urn:uuid:"));
-            let id = by_address.unwrap_or(NO_ID).to_owned();
-            value.as_object_mut()?.insert("id".to_owned(), Value::String(id.clone()));
-            id
-        }
-    };
+    let by_address = || address.as_deref().and_then(|address| address.strip_prefix("urn:uuid:"));
+    let id = word(&value, "id").or_else(by_address).unwrap_or(NO_ID).to_owned();
+    value.as_object_mut()?.insert("id".to_owned(), Value::String(id.clone()));
     Some(Resource { file: file.name.clone(), kind, id, address, value })
 }
 
@@ -258,7 +252,9 @@ fn relink(found: &mut [Resource]) {
     let addresses: HashMap<String, String> =
         found.iter().filter_map(|one| Some((one.address.clone()?, format!("{}/{}", one.kind, one.id)))).collect();
     if !addresses.is_empty() {
-        found.iter_mut().for_each(|one| relink_value(&mut one.value, &addresses));
+        for one in found {
+            relink_value(&mut one.value, &addresses);
+        }
     }
 }
 

@@ -33,8 +33,8 @@ pub fn as_test(rules: &RuleSet, facts: &Facts, name: &str) -> String {
     lines.put("name", &quoted(name));
     lines.facts(rules, facts);
     lines.expected(rules, facts);
-    let remarks: String = lines.remarks.iter().map(|remark| format!("# {remark}\n")).collect();
-    format!("{remarks}{}", lines.text.trim_end())
+    let remarks = lines.remarks.iter().map(|remark| format!("# {remark}"));
+    remarks.chain([lines.text.trim_end().to_owned()]).collect::<Vec<_>>().join("\n")
 }
 
 struct Lines {

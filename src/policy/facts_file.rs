@@ -28,7 +28,12 @@ pub struct FactsError {
 /// # Errors
 /// [`FactsError`] for what is not JSON, an unknown field, or a value that is not of its kind.
 pub fn read(text: &str, rules: &RuleSet) -> Result<Facts, FactsError> {
-    let file: FactsFile = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| FactsError {
+    let text = text.trim_start_matches('\u{feff}');
+    if text.trim_start().starts_with('[') {
+        let what = "facts are one JSON object, as {\"codes\": [\"loinc|58410-2\"]}".to_owned();
+        return Err(FactsError { line: 1, column: 1, what });
+    }
+    let file: FactsFile = serde_json::from_str(text).map_err(|error| FactsError {
         line: error.line(),
         column: error.column().max(1),
         what: unquoted(&error.to_string()),

@@ -101,7 +101,7 @@ pub(super) async fn of_files(args: &ExplainArgs, print: Print) -> anyhow::Result
     if args.report.is_some() {
         spoken::say_not_given(&mut explained);
     }
-    Ok(told(args, &rules, &facts, explained, None, print))
+    Ok(told(args, &rules, &facts, &explained, None, print))
 }
 
 /// How the delivery and the explanation belong together.
@@ -137,7 +137,7 @@ pub(super) async fn of_delivery(
         decision: shown.decision,
         rules_from,
     };
-    Ok(told(args, &rules, &facts, explained, Some(&delivery), print))
+    Ok(told(args, &rules, &facts, &explained, Some(&delivery), print))
 }
 
 /// When the delivery was decided; the schedule counts from the report's own time.
@@ -176,7 +176,7 @@ fn told(
     args: &ExplainArgs,
     rules: &RuleSet,
     facts: &Facts,
-    explained: Explanation,
+    explained: &Explanation,
     delivery: Option<&OfDelivery>,
     print: Print,
 ) -> Outcome {
@@ -192,7 +192,7 @@ fn told(
             let text = as_test(rules, facts, name);
             print.done(&text, &serde_json::json!({"test": text}));
         }
-        None => print.done(&spoken::lines(&explained, delivery), &Whole { explained: &explained, delivery }),
+        None => print.done(&spoken::lines(explained, delivery), &Whole { explained, delivery }),
     }
     let sends = explained.sends() && delivery.is_none_or(|delivery| matches!(delivery.decision, Decision::Send { .. }));
     if sends { Outcome::Done } else { Outcome::No }

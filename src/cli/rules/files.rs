@@ -50,9 +50,13 @@ pub(super) fn read_text(path: &Path, what: &str, bytes_max: usize) -> anyhow::Re
 
 pub(super) fn read_bytes(path: &Path, what: &str, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
     let at = path.display();
-    let unreadable = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => anyhow::anyhow!("{what} {at} is not there"),
-        kind => anyhow::anyhow!("{what} {at} cannot be read ({kind})"),
+    let unreadable = |error: std::io::Error| {
+        let kind = error.kind();
+        if kind == ErrorKind::NotFound {
+            anyhow::anyhow!("{what} {at} is not there")
+        } else {
+            anyhow::anyhow!("{what} {at} cannot be read ({kind})")
+        }
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -84,11 +88,13 @@ pub(super) fn read_sets(folder: &Path) -> anyhow::Result<SideFiles> {
 pub(super) fn write_new(path: &Path, flag: &str, text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     let at = path.display();
-    let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => {
+    let failed = |error: std::io::Error| {
+        let kind = error.kind();
+        if kind == ErrorKind::AlreadyExists {
             anyhow::anyhow!("{flag} {at} is there already: name a new file, or move the old one away")
+        } else {
+            anyhow::anyhow!("{flag} {at} cannot be written ({kind})")
         }
-        kind => anyhow::anyhow!("{flag} {at} cannot be written ({kind})"),
     };
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)

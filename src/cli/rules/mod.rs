@@ -48,9 +48,9 @@ pub(super) async fn run(
             Some(id) => {
                 let config = load(common, variables.clone())?;
                 let (desk, _) = desk(common, variables, explain::ExplainArgs::ACTS).await?;
-                explain::of_delivery(id, &args, &config, &desk, print).await
+                Box::pin(explain::of_delivery(id, &args, &config, &desk, print)).await
             }
-            None => explain::of_files(&args, print).await,
+            None => Box::pin(explain::of_files(&args, print)).await,
         },
         RulesCommand::Export(args) => table::export(&args, print),
         RulesCommand::Import(args) => table::import(&args, print),

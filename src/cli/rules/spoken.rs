@@ -186,7 +186,7 @@ fn times(explained: &Explanation, schedule: &ScheduleTold) -> Vec<String> {
     }
     match (schedule.leaves, &schedule.at, &schedule.backstop) {
         ("at", Some(at), _) => {
-            lines.push(format!("It leaves by itself at {} ({}).", at.local, schedule.basis.unwrap_or("hold")))
+            lines.push(format!("It leaves by itself at {} ({}).", at.local, schedule.basis.unwrap_or("hold")));
         }
         ("by_a_person", _, Some(backstop)) => {
             let then = if backstop.then == "release" { "leaves by itself" } else { "is put before staff again" };

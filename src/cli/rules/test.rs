@@ -59,7 +59,7 @@ fn in_words(ran: &[Ran], failed: usize, uncovered: &[RowName]) -> String {
         lines.push("Every row is covered: without it some test would come out otherwise.".to_owned());
     } else {
         lines.push(format!(
-            "{} no test would miss if it were gone; add a [[test]] that comes out otherwise without it:",
+            "No test comes out otherwise without {}; add a [[test]] for each:",
             count(uncovered.len(), "row")
         ));
         lines.extend(uncovered.iter().map(|row| format!("  line {}: {} '{}'", row.line, row.layer.as_str(), row.id)));

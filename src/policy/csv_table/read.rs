@@ -47,7 +47,7 @@ pub(super) fn draft_of(csv: &str) -> Result<Draft, TableErrors> {
         }
     }
     let mut records = records.into_iter();
-    let header = header_of(records.next(), &mut faults)?;
+    let header = header_of(records.next().as_ref(), &mut faults)?;
     let mut draft = Draft { toml: format!("{REMARK}\n"), header, origins: vec![Origin::Nowhere] };
     let mut seen = BTreeSet::new();
     for (row, record) in (FIRST_ROW..).zip(records) {
@@ -69,8 +69,8 @@ fn separator_of(csv: &str) -> u8 {
     }
 }
 
-fn header_of(record: Option<StringRecord>, faults: &mut Vec<TableError>) -> Result<Vec<String>, TableErrors> {
-    let names: Vec<String> = record.iter().flatten().map(|name| name.trim().to_owned()).collect();
+fn header_of(record: Option<&StringRecord>, faults: &mut Vec<TableError>) -> Result<Vec<String>, TableErrors> {
+    let names: Vec<String> = record.into_iter().flatten().map(|name| name.trim().to_owned()).collect();
     if !names.iter().any(|name| name == KIND) {
         let what = "the first row has no column 'kind'".to_owned();
         let remedy = format!("begin with the names of the columns; 'kind' is one of: {}", kinds());

@@ -38,7 +38,7 @@ fn rows_of(document: &DeTable<'_>) -> Option<Vec<Row>> {
     }
     for kind in MANY {
         let Some(value) = document.get(kind) else { continue };
-        for row in value.get_ref().as_array()?.iter() {
+        for row in value.get_ref().as_array()? {
             rows.push(row_of(kind, row.get_ref().as_table()?)?);
         }
     }

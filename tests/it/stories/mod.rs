@@ -15,6 +15,7 @@ mod operators;
 mod page;
 mod restart;
 mod restore;
+mod rules_commands;
 mod second_thoughts;
 mod shredding;
 mod signed_hooks;
