@@ -206,7 +206,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let (desk, _) = desk(&common, variables, command.acts()).await?;
             deliveries::run(command, &desk, print).await
         }
-        Command::Rules(command) => rules::run(command, &common, variables, print).await,
+        Command::Rules(command) => Box::pin(rules::run(command, &common, variables, print)).await,
         Command::Staff(command) => {
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             staff::run(command, &desk, &by, print).await

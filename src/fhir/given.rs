@@ -106,8 +106,9 @@ impl Given {
         itself: usize,
         at: UtcMillis,
     ) -> Result<Self, GivenError> {
-        let base = nowhere();
         let malformed = |file: &str, why| GivenError::Malformed { file: file.to_owned(), why };
+        let no_base = || malformed(&report_file.name, Malformed::new("reference", "has no base"));
+        let base = nowhere().ok_or_else(no_base)?;
         let Some(one) = found.get(itself) else {
             return Err(GivenError::NoReport { file: report_file.name.clone() });
         };
@@ -183,10 +184,9 @@ struct Resource {
 }
 
 /// No server: relative references are to what is given.
-fn nowhere() -> ServiceBase {
+fn nowhere() -> Option<ServiceBase> {
     const ADDRESS: &str = "http://given.invalid/";
-    let parsed = Url::parse(ADDRESS).ok().and_then(ServiceBase::new);
-    parsed.unwrap_or_else(|| unreachable!("the address above is one"))
+    Url::parse(ADDRESS).ok().and_then(ServiceBase::new)
 }
 
 /// The resource of a file, or those of a Bundle.

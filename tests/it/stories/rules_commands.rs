@@ -191,10 +191,15 @@ fn wrong_usage_of_explain_ends_with_2_and_says_what_is_right() {
     assert_code(&at("2026-11-20T16:00:00"), 2, "write an instant with its zone");
     assert_code(&desk.explain(&["--facts", &facts, "--zone", "Mars/Olympus"]), 2, "America/Chicago");
     assert_code(&desk.run(&["rules", "explain", "--delivery", "x", "--facts", &facts]), 2, "cannot be used with");
+}
 
+#[test]
+fn a_fhir_file_of_another_kind_ends_with_2_and_says_what_is_wanted() {
+    let desk = Desk::new();
+    assert_code(&desk.explain(&["--report", &desk.put("no-type.json", "{}")]), 2, "is no FHIR resource");
     let patient = desk.put("patient.json", &a_patient("2000-02-29").to_string());
     assert_code(&desk.explain(&["--report", &patient]), 2, "is a Patient, not a DiagnosticReport");
-    assert_code(&desk.explain(&["--report", &desk.put("list.json", "[]")]), 2, "no FHIR resource");
+    assert_code(&desk.explain(&["--report", &desk.put("list.json", "[]")]), 2, "not one complete JSON object");
     assert_code(&desk.explain(&["--report", &desk.put("bad.json", "{\"resourceType\":\n")]), 2, "is not JSON: EOF");
     let report = desk.put("report.json", &a_report(&["o1"]).to_string());
     assert_code(&desk.explain(&["--report", &report, "--patient", &report]), 2, "not a Patient");
@@ -286,7 +291,11 @@ fn the_shape_of_an_explanation_stays_as_it_is() {
     let desk = Desk::new();
     let hiv = desk.put("hiv.json", r#"{"categories": ["LAB"], "results": ["loinc|56888-1"], "age": 30}"#);
     let told = desk.explain(&["--facts", &hiv, "--json"]).json();
-    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    let keys = |value: &Value| {
+        let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        keys.join(" ")
+    };
     assert_eq!(
         keys(&told),
         "at columns decision evidence facts recipient recorded rows rules_hash rules_id rules_version schedule zone"
