@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, UtcMillis};
+use crate::policy::laws::Waiver;
 use crate::record::{Link, Notice, RevokedBy};
 
 /// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
@@ -143,6 +144,23 @@ pub enum AuditEvent {
     },
     SentAgainAs {
         delivery: DeliveryId,
+    },
+    /// A patient asked for something; which patient is not said.
+    Preferred {
+        word: String,
+    },
+    PreferredNoLonger {
+        word: String,
+    },
+    /// A clinician recorded that they talked with the patient.
+    Discussed {
+        reason: Option<String>,
+    },
+    /// A law's wait was ended before its time.
+    FloorWaived {
+        rule: String,
+        by: Waiver,
+        reason: String,
     },
     Initialised {
         installation: String,

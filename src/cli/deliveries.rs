@@ -5,7 +5,9 @@ use clap::Subcommand;
 use super::print::{Print, table};
 use super::{Acts, Outcome};
 use crate::base::{ClinicId, DeliveryId, EhrId};
-use crate::desk::{Desk, LIST_MAX, Shown, words};
+use crate::desk::{Desk, LIST_MAX, Person, Shown, words};
+use crate::policy::laws::Waiver;
+use crate::record::{HoldEnd, Link};
 use crate::store::{self, DeliveryFilter, Pause};
 
 #[derive(Subcommand)]
@@ -26,6 +28,15 @@ pub(super) enum DeliveriesCommand {
     Show { id: String },
     /// Send what is held or in review.
     Release {
+        id: String,
+        #[arg(long)]
+        reason: Option<String>,
+        /// End a law's wait too, where the law lets this person: `clinician` or `patient`. Needs a --reason.
+        #[arg(long, requires = "reason", value_parser = ["clinician", "patient"])]
+        waive: Option<String>,
+    },
+    /// Record that you talked with the patient about a report that the rules hold for that.
+    Discussed {
         id: String,
         #[arg(long)]
         reason: Option<String>,
@@ -50,7 +61,11 @@ impl DeliveriesCommand {
     pub(super) const fn acts(&self) -> Acts {
         match self {
             Self::List { .. } | Self::Show { .. } => Acts::Looks,
-            Self::Release { .. } | Self::Revoke { .. } | Self::Resend { .. } | Self::Redecide { .. } => Acts::Changes,
+            Self::Release { .. }
+            | Self::Discussed { .. }
+            | Self::Revoke { .. }
+            | Self::Resend { .. }
+            | Self::Redecide { .. } => Acts::Changes,
         }
     }
 }
@@ -69,7 +84,7 @@ const STATES: [&str; 11] = [
     "superseded",
 ];
 
-pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
+pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, print: Print) -> anyhow::Result<Outcome> {
     match command {
         DeliveriesCommand::List { state, clinic, ehr, most } => {
             if let Some(unknown) = state.as_deref().filter(|state| !STATES.contains(state)) {
@@ -82,10 +97,20 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, print: Print) -
             print.done(&in_words(&shown), &shown);
             Ok(Outcome::Done)
         }
-        DeliveriesCommand::Release { id, reason } => {
-            let id = desk.release(&id, reason).await?;
+        DeliveriesCommand::Release { id, reason, waive } => {
+            let waiver = waive.and_then(|word| Waiver::ALL.into_iter().find(|waiver| waiver.as_str() == word));
+            let id = match (waiver, reason) {
+                (Some(waiver), Some(reason)) => desk.waive(&id, waiver, reason, by).await?,
+                (Some(_) | None, reason) => desk.release(&id, reason).await?,
+            };
             let text = format!("{id} is released: {}", what_follows(desk, &id).await?);
             print.done(&text, &serde_json::json!({"released": id}));
+            Ok(Outcome::Done)
+        }
+        DeliveriesCommand::Discussed { id, reason } => {
+            let id = desk.discussed(&id, reason, by).await?;
+            let text = format!("The talk about {id} is recorded. {}", what_follows(desk, &id).await?);
+            print.done(&text, &serde_json::json!({"discussed": id}));
             Ok(Outcome::Done)
         }
         DeliveriesCommand::Revoke { id, reason } => {
@@ -113,6 +138,13 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, print: Print) -
 /// What a person may expect after a release, so that nobody waits for a message in vain.
 async fn what_follows(desk: &Desk, id: &DeliveryId) -> anyhow::Result<String> {
     let then = format!("`chartseal deliveries show {id}` tells how it went.");
+    let delivery = desk.show(id.as_str()).await?;
+    if let Link::Held { until: HoldEnd::At(at), .. } = delivery.link_state {
+        return Ok(format!("it leaves by itself at {at}, not before. {then}"));
+    }
+    if let Link::Held { .. } = delivery.link_state {
+        return Ok(format!("it still waits for a person: see `chartseal deliveries show {id}`."));
+    }
     Ok(match desk.store.read(store::paused).await? {
         Pause::Running => format!("the service reads its report once more, and sends it. {then}"),
         Pause::Paused { .. } => format!("its message waits until `chartseal resume` ends the pause. {then}"),

@@ -13,6 +13,7 @@ mod demo;
 mod ehrs;
 mod init;
 mod keys;
+mod patients;
 mod print;
 mod rules;
 mod rules_versions;
@@ -104,6 +105,9 @@ enum Command {
     /// Look at the keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// What patients asked for.
+    #[command(subcommand)]
+    Patients(patients::PatientsCommand),
     /// Test and explain the rules; change them: propose, approve, go back.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -133,7 +137,7 @@ pub enum Outcome {
 /// Runs the command that the arguments name.
 pub async fn run(cli: Cli, variables: Vec<(String, String)>) -> ExitCode {
     let print = if cli.common.json { Print::Json } else { Print::Text };
-    match dispatch(cli, print, variables).await {
+    match Box::pin(dispatch(cli, print, variables)).await {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
         Err(error) => {
@@ -174,6 +178,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::Shadow
             | DeskError::Outdated { .. }
             | DeskError::Forgotten
+            | DeskError::NoPreference
+            | DeskError::NotWaivable { .. }
+            | DeskError::NoTalkNeeded
             | DeskError::Staff(_)
             | DeskError::Rules(_),
         ) => 1,
@@ -203,8 +210,13 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             resume(&desk, print).await
         }
         Command::Deliveries(command) => {
-            let (desk, _) = desk(&common, variables, command.acts()).await?;
-            deliveries::run(command, &desk, print).await
+            let (desk, by) = desk(&common, variables, command.acts()).await?;
+            deliveries::run(command, &desk, &by, print).await
+        }
+        Command::Patients(command) => {
+            let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };
+            let (desk, _) = desk(&common, variables, acts).await?;
+            patients::run(command, &desk, print).await
         }
         Command::Rules(command) => Box::pin(rules::run(command, &common, variables, print)).await,
         Command::Staff(command) => {

@@ -6,7 +6,9 @@
 //! Must not know: how the person was recognised, how the answer is printed.
 
 mod heard;
+mod holds;
 mod operators;
+mod patients;
 mod redecide;
 mod refusals;
 mod restore;
@@ -18,13 +20,13 @@ pub mod words;
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, UtcMillis, random};
 use crate::keys::Vault;
-use crate::policy::schedule::Timing;
-use crate::policy::{ReviewReason, Trace};
-use crate::record::{BackstopAt, Let, Link, LinkEvent, RevokedBy};
+use crate::record::{HoldEnd, Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
 pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
+pub use holds::Waives;
 pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
+pub use patients::Asked;
 pub use redecide::Otherwise;
 pub use refusals::VersionRefusal;
 pub use restore::{Restored, after_restore, end_links};
@@ -72,6 +74,17 @@ pub enum DeskError {
     /// Staff.
     #[error(transparent)]
     Rules(#[from] VersionRefusal),
+    /// Staff.
+    #[error("a preference is a word of the rules in small letters, such as phone_first")]
+    NoPreference,
+    /// Staff.
+    #[error(
+        "the law {rule} does not let this person end its wait; release it without --waive, and it leaves when the law lets it"
+    )]
+    NotWaivable { rule: String },
+    /// Staff.
+    #[error("no rule asks for a talk before this one leaves; release it, if it waits")]
+    NoTalkNeeded,
     /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,
@@ -132,20 +145,6 @@ impl Desk {
             })
             .await?;
         found.ok_or_else(|| DeskError::Unknown { asked: asked.to_owned() })
-    }
-
-    /// Sends what was held or in review.
-    ///
-    /// # Errors
-    /// [`DeskError`].
-    pub async fn release(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
-        let delivery = self.find(asked).await?;
-        if self.mode == Mode::Shadow {
-            return Err(DeskError::Shadow);
-        }
-        let (now, actor, id) = (self.clock.now(), Actor::Operator(self.operator.clone()), delivery.id.clone());
-        let done = self.store.write(move |tx| release_held(tx, &delivery.id, reason, actor, now)).await?;
-        done.map(|()| id).map_err(|state| not_possible("released", &state))
     }
 
     /// Refuses the link from this commit on, on every replica, and destroys the server's half of its key.
@@ -234,46 +233,6 @@ enum NotAgain {
     },
 }
 
-fn release_held(
-    tx: &mut Tx,
-    id: &DeliveryId,
-    reason: Option<String>,
-    actor: Actor,
-    now: UtcMillis,
-) -> Result<Result<(), Impossible>, StoreError> {
-    let mut delivery = held(tx, id)?;
-    let asked = delivery.entry(now, actor.clone(), AuditEvent::ReleaseAsked { reason });
-    if delivery.state == Link::Recorded && delivery.mode == Mode::Shadow {
-        store::append(tx, &asked)?;
-        store::set_mode(tx, id, Mode::Live)?;
-        return store::postpone_delivery(tx, &delivery, now).map(Ok);
-    }
-    let Ok(step) = delivery.state.clone().step(LinkEvent::ReleasedByStaff { to: let_go(&delivery, now) }, now) else {
-        return Ok(Err(delivery.state));
-    };
-    store::append(tx, &asked)?;
-    store::set_mode(tx, id, Mode::Live)?;
-    if let Link::Review { why: ReviewReason::Breaker { .. } } = delivery.state {
-        store::pass_breaker(tx, id, now)?;
-    }
-    delivery.mode = Mode::Live;
-    store::advance(tx, &delivery, &step, actor, now).map(Ok)
-}
-
-/// What a release leads to, by the laws and the talk that the decision found.
-fn let_go(delivery: &Delivery, now: UtcMillis) -> Let {
-    let schedule = serde_json::from_str::<Trace>(&delivery.trace).ok().and_then(|trace| trace.schedule);
-    let Some(schedule) = schedule else { return Let::Go };
-    if let (Link::Review { .. }, Timing::ByAPerson { requires, backstop_at, then, .. }) =
-        (&delivery.state, &schedule.timing)
-        && !requires.is_empty()
-    {
-        return Let::Talk(BackstopAt { at: *backstop_at, then: *then });
-    }
-    let floor = schedule.floors.iter().map(|floor| floor.until).filter(|until| *until > now).max();
-    floor.map_or(Let::Go, Let::GoAt)
-}
-
 fn revoke_held(
     tx: &mut Tx,
     id: &DeliveryId,
@@ -360,6 +319,9 @@ fn send_again(
 fn not_possible(deed: &'static str, link: &Link) -> DeskError {
     let remedy = match link {
         Link::Recorded => "it is about to be released by itself",
+        Link::Held { until: HoldEnd::Talk { .. }, .. } => {
+            "a clinician talks with the patient first, and records it with `chartseal deliveries discussed`"
+        }
         Link::Held { .. } | Link::Review { .. } => "release it, or revoke it",
         Link::Live { .. } => "revoke it, or send it again",
         Link::Suspended { .. } => "it comes back by itself when the EHR shows the report again; revoke it to end it",

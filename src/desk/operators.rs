@@ -68,6 +68,8 @@ pub enum Duty {
     Deliveries,
     WriteRules,
     ApproveRules,
+    /// Talk with patients, and end a law's wait where the law leaves that to a professional.
+    Clinical,
     /// Add, end, and give other keys.
     People,
 }
@@ -78,6 +80,7 @@ impl Duty {
             Self::Deliveries => "see to deliveries",
             Self::WriteRules => "propose rules; an author, an approver or a lead may",
             Self::ApproveRules => "approve rules; an approver or a lead may",
+            Self::Clinical => "speak as a treating professional; a clinician or a lead may",
             Self::People => "say who may act; a lead may",
         }
     }
@@ -88,9 +91,11 @@ impl Duty {
             (Self::Deliveries, Role::Desk | Role::Clinician | Role::Author | Role::Approver | Role::Lead)
             | (Self::WriteRules, Role::Author | Role::Approver | Role::Lead)
             | (Self::ApproveRules, Role::Approver | Role::Lead)
+            | (Self::Clinical, Role::Clinician | Role::Lead)
             | (Self::People, Role::Lead) => true,
             (Self::WriteRules, Role::Desk | Role::Clinician)
             | (Self::ApproveRules, Role::Desk | Role::Clinician | Role::Author)
+            | (Self::Clinical, Role::Desk | Role::Author | Role::Approver)
             | (Self::People, Role::Desk | Role::Clinician | Role::Author | Role::Approver) => false,
         }
     }

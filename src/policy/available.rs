@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::decision::{Challenge, Channel, Decision, ReviewReason, Terms};
+use super::columns::{Grouping, RETENTION_SECONDS_MAX, VIEW_SECONDS_MAX};
+use super::decision::{Challenge, Channel, Decision, Download, Notify, ReviewReason, Terms};
 
 /// What this installation offers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +41,21 @@ fn missing(terms: &Terms, available: &Available) -> Option<String> {
     }
     for challenge in terms.challenges.difference(&available.challenges) {
         wanted.push(format!("the check '{}' before opening", challenge.as_str()));
+    }
+    if terms.view_seconds < VIEW_SECONDS_MAX {
+        wanted.push("a view shorter than an hour".to_owned());
+    }
+    if terms.download == Download::ViewOnly {
+        wanted.push("a document that cannot be saved".to_owned());
+    }
+    if let Grouping::With { .. } = terms.group {
+        wanted.push("one link for several reports".to_owned());
+    }
+    if terms.notify.contains(&Notify::OrderingProvider) {
+        wanted.push("a notice to the ordering provider".to_owned());
+    }
+    if terms.retention_seconds < RETENTION_SECONDS_MAX {
+        wanted.push("a retention of its own".to_owned());
     }
     (!wanted.is_empty()).then(|| wanted.join(" and "))
 }

@@ -25,8 +25,10 @@ impl Bits {
     #[must_use]
     pub fn all(rows: usize) -> Self {
         let mut all = Self::none(rows);
-        for row in 0..rows.min(ROWS_MAX) {
-            all.insert(u16::try_from(row).unwrap_or(u16::MAX));
+        let mut left = rows;
+        for word in &mut all.words {
+            *word = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
+            left = left.saturating_sub(64);
         }
         all
     }
@@ -52,6 +54,12 @@ impl Bits {
 
     pub fn remove_all(&mut self, other: &Self) {
         self.zip(other, |mine, theirs| mine & !theirs);
+    }
+
+    /// Of the rows in `named` keeps those in `hits`; the others stay.
+    pub fn narrow(&mut self, named: &Self, hits: &Self) {
+        let words = self.words.iter_mut().zip(&named.words).zip(&hits.words).take(self.used);
+        words.for_each(|((mine, named), hits)| *mine &= !named | hits);
     }
 
     #[must_use]

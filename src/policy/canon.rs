@@ -1,4 +1,4 @@
-//! The facts in canonical form: what every condition is asked of.
+//! The facts in canonical form, each with its place: what every condition is asked of when somebody wants to know why.
 //!
 //! Must stay true: a code without a system is gone, for it matches nothing; a label of confidentiality without one may only
 //! raise; what may be lacking is lacking for every condition that looks there.
@@ -7,18 +7,18 @@ use std::collections::BTreeSet;
 
 use super::codes::{self, Confidentiality};
 use super::facts::{Coding, FactPath, Facts, Gathered, Lack, Performer, Sighted};
-use super::table::{Symbol, Table, Values};
+use super::rules::Service;
 use super::when::Predicate;
 use crate::base::ResourceType;
-use crate::policy::rules::{Content, Service};
 
 /// Facts with canonical codes and where each stands.
 pub(super) struct Canon<'f> {
     pub(super) facts: &'f Facts,
     pub(super) own: Vec<Sighted<Coding>>,
     pub(super) categories: Vec<Sighted<Coding>>,
-    /// The report's own, its members', its order's and the order's reasons.
-    pub(super) anywhere: Vec<Sighted<Coding>>,
+    /// The classes above the report's own codes.
+    own_classes: Vec<Sighted<Coding>>,
+    results: Vec<Sighted<Coding>>,
     pub(super) orders: Vec<Sighted<Coding>>,
     pub(super) reasons: Vec<Sighted<Coding>>,
     pub(super) labels: Vec<Sighted<Coding>>,
@@ -30,14 +30,13 @@ pub(super) struct Canon<'f> {
 impl<'f> Canon<'f> {
     pub(super) fn of(facts: &'f Facts) -> Self {
         let own = plain(&facts.codes, own_path(facts.kind));
-        let (orders, reasons) = (with_classes(&facts.orders), with_classes(&facts.reasons));
-        let results = with_classes(&facts.results);
         Self {
-            anywhere: [&own, &results, &orders, &reasons].into_iter().flatten().cloned().collect(),
+            own_classes: own.iter().flat_map(|code| classes_of(code).skip(1)).collect(),
             own,
+            results: with_classes(&facts.results),
             categories: plain(&facts.categories, "category"),
-            orders,
-            reasons,
+            orders: with_classes(&facts.orders),
+            reasons: with_classes(&facts.reasons),
             labels: canonical(&facts.labels),
             encounters: canonical(&facts.encounters),
             specialties: canonical(&facts.specialties),
@@ -46,35 +45,15 @@ impl<'f> Canon<'f> {
         }
     }
 
+    /// The report's own codes, its members', its order's and the order's reasons.
+    pub(super) fn anywhere(&self) -> impl Iterator<Item = &Sighted<Coding>> {
+        let own = self.own.iter().chain(&self.own_classes);
+        own.chain(&self.results).chain(&self.orders).chain(&self.reasons)
+    }
+
     /// What is lacking for a condition; empty when everything it looks at is known.
     pub(super) fn lacking(&self, predicate: Predicate) -> BTreeSet<Lack> {
-        let facts = self.facts;
-        match predicate {
-            Predicate::Recipient
-            | Predicate::Clinic
-            | Predicate::Resource
-            | Predicate::Category
-            | Predicate::Type
-            | Predicate::Code
-            | Predicate::Age
-            | Predicate::Critical
-            | Predicate::Tag
-            | Predicate::Any => BTreeSet::new(),
-            Predicate::Holds | Predicate::Set | Predicate::Prefix => [&facts.results, &facts.orders, &facts.reasons]
-                .into_iter()
-                .flat_map(|from| &from.lacking)
-                .copied()
-                .collect(),
-            Predicate::Label | Predicate::Confidentiality => facts.labels.lacking.clone(),
-            Predicate::Order => facts.orders.lacking.clone(),
-            Predicate::Reason => facts.reasons.lacking.clone(),
-            Predicate::Performer => facts.performers.lacking.clone(),
-            Predicate::Service => facts.specialties.lacking.union(&facts.performers.lacking).copied().collect(),
-            Predicate::Encounter => facts.encounters.lacking.clone(),
-            Predicate::Text => facts.text.matched.lacking.clone(),
-            Predicate::Consent => facts.consents.lacking.clone(),
-            Predicate::Preference => facts.preferences.lacking.clone(),
-        }
+        lacks_of(self.facts, predicate).into_iter().flatten().copied().collect()
     }
 
     /// Where the report shows that it belongs to a service.
@@ -85,86 +64,39 @@ impl<'f> Canon<'f> {
         };
         by_specialty.map(|seen| seen.at.clone()).or_else(|| by_performer().map(|seen| seen.at.clone()))
     }
+}
 
-    /// The values that the table knows.
-    pub(super) fn values(&self, content: &Content, table: &Table) -> Values {
-        let facts = self.facts;
-        let mut values = Values::none();
-        let mut add = |predicate, symbol: Symbol| {
-            if let Some(no) = table.symbol(&symbol) {
-                values.add(predicate, no);
-            }
-        };
-        add(Predicate::Recipient, Symbol::Role(facts.recipient));
-        add(Predicate::Resource, Symbol::Kind(facts.kind));
-        if let Some(clinic) = &facts.clinic {
-            add(Predicate::Clinic, Symbol::Clinic(clinic.clone()));
-        }
-        let types: &[Sighted<Coding>] = if facts.kind == ResourceType::DocumentReference { &self.own } else { &[] };
-        for (predicate, codes) in [
-            (Predicate::Category, self.categories.as_slice()),
-            (Predicate::Type, types),
-            (Predicate::Code, &self.own),
-            (Predicate::Holds, &self.anywhere),
-            (Predicate::Label, &self.labels),
-            (Predicate::Order, &self.orders),
-            (Predicate::Reason, &self.reasons),
-            (Predicate::Encounter, &self.encounters),
-        ] {
-            for code in codes {
-                let Some(no) = table.symbol(&Symbol::Code(code.value.clone())) else { continue };
-                values.add(predicate, no);
-                if predicate == Predicate::Holds {
-                    values.add(Predicate::Set, no);
-                }
-            }
-        }
-        for (symbol, prefix) in &table.prefixes {
-            if self.anywhere.iter().any(|code| begins(&code.value, prefix)) {
-                values.add(Predicate::Prefix, *symbol);
-            }
-        }
-        self.words(content, table, &mut values);
-        for predicate in Predicate::ALL {
-            if !self.lacking(predicate).is_empty() {
-                values.lacks(predicate);
-            }
-        }
-        values.age = facts.age;
-        values.level = self.level.as_ref().map(|seen| seen.value);
-        values.critical = facts.critical;
-        values.untried = table.patterns_but(&facts.text.tried);
-        values.settle();
-        values
-    }
+/// Whether there may be more than was found of what a condition looks at.
+pub(super) fn is_lacking(facts: &Facts, predicate: Predicate) -> bool {
+    lacks_of(facts, predicate).into_iter().any(|lacks| !lacks.is_empty())
+}
 
-    fn words(&self, content: &Content, table: &Table, values: &mut Values) {
-        let facts = self.facts;
-        let mut add = |predicate, symbol: Symbol| {
-            if let Some(no) = table.symbol(&symbol) {
-                values.add(predicate, no);
-            }
-        };
-        for performer in facts.performers.values() {
-            add(Predicate::Performer, Symbol::Performer(performer.clone()));
+/// Where a condition looks, what may be lacking there.
+const fn lacks_of(facts: &Facts, predicate: Predicate) -> [&BTreeSet<Lack>; 3] {
+    const NONE: &BTreeSet<Lack> = &BTreeSet::new();
+    match predicate {
+        Predicate::Recipient
+        | Predicate::Clinic
+        | Predicate::Resource
+        | Predicate::Category
+        | Predicate::Type
+        | Predicate::Code
+        | Predicate::Age
+        | Predicate::Critical
+        | Predicate::Tag
+        | Predicate::Any => [NONE; 3],
+        Predicate::Holds | Predicate::Set | Predicate::Prefix => {
+            [&facts.results.lacking, &facts.orders.lacking, &facts.reasons.lacking]
         }
-        for pattern in facts.text.matched.values() {
-            add(Predicate::Text, Symbol::Pattern(*pattern));
-        }
-        for word in facts.consents.values() {
-            add(Predicate::Consent, Symbol::Word(word.clone()));
-        }
-        for word in facts.preferences.values() {
-            add(Predicate::Preference, Symbol::Word(word.clone()));
-        }
-        for word in &facts.services {
-            add(Predicate::Service, Symbol::Word(word.clone()));
-        }
-        for service in &content.services {
-            if self.service(service).is_some() {
-                add(Predicate::Service, Symbol::Word(service.name.clone()));
-            }
-        }
+        Predicate::Label | Predicate::Confidentiality => [&facts.labels.lacking, NONE, NONE],
+        Predicate::Order => [&facts.orders.lacking, NONE, NONE],
+        Predicate::Reason => [&facts.reasons.lacking, NONE, NONE],
+        Predicate::Performer => [&facts.performers.lacking, NONE, NONE],
+        Predicate::Service => [&facts.specialties.lacking, &facts.performers.lacking, NONE],
+        Predicate::Encounter => [&facts.encounters.lacking, NONE, NONE],
+        Predicate::Text => [&facts.text.matched.lacking, NONE, NONE],
+        Predicate::Consent => [&facts.consents.lacking, NONE, NONE],
+        Predicate::Preference => [&facts.preferences.lacking, NONE, NONE],
     }
 }
 
@@ -194,11 +126,11 @@ fn canonical(from: &Gathered<Coding>) -> Vec<Sighted<Coding>> {
 
 /// In ICD a code belongs to the classes above it: a rule that names `C50` means `C50.9` too.
 fn with_classes(from: &Gathered<Coding>) -> Vec<Sighted<Coding>> {
-    let classes = |seen: Sighted<Coding>| {
-        let at = seen.at;
-        codes::with_classes(&seen.value).map(move |value| Sighted { value, at: at.clone() })
-    };
-    canonical(from).into_iter().flat_map(classes).collect()
+    canonical(from).iter().flat_map(classes_of).collect()
+}
+
+fn classes_of(seen: &Sighted<Coding>) -> impl Iterator<Item = Sighted<Coding>> {
+    codes::with_classes(&seen.value).map(|value| Sighted { value, at: seen.at.clone() })
 }
 
 fn highest(labels: &Gathered<Coding>) -> Option<Sighted<Confidentiality>> {

@@ -79,7 +79,25 @@ pub fn run(rules: &RuleSet, case: &Case) -> Vec<Miss> {
         let got = match column {
             Column::Action => action_of(&decided.decision).as_str().to_owned(),
             Column::Release => release_of(decided.schedule.as_ref().map(|schedule| &schedule.timing), &columns),
-            _ => columns.show(column),
+            Column::Expiry
+            | Column::ExpiryFrom
+            | Column::Opens
+            | Column::View
+            | Column::Attempts
+            | Column::Channel
+            | Column::Verify
+            | Column::CodeVia
+            | Column::Wording
+            | Column::Download
+            | Column::Hold
+            | Column::Requires
+            | Column::AutoRelease
+            | Column::Backstop
+            | Column::Reissue
+            | Column::Custody
+            | Column::GroupBy
+            | Column::Notify
+            | Column::Retention => columns.show(column),
         };
         compare(column.as_str(), case.expected.show(column), got);
     }

@@ -198,17 +198,25 @@ pub fn is_hierarchical(system: &str) -> bool {
 
 /// A coding in canonical form, then the classes that it falls under, nearest first: `C50.91`, `C50.9`, `C50`. Only in ICD:
 /// in a clinic's own system `1` need not hold `10`. Nothing for a coding without a system.
-pub fn with_classes(coding: &Coding) -> impl Iterator<Item = Coding> + use<> {
-    let canonical = canonical(coding);
-    let has_classes = canonical.as_ref().and_then(|coding| BY_NAME.get(bare_name(coding.system.as_deref()?)));
-    let has_classes =
-        has_classes.is_some_and(|system| system.structure == Structure::Classes) && coding.code.len() <= ICD_CHARS_MAX;
-    std::iter::successors(canonical, move |coding| {
-        let mut shorter = coding.clone();
-        shorter.code.pop();
-        shorter.code.truncate(shorter.code.trim_end_matches('.').len());
-        (has_classes && shorter.code.len() >= ICD_CLASS_CHARS).then_some(shorter)
-    })
+pub fn with_classes(coding: &Coding) -> impl Iterator<Item = Coding> {
+    let found = coding.system.as_deref().filter(|system| !system.is_empty());
+    found
+        .map(|system| classes_of(system, &coding.code))
+        .into_iter()
+        .flat_map(|(system, codes)| codes.map(|code| Coding { system: Some(system.to_owned()), code: code.to_owned() }))
+}
+
+/// As [`with_classes`], without a copy: the canonical system, then the code and its classes.
+pub fn classes_of<'c>(system: &'c str, code: &'c str) -> (&'c str, impl Iterator<Item = &'c str>) {
+    let known = BY_NAME.get(bare_name(system));
+    let has_classes = known.is_some_and(|system| system.structure == Structure::Classes) && code.len() <= ICD_CHARS_MAX;
+    let codes = std::iter::successors(Some(code), move |code| {
+        let mut chars = code.chars();
+        chars.next_back();
+        let shorter = chars.as_str().trim_end_matches('.');
+        (has_classes && shorter.len() >= ICD_CLASS_CHARS).then_some(shorter)
+    });
+    (known.map_or(system, |known| known.uri), codes)
 }
 
 /// The length of ICD's three-character categories, in ASCII characters.

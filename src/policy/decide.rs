@@ -7,10 +7,12 @@
 
 use std::collections::BTreeSet;
 
+use chrono_tz::Tz;
+
 use super::bits::RowNo;
 use super::canon::Canon;
 use super::columns::{Column, Columns, Said};
-use super::decision::{Decision, ReviewReason, Terms};
+use super::decision::{Decision, QuietHours, ReviewReason, Terms};
 use super::facts::Facts;
 use super::gates::status_gate;
 use super::judge::{Judged, Verdict, columns_of, judge};
@@ -35,9 +37,27 @@ pub struct Decided {
     pub rules_hash: [u8; 32],
 }
 
+/// Which rows a trace tells of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Extent {
+    Whole,
+    /// Those that match or may match, and the columns worth telling: facts and rules give the rest again.
+    Record,
+}
+
 /// Decides for one report version and one recipient. The same arguments give the same answer for ever.
 #[must_use]
 pub fn decide(rules: &RuleSet, facts: &Facts, moment: Moment) -> Decided {
+    decide_to(Extent::Whole, rules, facts, moment)
+}
+
+/// As [`decide`], with the trace of [`Trace::for_the_record`]: faster, since no row is asked that cannot match.
+#[must_use]
+pub fn decide_for_the_record(rules: &RuleSet, facts: &Facts, moment: Moment) -> Decided {
+    decide_to(Extent::Record, rules, facts, moment)
+}
+
+fn decide_to(extent: Extent, rules: &RuleSet, facts: &Facts, moment: Moment) -> Decided {
     let mut trace =
         Trace { decided_at: moment.now, status: facts.status, rows: Vec::new(), columns: Vec::new(), schedule: None };
     let rules_hash = rules.rules_hash();
@@ -45,29 +65,30 @@ pub fn decide(rules: &RuleSet, facts: &Facts, moment: Moment) -> Decided {
         return Decided { decision, schedule: None, trace, rules_hash };
     }
     let (content, table) = (&rules.content, &rules.table);
-    let canon = Canon::of(facts);
-    let mut values = canon.values(content, table);
-    let judged = judge(content, table, &mut values, facts.recipient, moment.now);
+    let judged = judge(content, table, &rules.ready(facts), moment.now);
     let schedule = schedule(content, table, &judged, facts.issued, moment);
-    let witness = Witness { content, table, judged: &judged, canon, schedule: &schedule };
-    let tags = witness.tags();
-    trace.rows = witness.rows(&tags);
+    let zone = rules.timezone().unwrap_or(moment.zone);
+    let witness = Witness { content, table, judged: &judged, canon: Canon::of(facts), extent, zone };
+    let rows = witness.rows();
     let asked = witness.asked();
     if !asked.is_empty() {
-        trace.columns = Column::ALL.map(|column| ColumnTrace::of(column, &judged.columns, &asked)).to_vec();
+        let columns = Column::ALL.into_iter().map(|column| ColumnTrace::of(column, &judged.columns, &asked));
+        trace.columns = columns.filter(|column| extent == Extent::Whole || column.is_worth_telling()).collect();
     }
-    let decision = conclude(&witness, &asked, &trace);
+    let decision = conclude(&witness, &asked, &rows);
+    trace.rows = rows.into_iter().map(|(_, row)| row).collect();
     trace.schedule = Some(schedule.clone());
     Decided { decision, schedule: Some(schedule), trace, rules_hash }
 }
 
-fn conclude(witness: &Witness<'_>, asked: &[(&str, Columns, Said)], trace: &Trace) -> Decision {
+fn conclude(witness: &Witness<'_>, asked: &[(String, &Columns, Said)], rows: &[(RowNo, RowTrace)]) -> Decision {
     let columns = &witness.judged.columns;
     let who = |wanted: &dyn Fn(&Columns) -> bool| {
-        let ids: Vec<_> = asked.iter().filter(|(_, row, _)| wanted(row)).map(|(id, _, _)| *id).collect();
+        let ids: Vec<_> = asked.iter().filter(|(_, row, _)| wanted(row)).map(|(id, _, _)| id.as_str()).collect();
         ids.join(", ")
     };
-    let terms = (!columns.channels.is_empty()).then(|| Terms::from(columns));
+    let quiet = witness.content.quiet.clone().map(|hours| QuietHours { hours, zone: witness.zone });
+    let terms = (!columns.channels.is_empty()).then(|| Terms { quiet, ..Terms::from(columns) });
     let send = |terms: Option<Terms>| match terms {
         Some(terms) => Decision::Send { terms },
         None => Decision::Review { why: ReviewReason::NoCommonChannel { rules: who(&|_| true) }, terms: None },
@@ -81,10 +102,21 @@ fn conclude(witness: &Witness<'_>, asked: &[(&str, Columns, Said)], trace: &Trac
             why: ReviewReason::RuleAsks { rule: who(&|row| row.action == Action::ManualReview) },
             terms,
         },
-        Verdict::Unknown(row) => Decision::Review { why: witness.unknown(row, trace), terms },
+        Verdict::Unknown(row) => Decision::Review { why: unknown(row, rows), terms },
         Verdict::Block => Decision::Block { rule: who(&|row| row.action == Action::Block) },
         Verdict::BlockedByDefault => Decision::Block { rule: DEFAULT_RULE.to_owned() },
     }
+}
+
+fn unknown(no: RowNo, rows: &[(RowNo, RowTrace)]) -> ReviewReason {
+    let row = rows.iter().find(|(at, _)| *at == no).map(|(_, row)| row);
+    let (fact, why) = match row.map(|row| &row.outcome) {
+        Some(Outcome::Unknown { fact, why }) => (fact.as_str(), why.as_str()),
+        Some(Outcome::InForce | Outcome::ReplacedBy { .. } | Outcome::OutOfTime | Outcome::NotMatched { .. })
+        | None => ("something", "it could not be learnt"),
+    };
+    let rule = row.map(|row| row.id.clone()).unwrap_or_default();
+    ReviewReason::Unknown { fact: fact.to_owned(), why: why.to_owned(), rule }
 }
 
 /// What stands behind a judgement, for telling it.
@@ -93,12 +125,18 @@ struct Witness<'a> {
     table: &'a Table,
     judged: &'a Judged,
     canon: Canon<'a>,
-    schedule: &'a Schedule,
+    extent: Extent,
+    zone: Tz,
 }
 
-impl Witness<'_> {
+impl<'a> Witness<'a> {
     fn numbered(&self) -> impl Iterator<Item = (RowNo, Row)> {
         (0..).zip(self.table.rows.iter().copied())
+    }
+
+    /// The rows that the trace tells of.
+    fn told(&self) -> impl Iterator<Item = (RowNo, Row)> {
+        self.numbered().filter(|(no, _)| self.extent == Extent::Whole || self.judged.matched.possible.contains(*no))
     }
 
     fn name(&self, row: Row) -> String {
@@ -114,7 +152,8 @@ impl Witness<'_> {
 
     fn tags(&self) -> Tags {
         let mut tags = Tags::default();
-        for classify in &self.content.classify {
+        for (_, row) in self.told().filter(|(_, row)| row.kind == RowKind::Classify) {
+            let Some(classify) = self.content.classify.get(row.at) else { continue };
             match probe(self.content, &classify.when, &self.canon, &Tags::default()) {
                 Probed::Yes(_) => {
                     tags.yes.insert(classify.tag.clone());
@@ -128,8 +167,9 @@ impl Witness<'_> {
         tags
     }
 
-    fn rows(&self, tags: &Tags) -> Vec<RowTrace> {
-        self.numbered().map(|(no, row)| self.row(no, row, tags)).collect()
+    fn rows(&self) -> Vec<(RowNo, RowTrace)> {
+        let tags = self.tags();
+        self.told().map(|(no, row)| (no, self.row(no, row, &tags))).collect()
     }
 
     fn row(&self, no: RowNo, row: Row, tags: &Tags) -> RowTrace {
@@ -166,10 +206,9 @@ impl Witness<'_> {
             return Outcome::ReplacedBy { by: by.collect() };
         }
         let counts = match row.kind {
-            RowKind::Classify | RowKind::Profile | RowKind::Restrict | RowKind::LawRestrict => true,
+            RowKind::Classify | RowKind::Profile | RowKind::Restrict => true,
             RowKind::Exception => self.judged.exceptions.contains(no),
-            RowKind::Floor => self.schedule.floors.iter().any(|floor| floor.rule == self.name(row)),
-            RowKind::Ceiling => self.schedule.ceilings.iter().any(|ceiling| ceiling.rule == self.name(row)),
+            RowKind::LawRestrict | RowKind::Floor | RowKind::Ceiling => self.judged.in_force.contains(no),
         };
         if counts { Outcome::InForce } else { Outcome::OutOfTime }
     }
@@ -183,14 +222,14 @@ impl Witness<'_> {
     }
 
     /// The rows in force with what they ask for.
-    fn asked(&self) -> Vec<(&str, Columns, Said)> {
+    fn asked(&self) -> Vec<(String, &'a Columns, Said)> {
         self.judged
             .in_force
             .iter()
             .filter_map(|no| {
                 let row = *self.table.rows.get(usize::from(no))?;
                 let columns = columns_of(self.content, self.table, no)?;
-                Some((id_of(self.content, row)?, *columns, self.said(row)))
+                Some((self.name(row), columns, self.said(row)))
             })
             .collect()
     }
@@ -205,17 +244,6 @@ impl Witness<'_> {
             }
             RowKind::Classify | RowKind::Exception | RowKind::Floor | RowKind::Ceiling => Said::NOTHING,
         }
-    }
-
-    fn unknown(&self, no: RowNo, trace: &Trace) -> ReviewReason {
-        let row = trace.rows.get(usize::from(no));
-        let (fact, why) = match row.map(|row| &row.outcome) {
-            Some(Outcome::Unknown { fact, why }) => (fact.as_str(), why.as_str()),
-            Some(Outcome::InForce | Outcome::ReplacedBy { .. } | Outcome::OutOfTime | Outcome::NotMatched { .. })
-            | None => ("something", "it could not be learnt"),
-        };
-        let rule = row.map(|row| row.id.clone()).unwrap_or_default();
-        ReviewReason::Unknown { fact: fact.to_owned(), why: why.to_owned(), rule }
     }
 }
 

@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::columns::{
     ATTEMPTS_MAX, BACKSTOP_DEFAULT_SECONDS, Columns, Grouping, RETENTION_SECONDS_MAX, VIEW_SECONDS_MAX,
 };
+use super::quiet::Quiet;
 pub use super::vocabulary::{
     Action, Backstop, Challenge, Channel, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify, Reissue,
     ReleaseBy, Requirement, Wording,
 };
+
+use crate::base::UtcMillis;
 
 /// How many browsers may open the link.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -70,6 +74,25 @@ pub struct Terms {
     pub notify: BTreeSet<Notify>,
     #[serde(default = "longest_retention")]
     pub retention_seconds: u64,
+    /// When no message leaves; `None` for never.
+    #[serde(default)]
+    pub quiet: Option<QuietHours>,
+}
+
+/// Quiet hours by the clock of a zone.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct QuietHours {
+    pub hours: Quiet,
+    #[serde(with = "super::zone")]
+    pub zone: Tz,
+}
+
+impl QuietHours {
+    /// The first moment from `now` on at which a message may leave; `None` for now.
+    #[must_use]
+    pub fn wait_until(&self, now: UtcMillis) -> Option<UtcMillis> {
+        Some(self.hours.next_allowed(now, self.zone)).filter(|at| *at > now)
+    }
 }
 
 /// Why a person must look. The words for people are in `Display` of this type alone.
@@ -84,6 +107,14 @@ pub enum ReviewReason {
     NoCommonChannel { rules: String },
     #[error("{fact} is not known ({why}), and the rule '{rule}' depends on it")]
     Unknown { fact: String, why: String, rule: String },
+    #[error(
+        "the patient is a minor, the address is also that of somebody who stands by them, and no rule says that a proxy may have this report"
+    )]
+    GuardiansAddress,
+    #[error(
+        "the patient may be a minor, the report is sensitive, and who else has this address could not be learnt ({why})"
+    )]
+    AddressUnclear { why: String },
     #[error("the report waited for a person until its back-stop; decide now, or call the patient")]
     HeldTooLong,
     #[error("too little of the link's life is left: fewer than {hours} waking hours")]
@@ -162,7 +193,8 @@ impl Terms {
     /// The stricter of both in every column. `channels` may be empty: nothing is common.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
-        Self::from(&Columns::from(self).join(&Columns::from(other)))
+        let quiet = other.quiet.clone().or_else(|| self.quiet.clone());
+        Self { quiet, ..Self::from(&Columns::from(self).join(&Columns::from(other))) }
     }
 }
 
@@ -210,6 +242,7 @@ impl From<&Columns> for Terms {
             group: columns.group,
             notify: columns.notify.iter().collect(),
             retention_seconds: columns.retention_seconds,
+            quiet: None,
         }
     }
 }

@@ -196,6 +196,9 @@ pub enum Age {
     },
 }
 
+/// Below this age a patient may have guardians whose address stands in their record.
+pub const MINOR_BELOW_YEARS: u16 = 18;
+
 /// One text pattern of the rules, by a hash of what it says: what a stored fact can be compared with in another version of
 /// the rules. See [`crate::policy::text`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

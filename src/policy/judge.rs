@@ -5,11 +5,12 @@
 
 use super::bits::{Bits, RowNo};
 use super::columns::{Columns, Grouping};
-use super::facts::RecipientRole;
+use super::facts::{Facts, RecipientRole};
+use super::matching::{Matched, Values};
+use super::ready::values_of;
 use super::rules::{Content, RuleSet};
-use super::table::{Matched, RowKind, Table, Values};
+use super::table::{RowKind, Table};
 use super::vocabulary::Action;
-use super::when::Predicate;
 use crate::base::UtcMillis;
 
 /// Why the answer is what it is.
@@ -47,14 +48,13 @@ impl RuleSet {
     /// Decides about facts that are ready, without saying why.
     #[must_use]
     pub fn judge(&self, ready: &Ready, now: UtcMillis) -> Judged {
-        judge(&self.content, &self.table, &mut ready.values.clone(), ready.recipient, now)
+        judge(&self.content, &self.table, ready, now)
     }
 
     /// Facts as this rule set looks them up: valid for it alone.
     #[must_use]
-    pub fn ready(&self, facts: &super::facts::Facts) -> Ready {
-        let values = super::canon::Canon::of(facts).values(&self.content, &self.table);
-        Ready { values, recipient: facts.recipient }
+    pub fn ready(&self, facts: &Facts) -> Ready {
+        Ready { values: values_of(facts, &self.content, &self.table), recipient: facts.recipient, issued: facts.issued }
     }
 }
 
@@ -63,16 +63,11 @@ impl RuleSet {
 pub struct Ready {
     values: Values,
     recipient: RecipientRole,
+    issued: Option<UtcMillis>,
 }
 
-pub(super) fn judge(
-    content: &Content,
-    table: &Table,
-    values: &mut Values,
-    recipient: RecipientRole,
-    now: UtcMillis,
-) -> Judged {
-    let matched = table.matching(values);
+pub(super) fn judge(content: &Content, table: &Table, ready: &Ready, now: UtcMillis) -> Judged {
+    let (matched, is_tagged) = table.matching(&ready.values);
     let exceptions = exceptions_in_time(content, table, &matched, now);
     let mut set_aside = Bits::none(table.rows.len());
     let profiles = table.of_kind(RowKind::Profile);
@@ -81,14 +76,11 @@ pub(super) fn judge(
             set_aside.insert(*replaced);
         }
     }
-    let mut asking = profiles;
-    for kind in [RowKind::Restrict, RowKind::LawRestrict, RowKind::Floor, RowKind::Ceiling] {
-        asking.insert_all(&table.of_kind(kind));
-    }
+    let asking = table.asking(counted_from(ready.issued, now));
     let in_force = matched.yes.both(&asking).without(&set_aside);
     let has_profile = !in_force.both(&profiles).is_empty();
     let mut columns = join_rows(content, table, &in_force);
-    let mut verdict = verdict_of(&columns, has_profile, recipient, content.header.other_default);
+    let mut verdict = verdict_of(&columns, has_profile, ready.recipient, content.header.other_default);
     let open = matched.possible.both(&asking).without(&matched.yes).without(&set_aside);
     for row in open.iter() {
         let (joined, tightens) = with_unknown(content, table, row, &columns);
@@ -107,12 +99,15 @@ pub(super) fn judge(
         // What a person releases all the same leaves under the terms of every row that may apply.
         columns = Columns { action: columns.action, channels: columns.channels, ..joined };
     }
-    let has_tags =
-        !values.maybe_tags.is_empty() || values.of.get(Predicate::Tag as usize).is_some_and(|t| !t.is_empty());
-    if has_tags {
+    if is_tagged {
         columns.group = Grouping::Alone;
     }
     Judged { verdict, columns, matched, in_force, set_aside, exceptions }
+}
+
+/// From when every wait counts: the report's own time, or the decision's where it gives none or a later one.
+pub(super) fn counted_from(issued: Option<UtcMillis>, now: UtcMillis) -> UtcMillis {
+    issued.unwrap_or(now).min(now)
 }
 
 fn is_profile(row: &super::table::Row) -> bool {
@@ -178,15 +173,11 @@ fn verdict_of(columns: &Columns, has_profile: bool, recipient: RecipientRole, ot
 
 /// The answer if a row of which something is unknown applied, and whether that would be a stricter one.
 fn with_unknown(content: &Content, table: &Table, row: RowNo, columns: &Columns) -> (Columns, bool) {
-    match columns_of(content, table, row) {
-        Some(asked) => {
-            let joined = columns.join(asked);
-            (joined, joined != *columns)
-        }
-        // A floor may delay; a ceiling never does.
-        None => {
-            let is_floor = table.rows.get(usize::from(row)).is_some_and(|row| row.kind == RowKind::Floor);
-            (*columns, is_floor)
-        }
+    if let Some(asked) = columns_of(content, table, row) {
+        let joined = columns.join(asked);
+        return (joined, joined != *columns);
     }
+    // A floor may delay; a ceiling never does.
+    let is_floor = table.rows.get(usize::from(row)).is_some_and(|row| row.kind == RowKind::Floor);
+    (*columns, is_floor)
 }

@@ -24,12 +24,14 @@ mod few;
 pub mod gates;
 pub mod judge;
 pub mod laws;
+mod matching;
 pub mod mutation;
 pub mod needs;
 mod probe;
 pub mod quiet;
 mod read;
 mod reader;
+mod ready;
 pub mod rules;
 pub mod schedule;
 pub mod sets;
@@ -40,12 +42,13 @@ mod values;
 pub mod vocabulary;
 pub mod when;
 mod written;
+mod zone;
 
 #[cfg(test)]
 mod tests;
 
 pub use available::Available;
-pub use decide::{Decided, decide};
+pub use decide::{Decided, decide, decide_for_the_record};
 pub use decision::{Decision, Opens, Release, ReviewReason, Terms};
 pub use errors::{RulesError, RulesErrors};
 pub use facts::{Coding, Facts, RecipientRole, ReportStatus};

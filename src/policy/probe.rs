@@ -4,8 +4,8 @@
 
 use super::canon::{Canon, begins};
 use super::facts::{Age, Coding, FactPath, Flag, Lack, Sighted};
+use super::matching::holds;
 use super::rules::Content;
-use super::table::holds;
 use super::when::{Condition, Predicate, When};
 use crate::base::ResourceType;
 
@@ -87,12 +87,15 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
             facts.clinic.as_ref().filter(|clinic| clinics.contains(clinic)).and_then(|_| here("clinic"))
         }
         Condition::Kinds(kinds) => kinds.contains(&facts.kind).then(|| here("resourceType")).flatten(),
+        Condition::Codes(wanted) if predicate == Predicate::Holds => {
+            place(canon.anywhere(), |code| wanted.contains(code))
+        }
         Condition::Codes(wanted) => place(codes_of(predicate, canon), |code| wanted.contains(code)),
-        Condition::Prefixes(wanted) => place(&canon.anywhere, |code| wanted.iter().any(|prefix| begins(code, prefix))),
+        Condition::Prefixes(wanted) => place(canon.anywhere(), |code| wanted.iter().any(|prefix| begins(code, prefix))),
         Condition::Words(words) => match predicate {
             Predicate::Set => {
                 let sets: Vec<_> = words.iter().filter_map(|name| content.sets.get(name)).collect();
-                place(&canon.anywhere, |code| sets.iter().any(|set| set.contains(code)))
+                place(canon.anywhere(), |code| sets.iter().any(|set| set.contains(code)))
             }
             Predicate::Service => service_of(content, words, canon),
             Predicate::Tag => return tag_of(words, tags),
@@ -165,8 +168,10 @@ fn codes_of<'c>(predicate: Predicate, canon: &'c Canon<'_>) -> &'c [Sighted<Codi
         Predicate::Order => &canon.orders,
         Predicate::Reason => &canon.reasons,
         Predicate::Encounter => &canon.encounters,
-        Predicate::Holds | Predicate::Set | Predicate::Prefix => &canon.anywhere,
-        Predicate::Type
+        Predicate::Holds
+        | Predicate::Set
+        | Predicate::Prefix
+        | Predicate::Type
         | Predicate::Recipient
         | Predicate::Clinic
         | Predicate::Resource
@@ -183,8 +188,11 @@ fn codes_of<'c>(predicate: Predicate, canon: &'c Canon<'_>) -> &'c [Sighted<Codi
     }
 }
 
-fn place(codes: &[Sighted<Coding>], wanted: impl Fn(&Coding) -> bool) -> Option<FactPath> {
-    codes.iter().find(|seen| wanted(&seen.value)).map(|seen| seen.at.clone())
+fn place<'c>(
+    codes: impl IntoIterator<Item = &'c Sighted<Coding>>,
+    wanted: impl Fn(&Coding) -> bool,
+) -> Option<FactPath> {
+    codes.into_iter().find(|seen| wanted(&seen.value)).map(|seen| seen.at.clone())
 }
 
 fn word_of(found: &[Sighted<String>], words: &std::collections::BTreeSet<String>) -> Option<FactPath> {

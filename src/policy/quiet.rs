@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use chrono::{Datelike, NaiveDateTime, NaiveTime, Timelike};
 use chrono_tz::Tz;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::calendar::{local_at, offset_millis};
 use super::reader::{Reader, Value, quote};
@@ -28,7 +28,7 @@ const SECONDS_PER_DAY: u64 = 86_400;
 const STEPS_MAX: u32 = 32;
 
 /// A day of the week.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weekday {
     Mon,
@@ -72,7 +72,7 @@ impl Weekday {
 
 /// When no message leaves, by the wall clock of the recipient's zone: every day from one minute of the day (00:00 is 0)
 /// up to, but not in, another, over midnight where the first is the later one; and the days off, whole.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Quiet {
     from_minute: u16,
     to_minute: u16,

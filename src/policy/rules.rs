@@ -97,6 +97,7 @@ pub struct Header {
     pub laws: BTreeSet<String>,
 }
 
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn zone_name<S: serde::Serializer>(zone: &Option<Tz>, serializer: S) -> Result<S::Ok, S::Error> {
     zone.map(Tz::name).serialize(serializer)
 }
@@ -267,11 +268,17 @@ impl RuleSet {
     #[must_use]
     pub fn needs(&self) -> Needs {
         let mut needs: Needs = self.whens().flat_map(When::needs).collect();
-        if self.whens().any(|when| when.names(Predicate::Age)) {
-            // A guardian's address typed as the teenager's own.
+        // A guardian's address typed as the teenager's own.
+        if !self.content.classify.is_empty() || self.speaks_of(Predicate::Age) {
             needs.insert(Need::RelatedContacts);
         }
         needs
+    }
+
+    /// Whether any row, also of a law, has this condition.
+    #[must_use]
+    pub fn speaks_of(&self, predicate: Predicate) -> bool {
+        self.whens().any(|when| when.names(predicate))
     }
 
     /// The conditions of every row, also of the laws'.

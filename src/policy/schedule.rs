@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::columns::Columns;
-use super::judge::Judged;
+use super::judge::{Judged, counted_from};
 use super::laws::Waiver;
 use super::rules::Content;
 use super::table::{RowKind, Table};
@@ -82,7 +82,7 @@ pub(super) fn schedule(
     issued: Option<UtcMillis>,
     moment: Moment,
 ) -> Schedule {
-    let from = issued.unwrap_or(moment.now).min(moment.now);
+    let from = counted_from(issued, moment.now);
     let zone = content.header.timezone.unwrap_or(moment.zone);
     let mut floors = waits(content, table, judged, RowKind::Floor, from, zone);
     floors.sort_by(|one, other| other.until.cmp(&one.until).then_with(|| one.rule.cmp(&other.rule)));
@@ -132,7 +132,7 @@ fn waits(
     rows.iter()
         .filter_map(|row| table.rows.get(usize::from(row)))
         .filter_map(|row| {
-            let law = content.laws.get(row.law).filter(|law| law.is_in_force(from, zone))?;
+            let law = content.laws.get(row.law)?;
             let (id, wait, waived_by) = match kind {
                 RowKind::Floor => {
                     law.floors.get(row.at).map(|floor| (&floor.id, floor.wait, floor.waived_by.clone()))?

@@ -1,31 +1,35 @@
 //! The rules as a table: which rows a value touches, found without asking each row.
 //!
 //! Job: give every value that the rules name a number, and every number the rows that name it. A report is decided by
-//! looking up its own values and meeting bit sets, so that it costs what the report holds, not what the rules say.
+//! looking up its own values and meeting bit sets ([`super::matching`]), so that it costs what the report holds, not what
+//! the rules say.
 //! Must stay true: the same answer as asking every condition of every row ([`super::probe`]); a property test holds it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono_tz::Tz;
+
 use super::bits::{Bits, RowNo};
-use super::facts::{Age, Coding, Flag, PatternId, RecipientRole, Word};
+use super::calendar::day_start;
+use super::facts::{Coding, PatternId, RecipientRole, Word};
 use super::rules::Content;
 use super::text::Pattern;
 use super::when::{AgeRange, Condition, Predicate, When};
-use crate::base::{ClinicId, ResourceType};
+use crate::base::{ClinicId, ResourceType, UtcMillis};
 use crate::policy::codes::Confidentiality;
 
 /// Predicates as an index.
-const PREDICATES: usize = Predicate::ALL.len();
+pub(super) const PREDICATES: usize = Predicate::ALL.len();
 
-/// A value that some row names.
+/// A symbol that more rows than this name by one condition has them as a bit set.
+const FEW_ROWS: usize = 8;
+
+/// A value that some row names, codes and words apart.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Symbol {
     Role(RecipientRole),
     Clinic(ClinicId),
     Kind(ResourceType),
-    Code(Coding),
-    Prefix(Coding),
-    Word(Word),
     Performer(String),
     Pattern(PatternId),
 }
@@ -33,18 +37,25 @@ pub(super) enum Symbol {
 pub(super) type SymbolNo = u32;
 
 /// Whether a condition stands under `any`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Group {
     All,
     Any,
 }
 
 /// One row that names a symbol.
-#[derive(Clone, Copy, Debug)]
-struct Use {
-    predicate: Predicate,
-    group: Group,
-    row: RowNo,
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Use {
+    pub(super) predicate: Predicate,
+    pub(super) group: Group,
+    pub(super) row: RowNo,
+}
+
+/// The rows that name a symbol.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Uses {
+    pub(super) few: Vec<Use>,
+    pub(super) many: Vec<(Predicate, Group, Bits)>,
 }
 
 /// What a row is.
@@ -59,6 +70,19 @@ pub enum RowKind {
     Ceiling,
 }
 
+impl RowKind {
+    const ALL: [Self; 7] =
+        [Self::Classify, Self::Profile, Self::Restrict, Self::Exception, Self::LawRestrict, Self::Floor, Self::Ceiling];
+
+    /// Whether such a row asks something of a report.
+    const fn asks(self) -> bool {
+        match self {
+            Self::Profile | Self::Restrict | Self::LawRestrict | Self::Floor | Self::Ceiling => true,
+            Self::Classify | Self::Exception => false,
+        }
+    }
+}
+
 /// A row of the table, by its place in [`Content`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Row {
@@ -68,19 +92,32 @@ pub(super) struct Row {
     pub(super) at: usize,
 }
 
+/// The rows of a law that is not in force for ever, and for reports of which times it is.
+#[derive(Clone, Debug)]
+struct LawTime {
+    rows: Bits,
+    from: Option<UtcMillis>,
+    until: Option<UtcMillis>,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) rows: Vec<Row>,
     symbols: HashMap<Symbol, SymbolNo>,
-    uses: Vec<Vec<Use>>,
+    /// By system, then code.
+    codes: HashMap<String, HashMap<String, SymbolNo>>,
+    words: HashMap<Word, SymbolNo>,
+    pub(super) uses: Vec<Uses>,
     /// Rows that name a predicate, under `all` and under `any`.
-    named: [[Bits; 2]; PREDICATES],
-    has_any: Bits,
-    pub(super) kinds: BTreeMap<RowKind, Bits>,
+    pub(super) named: [[Bits; 2]; PREDICATES],
+    pub(super) has_any: Bits,
+    kinds: [Bits; RowKind::ALL.len()],
+    asking: Bits,
+    law_times: Vec<LawTime>,
     /// Conditions that are asked rather than looked up.
-    ages: Vec<(AgeRange, Group, RowNo)>,
-    levels: Vec<(Confidentiality, Group, RowNo)>,
-    pub(super) prefixes: Vec<(SymbolNo, Coding)>,
+    pub(super) ages: Vec<(AgeRange, Group, RowNo)>,
+    pub(super) levels: Vec<(Confidentiality, Group, RowNo)>,
+    prefixes: HashMap<String, Prefixes>,
     patterns: BTreeMap<PatternId, SymbolNo>,
     /// Which rows a row replaces: profiles and exceptions by `over`.
     pub(super) replaces: BTreeMap<RowNo, Vec<RowNo>>,
@@ -88,61 +125,12 @@ pub(super) struct Table {
     pub(super) gives: BTreeMap<RowNo, SymbolNo>,
 }
 
-/// The values of one report, as numbers of symbols.
-#[derive(Clone, Debug)]
-pub(super) struct Values {
-    pub(super) of: [Vec<SymbolNo>; PREDICATES],
-    /// Predicates of which more may be there than was found.
-    pub(super) lacking: [bool; PREDICATES],
-    /// Patterns that were not tried.
-    pub(super) untried: Vec<SymbolNo>,
-    /// Tags that something unknown may add.
-    pub(super) maybe_tags: Vec<SymbolNo>,
-    pub(super) age: Age,
-    pub(super) level: Option<Confidentiality>,
-    pub(super) critical: Flag,
-}
-
-impl Values {
-    pub(super) fn none() -> Self {
-        Self {
-            of: std::array::from_fn(|_| Vec::new()),
-            lacking: [false; PREDICATES],
-            untried: Vec::new(),
-            maybe_tags: Vec::new(),
-            age: Age::Unknown,
-            level: None,
-            critical: Flag::Unknown,
-        }
-    }
-
-    pub(super) fn add(&mut self, predicate: Predicate, symbol: SymbolNo) {
-        if let Some(values) = self.of.get_mut(predicate as usize) {
-            values.push(symbol);
-        }
-    }
-
-    pub(super) fn lacks(&mut self, predicate: Predicate) {
-        if let Some(lacking) = self.lacking.get_mut(predicate as usize) {
-            *lacking = true;
-        }
-    }
-
-    /// Sorted, each once: ten thousand equal codes cost one.
-    pub(super) fn settle(&mut self) {
-        for values in &mut self.of {
-            values.sort_unstable();
-            values.dedup();
-        }
-    }
-}
-
-/// Which rows hold, and which may.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Matched {
-    pub(super) yes: Bits,
-    /// `yes` and those of which something is unknown.
-    pub(super) possible: Bits,
+/// The beginnings of one system's codes that rows name.
+#[derive(Clone, Debug, Default)]
+struct Prefixes {
+    /// Their lengths in bytes: a code is looked up once for each.
+    lengths: BTreeSet<usize>,
+    symbols: HashMap<String, SymbolNo>,
 }
 
 impl Table {
@@ -154,25 +142,45 @@ impl Table {
         let mut table = Self {
             rows,
             symbols: HashMap::new(),
+            codes: HashMap::new(),
+            words: HashMap::new(),
             uses: Vec::new(),
             named: [[none; 2]; PREDICATES],
             has_any: none,
-            kinds: BTreeMap::new(),
+            kinds: [none; RowKind::ALL.len()],
+            asking: none,
+            law_times: law_times(content, none),
             ages: Vec::new(),
             levels: Vec::new(),
-            prefixes: Vec::new(),
+            prefixes: HashMap::new(),
             patterns: BTreeMap::new(),
             replaces: BTreeMap::new(),
             gives: BTreeMap::new(),
         };
         for (no, row) in (0..).zip(table.rows.clone()) {
-            table.kinds.entry(row.kind).or_insert(none).insert(no);
-            if let Some(when) = when_of(content, row) {
-                table.add_conditions(content, no, when);
-            }
+            table.add_row(content, no, row);
         }
         table.link(content);
+        for uses in &mut table.uses {
+            uses.gather(&none);
+        }
         table
+    }
+
+    fn add_row(&mut self, content: &Content, no: RowNo, row: Row) {
+        if let Some(kind) = self.kinds.get_mut(row.kind as usize) {
+            kind.insert(no);
+        }
+        if row.kind.asks() {
+            self.asking.insert(no);
+        }
+        let is_law = matches!(row.kind, RowKind::LawRestrict | RowKind::Floor | RowKind::Ceiling);
+        if let Some(law) = self.law_times.get_mut(row.law).filter(|_| is_law) {
+            law.rows.insert(no);
+        }
+        if let Some(when) = when_of(content, row) {
+            self.add_conditions(content, no, when);
+        }
     }
 
     fn add_conditions(&mut self, content: &Content, no: RowNo, when: &When) {
@@ -201,33 +209,55 @@ impl Table {
     ) {
         let at = Use { predicate, group, row };
         match condition {
-            Condition::Roles(roles) => roles.iter().for_each(|role| self.add_use(Symbol::Role(*role), at)),
-            Condition::Clinics(clinics) => clinics.iter().for_each(|id| self.add_use(Symbol::Clinic(id.clone()), at)),
-            Condition::Kinds(kinds) => kinds.iter().for_each(|kind| self.add_use(Symbol::Kind(*kind), at)),
-            Condition::Codes(codes) => codes.iter().for_each(|code| self.add_use(Symbol::Code(code.clone()), at)),
+            Condition::Roles(roles) => {
+                for role in roles {
+                    self.add_symbol(Symbol::Role(*role), at);
+                }
+            }
+            Condition::Clinics(clinics) => {
+                for id in clinics {
+                    self.add_symbol(Symbol::Clinic(id.clone()), at);
+                }
+            }
+            Condition::Kinds(kinds) => {
+                for kind in kinds {
+                    self.add_symbol(Symbol::Kind(*kind), at);
+                }
+            }
+            Condition::Codes(codes) => {
+                for code in codes {
+                    self.add_code(code, at);
+                }
+            }
             Condition::Prefixes(prefixes) => {
                 for prefix in prefixes {
-                    let symbol = self.number(Symbol::Prefix(prefix.clone()));
-                    if !self.prefixes.iter().any(|(known, _)| *known == symbol) {
-                        self.prefixes.push((symbol, prefix.clone()));
-                    }
-                    self.add_use(Symbol::Prefix(prefix.clone()), at);
+                    let no = self.number_of_prefix(prefix);
+                    self.add_use(no, at);
                 }
             }
             Condition::Words(words) if predicate == Predicate::Set => {
                 let codes: BTreeSet<&Coding> =
                     words.iter().filter_map(|name| content.sets.get(name)).flatten().collect();
-                codes.into_iter().for_each(|code| self.add_use(Symbol::Code(code.clone()), at));
+                for code in codes {
+                    self.add_code(code, at);
+                }
             }
-            Condition::Words(words) => words.iter().for_each(|word| self.add_use(Symbol::Word(word.clone()), at)),
+            Condition::Words(words) => {
+                for word in words {
+                    let no = self.number_of_word(word);
+                    self.add_use(no, at);
+                }
+            }
             Condition::Performers(performers) => {
-                performers.iter().for_each(|one| self.add_use(Symbol::Performer(one.clone()), at));
+                for one in performers {
+                    self.add_symbol(Symbol::Performer(one.clone()), at);
+                }
             }
             Condition::Patterns(patterns) => {
                 for id in patterns.iter().map(Pattern::id) {
-                    let symbol = self.number(Symbol::Pattern(id));
-                    self.patterns.insert(id, symbol);
-                    self.add_use(Symbol::Pattern(id), at);
+                    let no = self.number(Symbol::Pattern(id));
+                    self.patterns.insert(id, no);
+                    self.add_use(no, at);
                 }
             }
             Condition::AtLeast(level) => self.levels.push((*level, group, row)),
@@ -237,20 +267,47 @@ impl Table {
         }
     }
 
-    fn add_use(&mut self, symbol: Symbol, at: Use) {
+    fn add_symbol(&mut self, symbol: Symbol, at: Use) {
         let no = self.number(symbol);
+        self.add_use(no, at);
+    }
+
+    fn add_code(&mut self, code: &Coding, at: Use) {
+        let next = self.next();
+        let of_system = self.codes.entry(code.system.clone().unwrap_or_default()).or_default();
+        let no = *of_system.entry(code.code.clone()).or_insert(next);
+        self.add_use(no, at);
+    }
+
+    /// A number begins to be used with its first row.
+    fn add_use(&mut self, no: SymbolNo, at: Use) {
+        if no == self.next() {
+            self.uses.push(Uses::default());
+        }
         if let Some(uses) = self.uses.get_mut(no as usize) {
-            uses.push(at);
+            uses.few.push(at);
         }
     }
 
+    fn next(&self) -> SymbolNo {
+        SymbolNo::try_from(self.uses.len()).unwrap_or(SymbolNo::MAX)
+    }
+
     fn number(&mut self, symbol: Symbol) -> SymbolNo {
-        let next = SymbolNo::try_from(self.uses.len()).unwrap_or(SymbolNo::MAX);
-        let no = *self.symbols.entry(symbol).or_insert(next);
-        if no == next {
-            self.uses.push(Vec::new());
-        }
-        no
+        let next = self.next();
+        *self.symbols.entry(symbol).or_insert(next)
+    }
+
+    fn number_of_word(&mut self, word: &Word) -> SymbolNo {
+        let next = self.next();
+        *self.words.entry(word.clone()).or_insert(next)
+    }
+
+    fn number_of_prefix(&mut self, prefix: &Coding) -> SymbolNo {
+        let next = self.next();
+        let of_system = self.prefixes.entry(prefix.system.clone().unwrap_or_default()).or_default();
+        of_system.lengths.insert(prefix.code.len());
+        *of_system.symbols.entry(prefix.code.clone()).or_insert(next)
     }
 
     fn link(&mut self, content: &Content) {
@@ -281,157 +338,86 @@ impl Table {
             }
         }
         self.replaces = replaces;
-        for (no, tag) in gives {
-            let symbol = self.number(Symbol::Word(tag));
-            self.gives.insert(no, symbol);
-        }
+        // A tag that no row tests needs no number.
+        self.gives = gives.into_iter().filter_map(|(row, tag)| Some((row, *self.words.get(&tag)?))).collect();
     }
 
     pub(super) fn symbol(&self, symbol: &Symbol) -> Option<SymbolNo> {
         self.symbols.get(symbol).copied()
     }
 
+    pub(super) fn code(&self, system: &str, code: &str) -> Option<SymbolNo> {
+        self.codes.get(system)?.get(code).copied()
+    }
+
+    pub(super) fn word(&self, word: &str) -> Option<SymbolNo> {
+        self.words.get(word).copied()
+    }
+
+    /// The beginnings of this code that rows name.
+    pub(super) fn prefixes<'t>(&'t self, system: &str, code: &'t str) -> impl Iterator<Item = SymbolNo> + 't {
+        let of_system = self.prefixes.get(system);
+        of_system.into_iter().flat_map(|of_system| {
+            let starts = of_system.lengths.iter().filter_map(|length| code.get(..*length));
+            starts.filter_map(|start| of_system.symbols.get(start).copied())
+        })
+    }
+
     /// The rows of one kind.
     pub(super) fn of_kind(&self, kind: RowKind) -> Bits {
-        self.kinds.get(&kind).copied().unwrap_or_else(|| Bits::none(self.rows.len()))
+        self.kinds.get(kind as usize).copied().unwrap_or_else(|| Bits::none(self.rows.len()))
     }
 
-    /// Which rows hold and which may; gives `values` the tags that the classify rows add.
-    pub(super) fn matching(&self, values: &mut Values) -> Matched {
-        let all = Bits::all(self.rows.len());
-        let mut matched = Matched { yes: all, possible: all };
-        let none = Bits::none(self.rows.len());
-        let mut any = Matched { yes: none, possible: none };
-        for predicate in Predicate::ALL {
-            if predicate != Predicate::Tag {
-                self.narrow(values, predicate, &mut matched, &mut any);
+    /// The rows that ask something of a report that was finalised at this instant: laws in their time.
+    pub(super) fn asking(&self, finalised: UtcMillis) -> Bits {
+        let mut asking = self.asking;
+        for law in &self.law_times {
+            let has_begun = law.from.is_none_or(|from| from <= finalised);
+            if !has_begun || law.until.is_some_and(|until| until <= finalised) {
+                asking.remove_all(&law.rows);
             }
         }
-        self.give_tags(values, &matched, &any);
-        self.narrow(values, Predicate::Tag, &mut matched, &mut any);
-        matched.yes.remove_all(&self.has_any.without(&any.yes));
-        matched.possible.remove_all(&self.has_any.without(&any.possible));
-        matched
-    }
-
-    fn narrow(&self, values: &Values, predicate: Predicate, matched: &mut Matched, any: &mut Matched) {
-        let Some([all_name, any_name]) = self.named.get(predicate as usize) else { return };
-        if !all_name.is_empty() {
-            let (yes, unknown) = self.hits(values, predicate, Group::All, all_name);
-            let misses = all_name.without(&yes);
-            matched.yes.remove_all(&misses);
-            matched.possible.remove_all(&misses.without(&unknown));
-        }
-        if !any_name.is_empty() {
-            let (yes, unknown) = self.hits(values, predicate, Group::Any, any_name);
-            any.yes.insert_all(&yes);
-            any.possible.insert_all(&yes);
-            any.possible.insert_all(&unknown);
-        }
-    }
-
-    fn give_tags(&self, values: &mut Values, matched: &Matched, any: &Matched) {
-        let classify = self.of_kind(RowKind::Classify);
-        let yes = matched.yes.both(&classify).without(&self.has_any.without(&any.yes));
-        let possible = matched.possible.both(&classify).without(&self.has_any.without(&any.possible));
-        for row in yes.iter() {
-            if let Some(tag) = self.gives.get(&row) {
-                values.add(Predicate::Tag, *tag);
-            }
-        }
-        for row in possible.without(&yes).iter() {
-            values.maybe_tags.extend(self.gives.get(&row));
-        }
+        asking
     }
 
     /// The patterns of the rules that are not among `tried`.
     pub(super) fn patterns_but(&self, tried: &BTreeSet<PatternId>) -> Vec<SymbolNo> {
         self.patterns.iter().filter(|(id, _)| !tried.contains(id)).map(|(_, no)| *no).collect()
     }
+}
 
-    /// The rows of `named` whose condition holds, and those of which it is unknown.
-    fn hits(&self, values: &Values, predicate: Predicate, group: Group, named: &Bits) -> (Bits, Bits) {
-        let none = Bits::none(self.rows.len());
-        let (mut yes, mut unknown) = (none, none);
-        let touch = |symbols: &[SymbolNo], rows: &mut Bits| {
-            for symbol in symbols {
-                for at in self.uses.get(*symbol as usize).into_iter().flatten() {
-                    if at.predicate == predicate && at.group == group {
+impl Uses {
+    /// Puts what many rows name into bit sets.
+    fn gather(&mut self, none: &Bits) {
+        if self.few.len() <= FEW_ROWS {
+            return;
+        }
+        self.few.sort_unstable();
+        let all = std::mem::take(&mut self.few);
+        for alike in all.chunk_by(|one, other| (one.predicate, one.group) == (other.predicate, other.group)) {
+            match alike {
+                [first, ..] if alike.len() > FEW_ROWS => {
+                    let mut rows = *none;
+                    for at in alike {
                         rows.insert(at.row);
                     }
+                    self.many.push((first.predicate, first.group, rows));
                 }
-            }
-        };
-        match predicate {
-            Predicate::Age => {
-                for (range, _, row) in self.ages.iter().filter(|(_, at, _)| *at == group) {
-                    match holds(*range, values.age) {
-                        Flag::Yes => yes.insert(*row),
-                        Flag::Unknown => unknown.insert(*row),
-                        Flag::No => {}
-                    }
-                }
-            }
-            Predicate::Confidentiality => {
-                for (least, _, row) in self.levels.iter().filter(|(_, at, _)| *at == group) {
-                    if values.level.is_some_and(|level| level >= *least) {
-                        yes.insert(*row);
-                    }
-                }
-            }
-            Predicate::Critical => match values.critical {
-                Flag::Yes => yes = *named,
-                Flag::Unknown => unknown = *named,
-                Flag::No => {}
-            },
-            Predicate::Recipient
-            | Predicate::Clinic
-            | Predicate::Resource
-            | Predicate::Category
-            | Predicate::Type
-            | Predicate::Code
-            | Predicate::Holds
-            | Predicate::Set
-            | Predicate::Prefix
-            | Predicate::Label
-            | Predicate::Order
-            | Predicate::Reason
-            | Predicate::Performer
-            | Predicate::Service
-            | Predicate::Encounter
-            | Predicate::Text
-            | Predicate::Consent
-            | Predicate::Preference
-            | Predicate::Tag
-            | Predicate::Any => {
-                touch(values.of.get(predicate as usize).map_or(&[], Vec::as_slice), &mut yes);
-                if predicate == Predicate::Text {
-                    touch(&values.untried, &mut unknown);
-                }
-                if predicate == Predicate::Tag {
-                    touch(&values.maybe_tags, &mut unknown);
-                }
+                few => self.few.extend(few),
             }
         }
-        if values.lacking.get(predicate as usize).copied().unwrap_or(false) {
-            unknown = *named;
-        }
-        (yes, unknown)
     }
 }
 
-/// Whether an age lies in a range.
-#[must_use]
-pub(super) fn holds(range: AgeRange, age: Age) -> Flag {
-    let Age::Years { least, most } = age else { return Flag::Unknown };
-    let inside = |years: u16| (range.from..range.below).contains(&years);
-    if inside(least) && inside(most) {
-        Flag::Yes
-    } else if most < range.from || least >= range.below {
-        Flag::No
-    } else {
-        Flag::Unknown
-    }
+/// When each law is in force, as instants. Laws need a zone in the file.
+fn law_times(content: &Content, rows: Bits) -> Vec<LawTime> {
+    let zone = content.header.timezone.unwrap_or(Tz::UTC);
+    let times = content.laws.iter().map(|law| LawTime {
+        rows,
+        from: law.header.in_force_from.map(|day| day_start(day, zone)),
+        until: law.header.in_force_until.and_then(|day| day.succ_opt()).map(|day| day_start(day, zone)),
+    });
+    times.collect()
 }
 
 fn rows_of(content: &Content) -> Vec<Row> {

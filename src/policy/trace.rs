@@ -127,12 +127,12 @@ impl Trace {
 
 impl ColumnTrace {
     /// `rows`: id, columns and which of them the row speaks of.
-    pub(super) fn of(column: Column, joined: &Columns, rows: &[(&str, Columns, Said)]) -> Self {
+    pub(super) fn of(column: Column, joined: &Columns, rows: &[(String, &Columns, Said)]) -> Self {
         let value = joined.show(column);
         let (won, lost): (Vec<_>, Vec<_>) = rows
             .iter()
             .filter(|(_, _, said)| said.has(column))
-            .map(|(id, row, _)| Asked { row: (*id).to_owned(), value: row.show(column) })
+            .map(|(id, row, _)| Asked { row: id.clone(), value: row.show(column) })
             .partition(|asked| asked.value == value);
         let (won, lost) = if won.is_empty() { (lost, won) } else { (won, lost) };
         Self { column, value, by: won.into_iter().map(|asked| asked.row).collect(), overruled: lost }

@@ -164,8 +164,7 @@ impl Condition {
             Self::Clinics(values) => values.len(),
             Self::Kinds(values) => values.len(),
             Self::Codes(values) | Self::Prefixes(values) => values.len(),
-            Self::Words(values) => values.len(),
-            Self::Performers(values) => values.len(),
+            Self::Words(values) | Self::Performers(values) => values.len(),
             Self::Patterns(values) => values.len(),
             Self::AtLeast(_) | Self::Age(_) | Self::Yes => 1,
         }

@@ -244,33 +244,10 @@ impl Link {
     pub fn step(self, event: LinkEvent, now: UtcMillis) -> Result<Step<Self>, NotAllowed> {
         let refused = NotAllowed { state: self.name(), event: event.name() };
         let to = match (&self, event) {
-            (Self::Held { until, .. }, LinkEvent::HoldEnded) => match until {
-                HoldEnd::At(at) if *at <= now => Self::Recorded,
-                HoldEnd::PersonBefore(backstop) | HoldEnd::Talk { before: backstop, .. } if backstop.at <= now => {
-                    match backstop.then {
-                        Backstop::Release => Self::Recorded,
-                        Backstop::Escalate => Self::Review { why: ReviewReason::HeldTooLong },
-                    }
-                }
-                HoldEnd::At(_) | HoldEnd::Person | HoldEnd::PersonBefore(_) | HoldEnd::Talk { .. } => {
-                    return Err(refused);
-                }
-            },
-            (Self::Held { until: HoldEnd::Talk { before, after }, basis }, LinkEvent::Discussed) => match after {
-                AfterTalk::At(at) if *at <= now => Self::Recorded,
-                AfterTalk::At(at) => Self::Held { until: HoldEnd::At(*at), basis: *basis },
-                AfterTalk::Person => Self::Held { until: HoldEnd::PersonBefore(*before), basis: *basis },
-            },
-            (Self::Held { until: HoldEnd::Talk { .. }, .. }, LinkEvent::ReleasedByStaff { .. }) => return Err(refused),
-            (Self::Held { .. } | Self::Review { .. }, LinkEvent::ReleasedByStaff { to }) => match to {
-                Let::Go => Self::Recorded,
-                Let::GoAt(at) if at <= now => Self::Recorded,
-                Let::GoAt(at) => Self::Held { until: HoldEnd::At(at), basis: HoldBasis::Law },
-                Let::Talk(before) => Self::Held {
-                    until: HoldEnd::Talk { before, after: AfterTalk::At(now) },
-                    basis: HoldBasis::ClinicPolicy,
-                },
-            },
+            (
+                Self::Held { .. } | Self::Review { .. },
+                event @ (LinkEvent::HoldEnded | LinkEvent::Discussed | LinkEvent::ReleasedByStaff { .. }),
+            ) => self.after_waiting(&event, now).ok_or(refused)?,
             (Self::Recorded, LinkEvent::Released) => Self::Live { until: LiveUntil::NotHandedOver },
             (Self::Live { until: LiveUntil::NotHandedOver }, LinkEvent::FirstAttempt { expires_at }) => {
                 Self::Live { until: LiveUntil::At(expires_at) }
@@ -329,6 +306,38 @@ impl Link {
             ) => return Err(refused),
         };
         Ok(Step::new(self, to))
+    }
+
+    /// Where something that waits goes when its time has come, a person let it go, or the talk was recorded.
+    fn after_waiting(&self, event: &LinkEvent, now: UtcMillis) -> Option<Self> {
+        let until = if let Self::Held { until, .. } = self { Some(*until) } else { None };
+        let basis = if let Self::Held { basis, .. } = self { *basis } else { HoldBasis::ClinicPolicy };
+        let held = |until| Self::Held { until, basis };
+        if let LinkEvent::ReleasedByStaff { to } = event {
+            return match (until, to) {
+                (Some(HoldEnd::Talk { .. }), _) => None,
+                (_, Let::Go) => Some(Self::Recorded),
+                (_, Let::GoAt(at)) if *at <= now => Some(Self::Recorded),
+                (_, Let::GoAt(at)) => Some(Self::Held { until: HoldEnd::At(*at), basis: HoldBasis::Law }),
+                (_, Let::Talk(before)) => Some(held(HoldEnd::Talk { before: *before, after: AfterTalk::At(now) })),
+            };
+        }
+        let is_talk = matches!(event, LinkEvent::Discussed);
+        match until? {
+            HoldEnd::Talk { before, after: AfterTalk::Person } if is_talk => Some(held(HoldEnd::PersonBefore(before))),
+            HoldEnd::Talk { after: AfterTalk::At(at), .. } if is_talk && at > now => Some(held(HoldEnd::At(at))),
+            HoldEnd::Talk { after: AfterTalk::At(_), .. } if is_talk => Some(Self::Recorded),
+            HoldEnd::At(at) if !is_talk && at <= now => Some(Self::Recorded),
+            HoldEnd::PersonBefore(backstop) | HoldEnd::Talk { before: backstop, .. }
+                if !is_talk && backstop.at <= now =>
+            {
+                Some(match backstop.then {
+                    Backstop::Release => Self::Recorded,
+                    Backstop::Escalate => Self::Review { why: ReviewReason::HeldTooLong },
+                })
+            }
+            HoldEnd::At(_) | HoldEnd::Person | HoldEnd::PersonBefore(_) | HoldEnd::Talk { .. } => None,
+        }
     }
 
     /// Where other rules lead from here: what has not left waits or is forbidden, what is out ends sooner.

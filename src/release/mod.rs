@@ -20,7 +20,11 @@ use crate::fhir::{
     choose_email,
 };
 use crate::keys::{KeyName, Vault, VaultError};
-use crate::policy::{Available, Channel, Decision, ReportStatus, ReviewReason, Terms};
+use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
+use crate::policy::quiet::least_waking_seconds;
+use crate::policy::rules::WAKING_FLOOR_SECONDS;
+use crate::policy::vocabulary::ExpiryFrom;
+use crate::policy::{Available, Channel, Decision, Facts, ReportStatus, ReviewReason, Terms};
 use crate::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, Purpose, ReceiptKey};
 use crate::store::{self, Delivery, DeliveryKind, Mode, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
@@ -79,6 +83,10 @@ enum Attempt {
     Later {
         why: String,
     },
+    /// No message may leave now: nothing is fetched before one may.
+    Quiet {
+        until: UtcMillis,
+    },
     Review(ReviewReason),
 }
 
@@ -127,12 +135,16 @@ impl Release {
             self.store.write(move |tx| store::renew_delivery_lease(tx, leased, until))
         };
         let held = delivery.clone();
-        let attempt = store::while_kept(self.attempt(&delivery), held, store::RENEW_EVERY, renew).await?;
+        let attempt = store::while_kept(Box::pin(self.attempt(&delivery)), held, store::RENEW_EVERY, renew).await?;
         let Some((attempt, delivery)) = attempt else { return Ok(()) };
         match attempt {
             Attempt::Ready(ready) => self.commit(delivery, *ready).await,
             Attempt::Changed => self.after_resolving(delivery).await,
             Attempt::Later { why } => self.later(delivery, why).await,
+            Attempt::Quiet { until } => {
+                self.store.write(move |tx| store::postpone_delivery(tx, &delivery, until)).await?;
+                Ok(())
+            }
             Attempt::Review(why) => self.review(delivery, why).await,
         }
     }
@@ -194,6 +206,14 @@ impl Release {
             Decision::Review { why, .. } => return Ok(Attempt::Review(why)),
             Decision::Block { rule } => return Ok(Attempt::Review(ReviewReason::RuleAsks { rule })),
         };
+        let now = self.clock.now();
+        if let Some(until) = terms.quiet.as_ref().and_then(|quiet| quiet.wait_until(now)) {
+            return Ok(Attempt::Quiet { until });
+        }
+        let Some(life_seconds) = life_of(&terms, delivery.facts.as_ref(), now) else {
+            return Ok(Attempt::Review(ReviewReason::TooShort { hours: WAKING_FLOOR_SECONDS / 3600 }));
+        };
+        let terms = Terms { expiry_seconds: life_seconds, ..terms };
         let source_id = delivery.source.clone();
         let source = self.store.read(move |conn| store::source(conn, &source_id)).await?;
         let Some(source) = source else {
@@ -212,6 +232,9 @@ impl Release {
             Ok(chosen) => chosen,
             Err(attempt) => return Ok(attempt),
         };
+        if is_anothers_address(delivery, &contact_index) {
+            return Ok(Attempt::Review(ReviewReason::ContactChanged));
+        }
         let Some(attachment) = report.preferred_attachment() else {
             return Ok(Attempt::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() }));
         };
@@ -414,6 +437,29 @@ fn commit_link(
     store::append(tx, &delivery.entry(now, Actor::System, queued))?;
     tracing::info!(delivery = %delivery.id, link = %ready.link.id, expires_after_s = ready.terms.expiry_seconds, "released");
     Ok(())
+}
+
+/// The life of a link that is made now; `None` when too little of it would be left to a patient who sleeps at night.
+fn life_of(terms: &Terms, facts: Option<&Facts>, now: UtcMillis) -> Option<u64> {
+    match terms.expiry_from {
+        ExpiryFrom::Delivered => Some(terms.expiry_seconds),
+        ExpiryFrom::Issued => {
+            let issued = facts.and_then(|facts| facts.issued).unwrap_or(now).min(now);
+            let gone = now.since(issued).as_secs();
+            let life = terms.expiry_seconds.saturating_sub(gone);
+            let hours = terms.quiet.as_ref().map(|quiet| &quiet.hours);
+            (least_waking_seconds(hours, life) >= WAKING_FLOOR_SECONDS).then_some(life)
+        }
+    }
+}
+
+/// Whether a minor's report would go to another address than the one that was looked at.
+fn is_anothers_address(delivery: &Delivery, chosen: &[u8; 32]) -> bool {
+    let may_be_minor = match delivery.facts.as_ref().map(|facts| facts.age) {
+        Some(Age::Years { least, .. }) => least < MINOR_BELOW_YEARS,
+        Some(Age::Unknown) | None => false,
+    };
+    may_be_minor && delivery.contact_index.is_some_and(|decided| decided != *chosen)
 }
 
 /// How long to wait after so many tries; `None` when a person should look.

@@ -109,9 +109,8 @@ fn decide_one(tx: &mut Tx, ground: &Ground, delivery: &Delivery) -> Result<(), S
 
 fn decide(ground: &Ground, delivery: &Delivery, facts: &Facts) -> Result<Afresh, StoreError> {
     let zone = ground.zones.get(&delivery.ehr).copied().unwrap_or(Tz::UTC);
-    let decided = policy::decide(&ground.in_force.rules, facts, Moment { now: ground.now, zone });
-    let trace = serde_json::to_string(&decided.trace.for_the_record())
-        .map_err(|_| StoreError::BadRow { column: "delivery.trace" })?;
+    let decided = policy::decide_for_the_record(&ground.in_force.rules, facts, Moment { now: ground.now, zone });
+    let trace = serde_json::to_string(&decided.trace).map_err(|_| StoreError::BadRow { column: "delivery.trace" })?;
     let decision = redecide::under_old_objection(decided.decision.within(&ground.available), &delivery.decision);
     Ok(Afresh { decision, timing: decided.schedule.map(|schedule| schedule.timing), trace })
 }

@@ -5,26 +5,28 @@ use data_encoding::BASE64URL_NOPAD;
 use super::compare::{self, Fetched};
 use super::plan::{self, Before, Decided, Doubt, File, OldLinks, Plan};
 use super::prepare::{Prepared, unreadable};
-use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, PatientReading, ReadEhr, Resolve, ResolveError};
+use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, Read, ReadEhr, Resolve, ResolveError, back_off};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
 use crate::base::{DeliveryId, Key256, UtcMillis, random};
-use crate::fhir::{FhirBody, Report};
+use crate::fhir::FhirBody;
 use crate::keys::Vault;
 use crate::policy::{RecipientRole, ReportStatus, ReviewReason};
 use crate::record::{Link, LinkEvent, RevokedBy, SuspendedWhy};
 use crate::sealing::{Purpose, hmac_sha256};
 use crate::store::{self, Delivery, DeliveryKind, NOTHING_READ, NewDelivery, SourceReading, SourceRow, StoreError, Tx};
 
+/// How often a report is read again before what the EHR did not show in time counts as unknown.
+const WANTING_TRIES_MAX: i32 = 2;
+
 impl Resolve {
     pub(super) async fn conclude_report(
         &self,
         ehr: &ReadEhr,
         source: SourceRow,
-        report: Report,
-        patient: PatientReading,
+        read: Read,
         fetched: Fetched,
     ) -> Result<(), ResolveError> {
-        let in_question = compare::is_in_question(&source, &report)?;
+        let in_question = compare::is_in_question(&source, &read.report)?;
         let since = {
             let id = source.key.ehr.clone();
             self.store.read(move |conn| store::followed_since(conn, &id)).await?
@@ -32,7 +34,12 @@ impl Resolve {
         for _ in 0..RULES_TRIES_MAX {
             let now = self.clock.now();
             let rules = self.rules.at(now);
-            let prepared = self.prepare(ehr, &source, &report, &patient, since, &rules)?;
+            let prepared = self.prepare(ehr, &source, &read, since, &rules)?;
+            if source.tries < WANTING_TRIES_MAX && prepared.wants_time() {
+                let why = "the EHR did not show everything that the rules look at".to_owned();
+                let at = now.plus(back_off(source.tries));
+                return self.fail(source, why, Some(at)).await;
+            }
             let conclusion = Conclusion {
                 source: source.clone(),
                 prepared,

@@ -9,6 +9,7 @@
 mod again;
 mod compare;
 mod conclude;
+mod facts;
 mod plan;
 mod prepare;
 mod redecide;
@@ -22,13 +23,16 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use compare::Fetched;
+use facts::Beside;
 pub use timetable::{InForce, Timetable};
 
 use crate::audit::{AuditEvent, Chain};
-use crate::base::{Bell, ClinicId, Clock, UtcMillis, minutes, seconds};
+use crate::base::{Bell, ClinicId, Clock, FhirId, UtcMillis, minutes, seconds};
 use crate::fhir::{EhrClient, EhrError, FaultClass, FhirBody, PatientAnswer, ReadAnswer, Report, Subject};
 use crate::keys::Vault;
-use crate::policy::{Available, ReportStatus};
+use crate::policy::facts::{FactPath, Gathered, Lack, Word};
+use crate::policy::when::Predicate;
+use crate::policy::{Available, Need, ReportStatus};
 use crate::store::{self, Mode, SourceRow, Store, StoreError};
 
 /// Resources read at the same time.
@@ -83,10 +87,17 @@ pub enum ResolveError {
 
 /// What was read, before anything is decided.
 enum Reading {
-    Report { report: Box<Report>, patient: PatientReading },
+    Report { report: Box<Report>, patient: PatientReading, beside: Box<Beside> },
     Gone(FhirBody),
     Unreadable { why: String, status: Option<ReportStatus> },
     Later { why: String, wait: Duration },
+}
+
+/// A report with what was read beside it.
+struct Read {
+    report: Report,
+    patient: PatientReading,
+    beside: Beside,
 }
 
 /// The patient beside the report.
@@ -150,13 +161,13 @@ impl Resolve {
         let read = store::while_kept(work, source.clone(), self.renew_every, renew).await?;
         let Some(((reading, fetched), source)) = read else { return Ok(()) };
         match reading {
-            Reading::Report { report, patient } => match fetched {
+            Reading::Report { report, patient, beside } => match fetched {
                 Fetched::Later { why, wait } => {
                     let at = self.clock.now().plus(wait);
                     self.fail(source, why, Some(at)).await
                 }
                 fetched @ (Fetched::NotAsked | Fetched::Whole(_) | Fetched::Never) => {
-                    self.conclude_report(ehr, source, *report, patient, fetched).await
+                    self.conclude_report(ehr, source, Read { report: *report, patient, beside: *beside }, fetched).await
                 }
             },
             Reading::Gone(body) => self.conclude_gone(ehr, source, body).await,
@@ -192,7 +203,8 @@ impl Resolve {
             };
         }
         if !plan::may_leave(report.status) {
-            return Reading::Report { report, patient: PatientReading::NotAsked };
+            let beside = Box::new(Beside::nothing_more(ehr, &report).await);
+            return Reading::Report { report, patient: PatientReading::NotAsked, beside };
         }
         let patient = match &report.subject {
             Subject::Patient(id) => match ehr.client.read_patient(id).await {
@@ -209,7 +221,47 @@ impl Resolve {
             Subject::None => PatientReading::Unusable { why: "the report names no patient".to_owned() },
             Subject::Unusable { why } => PatientReading::Unusable { why: (*why).to_owned() },
         };
-        Reading::Report { report, patient }
+        let beside = Box::new(self.learn(ehr, source, &report, &patient).await);
+        Reading::Report { report, patient, beside }
+    }
+
+    /// What the rules in force look at beside report and patient. What cannot be had is lacking, never a failure.
+    async fn learn(&self, ehr: &ReadEhr, source: &SourceRow, report: &Report, patient: &PatientReading) -> Beside {
+        let now = self.clock.now();
+        let rules = self.rules.at(now).rules;
+        let needs = rules.needs();
+        let evidence = ehr.client.gather(report, &needs).await;
+        let zone = rules.timezone().unwrap_or(ehr.zone);
+        let related = match patient {
+            PatientReading::Read(patient)
+                if needs.contains(&Need::RelatedContacts) && facts::may_be_minor(facts::age_of(patient, zone, now)) =>
+            {
+                ehr.client.related_contacts(patient).await
+            }
+            PatientReading::Read(_) | PatientReading::NotAsked | PatientReading::Unusable { .. } => Gathered::default(),
+        };
+        let preferences = match &report.subject {
+            Subject::Patient(id) if rules.speaks_of(Predicate::Preference) => self.preferences(source, id).await,
+            Subject::Patient(_) | Subject::None | Subject::Unusable { .. } => Gathered::default(),
+        };
+        Beside { evidence, related, preferences }
+    }
+
+    async fn preferences(&self, source: &SourceRow, patient: &FhirId) -> Gathered<Word> {
+        let index = prepare::patient_index(&self.vault, source, patient);
+        match self.store.read(move |conn| store::preferences_of(conn, &index)).await {
+            Ok(words) => {
+                let mut found = Gathered::none();
+                for word in words {
+                    found.add(word, FactPath("preference".to_owned()));
+                }
+                found
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the patient's preferences could not be read");
+                Gathered::lacking(Lack::TimedOut)
+            }
+        }
     }
 
     async fn fail(&self, source: SourceRow, why: String, at: Option<UtcMillis>) -> Result<(), ResolveError> {

@@ -256,7 +256,10 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::RuleAsks { .. }
         | ReviewReason::NoCommonChannel { .. }
         | ReviewReason::NotAvailable { .. } => Bearing::Rules,
-        ReviewReason::NoContact { .. } | ReviewReason::ContactTie => Bearing::Address,
+        ReviewReason::NoContact { .. }
+        | ReviewReason::ContactTie
+        | ReviewReason::GuardiansAddress
+        | ReviewReason::AddressUnclear { .. } => Bearing::Address,
         ReviewReason::TooOld
         | ReviewReason::BeforeStart
         | ReviewReason::AgeUnknown

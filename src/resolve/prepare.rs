@@ -2,13 +2,19 @@
 
 use data_encoding::HEXLOWER;
 
+use super::facts::{self, Beside, Owner};
 use super::plan::{self, Now};
-use super::{InForce, PatientReading, ReadEhr, Resolve, ResolveError};
+use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
 use crate::keys::Vault;
+use crate::policy::codes::Confidentiality;
+use crate::policy::decide::DEFAULT_RULE;
 use crate::policy::schedule::Timing;
-use crate::policy::{self, Coding, Decision, Facts, Moment, ReportStatus, ReviewReason};
+use crate::policy::when::Predicate;
+use crate::policy::{
+    self, Coding, Decided, Decision, Facts, Moment, RecipientRole, ReportStatus, ReviewReason, RuleSet,
+};
 use crate::record::Card;
 use crate::store::{NOTHING_READ, SourceRow, StoreError};
 
@@ -25,25 +31,24 @@ pub(super) struct Prepared {
     pub(super) now: Now,
 }
 
+impl Prepared {
+    /// Whether a person would have to look only because the EHR was slow.
+    pub(super) fn wants_time(&self) -> bool {
+        let is_unknown = matches!(&self.decision, Decision::Review { why: ReviewReason::Unknown { .. }, .. });
+        is_unknown && facts::is_for_want_of_time(&self.facts)
+    }
+}
+
 impl Resolve {
     pub(super) fn prepare(
         &self,
         ehr: &ReadEhr,
         source: &SourceRow,
-        report: &Report,
-        patient: &PatientReading,
+        read: &Read,
         since: Option<UtcMillis>,
         rules: &InForce,
     ) -> Result<Prepared, ResolveError> {
-        let now = rules.at;
-        let facts = Facts {
-            clinic: ehr.clinic.clone(),
-            codes: report.codes.clone(),
-            categories: report.categories.clone(),
-            issued: report.issued,
-            ..Facts::bare(report.kind, report.status)
-        };
-        let decided = policy::decide(&rules.rules, &facts, Moment { now, zone: ehr.zone });
+        let (report, patient, now) = (&read.report, &read.patient, rules.at);
         let (subject, choice) = match (&report.subject, patient) {
             (Subject::Patient(id), PatientReading::Read(patient)) => {
                 (Some(id.clone()), Some(choose_email(patient, now)))
@@ -53,15 +58,19 @@ impl Resolve {
             }
             (Subject::None | Subject::Unusable { .. }, _) => (None, None),
         };
-        let objection = objection(ehr, report, patient, choice.as_ref(), since, now);
+        let facts = facts::facts(ehr, report, patient, &read.beside, &rules.rules, now);
+        let Answer { facts, decided, objection: of_address } =
+            answer(ehr, facts, choice.as_ref(), &read.beside, &rules.rules, now);
+        let objection =
+            objection(ehr, report, patient, choice.as_ref(), &Circumstances { since, now, rules: &rules.rules });
         let (card, contact_index) = self.card(subject.clone(), choice);
         let version = version_of(report)?;
         Ok(Prepared {
             version,
             facts,
-            decision: plan::object(decided.decision.within(&self.available), objection),
+            decision: plan::object(decided.decision.within(&self.available), objection.or(of_address)),
             timing: decided.schedule.map(|schedule| schedule.timing),
-            trace: serde_json::to_string(&decided.trace.for_the_record())?,
+            trace: serde_json::to_string(&decided.trace)?,
             rules_hash: rules.hash.clone(),
             card,
             contact_index,
@@ -88,19 +97,67 @@ impl Resolve {
     }
 }
 
+/// What the rules say, for whoever has the address.
+struct Answer {
+    facts: Facts,
+    decided: Decided,
+    objection: Option<ReviewReason>,
+}
+
+fn answer(
+    ehr: &ReadEhr,
+    facts: Facts,
+    choice: Option<&ContactChoice>,
+    beside: &Beside,
+    rules: &RuleSet,
+    now: UtcMillis,
+) -> Answer {
+    let moment = Moment { now, zone: ehr.zone };
+    let decided = policy::decide_for_the_record(rules, &facts, moment);
+    let Some(ContactChoice::One { address, .. }) = choice else { return Answer { facts, decided, objection: None } };
+    match facts::owner_of(address, facts.age, &beside.related) {
+        Owner::Patient => Answer { facts, decided, objection: None },
+        Owner::Guardian => {
+            let of_proxy = Facts { recipient: RecipientRole::Proxy, ..facts.clone() };
+            let for_proxy = policy::decide_for_the_record(rules, &of_proxy, moment);
+            let is_default = matches!(&for_proxy.decision, Decision::Block { rule } if rule == DEFAULT_RULE);
+            if is_default {
+                return Answer { facts, decided, objection: Some(ReviewReason::GuardiansAddress) };
+            }
+            Answer { facts: of_proxy, decided: for_proxy, objection: None }
+        }
+        Owner::Unclear => {
+            let is_sensitive = !policy::decide::tags_of(rules, &facts).is_empty();
+            let why = beside.related.lacking.iter().next().map_or("", |lack| lack.as_str()).to_owned();
+            let objection = is_sensitive.then_some(ReviewReason::AddressUnclear { why });
+            Answer { facts, decided, objection }
+        }
+    }
+}
+
+/// What a decision depends on besides the report.
+struct Circumstances<'a> {
+    since: Option<UtcMillis>,
+    now: UtcMillis,
+    rules: &'a RuleSet,
+}
+
 /// The first objection, in the order in which a person would want to hear them.
 fn objection(
     ehr: &ReadEhr,
     report: &Report,
     patient: &PatientReading,
     choice: Option<&ContactChoice>,
-    since: Option<UtcMillis>,
-    now: UtcMillis,
+    circumstances: &Circumstances<'_>,
 ) -> Option<ReviewReason> {
+    let Circumstances { since, now, rules } = circumstances;
     if let Some(element) = report.unknown_modifiers.first() {
         return Some(ReviewReason::UnknownModifier { element: element.clone() });
     }
-    if let Some(label) = report.security_labels.iter().find(|label| is_confidential(label)) {
+    // Rules that speak of confidentiality say themselves what becomes of it.
+    if !rules.speaks_of(Predicate::Confidentiality)
+        && let Some(label) = report.security_labels.iter().find(|label| is_confidential(label))
+    {
         return Some(ReviewReason::Confidential { code: label.code.clone() });
     }
     if let PatientReading::Unusable { why } = patient {
@@ -115,10 +172,10 @@ fn objection(
     if report.preferred_attachment().is_none() {
         return Some(ReviewReason::Attachment { why: "the report carries none".to_owned() });
     }
-    if let Err(why) = policy::age_gate(report.issued, ehr.report_age_max, now) {
+    if let Err(why) = policy::age_gate(report.issued, ehr.report_age_max, *now) {
         return Some(why);
     }
-    if matches!((report.issued, since), (Some(issued), Some(since)) if issued < since) {
+    if matches!((report.issued, since), (Some(issued), Some(since)) if issued < *since) {
         return Some(ReviewReason::BeforeStart);
     }
     match choice {
@@ -131,15 +188,9 @@ fn objection(
 }
 
 /// Whether a label asks for more care than the usual: HL7 Confidentiality R and V
-/// (<https://terminology.hl7.org/ValueSet-v3-Confidentiality.html>), under its address, its older address or its OID.
+/// (<https://terminology.hl7.org/ValueSet-v3-Confidentiality.html>), under any of its addresses.
 fn is_confidential(label: &Coding) -> bool {
-    const SYSTEMS: [&str; 3] = [
-        "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
-        "http://hl7.org/fhir/v3/Confidentiality",
-        "urn:oid:2.16.840.1.113883.5.25",
-    ];
-    let is_of_the_standard = label.system.as_deref().is_none_or(|system| SYSTEMS.contains(&system));
-    is_of_the_standard && matches!(label.code.as_str(), "R" | "V")
+    Confidentiality::of(label).is_some_and(|level| level >= Confidentiality::R)
 }
 
 const fn doubt_text(doubt: StatusDoubt) -> &'static str {
@@ -162,7 +213,7 @@ pub(super) fn version_of(report: &Report) -> Result<VersionId, StoreError> {
     VersionId::parse(&format!("{content}-{updated}")).map_err(|_| StoreError::BadRow { column: "report_version" })
 }
 
-fn patient_index(vault: &Vault, source: &SourceRow, patient: &FhirId) -> [u8; 32] {
+pub(super) fn patient_index(vault: &Vault, source: &SourceRow, patient: &FhirId) -> [u8; 32] {
     vault.blind_index("patient", &format!("{}/{patient}", source.key.ehr))
 }
 

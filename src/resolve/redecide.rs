@@ -142,12 +142,8 @@ impl Course<'_> {
                 Some(LinkEvent::NeedsReview { why: why.clone() })
             }
             (Decision::Send { .. }, Link::Recorded | Link::Held { .. }) => {
-                match plan::first_state(decision, timing, now) {
-                    Link::Held { until, basis } if is_later(self.state, until) => {
-                        Some(LinkEvent::Wait { until, basis })
-                    }
-                    _ => None,
-                }
+                let Link::Held { until, basis } = plan::first_state(decision, timing, now) else { return None };
+                is_later(self.state, until).then_some(LinkEvent::Wait { until, basis })
             }
             (Decision::Review { .. } | Decision::Send { .. }, _) => None,
         }

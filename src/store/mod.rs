@@ -23,6 +23,7 @@ mod openings;
 mod operators;
 mod patients;
 mod polls;
+mod preferences;
 mod prepared;
 mod redecisions;
 mod rows;
@@ -77,6 +78,7 @@ pub use polls::{
     followed_since, lease_poll, lease_subscription, note_poll_clock, poll_sooner, polls, renew_poll, settle_poll,
     settle_subscription, subscriptions,
 };
+pub use preferences::{end_preference, preferences_of, set_preference, unreleased_sources_of};
 pub use redecisions::{
     Noted, NotedVerdict, Redecision, begin_redecision, forget_redecision, note_redecision, noted_redecision,
     noted_redecisions, set_decision, tighten_link, undecided_after, went_on_to,

@@ -14,7 +14,7 @@ use super::rows::{from_json, parse, to_json};
 use super::schema::{delivery, notice, source};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, LinkId, NoticeId, UtcMillis};
-use crate::policy::Channel;
+use crate::policy::{Channel, Decision};
 use crate::record::{Link, LinkEvent, LiveUntil, Notice, NoticeEvent, NoticeKind, Step};
 
 /// For each notice to be leased so many are looked at: some wait for their report to be read again.
@@ -259,6 +259,15 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
     if !deliveries::try_hold(tx, &before.delivery)? {
         return Ok(None);
     }
+    let missing = StoreError::BadRow { column: "notice.delivery_id" };
+    let Some(owner) = deliveries::delivery(tx.conn(), &before.delivery)? else { return Err(missing) };
+    if let Some(until) = quiet_until(&owner.decision, now) {
+        diesel::update(notice::table.find(before.id.as_str()).filter(notice::state.eq("queued")))
+            .set(notice::due_at.eq(until.0))
+            .prepared()
+            .execute(tx.conn())?;
+        return Ok(None);
+    }
     let Ok(step) = before.state.step(NoticeEvent::Lease, now) else { return Ok(None) };
     let live = delivery::table
         .filter(delivery::id.eq(before.delivery.as_str()))
@@ -284,17 +293,21 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
     if changed != 1 {
         return Ok(None);
     }
-    let (Some(owner), Some(link)) =
-        (deliveries::delivery(tx.conn(), &before.delivery)?, links::link(tx.conn(), &before.link)?)
-    else {
-        return Err(StoreError::BadRow { column: "notice.delivery_id" });
-    };
+    let Some(link) = links::link(tx.conn(), &before.link)? else { return Err(missing) };
     let (owner, link) = fix_life(tx, owner, link, now)?;
     let attempt = AuditEvent::NoticeAttempted { notice: before.id.clone(), attempt: attempts };
     super::append(tx, &owner.entry(now, Actor::System, attempt))?;
     let first_attempt_at = before.first_attempt_at.or(Some(now));
     let notice = NoticeRow { state: *step.to(), first_attempt_at, ..before };
     Ok(Some(LeasedNotice { notice, delivery: owner, link }))
+}
+
+/// Until when the rules that decided a delivery keep its messages back.
+fn quiet_until(decision: &Decision, now: UtcMillis) -> Option<UtcMillis> {
+    match decision {
+        Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.quiet.as_ref()?.wait_until(now),
+        Decision::Review { terms: None, .. } | Decision::Block { .. } => None,
+    }
 }
 
 /// At the first attempt the end of the link's life is fixed; it never moves again.

@@ -189,6 +189,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    preference (patient_index, word) {
+        patient_index -> Binary,
+        word -> Text,
+        set_at -> BigInt,
+        set_by -> Text,
+    }
+}
+
+diesel::table! {
     poll (ehr, kind) {
         ehr -> Text,
         kind -> Text,
@@ -281,6 +290,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     opening,
     notice,
     patient,
+    preference,
     poll,
     subscription,
     operator,

@@ -41,7 +41,7 @@ pub(super) async fn run(
         RulesCommand::Versions(command) => {
             let config = load(common, variables.clone())?;
             let (desk, by) = desk(common, variables, command.acts()).await?;
-            rules_versions::run(command, &config, &desk, &by, print).await
+            Box::pin(rules_versions::run(command, &config, &desk, &by, print)).await
         }
         RulesCommand::Test(args) => test::run(&args, print),
         RulesCommand::Explain(args) => match &args.delivery {

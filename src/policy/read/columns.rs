@@ -198,7 +198,7 @@ fn span_within<'t>(reader: &mut Reader<'t>, value: &Value<'t>, column: Column, l
         return Some(seconds);
     }
     let bound = |seconds: u64| {
-        if seconds % 3600 == 0 { format!("{}h", seconds / 3600) } else { format!("{}m", seconds / 60) }
+        if seconds.is_multiple_of(3600) { format!("{}h", seconds / 3600) } else { format!("{}m", seconds / 60) }
     };
     let what = format!("this {} is not between {} and {}", column.as_str(), bound(least), bound(most));
     reader.fault_of(Code::BeyondLimits, &value.span(), what, "choose a value within, or change [limits]");

@@ -137,7 +137,7 @@ pub(super) fn load(text: &str, files: &SideFiles) -> Result<RuleSet, RulesErrors
                 profiles: sorted(drafts.profiles, |row| &row.id),
                 restricts: sorted(drafts.restricts, |row| &row.id),
                 exceptions: sorted(drafts.exceptions, |row| &row.id),
-                cases: drafts.cases,
+                cases: by_name(drafts.cases),
                 laws,
                 sets: used_sets
                     .iter()
@@ -260,6 +260,12 @@ fn sorted<R>(drafts: Vec<Draft<R>>, id: fn(&R) -> &String) -> Vec<R> {
     let mut rows: Vec<_> = drafts.into_iter().map(|draft| draft.row).collect();
     rows.sort_by(|one, other| id(one).cmp(id(other)));
     rows
+}
+
+/// The hash does not know where a test stands.
+fn by_name(mut cases: Vec<super::cases::Case>) -> Vec<super::cases::Case> {
+    cases.sort_by(|one, other| one.name.cmp(&other.name));
+    cases
 }
 
 fn compile(content: Content, patterns: &BTreeSet<Pattern>) -> Result<RuleSet, RulesErrors> {

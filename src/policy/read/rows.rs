@@ -227,20 +227,22 @@ fn missing<'t>(reader: &mut Reader<'t>, at: &Place, row: &DeTable<'t>, what: &st
     }
 }
 
+/// Conditions that say what kind of report is meant.
+const KINDS: [Predicate; 9] = [
+    Predicate::Category,
+    Predicate::Type,
+    Predicate::Code,
+    Predicate::Holds,
+    Predicate::Set,
+    Predicate::Service,
+    Predicate::Clinic,
+    Predicate::Encounter,
+    Predicate::Order,
+];
+
 /// A profile must say which reports it means, and there must be some.
 fn check_profile(reader: &mut Reader<'_>, at: &Place, profile: &Profile) {
     let Profile { id, when, then, .. } = profile;
-    const KINDS: [Predicate; 9] = [
-        Predicate::Category,
-        Predicate::Type,
-        Predicate::Code,
-        Predicate::Holds,
-        Predicate::Set,
-        Predicate::Service,
-        Predicate::Clinic,
-        Predicate::Encounter,
-        Predicate::Order,
-    ];
     if then.action == Action::Send && !KINDS.into_iter().any(|kind| when.names(kind)) {
         let what = format!("profile '{id}' sends every report, whatever it holds");
         let remedy = "name the reports in 'when' by code, type, category, service or clinic";

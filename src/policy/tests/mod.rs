@@ -1,13 +1,15 @@
 //! The rules as a clinic meets them.
 
+mod behaviours;
 mod calendar;
 mod codes;
 mod decisions;
 mod explained;
 mod faults;
+pub(in crate::policy) mod generate;
 mod laws;
 mod mutation;
-pub(in crate::policy) mod properties;
+mod properties;
 mod sets;
 mod starter;
 mod value_sets;

@@ -44,9 +44,8 @@ fn its_codes_are_whole_loinc_codes() {
 }
 
 fn codes_of(when: &When) -> Vec<Coding> {
-    let codes = when.conditions().filter_map(|(_, condition)| match condition {
-        Condition::Codes(codes) => Some(codes.iter().cloned()),
-        _ => None,
+    let codes = when.conditions().filter_map(|(_, condition)| {
+        if let Condition::Codes(codes) = condition { Some(codes.iter().cloned()) } else { None }
     });
     codes.flatten().collect()
 }

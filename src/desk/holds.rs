@@ -1,0 +1,159 @@
+//! What ends a hold: a person's word, a clinician's talk, a law that somebody may waive.
+//!
+//! Must stay true: nobody's word lets a report leave before a law's moment, unless the law says that they may; each waiver
+//! has its person and reason in the audit; a report that must be talked about first leaves after that talk alone.
+
+use super::{Desk, DeskError, Duty, Impossible, Person, held, not_possible};
+use crate::audit::{Actor, AuditEvent};
+use crate::base::{DeliveryId, UtcMillis};
+use crate::policy::laws::Waiver;
+use crate::policy::schedule::{LegalWait, Schedule, Timing};
+use crate::policy::{ReviewReason, Trace};
+use crate::record::{BackstopAt, Let, Link, LinkEvent};
+use crate::store::{self, Delivery, Mode, StoreError, Tx};
+
+/// Whether a release ends a law's wait too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Waives {
+    Nothing,
+    By(Waiver),
+}
+
+/// How a release went.
+enum Released {
+    Done,
+    No(Impossible),
+    NotWaivable(String),
+}
+
+impl Desk {
+    /// Sends what was held or in review; before a law's moment it then waits for that.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    pub async fn release(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
+        self.release_as(asked, reason, Waives::Nothing).await
+    }
+
+    /// Sends what was held, and ends a law's wait before its time as far as the law lets `waiver` do so.
+    ///
+    /// # Errors
+    /// [`DeskError::NotWaivable`] names the law; [`DeskError::Staff`] when a clinician must say it and `person` is none.
+    pub async fn waive(
+        &self,
+        asked: &str,
+        waiver: Waiver,
+        reason: String,
+        person: &Person,
+    ) -> Result<DeliveryId, DeskError> {
+        match waiver {
+            Waiver::Clinician => person.may(Duty::Clinical)?,
+            Waiver::Patient => person.may(Duty::Deliveries)?,
+        }
+        self.release_as(asked, Some(reason), Waives::By(waiver)).await
+    }
+
+    async fn release_as(&self, asked: &str, reason: Option<String>, waives: Waives) -> Result<DeliveryId, DeskError> {
+        let delivery = self.find(asked).await?;
+        if self.mode == Mode::Shadow {
+            return Err(DeskError::Shadow);
+        }
+        let (now, actor, id) = (self.clock.now(), Actor::Operator(self.operator.clone()), delivery.id.clone());
+        let done = self.store.write(move |tx| release_held(tx, &delivery.id, reason, waives, actor, now)).await?;
+        match done {
+            Released::Done => Ok(id),
+            Released::No(state) => Err(not_possible("released", &state)),
+            Released::NotWaivable(rule) => Err(DeskError::NotWaivable { rule }),
+        }
+    }
+
+    /// Records that `person` talked with the patient about a report that the rules hold for that. It then leaves by itself, or
+    /// still waits for a release, as the rules say.
+    ///
+    /// # Errors
+    /// [`DeskError::NoTalkNeeded`]; [`DeskError::Staff`] when `person` is no clinician.
+    pub async fn discussed(
+        &self,
+        asked: &str,
+        reason: Option<String>,
+        person: &Person,
+    ) -> Result<DeliveryId, DeskError> {
+        person.may(Duty::Clinical)?;
+        let delivery = self.find(asked).await?;
+        let (now, actor, id) = (self.clock.now(), Actor::Operator(self.operator.clone()), delivery.id.clone());
+        let done = self
+            .store
+            .write(move |tx| {
+                let delivery = held(tx, &delivery.id)?;
+                let Ok(step) = delivery.state.clone().step(LinkEvent::Discussed, now) else { return Ok(false) };
+                store::append(tx, &delivery.entry(now, actor.clone(), AuditEvent::Discussed { reason }))?;
+                store::advance(tx, &delivery, &step, actor, now)?;
+                Ok(true)
+            })
+            .await?;
+        if done { Ok(id) } else { Err(DeskError::NoTalkNeeded) }
+    }
+}
+
+fn release_held(
+    tx: &mut Tx,
+    id: &DeliveryId,
+    reason: Option<String>,
+    waives: Waives,
+    actor: Actor,
+    now: UtcMillis,
+) -> Result<Released, StoreError> {
+    let mut delivery = held(tx, id)?;
+    let said = reason.clone();
+    let asked = delivery.entry(now, actor.clone(), AuditEvent::ReleaseAsked { reason });
+    if delivery.state == Link::Recorded && delivery.mode == Mode::Shadow {
+        store::append(tx, &asked)?;
+        store::set_mode(tx, id, Mode::Live)?;
+        store::postpone_delivery(tx, &delivery, now)?;
+        return Ok(Released::Done);
+    }
+    let schedule = serde_json::from_str::<Trace>(&delivery.trace).ok().and_then(|trace| trace.schedule);
+    let floors: Vec<LegalWait> = schedule.iter().flat_map(|schedule| &schedule.floors).cloned().collect();
+    let (ended, standing) = ended_by(floors, waives, now);
+    if let (Waives::By(_), Some(floor)) = (waives, standing.first()) {
+        return Ok(Released::NotWaivable(floor.rule.clone()));
+    }
+    let to = let_go(&delivery, schedule.as_ref(), standing.iter().map(|floor| floor.until).max());
+    let Ok(step) = delivery.state.clone().step(LinkEvent::ReleasedByStaff { to }, now) else {
+        return Ok(Released::No(delivery.state));
+    };
+    store::append(tx, &asked)?;
+    if let Waives::By(by) = waives {
+        for floor in ended {
+            let event = AuditEvent::FloorWaived { rule: floor.rule, by, reason: said.clone().unwrap_or_default() };
+            store::append(tx, &delivery.entry(now, actor.clone(), event))?;
+        }
+    }
+    store::set_mode(tx, id, Mode::Live)?;
+    if let Link::Review { why: ReviewReason::Breaker { .. } } = delivery.state {
+        store::pass_breaker(tx, id, now)?;
+    }
+    delivery.mode = Mode::Live;
+    store::advance(tx, &delivery, &step, actor, now)?;
+    Ok(Released::Done)
+}
+
+/// The laws' waits that still run: those that this release ends, and those that stand.
+fn ended_by(floors: Vec<LegalWait>, release: Waives, now: UtcMillis) -> (Vec<LegalWait>, Vec<LegalWait>) {
+    let is_ended = |floor: &LegalWait| match release {
+        Waives::Nothing => false,
+        Waives::By(who) => floor.waived_by.contains(&who),
+    };
+    floors.into_iter().filter(|floor| floor.until > now).partition(is_ended)
+}
+
+/// What a release leads to, by the talk and the laws that the decision found.
+fn let_go(delivery: &Delivery, schedule: Option<&Schedule>, floor: Option<UtcMillis>) -> Let {
+    if let (Link::Review { .. }, Some(Timing::ByAPerson { requires, backstop_at, then, .. })) =
+        (&delivery.state, schedule.map(|schedule| &schedule.timing))
+        && !requires.is_empty()
+    {
+        return Let::Talk(BackstopAt { at: *backstop_at, then: *then });
+    }
+    floor.map_or(Let::Go, Let::GoAt)
+}
