@@ -16,6 +16,7 @@ mod init;
 mod keys;
 mod patients;
 mod print;
+mod rules;
 mod rules_lint;
 mod rules_versions;
 mod shred;
@@ -113,23 +114,14 @@ enum Command {
     /// When something went wrong: choose deliveries, and revoke them all.
     #[command(subcommand)]
     Incident(incident::IncidentCommand),
-    /// Change the rules: propose, approve, go back.
+    /// Look for mistakes in the rules, test and explain them; change them: propose, approve, go back.
     #[command(subcommand)]
-    Rules(RulesCommand),
+    Rules(rules::RulesCommand),
     /// Say who may act: people with keys of their own.
     #[command(subcommand)]
     Staff(staff::StaffCommand),
     /// Try to open a link from a copy of the database and the sealed files, and say what stands in the way.
     ProveShred(shred::ShredArgs),
-}
-
-/// What can be done with rules.
-#[derive(Subcommand)]
-enum RulesCommand {
-    #[command(flatten)]
-    Versions(rules_versions::VersionsCommand),
-    /// Look for what is wrong with rules files, and for what loads and is not what somebody meant.
-    Lint(rules_lint::LintArgs),
 }
 
 impl Cli {
@@ -237,12 +229,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             incident::run(command, &desk, &by, print).await
         }
-        Command::Rules(RulesCommand::Lint(args)) => rules_lint::run(&args, print),
-        Command::Rules(RulesCommand::Versions(command)) => {
-            let config = load(&common, variables.clone())?;
-            let (desk, by) = desk(&common, variables, command.acts()).await?;
-            rules_versions::run(command, &config, &desk, &by, print).await
-        }
+        Command::Rules(command) => Box::pin(rules::run(command, &common, variables, print)).await,
         Command::Staff(command) => {
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             staff::run(command, &desk, &by, print).await

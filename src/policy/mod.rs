@@ -9,13 +9,17 @@ pub mod available;
 mod bits;
 pub mod calendar;
 mod canon;
+pub mod case_text;
 pub mod cases;
 pub mod codes;
 pub mod columns;
+pub mod csv_table;
 pub mod decide;
 pub mod decision;
 pub mod errors;
+pub mod explain;
 pub mod facts;
+pub mod facts_file;
 mod few;
 pub mod gates;
 pub mod judge;
@@ -37,6 +41,7 @@ pub mod trace;
 mod values;
 pub mod vocabulary;
 pub mod when;
+mod written;
 mod zone;
 
 #[cfg(test)]

@@ -179,6 +179,20 @@ pub struct Content {
     pub sets: BTreeMap<String, BTreeSet<Coding>>,
 }
 
+impl Content {
+    /// The conditions of every row, also of the laws'.
+    pub fn whens(&self) -> impl Iterator<Item = &When> {
+        let laws = self.laws.iter().flat_map(Law::whens);
+        self.classify
+            .iter()
+            .map(|row| &row.when)
+            .chain(self.profiles.iter().map(|row| &row.when))
+            .chain(self.restricts.iter().map(|row| &row.when))
+            .chain(self.exceptions.iter().map(|row| &row.when))
+            .chain(laws)
+    }
+}
+
 /// A sound rules file.
 #[derive(Clone)]
 pub struct RuleSet {
@@ -269,16 +283,7 @@ impl RuleSet {
 
     /// The conditions of every row, also of the laws'.
     pub fn whens(&self) -> impl Iterator<Item = &When> {
-        let content = &self.content;
-        let laws = content.laws.iter().flat_map(Law::whens);
-        content
-            .classify
-            .iter()
-            .map(|row| &row.when)
-            .chain(content.profiles.iter().map(|row| &row.when))
-            .chain(content.restricts.iter().map(|row| &row.when))
-            .chain(content.exceptions.iter().map(|row| &row.when))
-            .chain(laws)
+        self.content.whens()
     }
 
     /// SHA-256 of the canonical content, defaults filled in: what a decision is pinned to.

@@ -368,6 +368,26 @@ impl Table {
         self.kinds.get(kind as usize).copied().unwrap_or_else(|| Bits::none(self.rows.len()))
     }
 
+    /// Treats a row as if it were not there.
+    pub(super) fn ignore(&mut self, no: RowNo, kind: RowKind) {
+        let mut alone = Bits::none(self.rows.len());
+        alone.insert(no);
+        if let Some(rows) = self.kinds.get_mut(kind as usize) {
+            rows.remove_all(&alone);
+        }
+        self.asking.remove_all(&alone);
+    }
+
+    /// Takes back [`Self::ignore`].
+    pub(super) fn heed(&mut self, no: RowNo, kind: RowKind) {
+        if let Some(rows) = self.kinds.get_mut(kind as usize) {
+            rows.insert(no);
+        }
+        if kind.asks() {
+            self.asking.insert(no);
+        }
+    }
+
     /// The rows that ask something of a report that was finalised at this instant: laws in their time.
     pub(super) fn asking(&self, finalised: UtcMillis) -> Bits {
         let mut asking = self.asking;

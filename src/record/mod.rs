@@ -12,6 +12,7 @@ mod opening;
 #[cfg(test)]
 mod tests;
 
+pub use crate::policy::laws::Waiver;
 pub use card::Card;
 pub use link::{AfterTalk, BackstopAt, Death, HoldEnd, Let, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};
 pub use notice::{

@@ -7,8 +7,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::shape::{Place, concepts, items, pointers, word};
+use super::source::Shelves;
 use crate::base::{FhirId, UtcMillis};
-use crate::fhir::client::EhrClient;
 use crate::fhir::dates;
 use crate::fhir::service::ServiceBase;
 use crate::policy::Coding;
@@ -27,29 +27,27 @@ enum Verdict {
     Unclear(Lack),
 }
 
-impl EhrClient {
-    pub(super) async fn consents(&self, patient: &FhirId, deadline: Instant) -> Gathered<Word> {
-        let parameters = [("patient", patient.as_str()), ("status", "active")];
-        let listing = self.list("Consent", &parameters, deadline).await;
-        let mut words = Gathered { found: Vec::new(), lacking: listing.lacking };
-        for (i, consent) in listing.resources.iter().enumerate() {
-            match judge(consent, patient, listing.server_date, &self.base) {
-                Verdict::Permits => {
-                    let mut categories = Gathered::none();
-                    concepts(consent, "category", "", &mut categories);
-                    for coding in categories.values() {
-                        words.add(consent_word(coding), FactPath(format!("Consent[{i}].category")));
-                    }
-                    words.lacking.extend(categories.lacking);
+pub(super) async fn consents<S: Shelves>(shelves: &S, patient: &FhirId, deadline: Instant) -> Gathered<Word> {
+    let parameters = [("patient", patient.as_str()), ("status", "active")];
+    let listing = shelves.list("Consent", &parameters, deadline).await;
+    let mut words = Gathered { found: Vec::new(), lacking: listing.lacking };
+    for (i, consent) in listing.resources.iter().enumerate() {
+        match judge(consent, patient, listing.server_date, shelves.base()) {
+            Verdict::Permits => {
+                let mut categories = Gathered::none();
+                concepts(consent, "category", "", &mut categories);
+                for coding in categories.values() {
+                    words.add(consent_word(coding), FactPath(format!("Consent[{i}].category")));
                 }
-                Verdict::Nothing => {}
-                Verdict::Unclear(why) => {
-                    words.lacking.insert(why);
-                }
+                words.lacking.extend(categories.lacking);
+            }
+            Verdict::Nothing => {}
+            Verdict::Unclear(why) => {
+                words.lacking.insert(why);
             }
         }
-        words
     }
+    words
 }
 
 fn consent_word(coding: &Coding) -> Word {

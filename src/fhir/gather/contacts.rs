@@ -17,7 +17,7 @@ impl EhrClient {
     /// address is left out. Lacks say that there may be more.
     pub async fn related_contacts(&self, patient: &Patient) -> Gathered<EmailAddress> {
         let deadline = Instant::now() + self.limits.gather_timeout;
-        let listing = self.list("RelatedPerson", &[("patient", patient.id.as_str())], deadline).await;
+        let listing = self.search_all("RelatedPerson", &[("patient", patient.id.as_str())], deadline).await;
         let mut found = patient.contacts.clone();
         found.lacking.extend(listing.lacking);
         for (i, person) in listing.resources.iter().enumerate() {

@@ -7,6 +7,7 @@ use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 
 use super::part::{ENCOUNTER, ORDER, Part, ROLE};
+use super::source::Shelves;
 use crate::base::FhirId;
 use crate::fhir::client::{EhrClient, Fetched, apart};
 use crate::fhir::error::EhrError;
@@ -20,35 +21,35 @@ const PART_BYTES_MAX: usize = 4 * 1024 * 1024;
 const SHARED: &[&str] = &[ORDER, ENCOUNTER, ROLE];
 
 /// One resource to read.
-pub(super) struct Wanted {
+pub(in crate::fhir) struct Wanted {
     /// Where it was named, from the report.
     pub at: String,
     pub kind: &'static str,
     pub id: FhirId,
 }
 
-impl EhrClient {
-    /// Answers in the order of `wanted`. What has not come at `deadline` timed out.
-    pub(super) async fn read_parts(
-        &self,
-        wanted: Vec<Wanted>,
-        deadline: Instant,
-    ) -> Vec<(Wanted, Result<Arc<Part>, Lack>)> {
-        let mut answers: Vec<_> = wanted.iter().map(|_| Err(Lack::TimedOut)).collect();
-        {
-            let read = |(i, one)| async move { (i, self.read_part(one).await) };
-            let readings: Vec<_> = wanted.iter().enumerate().map(read).collect();
-            let mut arriving = stream::iter(readings).buffer_unordered(READS_AT_ONCE);
-            while let Ok(Some((i, answer))) = timeout_at(deadline, arriving.next()).await {
-                if let Some(place) = answers.get_mut(i) {
-                    *place = answer;
-                }
+/// Answers in the order of `wanted`. What has not come at `deadline` timed out.
+pub(super) async fn read_parts<S: Shelves>(
+    shelves: &S,
+    wanted: Vec<Wanted>,
+    deadline: Instant,
+) -> Vec<(Wanted, Result<Arc<Part>, Lack>)> {
+    let mut answers: Vec<_> = wanted.iter().map(|_| Err(Lack::TimedOut)).collect();
+    {
+        let read = |(i, one)| async move { (i, shelves.part(one).await) };
+        let readings: Vec<_> = wanted.iter().enumerate().map(read).collect();
+        let mut arriving = stream::iter(readings).buffer_unordered(READS_AT_ONCE);
+        while let Ok(Some((i, answer))) = timeout_at(deadline, arriving.next()).await {
+            if let Some(place) = answers.get_mut(i) {
+                *place = answer;
             }
         }
-        wanted.into_iter().zip(answers).collect()
     }
+    wanted.into_iter().zip(answers).collect()
+}
 
-    async fn read_part(&self, wanted: &Wanted) -> Result<Arc<Part>, Lack> {
+impl EhrClient {
+    pub(super) async fn read_part(&self, wanted: &Wanted) -> Result<Arc<Part>, Lack> {
         let Wanted { kind, id, .. } = wanted;
         let is_shared = SHARED.contains(kind);
         if is_shared && let Some(part) = self.recent.find(kind, id, std::time::Instant::now()) {

@@ -30,7 +30,7 @@ const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Sanitised resources. Patient data: no `Debug`.
 #[derive(Default)]
-pub(super) struct Listing {
+pub(in crate::fhir) struct Listing {
     pub resources: Vec<Value>,
     pub lacking: BTreeSet<Lack>,
     /// The server's clock at the first page.
@@ -45,7 +45,12 @@ struct Page {
 
 impl EhrClient {
     /// Searches `kind` by `parameters` until `deadline`. What was found until then is kept.
-    pub(super) async fn list(&self, kind: &'static str, parameters: &[(&str, &str)], deadline: Instant) -> Listing {
+    pub(super) async fn search_all(
+        &self,
+        kind: &'static str,
+        parameters: &[(&str, &str)],
+        deadline: Instant,
+    ) -> Listing {
         let mut listing = Listing::default();
         let mut first = self.base.at(&[kind]);
         first.query_pairs_mut().extend_pairs(parameters);

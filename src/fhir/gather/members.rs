@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::fetch::Wanted;
+use super::fetch::{Wanted, read_parts};
 use super::part::{MEMBER_KINDS, Part};
 use super::shape::{Place, Pointer, below};
+use super::source::Shelves;
 use crate::base::FhirId;
-use crate::fhir::client::EhrClient;
 use crate::fhir::report::Report;
 use crate::policy::facts::Lack;
 
@@ -69,34 +69,32 @@ impl Walk {
     }
 }
 
-impl EhrClient {
-    /// Reads the members of `report`; without any time for it, says that they were not asked for where there are any.
-    pub(super) async fn members(&self, report: &Report, until: Option<Instant>) -> Walked {
-        let itself = (report.kind.as_str().to_owned(), report.id.clone());
-        let mut walk = Walk { walked: Walked::default(), seen: HashSet::from([itself]), left: self.limits.members_max };
-        let mut level = walk.follow("", &report.stated.members);
-        let Some(deadline) = until else {
-            if !level.is_empty() {
-                walk.walked.lack(Lack::NotAsked);
-            }
-            return walk.walked;
-        };
-        for _ in 0..DEPTH_MAX {
-            let mut next = Vec::new();
-            for (wanted, answer) in self.read_parts(level, deadline).await {
-                match answer {
-                    Ok(part) => {
-                        next.extend(walk.follow(&wanted.at, &part.members));
-                        walk.walked.parts.push((wanted.at, part));
-                    }
-                    Err(why) => walk.walked.lack(why),
-                }
-            }
-            level = next;
-        }
+/// Reads the members of `report`; without any time for it, says that they were not asked for where there are any.
+pub(super) async fn members<S: Shelves>(shelves: &S, report: &Report, until: Option<Instant>) -> Walked {
+    let itself = (report.kind.as_str().to_owned(), report.id.clone());
+    let mut walk = Walk { walked: Walked::default(), seen: HashSet::from([itself]), left: shelves.members_max() };
+    let mut level = walk.follow("", &report.stated.members);
+    let Some(deadline) = until else {
         if !level.is_empty() {
-            walk.walked.lack(Lack::TooMany);
+            walk.walked.lack(Lack::NotAsked);
         }
-        walk.walked
+        return walk.walked;
+    };
+    for _ in 0..DEPTH_MAX {
+        let mut next = Vec::new();
+        for (wanted, answer) in read_parts(shelves, level, deadline).await {
+            match answer {
+                Ok(part) => {
+                    next.extend(walk.follow(&wanted.at, &part.members));
+                    walk.walked.parts.push((wanted.at, part));
+                }
+                Err(why) => walk.walked.lack(why),
+            }
+        }
+        level = next;
     }
+    if !level.is_empty() {
+        walk.walked.lack(Lack::TooMany);
+    }
+    walk.walked
 }

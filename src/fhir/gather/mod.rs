@@ -13,6 +13,7 @@ mod members;
 mod part;
 mod recent;
 mod shape;
+mod source;
 
 use std::collections::{BTreeSet, HashSet};
 use std::hash::Hash;
@@ -21,13 +22,16 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 pub(super) use self::contacts::of_patient as contacts_of_patient;
-use self::fetch::Wanted;
+pub(super) use self::fetch::Wanted;
+use self::fetch::read_parts;
+pub(super) use self::listing::Listing;
 use self::members::Walked;
 pub(super) use self::part::Part;
 use self::part::{ENCOUNTER, ORDER, ROLE, Source};
 pub(super) use self::recent::RecentParts;
 use self::shape::{Place, Pointer, Texts, below};
 pub(super) use self::shape::{items, word};
+pub(super) use self::source::Shelves;
 use super::client::EhrClient;
 use super::report::{Report, Subject};
 use crate::base::SecretText;
@@ -85,67 +89,71 @@ impl EhrClient {
     /// Reads what `report` names, as far as `needs` asks for it: members (contained ones first), orders, encounters,
     /// roles and consents. Orders, encounters and roles may be up to five minutes old.
     pub async fn gather(&self, report: &Report, needs: &Needs) -> Evidence {
-        let deadline = Instant::now() + self.limits.gather_timeout;
-        // No time at all for what no rule looks at.
-        let until = |which: &[Need]| which.iter().any(|need| needs.contains(need)).then_some(deadline);
-        let stated = &report.stated;
-        let (members, orders, encounters, roles, consents) = tokio::join!(
-            self.members(report, until(&[Need::Members, Need::Text])),
-            self.named(&stated.orders, ORDER, until(&[Need::Order, Need::Specialty])),
-            self.named(&stated.encounters, ENCOUNTER, until(&[Need::Encounter, Need::Specialty])),
-            self.named(&stated.roles, ROLE, until(&[Need::Specialty])),
-            self.consents_of(&report.subject, until(&[Need::Consent])),
-        );
-        let mut evidence = stated.evidence.clone();
-        for (source, walked) in
-            [(Source::Member, members), (Source::Order, orders), (Source::Encounter, encounters), (Source::Role, roles)]
-        {
-            for (at, part) in &walked.parts {
-                evidence.absorb(&part.evidence, at);
-            }
-            for why in walked.lacking {
-                evidence.lack(source, why);
-            }
-        }
-        evidence.consents = consents;
-        if !needs.contains(&Need::Text) {
-            evidence.texts.clear();
-            evidence.texts_lacking = BTreeSet::from([Lack::NotAsked]);
-        }
-        evidence.settle();
-        evidence
+        gather_from(self, report, needs).await
     }
+}
 
-    /// Reads what `pointers` name, unless there is no time for it.
-    async fn named(&self, pointers: &[Pointer], kind: &'static str, until: Option<Instant>) -> Walked {
-        let mut walked = Walked::default();
-        let mut wanted: Vec<Wanted> = Vec::new();
-        for pointer in pointers {
-            match &pointer.place {
-                Place::Here(_) if until.is_none() => walked.lack(Lack::NotAsked),
-                Place::Here(id) if wanted.iter().any(|other| other.id == *id) => {}
-                Place::Here(_) if wanted.len() >= NAMED_MAX => walked.lack(Lack::TooMany),
-                Place::Here(id) => wanted.push(Wanted { at: pointer.at.clone(), kind, id: id.clone() }),
-                Place::Inside(_) | Place::Away(_) => walked.lack(Lack::Elsewhere),
-                Place::Lost(why) => walked.lack(*why),
-            }
+pub(super) async fn gather_from<S: Shelves>(shelves: &S, report: &Report, needs: &Needs) -> Evidence {
+    let deadline = Instant::now() + shelves.gather_timeout();
+    // No time at all for what no rule looks at.
+    let until = |which: &[Need]| which.iter().any(|need| needs.contains(need)).then_some(deadline);
+    let stated = &report.stated;
+    let (members, orders, encounters, roles, consents) = tokio::join!(
+        members::members(shelves, report, until(&[Need::Members, Need::Text])),
+        named(shelves, &stated.orders, ORDER, until(&[Need::Order, Need::Specialty])),
+        named(shelves, &stated.encounters, ENCOUNTER, until(&[Need::Encounter, Need::Specialty])),
+        named(shelves, &stated.roles, ROLE, until(&[Need::Specialty])),
+        consents_of(shelves, &report.subject, until(&[Need::Consent])),
+    );
+    let mut evidence = stated.evidence.clone();
+    for (source, walked) in
+        [(Source::Member, members), (Source::Order, orders), (Source::Encounter, encounters), (Source::Role, roles)]
+    {
+        for (at, part) in &walked.parts {
+            evidence.absorb(&part.evidence, at);
         }
-        let Some(deadline) = until else { return walked };
-        for (wanted, answer) in self.read_parts(wanted, deadline).await {
-            match answer {
-                Ok(part) => walked.parts.push((wanted.at, part)),
-                Err(why) => walked.lack(why),
-            }
+        for why in walked.lacking {
+            evidence.lack(source, why);
         }
-        walked
     }
+    evidence.consents = consents;
+    if !needs.contains(&Need::Text) {
+        evidence.texts.clear();
+        evidence.texts_lacking = BTreeSet::from([Lack::NotAsked]);
+    }
+    evidence.settle();
+    evidence
+}
 
-    async fn consents_of(&self, subject: &Subject, until: Option<Instant>) -> Gathered<Word> {
-        let Some(deadline) = until else { return Gathered::lacking(Lack::NotAsked) };
-        match subject {
-            Subject::Patient(patient) => self.consents(patient, deadline).await,
-            Subject::None | Subject::Unusable { .. } => Gathered::lacking(Lack::Unreadable),
+/// Reads what `pointers` name, unless there is no time for it.
+async fn named<S: Shelves>(shelves: &S, pointers: &[Pointer], kind: &'static str, until: Option<Instant>) -> Walked {
+    let mut walked = Walked::default();
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for pointer in pointers {
+        match &pointer.place {
+            Place::Here(_) if until.is_none() => walked.lack(Lack::NotAsked),
+            Place::Here(id) if wanted.iter().any(|other| other.id == *id) => {}
+            Place::Here(_) if wanted.len() >= NAMED_MAX => walked.lack(Lack::TooMany),
+            Place::Here(id) => wanted.push(Wanted { at: pointer.at.clone(), kind, id: id.clone() }),
+            Place::Inside(_) | Place::Away(_) => walked.lack(Lack::Elsewhere),
+            Place::Lost(why) => walked.lack(*why),
         }
+    }
+    let Some(deadline) = until else { return walked };
+    for (wanted, answer) in read_parts(shelves, wanted, deadline).await {
+        match answer {
+            Ok(part) => walked.parts.push((wanted.at, part)),
+            Err(why) => walked.lack(why),
+        }
+    }
+    walked
+}
+
+async fn consents_of<S: Shelves>(shelves: &S, subject: &Subject, until: Option<Instant>) -> Gathered<Word> {
+    let Some(deadline) = until else { return Gathered::lacking(Lack::NotAsked) };
+    match subject {
+        Subject::Patient(patient) => consents::consents(shelves, patient, deadline).await,
+        Subject::None | Subject::Unusable { .. } => Gathered::lacking(Lack::Unreadable),
     }
 }
 

@@ -95,7 +95,7 @@ impl Part {
     }
 
     /// Reads `body` as the resource `kind`/`id`.
-    pub(super) fn of_answer(kind: &str, id: &str, body: &[u8], base: &ServiceBase) -> Result<Self, Malformed> {
+    pub(in crate::fhir) fn of_answer(kind: &str, id: &str, body: &[u8], base: &ServiceBase) -> Result<Self, Malformed> {
         let mut value = parse_json(body)?;
         sanitise(&mut value);
         if word(&value, "resourceType") != Some(kind) {

@@ -7,15 +7,14 @@
 use std::collections::BTreeSet;
 
 use super::{Look, OwnRow};
-use crate::policy::bits::{Bits, RowNo};
-use crate::policy::canon::Canon;
+use crate::policy::bits::RowNo;
 use crate::policy::cases::{self, CASE_NOW, Case};
 use crate::policy::columns::Columns;
 use crate::policy::errors::Code;
-use crate::policy::judge::{Judged, Verdict, judge};
+use crate::policy::judge::{Judged, Ready, Verdict, judge};
 use crate::policy::rules::{RuleSet, Spot};
 use crate::policy::schedule::{Moment, Timing, schedule};
-use crate::policy::table::{RowKind, Table, Values};
+use crate::policy::table::{RowKind, Table};
 use crate::policy::vocabulary::{Action, ReleaseBy};
 
 /// `idle` rows do nothing, so that no test could miss them: they were told of.
@@ -66,24 +65,16 @@ pub fn untested(rules: &RuleSet) -> Vec<OwnRow> {
         // What is set aside can come back when what replaces it is gone, but does nothing by being gone itself.
         for no in whole.matched.possible.iter().filter(|no| left.contains(no)).collect::<Vec<_>>() {
             let Some(kind) = table.rows.get(usize::from(no)).map(|row| row.kind) else { continue };
-            let all_of_kind = table.of_kind(kind);
-            table.kinds.insert(kind, all_of_kind.without(&alone(no, table.rows.len())));
+            table.ignore(no, kind);
             if !trial.meets(&table, &trial.judge(&table)) {
                 left.remove(&no);
             }
-            table.kinds.insert(kind, all_of_kind);
+            table.heed(no, kind);
         }
     }
     let mut rows: Vec<_> = left.into_iter().filter_map(|no| OwnRow::of(rules, no)).collect();
     rows.sort();
     rows
-}
-
-/// A row that is of no kind is as good as not there.
-fn alone(no: RowNo, rows: usize) -> Bits {
-    let mut bits = Bits::none(rows);
-    bits.insert(no);
-    bits
 }
 
 /// Whether the rules say of a test what it expects.
@@ -96,20 +87,18 @@ pub(in crate::policy) fn passes(rules: &RuleSet, case: &Case) -> bool {
 struct Trial<'r> {
     rules: &'r RuleSet,
     case: &'r Case,
-    values: Values,
+    ready: Ready,
     moment: Moment,
 }
 
 impl<'r> Trial<'r> {
     fn of(rules: &'r RuleSet, case: &'r Case) -> Self {
         let facts = cases::facts_of(rules, case);
-        let values = Canon::of(&facts).values(&rules.content, &rules.table);
-        Self { rules, case, values, moment: Moment::utc(facts.issued.unwrap_or(CASE_NOW)) }
+        Self { rules, case, ready: rules.ready(&facts), moment: Moment::utc(facts.issued.unwrap_or(CASE_NOW)) }
     }
 
     fn judge(&self, table: &Table) -> Judged {
-        let recipient = self.case.facts.recipient;
-        judge(&self.rules.content, table, &mut self.values.clone(), recipient, self.moment.now)
+        judge(&self.rules.content, table, &self.ready, self.moment.now)
     }
 
     fn meets(&self, table: &Table, judged: &Judged) -> bool {

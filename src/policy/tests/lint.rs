@@ -122,19 +122,19 @@ fn what_may_be_meant_is_left_alone() {
     let sound = [
         // Other codes of one category, and a category beside a code.
         profile("a", "", "category = \"CH\", code = \"loinc|58410-2\"", "action = \"send\", opens = 5")
-            + &profile("b", "", "category = \"CH\", code = \"loinc|4548-4\"", "action = \"send\", opens = 2"),
+            + &*profile("b", "", "category = \"CH\", code = \"loinc|4548-4\"", "action = \"send\", opens = 2"),
         profile("a", "", "code = \"loinc|58410-2\"", send)
-            + &profile("b", "", "service = \"dermatology\"", "action = \"send\", opens = 20"),
+            + &*profile("b", "", "service = \"dermatology\"", "action = \"send\", opens = 20"),
         // The narrower one is the stricter one.
         profile("a", "", "code = [\"loinc|58410-2\", \"loinc|4548-4\"]", send)
-            + &profile("b", "", "code = \"loinc|4548-4\"", "action = \"send\", opens = 2"),
+            + &*profile("b", "", "code = \"loinc|4548-4\"", "action = \"send\", opens = 2"),
         // Other people.
         profile("a", "", "code = \"loinc|58410-2\"", send)
-            + &profile("b", "", "recipient = \"proxy\", code = \"loinc|58410-2\"", "action = \"send\", opens = 2"),
+            + &*profile("b", "", "recipient = \"proxy\", code = \"loinc|58410-2\"", "action = \"send\", opens = 2"),
         // Replaced by way of a third.
         profile("a", "", "code = \"loinc|58410-2\"", send)
-            + &profile("b", "\"a\"", "code = \"loinc|58410-2\", clinic = \"x\"", "action = \"send\", opens = 20")
-            + &profile(
+            + &*profile("b", "\"a\"", "code = \"loinc|58410-2\", clinic = \"x\"", "action = \"send\", opens = 20")
+            + &*profile(
                 "c",
                 "\"b\"",
                 "code = \"loinc|58410-2\", clinic = \"x\", age = \"18..\"",
@@ -142,26 +142,26 @@ fn what_may_be_meant_is_left_alone() {
             ),
         // The wider one asks for less in one column, or is lifted for some.
         restrict("a", "code = \"loinc|58410-2\", clinic = \"x\"", "opens = 2, expiry = \"24h\"")
-            + &restrict("b", "code = \"loinc|58410-2\"", "opens = 2"),
+            + &*restrict("b", "code = \"loinc|58410-2\"", "opens = 2"),
         restrict("a", "holds = \"loinc|58410-2\"", "opens = 2")
-            + &restrict("b", "code = \"loinc|58410-2\"", "opens = 1, verify = \"code\""),
+            + &*restrict("b", "code = \"loinc|58410-2\"", "opens = 1, verify = \"code\""),
         // One opening, guarded by another row, or never sent.
         profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", opens = 1")
-            + &restrict("b", "recipient = \"patient\"", "verify = \"code\""),
+            + &*restrict("b", "recipient = \"patient\"", "verify = \"code\""),
         profile("a", "", "code = \"loinc|58410-2\"", "action = \"manual_review\", opens = 1"),
         profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", verify = \"code\"")
-            + &restrict("b", "clinic = \"x\"", "opens = 1"),
+            + &*restrict("b", "clinic = \"x\"", "opens = 1"),
         // The flag calls staff and changes nothing that others see.
         restrict("a", "critical = true", "notify = \"staff\""),
         // A question alone, strengthened for the tag; a local code beside a set.
         hiv.clone()
-            + &profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", verify = \"question\"")
-            + &restrict("b", "tag = \"HIV\"", "verify = \"code\", code_via = \"other\""),
+            + &*profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", verify = \"question\"")
+            + &*restrict("b", "tag = \"HIV\"", "verify = \"code\", code_via = \"other\""),
         hiv.clone()
             + "[[classify]]\nid = \"local\"\ntag = \"HIV\"\nany = { code = \"icd-10|B20\" }\n"
-            + &restrict("b", "tag = \"HIV\"", "opens = 2"),
+            + &*restrict("b", "tag = \"HIV\"", "opens = 2"),
         // A category, with a look at what is inside.
-        hiv + &profile("a", "", "category = \"LAB\"", send) + &restrict("b", "tag = \"HIV\"", "opens = 2"),
+        hiv + &*profile("a", "", "category = \"LAB\"", send) + &*restrict("b", "tag = \"HIV\"", "opens = 2"),
     ];
     for body in sound {
         assert_eq!(codes(&format!("{HEADER}{body}")), ["no-tests"], "{body}");
@@ -197,7 +197,7 @@ fn the_quick_verdict_of_a_test_is_that_of_the_decision() {
 #[test]
 fn a_row_is_tested_when_a_test_fails_without_it() {
     let body = profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\"")
-        + &profile("b", "\"a\"", "code = \"loinc|58410-2\", clinic = \"x\"", "action = \"send\", opens = 20")
+        + &*profile("b", "\"a\"", "code = \"loinc|58410-2\", clinic = \"x\"", "action = \"send\", opens = 20")
         + "[[classify]]\ntag = \"HIV\"\nany = { set = \"HIV\" }\n[[classify]]\ntag = \"STD\"\nany = { set = \"STD\" }\n\
            [[restrict]]\nid = \"r\"\nwhen = { tag = [\"HIV\", \"STD\"] }\nthen = { opens = 2 }\n\
            [[test]]\nname = \"1\"\nfacts = { code = \"loinc|58410-2\" }\nexpect = { action = \"send\" }\n\

@@ -16,6 +16,7 @@ mod operators;
 mod page;
 mod restart;
 mod restore;
+mod rules_commands;
 mod rules_lint;
 mod rules_versions;
 mod second_thoughts;
