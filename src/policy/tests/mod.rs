@@ -2,6 +2,7 @@
 
 mod calendar;
 mod codes;
+mod compare;
 mod decisions;
 mod faults;
 mod laws;
