@@ -11,6 +11,7 @@ use url::Url;
 
 use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
+use super::gather::RecentParts;
 use super::guard::{Guard, Origin, Place};
 use super::patient::{Patient, read_patient};
 use super::report::{Report, read_report, read_status};
@@ -63,6 +64,10 @@ pub struct Limits {
     pub pages_max: usize,
     /// Resources of one search.
     pub found_max: usize,
+    /// All that is read beside one report for the rules. What has not come by then is unknown.
+    pub gather_timeout: Duration,
+    /// Members of one result, at any depth.
+    pub members_max: usize,
 }
 
 impl Default for Limits {
@@ -80,6 +85,8 @@ impl Default for Limits {
             attachment_bytes_max: 2 * 1024 * MIB as u64,
             pages_max: 1000,
             found_max: 50_000,
+            gather_timeout: seconds(20),
+            members_max: 500,
         }
     }
 }
@@ -93,6 +100,7 @@ pub struct EhrClient {
     ehr: reqwest::Client,
     listed: reqwest::Client,
     authorization: Option<HeaderValue>,
+    pub(super) recent: RecentParts,
 }
 
 /// Whether a 404 or 410 came from the EHR itself.
@@ -157,6 +165,7 @@ impl EhrClient {
             authorization: authorization(&auth)?,
             ehr: transport::http(Place::Ehr, &guard, &limits)?,
             listed: transport::http(Place::Listed, &guard, &limits)?,
+            recent: RecentParts::default(),
             id,
             base,
             guard,
@@ -179,7 +188,7 @@ impl EhrClient {
     /// # Errors
     /// See [`EhrError::class`]; a resource that breaks the standard is an answer, not an error.
     pub async fn read(&self, kind: ResourceType, id: &FhirId) -> Result<ReadAnswer, EhrError> {
-        let (body, headers) = match self.fetch(kind.as_str(), id).await? {
+        let (body, headers) = match self.fetch(kind.as_str(), id, self.limits.resource_bytes_max).await? {
             Fetched::Body { body, headers } => (body, headers),
             Fetched::Gone(fhir_body) => return Ok(ReadAnswer::Gone { fhir_body }),
         };
@@ -195,7 +204,7 @@ impl EhrClient {
     /// # Errors
     /// As [`Self::read`].
     pub async fn read_patient(&self, id: &FhirId) -> Result<PatientAnswer, EhrError> {
-        let body = match self.fetch("Patient", id).await? {
+        let body = match self.fetch("Patient", id, self.limits.resource_bytes_max).await? {
             Fetched::Body { body, .. } => body,
             Fetched::Gone(fhir_body) => return Ok(PatientAnswer::Gone { fhir_body }),
         };
@@ -211,9 +220,10 @@ impl EhrClient {
         })
     }
 
-    async fn fetch(&self, kind: &str, id: &FhirId) -> Result<Fetched, EhrError> {
+    /// Asks for `kind`/`id`. Whether the answer is that resource is for the caller to see.
+    pub(super) async fn fetch(&self, kind: &str, id: &FhirId, limit_bytes: usize) -> Result<Fetched, EhrError> {
         let request = self.ask(Method::GET, self.base.at(&[kind, id.as_str()]));
-        self.fetch_json(request, self.limits.resource_bytes_max).await
+        self.fetch_json(request, limit_bytes).await
     }
 
     /// Sends and reads a FHIR JSON answer; 404 and 410 are told apart from everything else.
@@ -254,7 +264,10 @@ impl EhrClient {
 }
 
 /// Reads large resources off the async workers; a reader that panics has read nothing.
-async fn apart<T: Send + 'static>(kind: &str, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Malformed> {
+pub(super) async fn apart<T: Send + 'static>(
+    kind: &str,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Malformed> {
     tokio::task::spawn_blocking(read).await.map_err(|_| Malformed::new(kind, "could not be understood"))
 }
 

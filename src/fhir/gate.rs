@@ -42,6 +42,11 @@ pub(super) fn parse_json(body: &[u8]) -> Result<Value, Malformed> {
 pub(super) fn admit(body: &[u8], schema: &Schema) -> Result<Admitted, Malformed> {
     let mut value = parse_json(body)?;
     sanitise(&mut value);
+    admit_value(value, schema)
+}
+
+/// Reads a sanitised `value` as the resource type of `schema`.
+pub(super) fn admit_value(value: Value, schema: &Schema) -> Result<Admitted, Malformed> {
     if value.get("resourceType").and_then(Value::as_str) != Some(schema.kind) {
         return Err(Malformed::new("resourceType", "is not the type that was asked for"));
     }

@@ -1,7 +1,7 @@
 //! The EHR: asking it, believing as little of its answers as possible.
 //!
-//! Job: read reports, patients and attachments over FHIR R4 REST, search for what changed, keep a
-//! subscription, understand what a hook says, choose a patient's address.
+//! Job: read reports, patients and attachments over FHIR R4 REST, gather what a report names for the rules, search for
+//! what changed, keep a subscription, understand what a hook says, choose a patient's address.
 //! Must stay true: no wire bytes reach `fhirbolt` (see `gate`); no error, log or `Debug` carries a value,
 //! a URL or a token; the token goes to the EHR's own origin alone; a 404 is never mistaken for "nothing".
 //! Must not know: databases, rules, links, mail.
@@ -13,6 +13,7 @@ mod dates;
 mod element;
 mod error;
 mod gate;
+mod gather;
 mod guard;
 mod hook;
 mod identity;
@@ -33,9 +34,10 @@ pub use attachment::AttachmentStream;
 pub use client::{Auth, EhrClient, EhrConnection, FhirBody, Limits, PatientAnswer, ReadAnswer};
 pub use contact::{ContactChoice, choose_email};
 pub use error::{EhrError, FaultClass, Malformed};
+pub use gather::{CONSENT_SYSTEM, Evidence, ReportText};
 pub use guard::Origin;
 pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, read_hook};
-pub use patient::{Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
+pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
 };

@@ -1,15 +1,23 @@
 //! The little that Chartseal reads of a `Patient`: whether the record is in force, how to write to the person.
 //! Names and identifiers are not kept.
 
-use chrono::NaiveDate;
+use chrono::{Datelike as _, NaiveDate};
+use chrono_tz::Tz;
+use serde_json::Value;
 
 use super::dates;
 use super::element::{all, boolean, codings, group, text, unsigned};
 use super::error::Malformed;
-use super::gate::{Admitted, R4Element, admit};
+use super::gate::{Admitted, R4Element, admit_value, parse_json};
+use super::gather::{contacts_of_patient, items, word};
+use super::project::sanitise;
 use super::schema;
 use super::service::{ServiceBase, Target};
-use crate::base::{FhirId, UtcMillis, VersionId};
+use crate::base::{EmailAddress, FhirId, UtcMillis, VersionId};
+use crate::policy::facts::Gathered;
+
+/// <https://hl7.org/fhir/extensions/StructureDefinition-timezone.html>
+const TIMEZONE: &str = "http://hl7.org/fhir/StructureDefinition/timezone";
 
 /// Patient data: no `Debug`.
 pub struct Patient {
@@ -18,14 +26,34 @@ pub struct Patient {
     /// Absent in the record means active.
     pub active: bool,
     pub deceased: bool,
-    /// A complete day; a bare year or month is not kept.
+    /// A complete day; `born` has a bare year or month.
     pub birth_date: Option<NaiveDate>,
+    pub born: Born,
+    /// Where the patient lives by the clock: of the record itself, else of an address, where all say the same.
+    pub zone: Option<Tz>,
+    /// E-mail addresses of `Patient.contact`: other people's.
+    pub contacts: Gathered<EmailAddress>,
     /// BCP 47, the preferred language of communication, else the only one.
     pub language: Option<String>,
     /// The e-mail entries of `Patient.telecom` in order, unjudged.
     pub emails: Vec<Telecom>,
     pub replaced: Replacement,
     pub unknown_modifiers: Vec<String>,
+}
+
+/// `Patient.birthDate`, which may stop at the month or the year. Patient data: no `Debug`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Born {
+    Day(NaiveDate),
+    Month {
+        year: i32,
+        month: u32,
+    },
+    Year(i32),
+    /// The record does not say.
+    Unknown,
+    /// It says something that is no date.
+    Unreadable,
 }
 
 /// Whether another record took this one's place (`link.type` = `replaced-by`).
@@ -67,7 +95,10 @@ pub struct Period {
 /// # Errors
 /// Names the FHIR path and what is wrong with it.
 pub fn read_patient(body: &[u8], base: &ServiceBase) -> Result<Patient, Malformed> {
-    let Admitted { element, unknown_modifiers } = admit(body, &schema::PATIENT)?;
+    let mut value = parse_json(body)?;
+    sanitise(&mut value);
+    let (born, zone, contacts) = (born(&value), zone(&value), contacts_of_patient(&value));
+    let Admitted { element, unknown_modifiers } = admit_value(value, &schema::PATIENT)?;
     let id = text(&element, "id").and_then(|id| FhirId::parse(id).ok());
     Ok(Patient {
         id: id.ok_or_else(|| Malformed::new("Patient", "has no id"))?,
@@ -76,12 +107,52 @@ pub fn read_patient(body: &[u8], base: &ServiceBase) -> Result<Patient, Malforme
             .and_then(|version| VersionId::parse(version).ok()),
         active: boolean(&element, "active").unwrap_or(true),
         deceased: boolean(&element, "deceasedBoolean").unwrap_or(false) || text(&element, "deceasedDateTime").is_some(),
-        birth_date: text(&element, "birthDate").and_then(dates::day),
+        birth_date: match born {
+            Born::Day(day) => Some(day),
+            Born::Month { .. } | Born::Year(_) | Born::Unknown | Born::Unreadable => None,
+        },
+        born,
+        zone,
+        contacts,
         language: language(&element),
         emails: all(&element, "telecom").iter().filter_map(email).collect(),
         replaced: replacement(&element, base),
         unknown_modifiers,
     })
+}
+
+fn born(patient: &Value) -> Born {
+    match patient.get("birthDate") {
+        None => Born::Unknown,
+        Some(Value::String(text)) => read_born(text).unwrap_or(Born::Unreadable),
+        Some(_) => Born::Unreadable,
+    }
+}
+
+fn read_born(text: &str) -> Option<Born> {
+    let day = |text: &str| dates::day(text).filter(|day| day.year() > 0);
+    let first = |rest: &str| day(&format!("{text}{rest}"));
+    match text.len() {
+        4 => first("-01-01").map(|day| Born::Year(day.year())),
+        7 => first("-01").map(|day| Born::Month { year: day.year(), month: day.month() }),
+        _ => day(text).map(Born::Day),
+    }
+}
+
+fn zone(patient: &Value) -> Option<Tz> {
+    let of = |holder: &Value| {
+        let extensions = items(holder, "extension").into_iter().map(|(_, extension)| extension);
+        let zones = extensions.filter(|extension| word(extension, "url") == Some(TIMEZONE));
+        zones.map(|extension| word(extension, "valueCode").and_then(|zone| zone.parse::<Tz>().ok())).collect::<Vec<_>>()
+    };
+    let own = of(patient);
+    let said = if own.is_empty() {
+        items(patient, "address").iter().flat_map(|(_, address)| of(address)).collect()
+    } else {
+        own
+    };
+    let first = said.first().copied().flatten();
+    first.filter(|_| said.iter().all(|zone| *zone == first))
 }
 
 fn language(patient: &R4Element) -> Option<String> {

@@ -40,7 +40,6 @@ pub(super) enum Kind {
     VersionId,
     Instant,
     DateTime,
-    Date,
     Base64,
     /// Standard base64 of this many bytes.
     Digest(usize),
@@ -204,17 +203,12 @@ fn one(value: Value, kind: &Kind, path: &str) -> Result<Value, Malformed> {
                 None => Some("is not a whole number"),
             }
         }
-        Kind::Text
-        | Kind::Id
-        | Kind::VersionId
-        | Kind::Instant
-        | Kind::DateTime
-        | Kind::Date
-        | Kind::Base64
-        | Kind::Digest(_) => match value.as_str() {
-            Some(text) => text_fault(text, kind),
-            None => Some("is not text"),
-        },
+        Kind::Text | Kind::Id | Kind::VersionId | Kind::Instant | Kind::DateTime | Kind::Base64 | Kind::Digest(_) => {
+            match value.as_str() {
+                Some(text) => text_fault(text, kind),
+                None => Some("is not text"),
+            }
+        }
     };
     match fault {
         Some(why) => Err(Malformed::new(path, why)),
@@ -229,7 +223,6 @@ fn text_fault(text: &str, kind: &Kind) -> Option<&'static str> {
         Kind::VersionId => (VersionId::parse(text).is_ok(), "is not a version id"),
         Kind::Instant => (UtcMillis::parse_rfc3339(text).is_some(), "is not an instant with a time zone"),
         Kind::DateTime => (dates::span(text).is_some(), "is not a date or time"),
-        Kind::Date => (!text.contains('T') && dates::span(text).is_some(), "is not a date"),
         // The full decoding comes with the content hash; here only the alphabet is looked at.
         Kind::Base64 => {
             let fits = |b: u8| b.is_ascii_alphanumeric() || b"+/=".contains(&b) || b.is_ascii_whitespace();

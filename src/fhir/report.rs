@@ -7,8 +7,10 @@ use fhirbolt::element::Value;
 
 use super::element::{all, coding, codings, group, text};
 use super::error::Malformed;
-use super::gate::{Admitted, R4Element, admit};
+use super::gate::{Admitted, R4Element, admit, admit_value, parse_json};
+use super::gather::Part;
 use super::identity::{Content, Form};
+use super::project::sanitise;
 use super::schema;
 use super::service::{ServiceBase, Target};
 use crate::base::{FhirId, ResourceType, SecretText, UtcMillis, VersionId};
@@ -42,6 +44,8 @@ pub struct Report {
     /// SHA-256 over what the patient would read, see `identity`.
     pub content_hash: [u8; 32],
     pub content_basis: ContentBasis,
+    /// What it says to the rules beyond the fields above, and what it names; see [`super::EhrClient::gather`].
+    pub(super) stated: Part,
 }
 
 /// Why a status reads as [`ReportStatus::Unknown`].
@@ -126,7 +130,10 @@ impl Report {
 /// # Errors
 /// Names the FHIR path and what is wrong with it.
 pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Result<Report, Malformed> {
-    let Admitted { mut element, unknown_modifiers } = admit(body, schema::report(kind))?;
+    let mut value = parse_json(body)?;
+    sanitise(&mut value);
+    let stated = Part::of_report(kind, &value, base);
+    let Admitted { mut element, unknown_modifiers } = admit_value(value, schema::report(kind))?;
     let forms = attachments(kind, &mut element)?;
     let read = &element;
     let id = text(read, "id").and_then(|id| FhirId::parse(id).ok());
@@ -159,6 +166,7 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
         relates_to,
         unknown_modifiers,
         attachments: forms.into_iter().map(|form| form.reference).collect(),
+        stated,
     })
 }
 

@@ -90,7 +90,6 @@ pub(super) static PATIENT: Schema = Schema {
         optional("meta", Kind::Group(META)),
         optional("active", Kind::Boolean),
         many("telecom", Kind::Group(TELECOM)),
-        optional("birthDate", Kind::Date),
         optional("deceasedBoolean", Kind::Boolean),
         optional("deceasedDateTime", Kind::DateTime),
         many("communication", Kind::Group(COMMUNICATION)),

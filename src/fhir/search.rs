@@ -143,7 +143,7 @@ impl EhrClient {
         Ok(SearchAnswer::WindowTooLarge)
     }
 
-    fn next_url(&self, current: &Url, next: &str) -> Result<Url, EhrError> {
+    pub(super) fn next_url(&self, current: &Url, next: &str) -> Result<Url, EhrError> {
         let url = current.join(next).map_err(|_| EhrError::ForbiddenUrl { why: "a page link is not a URL" })?;
         if self.guard.is_ehr(&url) {
             Ok(url)
@@ -188,7 +188,7 @@ fn read_page(kind: ResourceType, body: &[u8]) -> Result<Page, Malformed> {
 
 /// An outcome that only informs about the request takes nothing away from the result
 /// (<https://hl7.org/fhir/R4/valueset-issue-severity.html>).
-fn limits_the_result(outcome: &Value) -> bool {
+pub(super) fn limits_the_result(outcome: &Value) -> bool {
     let issues = outcome.get("issue").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     issues.is_empty() || issues.iter().any(|issue| issue.get("severity").and_then(Value::as_str) != Some("information"))
 }
@@ -205,7 +205,7 @@ fn found(kind: ResourceType, resource: &Value) -> Option<Found> {
     })
 }
 
-fn list<'a>(bundle: &'a Value, name: &str) -> Result<&'a [Value], Malformed> {
+pub(super) fn list<'a>(bundle: &'a Value, name: &str) -> Result<&'a [Value], Malformed> {
     match bundle.get(name) {
         None | Some(Value::Null) => Ok(&[]),
         Some(value) => {

@@ -46,6 +46,7 @@ pub use decision::{Decision, Opens, Release, ReviewReason, Terms};
 pub use errors::{RulesError, RulesErrors};
 pub use facts::{Coding, Facts, RecipientRole, ReportStatus};
 pub use gates::age_gate;
+pub use needs::{Need, Needs};
 pub use rules::{RULES_BYTES_MAX, RuleSet, STARTER_RULES};
 pub use schedule::Moment;
 pub use trace::Trace;

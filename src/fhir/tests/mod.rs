@@ -1,12 +1,16 @@
 //! The EHR's side of the table: real resources, broken ones, and a server that misbehaves as told.
 
 mod attachment;
+mod broken;
 mod client;
 mod contact;
+mod contacts;
+mod gather;
 mod hook;
 mod report;
 mod scripted;
 mod search;
+mod stated;
 mod subscription;
 
 use serde_json::{Value, json};

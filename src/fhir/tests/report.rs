@@ -307,7 +307,7 @@ fn a_presigned_address_hashes_without_its_signature_and_is_known_to_be_weak() {
 }
 
 /// Every pointer into `value`.
-fn pointers(value: &Value, at: &str, all: &mut Vec<String>) {
+pub(super) fn pointers(value: &Value, at: &str, all: &mut Vec<String>) {
     all.push(at.to_owned());
     match value {
         Value::Object(members) => {

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::base::{millis, minutes};
 
 /// One scripted answer.
+#[derive(Clone)]
 pub(super) enum Say {
     /// The whole answer as given, then hang up.
     Bytes(Vec<u8>),
@@ -46,17 +47,33 @@ pub(super) struct ScriptedEhr {
 impl ScriptedEhr {
     /// Answers the n-th request with the n-th of `script`, and everything after it by hanging up.
     pub(super) async fn saying(script: Vec<Say>) -> Self {
+        let mut script: VecDeque<Say> = script.into();
+        Self::answering(move |_| script.pop_front()).await
+    }
+
+    /// Answers a question for `FHIR base/target` with what `answers` holds for it, any other with the EHR's own 404.
+    pub(super) async fn knowing(answers: Vec<(String, Say)>) -> Self {
+        let outcome = fhir(404, &serde_json::json!({"resourceType": "OperationOutcome", "issue": []}));
+        Self::answering(move |asked| {
+            let target = asked.target();
+            let known = answers.iter().find(|(known, _)| *known == target).map(|(_, say)| say.clone());
+            Some(known.unwrap_or_else(|| outcome.clone()))
+        })
+        .await
+    }
+
+    async fn answering(mut say: impl FnMut(&Asked) -> Option<Say> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/fhir", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = asked.clone();
         tokio::spawn(async move {
-            let mut script: VecDeque<Say> = script.into();
             let mut silent = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
                 let request = receive(&mut stream).await;
+                let next = say(&request);
                 log.lock().unwrap().push(request);
-                match script.pop_front() {
+                match next {
                     Some(Say::Bytes(bytes)) => {
                         let _ = stream.write_all(&bytes).await;
                         let _ = stream.shutdown().await;
@@ -113,6 +130,12 @@ impl Asked {
 
     pub(super) fn line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
+    }
+
+    /// What was asked for, below the base: `Observation/o1`.
+    pub(super) fn target(&self) -> String {
+        let target = self.line().split(' ').nth(1).unwrap_or_default();
+        target.trim_start_matches("/fhir/").to_owned()
     }
 }
 

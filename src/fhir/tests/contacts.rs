@@ -1,0 +1,175 @@
+//! Those who stand by a patient, what the patient agreed to, and what the record says of birth and place.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::scripted::{Say, ScriptedEhr, answer, fhir};
+use super::*;
+use crate::policy::facts::{Gathered, Lack};
+use crate::policy::{Need, Needs};
+
+fn patient(changes: &[(&str, Value)]) -> Patient {
+    read_patient(stored(PATIENT, changes).to_string().as_bytes(), &base()).unwrap()
+}
+
+fn bundle(resources: &[Value], next: Option<&str>) -> Value {
+    let entries: Vec<_> = resources.iter().map(|resource| json!({"resource": resource})).collect();
+    let links: Vec<_> = next.iter().map(|url| json!({"relation": "next", "url": url})).collect();
+    json!({"resourceType": "Bundle", "type": "searchset", "link": links, "entry": entries})
+}
+
+/// The words of the consents that a server answers, and what is lacking.
+async fn words(say: Say) -> (Vec<String>, Vec<Lack>) {
+    let ehr = ScriptedEhr::knowing(vec![("Consent?patient=pat-1&status=active".to_owned(), say)]).await;
+    let client = client_of(&ehr.base, |_| {});
+    let report = read_report(ResourceType::DiagnosticReport, stored(REPORT, &[]).to_string().as_bytes(), client.base());
+    let consents = client.gather(&report.unwrap(), &Needs::from([Need::Consent])).await.consents;
+    (consents.values().cloned().collect(), consents.lacking.into_iter().collect())
+}
+
+fn consent(changes: &[(&str, Value)]) -> Value {
+    let mut consent = json!({"resourceType": "Consent", "id": "c", "status": "active",
+        "patient": {"reference": "Patient/pat-1"}, "provision": {"type": "permit"},
+        "category": [{"coding": [{"code": "OCC"}, {"system": "urn:chartseal:consent", "code": "Mail"},
+            {"system": "http://loinc.org", "code": "59284-0"}]}]});
+    for (name, value) in changes {
+        consent[*name] = value.clone();
+    }
+    consent
+}
+
+#[tokio::test]
+async fn a_consent_counts_only_by_what_it_says_itself() {
+    let permitted = vec!["occ".to_owned(), "mail".to_owned(), "http://loinc.org|59284-0".to_owned()];
+    let exception = json!({"type": "permit", "provision": [{"type": "deny"}]});
+    let by_rule = |code: &str| json!({"coding": [{"code": code}]});
+    // The scripted server's clock says 2026-11-21.
+    for (changes, counts, lacking) in [
+        (vec![], true, vec![]),
+        (vec![("patient", json!(null)), ("subject", json!({"reference": "Patient/pat-1"}))], true, vec![]),
+        (vec![("provision", json!(null)), ("decision", json!("permit"))], true, vec![]),
+        (vec![("provision", json!(null)), ("policyRule", by_rule("OPTIN"))], true, vec![]),
+        (vec![("provision", json!({"type": "permit", "period": {"end": "2026-11-21"}}))], true, vec![]),
+        (vec![("status", json!("inactive"))], false, vec![]),
+        (vec![("status", json!(null))], false, vec![]),
+        (vec![("patient", json!({"reference": "Patient/pat-2"}))], false, vec![]),
+        (vec![("patient", json!({"reference": "Group/pat-1"}))], false, vec![]),
+        (vec![("provision", json!({"type": "deny"}))], false, vec![]),
+        (vec![("decision", json!("deny"))], false, vec![]),
+        (vec![("provision", json!(null)), ("policyRule", by_rule("OPTOUT"))], false, vec![]),
+        (vec![("provision", json!({"type": "permit", "period": {"end": "2026-11-20"}}))], false, vec![]),
+        (vec![("period", json!({"start": "2026-12-01"}))], false, vec![]),
+        (vec![("provision", json!(null))], false, vec![Lack::Unreadable]),
+        (vec![("provision", exception)], false, vec![Lack::TooMany]),
+        (vec![("decision", json!("permit"))], false, vec![Lack::TooMany]),
+        (vec![("period", json!({"end": "soon"}))], false, vec![Lack::Unreadable]),
+        (vec![("modifierExtension", json!([{"url": "x"}]))], false, vec![Lack::Unreadable]),
+        (vec![("category", json!([{"text": "occupational"}]))], false, vec![Lack::Elsewhere]),
+    ] {
+        let expected = (if counts { permitted.clone() } else { Vec::new() }, lacking);
+        assert_eq!(words(fhir(200, &bundle(&[consent(&changes)], None))).await, expected, "{changes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_is_refused_or_not_complete_says_so() {
+    let other = json!({"resourceType": "Patient", "id": "x"});
+    let outcome = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "warning"}]});
+    for (say, lack) in [
+        (answer(403, "", b""), Lack::Refused),
+        (answer(404, "", b""), Lack::NotFound),
+        (answer(200, "Content-Type: text/html\r\n", b"<html>"), Lack::Unreadable),
+        (fhir(200, &other), Lack::Unreadable),
+        (fhir(200, &bundle(&[outcome], None)), Lack::Refused),
+        (fhir(200, &bundle(&[], Some("https://elsewhere.test/fhir/Consent?page=2"))), Lack::Elsewhere),
+        // The same page over and over.
+        (fhir(200, &bundle(&[other], Some("?patient=pat-1&status=active"))), Lack::TooMany),
+    ] {
+        assert_eq!(words(say).await, (vec![], vec![lack]));
+    }
+}
+
+#[tokio::test]
+async fn the_addresses_of_everybody_around_the_patient_are_known() {
+    let email = |value: &str| json!({"system": "email", "value": value, "use": "old"});
+    let person = |id: &str, whose: &str, telecom: Value| json!({"resourceType": "RelatedPerson", "id": id, "active": false, "patient": {"reference": whose}, "telecom": telecom});
+    let first = bundle(
+        &[
+            person("a", "Patient/r1", json!([{"system": "phone", "value": "1"}, email("Mum@example.test")])),
+            person("b", "Patient/r2", json!([email("stranger@example.test")])),
+        ],
+        Some("RelatedPerson?page=2"),
+    );
+    let second =
+        bundle(&[person("c", "Patient/r1", json!([email("not an address"), email("dad@example.test")]))], None);
+    let ehr = ScriptedEhr::knowing(vec![
+        ("RelatedPerson?patient=r1".to_owned(), fhir(200, &first)),
+        ("RelatedPerson?page=2".to_owned(), fhir(200, &second)),
+    ])
+    .await;
+    let teen = patient(&[("contact", json!([{"telecom": [email("aunt@example.test")]}]))]);
+    let found = client_of(&ehr.base, |_| {}).related_contacts(&teen).await;
+    let read: Vec<_> = found.found.iter().map(|one| (one.value.expose(), one.at.0.as_str())).collect();
+    assert_eq!(
+        read,
+        [
+            ("aunt@example.test", "contact[0].telecom[0]"),
+            ("Mum@example.test", "RelatedPerson[0].telecom[1]"),
+            ("dad@example.test", "RelatedPerson[2].telecom[1]")
+        ]
+    );
+    assert!(found.is_whole() && !format!("{found:?}").contains("example.test"));
+    let crowd: Vec<_> =
+        (0..501).map(|i| person(&format!("p{i}"), "Patient/r1", json!([email("mum@example.test")]))).collect();
+    let crowded = ScriptedEhr::saying(vec![fhir(200, &bundle(&crowd, None))]).await;
+    let found = client_of(&crowded.base, |_| {}).related_contacts(&teen).await;
+    assert_eq!((found.found.len(), found.lacking), (501, BTreeSet::from([Lack::TooMany])));
+    let nobody = client_of("http://127.0.0.1:1/fhir", |_| {}).related_contacts(&teen).await;
+    assert_eq!((nobody.found.len(), nobody.lacking), (1, BTreeSet::from([Lack::TimedOut])));
+    assert_eq!(patient(&[]).contacts, Gathered::none());
+}
+
+#[test]
+fn a_birth_date_says_as_much_as_the_record_does() {
+    use chrono::NaiveDate;
+    let day = NaiveDate::from_ymd_opt(2012, 2, 29).unwrap();
+    for (written, born) in [
+        (json!("2012-02-29"), Born::Day(day)),
+        (json!("2012-02"), Born::Month { year: 2012, month: 2 }),
+        (json!("2012"), Born::Year(2012)),
+        (json!(null), Born::Unknown),
+        (json!(""), Born::Unknown),
+        (json!("2013-02-29"), Born::Unreadable),
+        (json!("2012-13"), Born::Unreadable),
+        (json!("0000"), Born::Unreadable),
+        (json!("12"), Born::Unreadable),
+        (json!("29.02.2012"), Born::Unreadable),
+        (json!("2012-02-29T10:00:00Z"), Born::Unreadable),
+        (json!(2012), Born::Unreadable),
+    ] {
+        let read = patient(&[("birthDate", written.clone())]);
+        assert!(read.born == born, "{written}");
+        assert_eq!(read.birth_date, (born == Born::Day(day)).then_some(day), "{written}");
+    }
+}
+
+#[test]
+fn the_patients_zone_is_the_records_or_else_an_address_own() {
+    let zone = |code: &str| json!([{"url": "x"}, {"url": "http://hl7.org/fhir/StructureDefinition/timezone", "valueCode": code}]);
+    let in_zone = |code: &str| json!({"city": "x", "extension": zone(code)});
+    for (changes, read) in [
+        (vec![], None),
+        (vec![("extension", zone("Europe/Warsaw"))], Some("Europe/Warsaw")),
+        (vec![("address", json!([{"city": "x"}, in_zone("America/Chicago")]))], Some("America/Chicago")),
+        (
+            vec![("extension", zone("Europe/Warsaw")), ("address", json!([in_zone("America/Chicago")]))],
+            Some("Europe/Warsaw"),
+        ),
+        (vec![("address", json!([in_zone("America/Chicago"), in_zone("Europe/Warsaw")]))], None),
+        (vec![("extension", zone("Mars/Olympus"))], None),
+        (vec![("extension", json!({"url": 7}))], None),
+    ] {
+        assert_eq!(patient(&changes).zone.map(chrono_tz::Tz::name), read, "{changes:?}");
+    }
+}
