@@ -5,6 +5,8 @@
 //! nothing and says what would be possible.
 //! Must not know: how the person was recognised, how the answer is printed.
 
+mod census;
+mod dry_run;
 mod heard;
 mod operators;
 mod redecide;
@@ -23,6 +25,8 @@ use crate::policy::{ReviewReason, Trace};
 use crate::record::{BackstopAt, Let, Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
+pub use census::{Census, CodeSeen, SeenIn};
+pub use dry_run::{DryRun, DryRunAsked, ReportRef};
 pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
 pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
 pub use redecide::Otherwise;

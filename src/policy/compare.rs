@@ -18,6 +18,7 @@ use super::gates::status_gate;
 use super::judge::{Verdict, judge};
 use super::rules::RuleSet;
 use super::schedule::{Moment, Schedule, schedule};
+use super::table::RowKind;
 use super::trace::Trace;
 use super::vocabulary::Action;
 use super::when::Predicate;
@@ -201,12 +202,22 @@ impl<'r> Comparison<'r> {
     /// What both say of one report.
     #[must_use]
     pub fn compare(&self, facts: &Facts, moment: Moment) -> Compared {
+        self.compare_from(facts, moment, Action::Send)
+    }
+
+    /// What both say of one report that waits for a person for a reason of its own, whatever the rules say.
+    #[must_use]
+    pub fn compare_held(&self, facts: &Facts, moment: Moment) -> Compared {
+        self.compare_from(facts, moment, Action::ManualReview)
+    }
+
+    fn compare_from(&self, facts: &Facts, moment: Moment, least: Action) -> Compared {
         if let Some(decision) = status_gate(facts.status) {
             return same(action_of(&decision));
         }
         let canon = Canon::of(facts);
-        let before = self.answer(self.old, &canon, moment);
-        let after = self.answer(self.new, &canon, moment);
+        let before = self.answer(self.old, &canon, moment, least);
+        let after = self.answer(self.new, &canon, moment, least);
         let changed = changed(&before, &after);
         if changed.is_empty() {
             return same(after.action);
@@ -267,7 +278,7 @@ impl<'r> Comparison<'r> {
         self.named.iter().copied().filter(move |predicate| is_unasked(predicate))
     }
 
-    fn answer(&self, rules: &RuleSet, canon: &Canon<'_>, moment: Moment) -> Answer {
+    fn answer(&self, rules: &RuleSet, canon: &Canon<'_>, moment: Moment, least: Action) -> Answer {
         let (content, table) = (&rules.content, &rules.table);
         let mut values = canon.values(content, table);
         let judged = judge(content, table, &mut values, canon.facts.recipient, moment.now);
@@ -279,7 +290,7 @@ impl<'r> Comparison<'r> {
             }
             Verdict::Block | Verdict::BlockedByDefault => Action::Block,
         };
-        Answer { action, columns: judged.columns, schedule }
+        Answer { action: action.max(least), columns: judged.columns, schedule }
     }
 
     fn within(&self, decision: Decision) -> Decision {
@@ -306,6 +317,15 @@ pub fn changes<I>(
         diff.add(id, comparison.compare(&facts, moment_of(&facts)));
     }
     diff
+}
+
+/// Whether a profile speaks of a report: it does not fall to what becomes of all others.
+#[must_use]
+pub fn is_covered(rules: &RuleSet, facts: &Facts, moment: Moment) -> bool {
+    let (content, table) = (&rules.content, &rules.table);
+    let mut values = Canon::of(facts).values(content, table);
+    let judged = judge(content, table, &mut values, facts.recipient, moment.now);
+    !judged.in_force.both(&table.of_kind(RowKind::Profile)).is_empty()
 }
 
 /// One difference, before it is known by whom. `column` is `None` for when a law lets it leave.
