@@ -14,6 +14,8 @@ mod ehrs;
 mod init;
 mod keys;
 mod print;
+mod rehearse;
+mod rules_look;
 mod rules_versions;
 mod shred;
 mod staff;
@@ -106,6 +108,8 @@ enum Command {
     /// Change the rules: propose, approve, go back.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Read the EHR's reports of the past and say what would have become of them. Sends nothing.
+    Rehearse(rehearse::RehearseArgs),
     /// Say who may act: people with keys of their own.
     #[command(subcommand)]
     Staff(staff::StaffCommand),
@@ -118,6 +122,8 @@ enum Command {
 enum RulesCommand {
     #[command(flatten)]
     Versions(rules_versions::VersionsCommand),
+    #[command(flatten)]
+    Look(rules_look::LookCommand),
 }
 
 impl Cli {
@@ -217,6 +223,8 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             rules_versions::run(command, &config, &desk, &by, print).await
         }
+        Command::Rules(RulesCommand::Look(command)) => rules_look::run(command, &common, variables, print).await,
+        Command::Rehearse(args) => rehearse::run(args, &load(&common, variables)?, print).await,
         Command::Staff(command) => {
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             staff::run(command, &desk, &by, print).await

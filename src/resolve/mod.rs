@@ -12,6 +12,7 @@ mod conclude;
 mod plan;
 mod prepare;
 mod redecide;
+mod rehearse;
 #[cfg(test)]
 mod tests;
 mod timetable;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use compare::Fetched;
+pub use rehearse::{Ended, REPORTS_MAX, Rehearsal, RehearsalAsked, UnmappedCode};
 pub use timetable::{InForce, Timetable};
 
 use crate::audit::{AuditEvent, Chain};
