@@ -154,7 +154,8 @@ fn set_files(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
         let is_set = path.extension().is_some_and(|ending| ending == "csv" || ending == "json");
         let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| is_set) else { continue };
         anyhow::ensure!(files.len() < SET_FILES_MAX, "{} holds more than {SET_FILES_MAX} files", folder.display());
-        let text = config::read_text(&path).with_context(|| format!("the code set {} cannot be read", path.display()))?;
+        let text =
+            config::read_text(&path).with_context(|| format!("the code set {} cannot be read", path.display()))?;
         files.insert(name.to_owned(), text);
     }
     Ok(files)
@@ -165,13 +166,7 @@ pub(super) fn zones(config: &Config) -> BTreeMap<ClinicId, Tz> {
     config.clinics.iter().map(|clinic| (clinic.id.clone(), clinic.timezone)).collect()
 }
 
-async fn dry_run(
-    desk: &Desk,
-    config: &Config,
-    old: RuleSet,
-    new: RuleSet,
-    since: Duration,
-) -> anyhow::Result<DryRun> {
+async fn dry_run(desk: &Desk, config: &Config, old: RuleSet, new: RuleSet, since: Duration) -> anyhow::Result<DryRun> {
     let asked = DryRunAsked {
         old: Arc::new(old),
         new: Arc::new(new),

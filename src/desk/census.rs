@@ -197,7 +197,8 @@ impl Census {
         table.write_record(["system", "code", "display", "sensitivity", "why", "source"])?;
         for code in &self.codes {
             let places: Vec<_> = code.seen_in.iter().map(|place| place.as_str()).collect();
-            let mut why = format!("{} reports, {} without a profile, as {}", code.reports, code.uncovered, places.join(" and "));
+            let mut why =
+                format!("{} reports, {} without a profile, as {}", code.reports, code.uncovered, places.join(" and "));
             if let Some(tag) = code.suggested {
                 why = format!("{why}; suggested: {tag}");
             }
@@ -255,7 +256,11 @@ mod tests {
         // What the clinic did not mark is passed over; a table without any mark says nothing yet.
         let mark = |table: &str, code: &str| {
             let lines = table.lines().map(|line| {
-                if line.contains(code) { line.replacen(",,", ",x-marked,", 2).replacen(",x-marked,x-marked", ",,x-marked", 1) } else { line.to_owned() }
+                if line.contains(code) {
+                    line.replacen(",,", ",x-marked,", 2).replacen(",x-marked,x-marked", ",,x-marked", 1)
+                } else {
+                    line.to_owned()
+                }
             });
             lines.collect::<Vec<_>>().join("\n")
         };
@@ -266,6 +271,9 @@ mod tests {
         assert_eq!(set.len(), 1);
         // As another spreadsheet saves it.
         let european = marked.replace(',', ";");
-        assert_eq!(CodeSets::with(&files(&european)).map(|sets| sets.set("x-marked").map(|set| set.len())), Ok(Some(1)));
+        assert_eq!(
+            CodeSets::with(&files(&european)).map(|sets| sets.set("x-marked").map(|set| set.len())),
+            Ok(Some(1))
+        );
     }
 }

@@ -364,7 +364,12 @@ fn changed(before: &Answer, after: &Answer) -> Vec<Changed> {
     let direction = |is_tighter: bool| if is_tighter { Direction::Tighter } else { Direction::Looser };
     if before.action != after.action {
         let (from, to) = (before.action.as_str().to_owned(), after.action.as_str().to_owned());
-        found.push(Changed { column: Some(Column::Action), from, to, direction: direction(before.action < after.action) });
+        found.push(Changed {
+            column: Some(Column::Action),
+            from,
+            to,
+            direction: direction(before.action < after.action),
+        });
     }
     // What never leaves, leaves under no terms.
     if before.action == Action::Block || after.action == Action::Block {

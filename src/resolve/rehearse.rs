@@ -163,11 +163,15 @@ impl Resolve {
         found: &mut Rehearsal,
         told: &mut (dyn FnMut(u64) + Send),
     ) -> bool {
-        for batch in heard.chunks(AT_ONCE) {
-            if found.seen >= asked.reports_max as u64 {
+        let mut heard = heard.as_slice();
+        while !heard.is_empty() {
+            let left = asked.reports_max.saturating_sub(usize::try_from(found.seen).unwrap_or(usize::MAX));
+            if left == 0 {
                 found.ended = Ended::ReportsMax;
                 return false;
             }
+            let (batch, rest) = heard.split_at(heard.len().min(AT_ONCE).min(left));
+            heard = rest;
             let reading = join_all(batch.iter().map(|one| self.rehearse_one(ehr, one)));
             let outcomes = tokio::select! {
                 () = asked.stop.cancelled() => { found.ended = Ended::Stopped; return false }

@@ -81,7 +81,8 @@ impl<'r> Search<'r> {
     fn header(&mut self, old: &RuleSet, new: &RuleSet) {
         let (was, is) = (&self.old.header, &self.new.header);
         if was.other_default == Action::Block && is.other_default != Action::Block {
-            let what = "what no profile names for somebody else than the patient was blocked, and now a person may send it";
+            let what =
+                "what no profile names for somebody else than the patient was blocked, and now a person may send it";
             self.add("[policy] other_default", what);
         }
         if was.timezone != is.timezone {
@@ -166,7 +167,8 @@ impl<'r> Search<'r> {
         for restrict in new.restricts.iter().filter(|restrict| names(&restrict.when)) {
             let was = old.restricts.iter().find(|was| was.id == restrict.id);
             if was.is_some_and(|was| unsure::may_be_unknown(old, &was.when)) && restrict.then.action == Action::Send {
-                let what = format!("the tag {} is given by more, so that it may be sure where a person looked", row.tag);
+                let what =
+                    format!("the tag {} is given by more, so that it may be sure where a person looked", row.tag);
                 self.add(&row.id, what);
             }
             self.asked_anew(&restrict.id, &restrict.then, None);

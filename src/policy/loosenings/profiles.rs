@@ -63,8 +63,10 @@ fn removed(search: &mut Search<'_>, was: &Profile) {
 /// A report that another profile names too is left to that one alone.
 fn beside(search: &mut Search<'_>, content: &Content, was: &Profile) {
     let others = content.profiles.iter().filter(|other| other.id != was.id && !are_apart(&other.when, &was.when));
-    let looser: Vec<&str> =
-        others.filter(|other| !looser_columns(&was.then, &other.then).is_empty()).map(|other| other.id.as_str()).collect();
+    let looser: Vec<&str> = others
+        .filter(|other| !looser_columns(&was.then, &other.then).is_empty())
+        .map(|other| other.id.as_str())
+        .collect();
     if !looser.is_empty() {
         let what = format!("reports that it named are left to {}, which ask for less in something", looser.join(", "));
         search.add(&was.id, what);

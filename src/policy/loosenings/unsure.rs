@@ -64,10 +64,8 @@ struct Asking<'c> {
 }
 
 fn asking(content: &Content) -> Vec<Asking<'_>> {
-    let profiles =
-        content.profiles.iter().map(|row| Asking { id: row.id.clone(), when: &row.when, then: &row.then });
-    let restricts =
-        content.restricts.iter().map(|row| Asking { id: row.id.clone(), when: &row.when, then: &row.then });
+    let profiles = content.profiles.iter().map(|row| Asking { id: row.id.clone(), when: &row.when, then: &row.then });
+    let restricts = content.restricts.iter().map(|row| Asking { id: row.id.clone(), when: &row.when, then: &row.then });
     let laws = content.laws.iter().flat_map(|law| {
         law.restricts.iter().map(|row| Asking {
             id: format!("{}/{}", law.header.id, row.id),
@@ -88,10 +86,9 @@ pub(super) fn may_be_unknown(content: &Content, when: &When) -> bool {
         | Predicate::Type
         | Predicate::Code => false,
         Predicate::Tag => match condition {
-            Condition::Words(tags) => content
-                .classify
-                .iter()
-                .any(|row| tags.contains(&row.tag) && !row.when.names(Predicate::Tag) && may_be_unknown(content, &row.when)),
+            Condition::Words(tags) => content.classify.iter().any(|row| {
+                tags.contains(&row.tag) && !row.when.names(Predicate::Tag) && may_be_unknown(content, &row.when)
+            }),
             Condition::Roles(_)
             | Condition::Clinics(_)
             | Condition::Kinds(_)

@@ -54,9 +54,7 @@ fn covers(wide: In<'_>, narrow: In<'_>) -> bool {
     let any = wide.any.is_empty()
         || !narrow.any.is_empty()
             && narrow.any.iter().all(|(predicate, given)| {
-                wide.any
-                    .get(predicate)
-                    .is_some_and(|asked| holds_all((wide_in, asked), (narrow_in, given), *predicate))
+                wide.any.get(predicate).is_some_and(|asked| holds_all((wide_in, asked), (narrow_in, given), *predicate))
             });
     all && any
 }

@@ -15,11 +15,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use self::csv::CENSUS_SOURCE;
 use super::codes::{self, LoincForm, SnomedForm};
 use super::facts::Coding;
 use super::reader::quote;
 use faults::Faults;
-pub use self::csv::CENSUS_SOURCE;
 pub use faults::{SetFault, Spot};
 pub use shipped::{display_of, suggested_tag};
 

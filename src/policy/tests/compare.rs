@@ -330,3 +330,66 @@ fn where_no_loosening_is_named_no_report_is_decided_looser() {
     println!("silent {silent}, named and met {looser_pairs}, named and not met {named_in_vain}, not sound {unread}");
     assert!(silent >= SILENT_CASES_MIN && looser_pairs > 100, "{silent} {looser_pairs}");
 }
+
+/// What names each way in which rules can become looser, and what does not.
+#[test]
+fn every_kind_of_loosening_is_named_by_its_row() {
+    let base = "[[classify]]\ntag = \"HIV\"\nany = { code = [\"loinc|3016-3\", \"loinc|4548-4\"] }\n\
+                [[profile]]\nid = \"p\"\nwhen = { category = \"LAB\" }\nthen = { action = \"send\", opens = 3 }\n\
+                [[restrict]]\nid = \"r\"\nwhen = { tag = \"HIV\" }\nthen = { action = \"manual_review\" }\n";
+    let more = |row: &str| format!("{base}{row}");
+    let exception = "[[exception]]\nid = \"e\"\nover = [\"r\"]\nwhen = { clinic = \"main\" }\nuntil = 2026-12-31\n\
+                     by = [\"Ann Author\", \"Ben Approver\"]\nreason = \"a trial of the clinic\"\n";
+    let old = rules(base);
+    for (row, new) in [
+        ("p", base.replace("opens = 3", "opens = 5")),
+        ("p", base.replace("\"LAB\"", "[\"LAB\", \"RAD\"]")),
+        ("hiv", base.replace("\"loinc|3016-3\", ", "")),
+        ("r", base.replace("tag = \"HIV\"", "tag = \"HIV\", clinic = \"main\"")),
+        ("r", base.replace("\"manual_review\"", "\"send\"")),
+        ("e", more(exception)),
+        ("q", more(&profile("q", "\"p\"", "category = \"LAB\"", "action = \"send\", opens = 1"))),
+    ] {
+        let found =
+            loosenings(&old, &rules(&new.replace("tag = \"HIV\", clinic = \"main\"\nany", "tag = \"HIV\"\nany")));
+        assert!(found.iter().any(|one| one.row == row), "{row}: {found:?}\n{new}");
+    }
+    for new in [
+        base.to_owned(),
+        base.replace("opens = 3", "opens = 1"),
+        base.replace("\"loinc|3016-3\"", "\"loinc|3016-3\", \"loinc|58410-2\""),
+        base.replace("\"manual_review\"", "\"block\""),
+        more("[[restrict]]\nid = \"stop\"\nwhen = { code = \"loinc|58410-2\" }\nthen = { action = \"block\" }\n"),
+        more("[[restrict]]\nid = \"once\"\nwhen = { category = \"LAB\" }\nthen = { opens = 1 }\n"),
+    ] {
+        let found = loosenings(&old, &rules(&new));
+        assert!(found.is_empty(), "{found:?}\n{new}");
+    }
+}
+
+#[test]
+fn looser_reports_are_named_one_by_one_and_the_rest_are_counted() {
+    let old = rules(&profile("p", "", "category = \"LAB\"", "action = \"send\", opens = 3, expiry = \"72h\""));
+    let mixed = rules(&profile("p", "", "category = \"LAB\"", "action = \"send\", opens = 5, expiry = \"24h\""));
+    let lab = || report(&[], &["http://terminology.hl7.org/CodeSystem/v2-0074|LAB"]);
+    let many = (0..15).map(|at| (at, lab())).chain([(99, report(&[], &[]))]);
+    let diff = changes(&old, &mixed, many, |_| AT);
+    assert_eq!((diff.looser.count, diff.looser.shown.len(), diff.same, diff.count()), (15, 15, 1, 16));
+    let one = &diff.looser.shown[0].compared;
+    let seen: Vec<_> = one.changes.iter().map(|change| (change.what, change.direction)).collect();
+    assert_eq!(seen, [("expiry", Direction::Tighter), ("opens", Direction::Looser)]);
+    assert_eq!((one.changes[1].rows_before.as_slice(), one.movement), (&["p".to_owned()][..], Movement::Looser));
+
+    let back = changes(&mixed, &old, (0..15).map(|at| (at, lab())), |_| AT);
+    assert!(back.is_anything_looser());
+    let review =
+        rules(&profile("p", "", "category = \"LAB\"", "action = \"manual_review\", opens = 3, expiry = \"72h\""));
+    let held = changes(&old, &review, (0..15).map(|at| (at, lab())), |_| AT);
+    assert_eq!((held.newly_in_review.count, held.newly_in_review.shown.len()), (15, 10));
+    assert_eq!(changes(&review, &old, [(1, lab())], |_| AT).newly_sent.count, 1);
+    let asking = rules(&format!(
+        "{}[[classify]]\ntag = \"HIV\"\nany = {{ text = \"hiv\" }}\n",
+        profile("p", "", "category = \"LAB\"", "action = \"send\"")
+    ));
+    assert_eq!(changes(&old, &asking, [(1, lab())], |_| AT).unasked.get(&Predicate::Text), Some(&1));
+}

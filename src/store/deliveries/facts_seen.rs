@@ -40,9 +40,8 @@ pub fn facts_seen(
 ) -> Result<Vec<FactsSeen>, StoreError> {
     let newer = diesel::alias!(delivery as newer);
     let (newer_at, newer_no) = (newer.field(delivery::created_at), newer.field(delivery::issue_no));
-    let is_newer = newer_at
-        .gt(delivery::created_at)
-        .or(newer_at.eq(delivery::created_at).and(newer_no.gt(delivery::issue_no)));
+    let is_newer =
+        newer_at.gt(delivery::created_at).or(newer_at.eq(delivery::created_at).and(newer_no.gt(delivery::issue_no)));
     let replaced = newer
         .filter(newer.field(delivery::source_id).eq(delivery::source_id))
         .filter(newer.field(delivery::recipient).eq(delivery::recipient))
@@ -70,7 +69,9 @@ pub fn facts_seen(
     rows.into_iter().map(seen).collect()
 }
 
-fn seen((id, ehr, clinic, kind, resource_id, created_at, rules_hash, decision, facts): Row) -> Result<FactsSeen, StoreError> {
+fn seen(
+    (id, ehr, clinic, kind, resource_id, created_at, rules_hash, decision, facts): Row,
+) -> Result<FactsSeen, StoreError> {
     Ok(FactsSeen {
         delivery: parse("delivery.id", &id)?,
         ehr: parse("delivery.ehr", &ehr)?,
