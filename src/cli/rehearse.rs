@@ -112,7 +112,7 @@ fn in_words(found: &Rehearsal, asked: &RehearsalAsked, now: UtcMillis) -> String
     lines.push(format!("  not final       {}", found.not_final));
     lines.push(format!("  not read        {}", sum(&found.unread)));
     by_reason(&mut lines, &found.unread);
-    let (most, median) = a_day(found, asked.since, now);
+    let (most, median) = a_day(&found.messages, asked.since, now);
     lines.push(format!("Messages a day: {most} at most, {median} in the median."));
     if let (Some(oldest), Some(newest)) = (found.oldest, found.newest) {
         lines.push(format!("Issued between {oldest} and {newest}."));
@@ -139,10 +139,10 @@ fn by_reason(lines: &mut Vec<String>, counts: &BTreeMap<String, u64>) {
 }
 
 /// The most and the median of messages a day, days without any among them.
-fn a_day(found: &Rehearsal, since: UtcMillis, now: UtcMillis) -> (u64, u64) {
+fn a_day(messages: &BTreeMap<String, u64>, since: UtcMillis, now: UtcMillis) -> (u64, u64) {
     const DAY_SECONDS: u64 = 86_400;
     let days = usize::try_from(now.since(since).as_secs().div_ceil(DAY_SECONDS)).unwrap_or(0).max(1);
-    let mut counts: Vec<u64> = found.messages.values().copied().collect();
+    let mut counts: Vec<u64> = messages.values().copied().collect();
     counts.resize(days.max(counts.len()), 0);
     counts.sort_unstable();
     (counts.last().copied().unwrap_or(0), counts.get(counts.len() / 2).copied().unwrap_or(0))
@@ -156,11 +156,10 @@ mod tests {
     #[test]
     fn days_without_messages_count_for_the_median() {
         let day = |day: u32| format!("2026-11-{day:02}");
-        let messages = (1..=4).map(|n| (day(n), u64::from(n) * 10)).collect();
-        let found = Rehearsal { messages, ..Rehearsal::default() };
+        let messages: BTreeMap<String, u64> = (1..=4).map(|n| (day(n), u64::from(n) * 10)).collect();
         let now = UtcMillis(1_795_212_000_000);
-        assert_eq!(a_day(&found, now.minus(hours(24 * 5)), now), (40, 20));
-        assert_eq!(a_day(&found, now.minus(hours(24 * 90)), now), (40, 0));
-        assert_eq!(a_day(&Rehearsal::default(), now, now), (0, 0));
+        assert_eq!(a_day(&messages, now.minus(hours(24 * 5)), now), (40, 20));
+        assert_eq!(a_day(&messages, now.minus(hours(24 * 90)), now), (40, 0));
+        assert_eq!(a_day(&BTreeMap::new(), now, now), (0, 0));
     }
 }

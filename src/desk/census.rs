@@ -254,17 +254,10 @@ mod tests {
         assert!(!table.contains(",=") && table.contains("it has no system"), "{table}");
         let files = |text: &str| BTreeMap::from([("codes.csv".to_owned(), text.to_owned())]);
         // What the clinic did not mark is passed over; a table without any mark says nothing yet.
-        let mark = |table: &str, code: &str| {
-            let lines = table.lines().map(|line| {
-                if line.contains(code) {
-                    line.replacen(",,", ",x-marked,", 2).replacen(",x-marked,x-marked", ",,x-marked", 1)
-                } else {
-                    line.to_owned()
-                }
-            });
-            lines.collect::<Vec<_>>().join("\n")
-        };
-        let marked = mark(&table, "'007");
+        let mark =
+            |line: &str| if line.contains("'007") { line.replace(",,\"", ",x-marked,\"") } else { line.to_owned() };
+        assert!(CodeSets::with(&files(&table)).is_err());
+        let marked = table.lines().map(mark).collect::<Vec<_>>().join("\n");
         let sets = CodeSets::with(&files(&marked)).unwrap_or_else(|faults| panic!("{faults:?}\n{marked}"));
         let set = sets.set("x-marked").unwrap();
         assert!(set.contains(&Coding { system: Some(local.to_owned()), code: "007".to_owned() }));

@@ -21,7 +21,7 @@ use super::schedule::{Moment, Schedule, schedule};
 use super::table::RowKind;
 use super::trace::Trace;
 use super::vocabulary::Action;
-use super::when::Predicate;
+use super::when::{Predicate, When};
 
 /// Of what is only counted, so many are shown.
 pub const EXAMPLES_MAX: usize = 10;
@@ -195,7 +195,7 @@ struct Answer {
 impl<'r> Comparison<'r> {
     #[must_use]
     pub fn new(old: &'r RuleSet, new: &'r RuleSet, available: Option<&'r Available>) -> Self {
-        let named = new.whens().flat_map(|when| when.conditions()).map(|(predicate, _)| predicate).collect();
+        let named = new.whens().flat_map(When::conditions).map(|(predicate, _)| predicate).collect();
         Self { old, new, available, named }
     }
 
@@ -218,13 +218,13 @@ impl<'r> Comparison<'r> {
         let canon = Canon::of(facts);
         let before = self.answer(self.old, &canon, moment, least);
         let after = self.answer(self.new, &canon, moment, least);
-        let changed = changed(&before, &after);
-        if changed.is_empty() {
+        let differing = changed(&before, &after);
+        if differing.is_empty() {
             return same(after.action);
         }
-        let movement = movement(before.action, after.action, &changed);
+        let movement = movement(before.action, after.action, &differing);
         let (old, new) = (decide(self.old, facts, moment), decide(self.new, facts, moment));
-        let changes = changed
+        let changes = differing
             .into_iter()
             .map(|one| Change {
                 rows_before: rows_of(&old.trace, one.column),

@@ -68,7 +68,7 @@ struct Search<'r> {
     found: Vec<Loosening>,
 }
 
-impl<'r> Search<'r> {
+impl Search<'_> {
     fn add(&mut self, row: &str, what: impl Into<String>) {
         self.found.push(Loosening { what: what.into(), row: row.to_owned() });
     }

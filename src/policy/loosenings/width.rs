@@ -65,9 +65,8 @@ fn holds_all(wide: (&Content, &Condition), narrow: (&Content, &Condition), predi
         (Condition::Roles(wide), Condition::Roles(narrow)) => narrow.is_subset(wide),
         (Condition::Clinics(wide), Condition::Clinics(narrow)) => narrow.is_subset(wide),
         (Condition::Kinds(wide), Condition::Kinds(narrow)) => narrow.is_subset(wide),
-        (Condition::Codes(wide), Condition::Codes(narrow)) => narrow.is_subset(wide),
-        // Another beginning may hold a code though neither text does; only the same ones are sure.
-        (Condition::Prefixes(wide), Condition::Prefixes(narrow)) => narrow.is_subset(wide),
+        (Condition::Codes(wide), Condition::Codes(narrow))
+        | (Condition::Prefixes(wide), Condition::Prefixes(narrow)) => narrow.is_subset(wide),
         (Condition::Performers(wide), Condition::Performers(narrow)) => narrow.is_subset(wide),
         (Condition::Patterns(wide), Condition::Patterns(narrow)) => narrow.is_subset(wide),
         (Condition::AtLeast(wide), Condition::AtLeast(narrow)) => wide <= narrow,

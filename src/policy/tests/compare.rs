@@ -388,7 +388,7 @@ fn looser_reports_are_named_one_by_one_and_the_rest_are_counted() {
     assert_eq!((held.newly_in_review.count, held.newly_in_review.shown.len()), (15, 10));
     assert_eq!(changes(&review, &old, [(1, lab())], |_| AT).newly_sent.count, 1);
     let asking = rules(&format!(
-        "{}[[classify]]\ntag = \"HIV\"\nany = {{ text = \"hiv\" }}\n",
+        "{}[[classify]]\ntag = \"HIV\"\nany = {{ text = \"\\\\bhiv\\\\b\" }}\n",
         profile("p", "", "category = \"LAB\"", "action = \"send\"")
     ));
     assert_eq!(changes(&old, &asking, [(1, lab())], |_| AT).unasked.get(&Predicate::Text), Some(&1));
