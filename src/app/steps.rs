@@ -73,7 +73,7 @@ impl Steps {
         let clients = clients(config)?;
         let rules = Arc::new(Timetable::of_file(read_rules(config)?));
         let mode = mode_of(config);
-        let available = Available { channels: BTreeSet::from([Channel::Email]), challenges: BTreeSet::new() };
+        let available = available();
         Ok(Self {
             intake: Arc::new(Intake::new(
                 ground.store.clone(),
@@ -251,6 +251,12 @@ pub fn read_bundle(path: &Path) -> anyhow::Result<Bundle> {
         mistakes @ ConfigError::Mistakes(_) => mistakes.into(),
     })?;
     Ok(Bundle { rules, files: BTreeMap::new() })
+}
+
+/// What this installation offers.
+#[must_use]
+pub fn available() -> Available {
+    Available { channels: BTreeSet::from([Channel::Email]), challenges: BTreeSet::new() }
 }
 
 /// The mode as the steps know it.

@@ -16,8 +16,10 @@ mod init;
 mod keys;
 mod patients;
 mod print;
+mod rehearse;
 mod rules;
 mod rules_lint;
+mod rules_look;
 mod rules_versions;
 mod shred;
 mod staff;
@@ -117,6 +119,8 @@ enum Command {
     /// Look for mistakes in the rules, test and explain them; change them: propose, approve, go back.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    /// Read the EHR's reports of the past and say what would have become of them. Sends nothing.
+    Rehearse(rehearse::RehearseArgs),
     /// Say who may act: people with keys of their own.
     #[command(subcommand)]
     Staff(staff::StaffCommand),
@@ -230,6 +234,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             incident::run(command, &desk, &by, print).await
         }
         Command::Rules(command) => Box::pin(rules::run(command, &common, variables, print)).await,
+        Command::Rehearse(args) => Box::pin(rehearse::run(args, &load(&common, variables)?, print)).await,
         Command::Staff(command) => {
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             staff::run(command, &desk, &by, print).await

@@ -5,6 +5,8 @@
 //! nothing and says what would be possible.
 //! Must not know: how the person was recognised, how the answer is printed.
 
+mod census;
+mod dry_run;
 mod heard;
 mod holds;
 mod incident;
@@ -24,6 +26,8 @@ use crate::keys::Vault;
 use crate::record::{HoldEnd, Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
+pub use census::{Census, CodeSeen, SeenIn};
+pub use dry_run::{DryRun, DryRunAsked, ReportRef};
 pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
 pub use holds::Waives;
 pub use incident::{AffectedShown, IncidentRecord, IncidentRefusal, Preview};

@@ -9,6 +9,8 @@ use super::refusals::VersionRefusal;
 use super::{Desk, DeskError, installation};
 use crate::audit::AuditEvent;
 use crate::base::UtcMillis;
+use crate::policy::cases;
+use crate::policy::loosenings::loosenings;
 use crate::store::{
     self, ActivatedBy, ActivationRow, Approval, Bundle, NewVersion, Proposed, Reactivated, StoreError, Tx, VersionRow,
     VersionState, Withdrawn,
@@ -39,10 +41,22 @@ pub fn judge(active: Option<&Bundle>, proposed: &Bundle) -> Judgement {
             return judgement;
         }
     };
-    // Here the policy room speaks: its linter's errors join `lint_errors`, the `[[test]]` rows of `rules` that fail go to
-    // `failing_tests`, and what `rules` decide looser than `active` does, one by one, goes to `loosenings`.
-    let _ = (active, rules);
+    judgement.failing_tests = cases::run_all(&rules).into_iter().filter_map(failure).collect();
+    // What is in force and cannot be read any more cannot be compared; a person sees that it was replaced.
+    if let Some(active) = active {
+        judgement.loosenings = match active.compile() {
+            Ok(active) => loosenings(&active, &rules).iter().map(ToString::to_string).collect(),
+            Err(_) => vec!["the rules in force cannot be read by this program, so nothing can be compared".to_owned()],
+        };
+    }
     judgement
+}
+
+/// A test that fails, with its line and what came out otherwise.
+fn failure(ran: cases::Ran) -> Option<String> {
+    let misses = ran.misses.iter().map(|miss| format!("{} is {}, not {}", miss.what, miss.got, miss.expected));
+    let misses: Vec<String> = misses.collect();
+    (!misses.is_empty()).then(|| format!("'{}' (line {}): {}", ran.name, ran.line, misses.join("; ")))
 }
 
 /// Whether a change waits for a second person.
@@ -144,6 +158,11 @@ impl Desk {
             (Some(_), false) => Err(VersionRefusal::Ambiguous { asked: asked.to_owned() }.into()),
             (None, _) => Err(unknown().into()),
         }
+    }
+
+    /// The text of what is in force: of a version, or `of_file` as long as no version was.
+    pub(super) async fn bundle_in_force(&self, of_file: Option<Bundle>) -> Result<Option<Bundle>, DeskError> {
+        Ok(self.standing(of_file).await?.bundle)
     }
 
     async fn standing(&self, of_file: Option<Bundle>) -> Result<Standing, DeskError> {

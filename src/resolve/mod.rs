@@ -13,6 +13,7 @@ mod facts;
 mod plan;
 mod prepare;
 mod redecide;
+mod rehearse;
 #[cfg(test)]
 mod tests;
 mod timetable;
@@ -24,6 +25,7 @@ use futures_util::future::join_all;
 
 use compare::Fetched;
 use facts::Beside;
+pub use rehearse::{Ended, REPORTS_MAX, Rehearsal, RehearsalAsked, UnmappedCode};
 pub use timetable::{InForce, Timetable};
 
 use crate::audit::{AuditEvent, Chain};

@@ -39,6 +39,30 @@ pub struct SourceRow {
     pub why: Option<String>,
 }
 
+impl SourceRow {
+    /// A resource that is looked at once and not followed: it is nowhere stored.
+    #[must_use]
+    pub const fn unfollowed(id: SourceId, key: ResourceKey, clinic: Option<ClinicId>, now: UtcMillis) -> Self {
+        Self {
+            id,
+            key,
+            clinic,
+            heard_at: now,
+            heard_count: 1,
+            heard_version: None,
+            tries: 0,
+            lease_until: None,
+            read_at: None,
+            read_version: None,
+            status: None,
+            content_hash: None,
+            subject_index: None,
+            gone_at: None,
+            why: None,
+        }
+    }
+}
+
 /// What hearing of a resource led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hearing {

@@ -14,7 +14,7 @@ use clap::Subcommand;
 
 use super::print::Print;
 use super::rules_versions::{self, VersionsCommand};
-use super::{Common, Outcome, desk, load, rules_lint};
+use super::{Common, Outcome, desk, load, rules_lint, rules_look};
 
 /// What can be done with rules.
 #[derive(Subcommand)]
@@ -23,6 +23,8 @@ pub(super) enum RulesCommand {
     Versions(VersionsCommand),
     /// Look for what is wrong with rules files, and for what loads and is not what somebody meant.
     Lint(rules_lint::LintArgs),
+    #[command(flatten)]
+    Look(rules_look::LookCommand),
     /// Run the tests of a rules file, and tell which rows no test covers.
     Test(test::TestArgs),
     /// Tell what the rules say of one report, and why.
@@ -46,6 +48,7 @@ pub(super) async fn run(
             Box::pin(rules_versions::run(command, &config, &desk, &by, print)).await
         }
         RulesCommand::Lint(args) => rules_lint::run(&args, print),
+        RulesCommand::Look(command) => Box::pin(rules_look::run(command, common, variables, print)).await,
         RulesCommand::Test(args) => test::run(&args, print),
         RulesCommand::Explain(args) => match &args.delivery {
             Some(id) => {

@@ -15,6 +15,9 @@ use crate::policy::reader::quote;
 const COLUMNS: [&str; 7] = ["system", "code", "display", "sensitivity", "service", "why", "source"];
 const COLUMNS_REMEDY: &str = "columns known here are: system, code, display, sensitivity, service, why, source";
 
+/// The `source` of lines that a census wrote: without a mark they say nothing.
+pub const CENSUS_SOURCE: &str = "census";
+
 /// One code of one set.
 pub(super) struct Row {
     pub(super) kind: Kind,
@@ -30,6 +33,7 @@ struct Columns {
     system: usize,
     code: usize,
     display: Option<usize>,
+    source: Option<usize>,
     naming: Naming,
 }
 
@@ -68,6 +72,9 @@ pub(super) fn read(file: &str, text: &str, faults: &mut Faults<'_>) -> Vec<Row> 
         }
         let line = line_of(&record, text);
         if record.iter().all(str::is_empty) {
+            continue;
+        }
+        if is_unmarked(&record, &columns) {
             continue;
         }
         let Some(row) = read_row(&record, &columns, line, faults) else { continue };
@@ -134,9 +141,20 @@ fn read_header(file: &str, header: &StringRecord, line: u64, faults: &mut Faults
         system: column("system")?,
         code: column("code")?,
         display: column("display"),
+        source: column("source"),
         naming,
     };
     faults.is_clean().then_some(columns)
+}
+
+/// Whether a line of a census was not marked: the clinic did not look at this code yet, or it is in no set.
+fn is_unmarked(record: &StringRecord, columns: &Columns) -> bool {
+    let field = |at: usize| record.get(at).unwrap_or_default();
+    let is_of_census = columns.source.is_some_and(|at| field(at) == CENSUS_SOURCE);
+    match &columns.naming {
+        Naming::Column(_, at) => is_of_census && record.len() == columns.count && field(*at).is_empty(),
+        Naming::File(_) => false,
+    }
 }
 
 fn read_row(record: &StringRecord, columns: &Columns, line: u64, faults: &mut Faults<'_>) -> Option<Row> {
@@ -166,7 +184,8 @@ fn read_row(record: &StringRecord, columns: &Columns, line: u64, faults: &mut Fa
         faults.add(Spot::Line(line), what, "write one word of letters, digits and hyphens, as in HIV or x-clinic");
         return None;
     };
-    match checked(field(columns.system), field(columns.code)) {
+    // An apostrophe keeps a spreadsheet from taking a code for a number or a month.
+    match checked(field(columns.system), field(columns.code).trim_start_matches('\'')) {
         Ok(coding) => {
             let display = columns.display.map(field).unwrap_or_default().to_owned();
             Some(Row { kind, set, coding, display })

@@ -15,6 +15,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use self::csv::CENSUS_SOURCE;
 use super::codes::{self, LoincForm, SnomedForm};
 use super::facts::Coding;
 use super::reader::quote;

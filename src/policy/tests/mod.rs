@@ -3,6 +3,7 @@
 mod behaviours;
 mod calendar;
 mod codes;
+mod compare;
 mod decisions;
 mod explained;
 mod faults;

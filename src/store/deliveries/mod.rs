@@ -1,11 +1,13 @@
 //! Deliveries: one report on its way to one recipient under one decision.
 
+mod facts_seen;
 mod find;
 mod forget;
 mod row;
 
 use diesel::prelude::*;
 
+pub use facts_seen::{FactsSeen, facts_seen};
 pub use find::{
     DeliveryFilter, deliveries, delivery, delivery_of_link, latest_delivery_of, latest_delivery_with, next_issue_no,
     open_deliveries_of, standing_delivery_of,
