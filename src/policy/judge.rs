@@ -173,15 +173,11 @@ fn verdict_of(columns: &Columns, has_profile: bool, recipient: RecipientRole, ot
 
 /// The answer if a row of which something is unknown applied, and whether that would be a stricter one.
 fn with_unknown(content: &Content, table: &Table, row: RowNo, columns: &Columns) -> (Columns, bool) {
-    match columns_of(content, table, row) {
-        Some(asked) => {
-            let joined = columns.join(asked);
-            (joined, joined != *columns)
-        }
-        // A floor may delay; a ceiling never does.
-        None => {
-            let is_floor = table.rows.get(usize::from(row)).is_some_and(|row| row.kind == RowKind::Floor);
-            (*columns, is_floor)
-        }
+    if let Some(asked) = columns_of(content, table, row) {
+        let joined = columns.join(asked);
+        return (joined, joined != *columns);
     }
+    // A floor may delay; a ceiling never does.
+    let is_floor = table.rows.get(usize::from(row)).is_some_and(|row| row.kind == RowKind::Floor);
+    (*columns, is_floor)
 }

@@ -79,7 +79,9 @@ fn add_codes(facts: &Facts, table: &Table, values: &mut Values) {
 fn add_code(code: &Coding, table: &Table, predicates: &[Predicate], values: &mut Values) {
     let Some(system) = system_of(code) else { return };
     if let Some(no) = table.code(codes::canonical_system(system), &code.code) {
-        predicates.iter().for_each(|predicate| values.add(*predicate, no));
+        for predicate in predicates {
+            values.add(*predicate, no);
+        }
     }
 }
 
@@ -91,7 +93,9 @@ fn add_anywhere(code: &Coding, table: &Table, predicates: &[Predicate], values: 
         if let Some(no) = table.code(system, class) {
             values.add(Predicate::Holds, no);
             values.add(Predicate::Set, no);
-            predicates.iter().for_each(|predicate| values.add(*predicate, no));
+            for predicate in predicates {
+                values.add(*predicate, no);
+            }
         }
     }
     // The beginnings of a class are the code's own.
