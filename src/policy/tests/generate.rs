@@ -321,7 +321,13 @@ fn columns(dice: &mut Dice) -> Vec<String> {
         &[", view = \"15m\"", ", attempts = 3"],
         &[", retention = \"30d\"", ", code_via = \"other\""],
     ];
-    COLUMNS.iter().filter_map(|values| dice.chance(18).then(|| dice.pick(values).to_owned())).collect()
+    let mut said = Vec::new();
+    for values in COLUMNS {
+        if dice.chance(18) {
+            said.push(dice.pick(values).to_owned());
+        }
+    }
+    said
 }
 
 /// Facts, of which some are lacking.
