@@ -3,7 +3,7 @@
 //! Must stay true: a code without a system is gone, for it matches nothing; a label of confidentiality without one may only
 //! raise; what may be lacking is lacking for every condition that looks there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::codes::{self, Confidentiality};
 use super::facts::{Coding, FactPath, Facts, Gathered, Lack, Performer, Sighted};
@@ -11,30 +11,61 @@ use super::rules::Service;
 use super::when::Predicate;
 use crate::base::ResourceType;
 
+/// Canonical codes, each with its first place, so that a row is asked in the time of its own values and not of the report's.
+#[derive(Default)]
+pub(super) struct Places(BTreeMap<Coding, (usize, FactPath)>);
+
+impl Places {
+    fn add(&mut self, code: Coding, at: &FactPath) {
+        let next = self.0.len();
+        self.0.entry(code).or_insert_with(|| (next, at.clone()));
+    }
+
+    /// The first place of any code of a set.
+    pub(super) fn of_any(&self, wanted: &BTreeSet<Coding>) -> Option<FactPath> {
+        let found: Option<&(usize, FactPath)> = if wanted.len() < self.0.len() {
+            wanted.iter().filter_map(|code| self.0.get(code)).min()
+        } else {
+            self.0.iter().filter(|(code, _)| wanted.contains(code)).map(|(_, place)| place).min()
+        };
+        found.map(|(_, at)| at.clone())
+    }
+
+    /// The first place of a code that begins so.
+    pub(super) fn of_beginning(&self, prefix: &Coding) -> Option<&(usize, FactPath)> {
+        self.0.range(prefix..).take_while(|(code, _)| begins(code, prefix)).map(|(_, place)| place).min()
+    }
+}
+
 /// Facts with canonical codes and where each stands.
 pub(super) struct Canon<'f> {
     pub(super) facts: &'f Facts,
-    pub(super) own: Vec<Sighted<Coding>>,
-    pub(super) categories: Vec<Sighted<Coding>>,
-    /// The classes above the report's own codes.
-    own_classes: Vec<Sighted<Coding>>,
-    results: Vec<Sighted<Coding>>,
-    pub(super) orders: Vec<Sighted<Coding>>,
-    pub(super) reasons: Vec<Sighted<Coding>>,
-    pub(super) labels: Vec<Sighted<Coding>>,
-    pub(super) encounters: Vec<Sighted<Coding>>,
-    pub(super) specialties: Vec<Sighted<Coding>>,
+    pub(super) own: Places,
+    pub(super) categories: Places,
+    /// The report's own, its members', its order's and the order's reasons, with their classes.
+    pub(super) anywhere: Places,
+    pub(super) orders: Places,
+    pub(super) reasons: Places,
+    pub(super) labels: Places,
+    pub(super) encounters: Places,
+    specialties: Places,
     pub(super) level: Option<Sighted<Confidentiality>>,
 }
 
 impl<'f> Canon<'f> {
     pub(super) fn of(facts: &'f Facts) -> Self {
-        let own = plain(&facts.codes, own_path(facts.kind));
+        let own_path = FactPath(own_path(facts.kind).to_owned());
+        let mut anywhere = Places::default();
+        for code in &facts.codes {
+            codes::with_classes(code).for_each(|code| anywhere.add(code, &own_path));
+        }
+        for seen in [&facts.results, &facts.orders, &facts.reasons].into_iter().flat_map(|from| &from.found) {
+            codes::with_classes(&seen.value).for_each(|code| anywhere.add(code, &seen.at));
+        }
         Self {
-            own_classes: own.iter().flat_map(|code| classes_of(code).skip(1)).collect(),
-            own,
-            results: with_classes(&facts.results),
-            categories: plain(&facts.categories, "category"),
+            own: plain(&facts.codes, &own_path),
+            anywhere,
+            categories: plain(&facts.categories, &FactPath("category".to_owned())),
             orders: with_classes(&facts.orders),
             reasons: with_classes(&facts.reasons),
             labels: canonical(&facts.labels),
@@ -45,12 +76,6 @@ impl<'f> Canon<'f> {
         }
     }
 
-    /// The report's own codes, its members', its order's and the order's reasons.
-    pub(super) fn anywhere(&self) -> impl Iterator<Item = &Sighted<Coding>> {
-        let own = self.own.iter().chain(&self.own_classes);
-        own.chain(&self.results).chain(&self.orders).chain(&self.reasons)
-    }
-
     /// What is lacking for a condition; empty when everything it looks at is known.
     pub(super) fn lacking(&self, predicate: Predicate) -> BTreeSet<Lack> {
         lacks_of(self.facts, predicate).into_iter().flatten().copied().collect()
@@ -58,11 +83,10 @@ impl<'f> Canon<'f> {
 
     /// Where the report shows that it belongs to a service.
     pub(super) fn service(&self, service: &Service) -> Option<FactPath> {
-        let by_specialty = self.specialties.iter().find(|seen| service.specialties.contains(&seen.value));
         let by_performer = || -> Option<&Sighted<Performer>> {
             self.facts.performers.found.iter().find(|seen| service.performers.contains(&seen.value))
         };
-        by_specialty.map(|seen| seen.at.clone()).or_else(|| by_performer().map(|seen| seen.at.clone()))
+        self.specialties.of_any(&service.specialties).or_else(|| by_performer().map(|seen| seen.at.clone()))
     }
 }
 
@@ -101,7 +125,7 @@ const fn lacks_of(facts: &Facts, predicate: Predicate) -> [&BTreeSet<Lack>; 3] {
 }
 
 /// Whether `code` begins as `prefix` does, in the same system.
-pub(super) fn begins(code: &Coding, prefix: &Coding) -> bool {
+fn begins(code: &Coding, prefix: &Coding) -> bool {
     code.system == prefix.system && code.code.starts_with(&prefix.code)
 }
 
@@ -113,24 +137,27 @@ pub(super) const fn own_path(kind: ResourceType) -> &'static str {
     }
 }
 
-fn plain(codes: &[Coding], at: &str) -> Vec<Sighted<Coding>> {
-    codes.iter().filter_map(codes::canonical).map(|value| Sighted { value, at: FactPath(at.to_owned()) }).collect()
+fn plain(codes: &[Coding], at: &FactPath) -> Places {
+    let mut places = Places::default();
+    codes.iter().filter_map(codes::canonical).for_each(|code| places.add(code, at));
+    places
 }
 
-fn canonical(from: &Gathered<Coding>) -> Vec<Sighted<Coding>> {
-    from.found
-        .iter()
-        .filter_map(|seen| Some(Sighted { value: codes::canonical(&seen.value)?, at: seen.at.clone() }))
-        .collect()
+fn canonical(from: &Gathered<Coding>) -> Places {
+    let mut places = Places::default();
+    for seen in &from.found {
+        codes::canonical(&seen.value).into_iter().for_each(|code| places.add(code, &seen.at));
+    }
+    places
 }
 
 /// In ICD a code belongs to the classes above it: a rule that names `C50` means `C50.9` too.
-fn with_classes(from: &Gathered<Coding>) -> Vec<Sighted<Coding>> {
-    canonical(from).iter().flat_map(classes_of).collect()
-}
-
-fn classes_of(seen: &Sighted<Coding>) -> impl Iterator<Item = Sighted<Coding>> {
-    codes::with_classes(&seen.value).map(|value| Sighted { value, at: seen.at.clone() })
+fn with_classes(from: &Gathered<Coding>) -> Places {
+    let mut places = Places::default();
+    for seen in &from.found {
+        codes::with_classes(&seen.value).for_each(|code| places.add(code, &seen.at));
+    }
+    places
 }
 
 fn highest(labels: &Gathered<Coding>) -> Option<Sighted<Confidentiality>> {

@@ -294,6 +294,34 @@ impl Columns {
         }
     }
 
+    /// Whether both say the same in one column.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self, column: Column) -> bool {
+        match column {
+            Column::Action => self.action == other.action,
+            Column::Expiry => self.expiry_seconds == other.expiry_seconds,
+            Column::ExpiryFrom => self.expiry_from == other.expiry_from,
+            Column::Opens => self.opens == other.opens,
+            Column::View => self.view_seconds == other.view_seconds,
+            Column::Attempts => self.attempts == other.attempts,
+            Column::Channel => self.channels == other.channels,
+            Column::Verify => self.challenges == other.challenges,
+            Column::CodeVia => self.code_via == other.code_via,
+            Column::Wording => self.wording == other.wording,
+            Column::Download => self.download == other.download,
+            Column::Release => self.release == other.release,
+            Column::Hold => (self.hold_seconds, self.basis) == (other.hold_seconds, other.basis),
+            Column::Requires => self.requires == other.requires,
+            Column::AutoRelease => self.auto_release_seconds == other.auto_release_seconds,
+            Column::Backstop => self.backstop == other.backstop,
+            Column::Reissue => self.reissue == other.reissue,
+            Column::Custody => self.custody == other.custody,
+            Column::GroupBy => self.group == other.group,
+            Column::Notify => self.notify == other.notify,
+            Column::Retention => self.retention_seconds == other.retention_seconds,
+        }
+    }
+
     /// Whether the report waits for a person's word.
     #[must_use]
     pub fn waits_for_a_person(&self) -> bool {

@@ -72,8 +72,11 @@ fn decide_to(extent: Extent, rules: &RuleSet, facts: &Facts, moment: Moment) -> 
     let rows = witness.rows();
     let asked = witness.asked();
     if !asked.is_empty() {
-        let columns = Column::ALL.into_iter().map(|column| ColumnTrace::of(column, &judged.columns, &asked));
-        trace.columns = columns.filter(|column| extent == Extent::Whole || column.is_worth_telling()).collect();
+        let told = |column| match extent {
+            Extent::Whole => Some(ColumnTrace::of(column, &judged.columns, &asked)),
+            Extent::Record => ColumnTrace::worth_telling(column, &judged.columns, &asked),
+        };
+        trace.columns = Column::ALL.into_iter().filter_map(told).collect();
     }
     let decision = conclude(&witness, &asked, &rows);
     trace.rows = rows.into_iter().map(|(_, row)| row).collect();

@@ -2,8 +2,8 @@
 //!
 //! Job: what a person is told of a decision; and the plain meaning of every condition, against which the table is tested.
 
-use super::canon::{Canon, begins};
-use super::facts::{Age, Coding, FactPath, Flag, Lack, Sighted};
+use super::canon::{Canon, Places};
+use super::facts::{Age, FactPath, Flag, Lack, Sighted};
 use super::matching::holds;
 use super::rules::Content;
 use super::when::{Condition, Predicate, When};
@@ -87,15 +87,15 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
             facts.clinic.as_ref().filter(|clinic| clinics.contains(clinic)).and_then(|_| here("clinic"))
         }
         Condition::Kinds(kinds) => kinds.contains(&facts.kind).then(|| here("resourceType")).flatten(),
-        Condition::Codes(wanted) if predicate == Predicate::Holds => {
-            place(canon.anywhere(), |code| wanted.contains(code))
+        Condition::Codes(wanted) => codes_of(predicate, canon).and_then(|places| places.of_any(wanted)),
+        Condition::Prefixes(wanted) => {
+            let found = wanted.iter().filter_map(|prefix| canon.anywhere.of_beginning(prefix)).min();
+            found.map(|(_, at)| at.clone())
         }
-        Condition::Codes(wanted) => place(codes_of(predicate, canon), |code| wanted.contains(code)),
-        Condition::Prefixes(wanted) => place(canon.anywhere(), |code| wanted.iter().any(|prefix| begins(code, prefix))),
         Condition::Words(words) => match predicate {
             Predicate::Set => {
-                let sets: Vec<_> = words.iter().filter_map(|name| content.sets.get(name)).collect();
-                place(canon.anywhere(), |code| sets.iter().any(|set| set.contains(code)))
+                let sets = words.iter().filter_map(|name| content.sets.get(name));
+                sets.filter_map(|set| canon.anywhere.of_any(set)).next()
             }
             Predicate::Service => service_of(content, words, canon),
             Predicate::Tag => return tag_of(words, tags),
@@ -159,19 +159,17 @@ fn flagged(predicate: Predicate, flag: Flag, at: &str, why: Lack) -> Answer {
     }
 }
 
-fn codes_of<'c>(predicate: Predicate, canon: &'c Canon<'_>) -> &'c [Sighted<Coding>] {
+fn codes_of<'c>(predicate: Predicate, canon: &'c Canon<'_>) -> Option<&'c Places> {
     match predicate {
-        Predicate::Category => &canon.categories,
-        Predicate::Type if canon.facts.kind == ResourceType::DocumentReference => &canon.own,
-        Predicate::Code => &canon.own,
-        Predicate::Label => &canon.labels,
-        Predicate::Order => &canon.orders,
-        Predicate::Reason => &canon.reasons,
-        Predicate::Encounter => &canon.encounters,
-        Predicate::Holds
-        | Predicate::Set
-        | Predicate::Prefix
-        | Predicate::Type
+        Predicate::Category => Some(&canon.categories),
+        Predicate::Type if canon.facts.kind == ResourceType::DocumentReference => Some(&canon.own),
+        Predicate::Code => Some(&canon.own),
+        Predicate::Label => Some(&canon.labels),
+        Predicate::Order => Some(&canon.orders),
+        Predicate::Reason => Some(&canon.reasons),
+        Predicate::Encounter => Some(&canon.encounters),
+        Predicate::Holds | Predicate::Set | Predicate::Prefix => Some(&canon.anywhere),
+        Predicate::Type
         | Predicate::Recipient
         | Predicate::Clinic
         | Predicate::Resource
@@ -184,15 +182,8 @@ fn codes_of<'c>(predicate: Predicate, canon: &'c Canon<'_>) -> &'c [Sighted<Codi
         | Predicate::Preference
         | Predicate::Critical
         | Predicate::Tag
-        | Predicate::Any => &[],
+        | Predicate::Any => None,
     }
-}
-
-fn place<'c>(
-    codes: impl IntoIterator<Item = &'c Sighted<Coding>>,
-    wanted: impl Fn(&Coding) -> bool,
-) -> Option<FactPath> {
-    codes.into_iter().find(|seen| wanted(&seen.value)).map(|seen| seen.at.clone())
 }
 
 fn word_of(found: &[Sighted<String>], words: &std::collections::BTreeSet<String>) -> Option<FactPath> {

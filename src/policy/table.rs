@@ -209,26 +209,10 @@ impl Table {
     ) {
         let at = Use { predicate, group, row };
         match condition {
-            Condition::Roles(roles) => {
-                for role in roles {
-                    self.add_symbol(Symbol::Role(*role), at);
-                }
-            }
-            Condition::Clinics(clinics) => {
-                for id in clinics {
-                    self.add_symbol(Symbol::Clinic(id.clone()), at);
-                }
-            }
-            Condition::Kinds(kinds) => {
-                for kind in kinds {
-                    self.add_symbol(Symbol::Kind(*kind), at);
-                }
-            }
-            Condition::Codes(codes) => {
-                for code in codes {
-                    self.add_code(code, at);
-                }
-            }
+            Condition::Roles(roles) => self.add_symbols(roles.iter().copied().map(Symbol::Role), at),
+            Condition::Clinics(clinics) => self.add_symbols(clinics.iter().cloned().map(Symbol::Clinic), at),
+            Condition::Kinds(kinds) => self.add_symbols(kinds.iter().copied().map(Symbol::Kind), at),
+            Condition::Codes(codes) => self.add_codes(codes, at),
             Condition::Prefixes(prefixes) => {
                 for prefix in prefixes {
                     let no = self.number_of_prefix(prefix);
@@ -238,9 +222,7 @@ impl Table {
             Condition::Words(words) if predicate == Predicate::Set => {
                 let codes: BTreeSet<&Coding> =
                     words.iter().filter_map(|name| content.sets.get(name)).flatten().collect();
-                for code in codes {
-                    self.add_code(code, at);
-                }
+                self.add_codes(codes, at);
             }
             Condition::Words(words) => {
                 for word in words {
@@ -249,9 +231,7 @@ impl Table {
                 }
             }
             Condition::Performers(performers) => {
-                for one in performers {
-                    self.add_symbol(Symbol::Performer(one.clone()), at);
-                }
+                self.add_symbols(performers.iter().cloned().map(Symbol::Performer), at);
             }
             Condition::Patterns(patterns) => {
                 for id in patterns.iter().map(Pattern::id) {
@@ -267,16 +247,20 @@ impl Table {
         }
     }
 
-    fn add_symbol(&mut self, symbol: Symbol, at: Use) {
-        let no = self.number(symbol);
-        self.add_use(no, at);
+    fn add_symbols(&mut self, symbols: impl Iterator<Item = Symbol>, at: Use) {
+        for symbol in symbols {
+            let no = self.number(symbol);
+            self.add_use(no, at);
+        }
     }
 
-    fn add_code(&mut self, code: &Coding, at: Use) {
-        let next = self.next();
-        let of_system = self.codes.entry(code.system.clone().unwrap_or_default()).or_default();
-        let no = *of_system.entry(code.code.clone()).or_insert(next);
-        self.add_use(no, at);
+    fn add_codes<'c>(&mut self, codes: impl IntoIterator<Item = &'c Coding>, at: Use) {
+        for code in codes {
+            let next = self.next();
+            let of_system = self.codes.entry(code.system.clone().unwrap_or_default()).or_default();
+            let no = *of_system.entry(code.code.clone()).or_insert(next);
+            self.add_use(no, at);
+        }
     }
 
     /// A number begins to be used with its first row.
@@ -430,10 +414,10 @@ impl Uses {
 }
 
 /// When each law is in force, as instants. Laws need a zone in the file.
-fn law_times(content: &Content, rows: &Bits) -> Vec<LawTime> {
+fn law_times(content: &Content, none: &Bits) -> Vec<LawTime> {
     let zone = content.header.timezone.unwrap_or(Tz::UTC);
     let times = content.laws.iter().map(|law| LawTime {
-        rows: *rows,
+        rows: *none,
         from: law.header.in_force_from.map(|day| day_start(day, zone)),
         until: law.header.in_force_until.and_then(|day| day.succ_opt()).map(|day| day_start(day, zone)),
     });

@@ -126,6 +126,16 @@ impl Trace {
 }
 
 impl ColumnTrace {
+    /// As [`Self::of`], if it is worth telling; of what is not, no words are made.
+    pub(super) fn worth_telling(column: Column, joined: &Columns, rows: &[(String, &Columns, Said)]) -> Option<Self> {
+        let usual = joined.says_the_same(&Columns::profile(), column);
+        let mut said = rows.iter().filter(|(_, _, said)| said.has(column));
+        if usual && !is_always_told(column) && said.all(|(_, row, _)| row.says_the_same(joined, column)) {
+            return None;
+        }
+        Some(Self::of(column, joined, rows)).filter(Self::is_worth_telling)
+    }
+
     /// `rows`: id, columns and which of them the row speaks of.
     pub(super) fn of(column: Column, joined: &Columns, rows: &[(String, &Columns, Said)]) -> Self {
         let value = joined.show(column);
@@ -141,12 +151,13 @@ impl ColumnTrace {
     /// Whether the value is one of those that everybody asks for, or another than where no row says anything.
     #[must_use]
     pub fn is_worth_telling(&self) -> bool {
-        let always = matches!(
-            self.column,
-            Column::Action | Column::Expiry | Column::Opens | Column::Channel | Column::Release | Column::Hold
-        );
-        always || !self.overruled.is_empty() || self.value != Columns::profile().show(self.column)
+        is_always_told(self.column) || !self.overruled.is_empty() || self.value != Columns::profile().show(self.column)
     }
+}
+
+/// What everybody asks for.
+const fn is_always_told(column: Column) -> bool {
+    matches!(column, Column::Action | Column::Expiry | Column::Opens | Column::Channel | Column::Release | Column::Hold)
 }
 
 impl fmt::Display for Trace {

@@ -10,7 +10,7 @@ use chartseal::base::{ResourceType, UtcMillis};
 use chartseal::fhir::{
     AttachmentSource, ContactChoice, Patient, Report, ServiceBase, Subject, choose_email, read_patient, read_report,
 };
-use chartseal::policy::{Coding, Decision, Facts, RecipientRole, ReportStatus, RuleSet, decide};
+use chartseal::policy::{Coding, Decision, Facts, Moment, RecipientRole, ReportStatus, RuleSet, decide};
 use chartseal_fuzz::json;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use serde_json::Value;
@@ -119,7 +119,7 @@ fn judge_decision(report: &Report) {
         report.status,
         ReportStatus::Final | ReportStatus::Amended | ReportStatus::Corrected | ReportStatus::Appended
     );
-    let is_sent = matches!(decide(&SEND_IT, &facts, NOW).decision, Decision::Send { .. });
+    let is_sent = matches!(decide(&SEND_IT, &facts, Moment::utc(NOW)).decision, Decision::Send { .. });
     assert_eq!(is_sent, may_leave, "{:?}", report.status);
 }
 

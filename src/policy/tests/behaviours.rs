@@ -6,8 +6,6 @@ use std::path::Path;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use std::fmt::Write as _;
-
 use super::*;
 use crate::base::hours;
 use crate::policy::calendar::{BirthDate, age_on, instant_of};
@@ -343,7 +341,8 @@ fn behaviour_15_ten_thousand_codings_are_decided_in_bounded_time() {
         let codes: Vec<_> = (0..20).map(|n| format!("\"http://local.example/codes|{row}-{n}\"")).collect();
         let codes = codes.join(", ");
         body += &profile(&format!("p{row}"), "", &format!("holds = [{codes}]"), "action = \"send\"");
-        writeln!(body, "[[classify]]\nid = \"c{row}\"\ntag = \"T{row}\"\nany = {{ prefix = [{codes}] }}").unwrap();
+        let classify = format!("[[classify]]\nid = \"c{row}\"\ntag = \"T{row}\"\nany = {{ prefix = [{codes}] }}\n");
+        body += &classify;
     }
     let rules = rules(&body);
     let mut facts = known(&[], &[]);
