@@ -28,6 +28,7 @@ mod reader;
 pub mod rules;
 pub mod schedule;
 pub mod sets;
+pub mod starters;
 mod table;
 pub mod text;
 pub mod trace;

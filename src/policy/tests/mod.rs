@@ -8,6 +8,7 @@ mod laws;
 mod properties;
 mod sets;
 mod starter;
+mod starters;
 mod value_sets;
 
 use std::time::Duration;
