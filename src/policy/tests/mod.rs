@@ -5,6 +5,7 @@ mod codes;
 mod decisions;
 mod faults;
 mod laws;
+mod page;
 mod properties;
 mod sets;
 mod starter;
