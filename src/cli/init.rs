@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use super::Outcome;
 use super::print::Print;
@@ -13,6 +14,7 @@ use crate::base::random;
 use crate::config::{Config, Starter, starter_config};
 use crate::keys::KeyRing;
 use crate::policy::STARTER_RULES;
+use crate::policy::starters::{STARTERS, starter};
 
 #[derive(Args)]
 pub(super) struct InitArgs {
@@ -36,6 +38,16 @@ pub(super) struct InitArgs {
     /// The FHIR base address of the EHR.
     #[arg(long, default_value = "http://127.0.0.1:18090/fhir")]
     ehr_base_url: String,
+    /// The rules to begin with, by the kind of clinic.
+    #[arg(long, default_value = SHORTEST, value_parser = PossibleValuesParser::new(rules_names()))]
+    rules: String,
+}
+
+/// The rules that `init` writes where nothing is said.
+const SHORTEST: &str = "starter";
+
+fn rules_names() -> impl Iterator<Item = &'static str> {
+    [SHORTEST].into_iter().chain(STARTERS.into_iter().map(|(name, _)| name))
 }
 
 pub(super) fn run(args: &InitArgs, print: Print) -> anyhow::Result<Outcome> {
@@ -58,8 +70,9 @@ pub(super) fn run(args: &InitArgs, print: Print) -> anyhow::Result<Outcome> {
         anyhow::ensure!(!is_there, "{} is there already; nothing was overwritten", path.display());
     }
     KeyRing::require_none(&config.keys_dir)?;
+    let rules = starter(&args.rules).unwrap_or(STARTER_RULES);
     let mut made = Made::default();
-    if let Err(error) = write(&config_path, &text, &config, &mut made) {
+    if let Err(error) = write(&config_path, &text, &config, rules, &mut made) {
         made.undo();
         return Err(error);
     }
@@ -80,13 +93,13 @@ pub(super) fn run(args: &InitArgs, print: Print) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn write(config_path: &Path, text: &str, config: &Config, made: &mut Made) -> anyhow::Result<()> {
+fn write(config_path: &Path, text: &str, config: &Config, rules: &str, made: &mut Made) -> anyhow::Result<()> {
     if let Some(folder) = config_path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         made.will_make_folder(folder);
         std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     }
     made.write_new(config_path, text)?;
-    made.write_new(&config.policy_file, STARTER_RULES)?;
+    made.write_new(&config.policy_file, rules)?;
     for folder in KeyRing::folders(&config.keys_dir) {
         made.will_make_folder(&folder);
     }

@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::print::{Print, count};
 use super::rules_look::{rules, span};
 use super::{Outcome, ground};
+use crate::app::start::Ground;
 use crate::app::steps::{self, Steps};
 use crate::base::UtcMillis;
 use crate::config::Config;
+use crate::policy::RuleSet;
 use crate::resolve::{Ended, REPORTS_MAX, Rehearsal, RehearsalAsked, Resolve};
 use crate::store;
 
@@ -36,25 +38,28 @@ pub(super) struct RehearseArgs {
     reports_max: usize,
 }
 
+/// The version in force, or the file as long as none was ever approved.
+async fn rules_in_force(config: &Config, ground: &Ground, now: UtcMillis) -> anyhow::Result<RuleSet> {
+    let bundle = ground
+        .store
+        .read(move |conn| match store::rules_in_force(conn, now)? {
+            Some(row) => store::bundle_of(conn, &row.hash),
+            None => Ok(None),
+        })
+        .await?;
+    match bundle {
+        Some(bundle) => bundle.compile().map_err(|_| anyhow::anyhow!("the rules in force cannot be read")),
+        None => steps::read_rules(config),
+    }
+}
+
 pub(super) async fn run(args: RehearseArgs, config: &Config, print: Print) -> anyhow::Result<Outcome> {
     let ground = ground(config).await?;
     let steps = Steps::wire(config, &ground)?;
     let now = ground.clock.now();
     let in_force = match &args.rules {
         Some(path) => rules(path, args.sets.as_deref())?,
-        None => {
-            let bundle = ground
-                .store
-                .read(move |conn| match store::rules_in_force(conn, now)? {
-                    Some(row) => store::bundle_of(conn, &row.hash),
-                    None => Ok(None),
-                })
-                .await?;
-            match bundle {
-                Some(bundle) => bundle.compile().map_err(|_| anyhow::anyhow!("the rules in force cannot be read"))?,
-                None => steps::read_rules(config)?,
-            }
-        }
+        None => rules_in_force(config, &ground, now).await?,
     };
     let resolve = steps.resolve.under(in_force);
     let stop = CancellationToken::new();

@@ -147,7 +147,7 @@ impl Count {
     fn into_census(self, since: UtcMillis, now: UtcMillis) -> Census {
         let mut codes: Vec<CodeSeen> = self.codes.into_iter().map(|(coding, tally)| code_seen(coding, tally)).collect();
         // Of equally frequent ones the order of systems and codes stays.
-        codes.sort_by(|one, other| other.reports.cmp(&one.reports));
+        codes.sort_by_key(|code| std::cmp::Reverse(code.reports));
         Census {
             since: since.to_rfc3339(),
             until: now.to_rfc3339(),
@@ -227,7 +227,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::sets::CodeSets;
+    use crate::policy::sets::{CodeSet, CodeSets};
 
     fn seen(system: Option<&str>, code: &str) -> CodeSeen {
         let coding = Coding { system: system.map(str::to_owned), code: code.to_owned() };
@@ -264,9 +264,6 @@ mod tests {
         assert_eq!(set.len(), 1);
         // As another spreadsheet saves it.
         let european = marked.replace(',', ";");
-        assert_eq!(
-            CodeSets::with(&files(&european)).map(|sets| sets.set("x-marked").map(|set| set.len())),
-            Ok(Some(1))
-        );
+        assert_eq!(CodeSets::with(&files(&european)).map(|sets| sets.set("x-marked").map(CodeSet::len)), Ok(Some(1)));
     }
 }

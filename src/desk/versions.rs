@@ -41,7 +41,7 @@ pub fn judge(active: Option<&Bundle>, proposed: &Bundle) -> Judgement {
             return judgement;
         }
     };
-    judgement.failing_tests = cases::run_all(&rules).into_iter().filter_map(failure).collect();
+    judgement.failing_tests = cases::run_all(&rules).iter().filter_map(failure).collect();
     // What is in force and cannot be read any more cannot be compared; a person sees that it was replaced.
     if let Some(active) = active {
         judgement.loosenings = match active.compile() {
@@ -53,7 +53,7 @@ pub fn judge(active: Option<&Bundle>, proposed: &Bundle) -> Judgement {
 }
 
 /// A test that fails, with its line and what came out otherwise.
-fn failure(ran: cases::Ran) -> Option<String> {
+fn failure(ran: &cases::Ran) -> Option<String> {
     let misses = ran.misses.iter().map(|miss| format!("{} is {}, not {}", miss.what, miss.got, miss.expected));
     let misses: Vec<String> = misses.collect();
     (!misses.is_empty()).then(|| format!("'{}' (line {}): {}", ran.name, ran.line, misses.join("; ")))

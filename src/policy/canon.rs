@@ -125,7 +125,7 @@ const fn lacks_of(facts: &Facts, predicate: Predicate) -> [&BTreeSet<Lack>; 3] {
 }
 
 /// Whether `code` begins as `prefix` does, in the same system.
-fn begins(code: &Coding, prefix: &Coding) -> bool {
+pub(super) fn begins(code: &Coding, prefix: &Coding) -> bool {
     code.system == prefix.system && code.code.starts_with(&prefix.code)
 }
 
@@ -146,7 +146,9 @@ fn plain(codes: &[Coding], at: &FactPath) -> Places {
 fn canonical(from: &Gathered<Coding>) -> Places {
     let mut places = Places::default();
     for seen in &from.found {
-        codes::canonical(&seen.value).into_iter().for_each(|code| places.add(code, &seen.at));
+        if let Some(code) = codes::canonical(&seen.value) {
+            places.add(code, &seen.at);
+        }
     }
     places
 }

@@ -37,6 +37,7 @@ mod ready;
 pub mod rules;
 pub mod schedule;
 pub mod sets;
+pub mod starters;
 mod table;
 pub mod text;
 pub mod trace;

@@ -94,8 +94,8 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
         }
         Condition::Words(words) => match predicate {
             Predicate::Set => {
-                let sets = words.iter().filter_map(|name| content.sets.get(name));
-                sets.filter_map(|set| canon.anywhere.of_any(set)).next()
+                let mut sets = words.iter().filter_map(|name| content.sets.get(name));
+                sets.find_map(|set| canon.anywhere.of_any(set))
             }
             Predicate::Service => service_of(content, words, canon),
             Predicate::Tag => return tag_of(words, tags),

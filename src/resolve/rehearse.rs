@@ -296,16 +296,16 @@ impl Rehearsal {
                 count(&mut self.unreachable, why.to_string());
             }
             Decision::Review { why, .. } => count(&mut self.reviewed, why.to_string()),
-            Decision::Send { .. } => self.leaves(one.timing, one.at),
+            Decision::Send { .. } => self.leaves(one.timing.as_ref(), one.at),
         }
     }
 
-    fn leaves(&mut self, timing: Option<Timing>, at: UtcMillis) {
+    fn leaves(&mut self, timing: Option<&Timing>, at: UtcMillis) {
         match timing {
             Some(Timing::ByAPerson { basis, .. }) => {
                 count(&mut self.held, format!("until a person releases it ({})", basis.as_str()));
             }
-            Some(Timing::At { until, basis }) if until > at => {
+            Some(Timing::At { until, basis }) if *until > at => {
                 count(&mut self.held, format!("until a time ({})", basis.as_str()));
                 *self.messages.entry(until.day()).or_default() += 1;
             }
@@ -319,7 +319,7 @@ impl Rehearsal {
     /// Tells the most frequent codes without a profile.
     pub fn settle(&mut self) {
         let mut codes: Vec<_> = std::mem::take(&mut self.codes).into_iter().collect();
-        codes.sort_by(|one, other| other.1.cmp(&one.1));
+        codes.sort_by_key(|(_, reports)| std::cmp::Reverse(*reports));
         let told = codes.into_iter().take(CODES_TOLD);
         self.unmapped = told.map(|(code, reports)| UnmappedCode { code: code.to_string(), reports }).collect();
     }

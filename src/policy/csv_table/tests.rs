@@ -111,7 +111,9 @@ fn a_table_saved_by_other_spreadsheets_gives_the_same_rules() {
     let exported = round(WHOLE);
     for separator in [b';', b'\t'] {
         let mut writer = ::csv::WriterBuilder::new().delimiter(separator).from_writer(Vec::new());
-        table(&exported.csv).iter().for_each(|row| writer.write_record(row).unwrap());
+        for row in &table(&exported.csv) {
+            writer.write_record(row).unwrap();
+        }
         let csv = String::from_utf8(writer.into_inner().unwrap()).unwrap();
         assert_eq!(import(&csv, &sets()).unwrap().rules, exported.rules);
     }

@@ -153,7 +153,7 @@ impl Draft {
         Self {
             other_default: if dice.is(3) { "manual_review" } else { "block" },
             classify: (0..3).map(|at| (at, classify_row(dice, at))).collect(),
-            profiles: (0..1 + dice.below(4)).map(|at| (at, profile_row(dice, at))).collect(),
+            profiles: (0..=dice.below(4)).map(|at| (at, profile_row(dice, at))).collect(),
             restricts,
             exceptions,
         }
@@ -213,29 +213,31 @@ impl Draft {
                         .fold(String::new(), |all, line| all + line + "\n"),
                 ));
             }
-            _ => {
-                // One column stricter, or looser.
-                let swaps = [
-                    ("\"7d\"", "\"72h\""),
-                    ("\"72h\"", "\"24h\""),
-                    ("opens = 20", "opens = 3"),
-                    ("opens = 3", "opens = 1"),
-                    ("hold = \"24h\"", "hold = \"72h\""),
-                    ("verify = \"code\"", "verify = [\"question\", \"code\"]"),
-                    ("group_by = \"order\"", "opens = 20"),
-                    ("\"generic\"", "\"bare\""),
-                    ("\"manual_review\"", "\"block\""),
-                    ("\"send\"", "\"manual_review\""),
-                ];
-                let (from, to) = swaps[dice.below(swaps.len())];
-                let rows = if dice.is(2) { &mut self.profiles } else { &mut self.restricts };
-                let at = dice.below(rows.len().max(1));
-                if let Some((_, row)) = rows.get_mut(at).filter(|(_, row)| {
-                    row.matches("opens").count() == 0 || !to.starts_with("opens") || from.starts_with("opens")
-                }) {
-                    *row = row.replace(from, to);
-                }
-            }
+            _ => self.change_a_column(dice),
+        }
+    }
+
+    /// One column stricter, or looser.
+    fn change_a_column(&mut self, dice: &mut Dice) {
+        let swaps = [
+            ("\"7d\"", "\"72h\""),
+            ("\"72h\"", "\"24h\""),
+            ("opens = 20", "opens = 3"),
+            ("opens = 3", "opens = 1"),
+            ("hold = \"24h\"", "hold = \"72h\""),
+            ("verify = \"code\"", "verify = [\"question\", \"code\"]"),
+            ("group_by = \"order\"", "opens = 20"),
+            ("\"generic\"", "\"bare\""),
+            ("\"manual_review\"", "\"block\""),
+            ("\"send\"", "\"manual_review\""),
+        ];
+        let (from, to) = swaps[dice.below(swaps.len())];
+        let rows = if dice.is(2) { &mut self.profiles } else { &mut self.restricts };
+        let at = dice.below(rows.len().max(1));
+        if let Some((_, row)) = rows.get_mut(at).filter(|(_, row)| {
+            row.matches("opens").count() == 0 || !to.starts_with("opens") || from.starts_with("opens")
+        }) {
+            *row = row.replace(from, to);
         }
     }
 
@@ -323,7 +325,6 @@ fn where_no_loosening_is_named_no_report_is_decided_looser() {
         }
         Ok(())
     });
-    drop(counts);
     if let Err(error) = ran {
         panic!("{error}");
     }

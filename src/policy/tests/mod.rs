@@ -11,9 +11,11 @@ pub(in crate::policy) mod generate;
 mod laws;
 mod lint;
 mod mutation;
+mod page;
 mod properties;
 mod sets;
 mod starter;
+mod starters;
 mod value_sets;
 
 use std::time::Duration;
