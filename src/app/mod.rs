@@ -3,6 +3,7 @@
 //! Must stay true: on a signal nothing new is taken up, what runs is finished, and only then the process ends.
 
 pub mod log;
+pub mod rules_files;
 pub mod start;
 pub mod steps;
 pub mod watch;

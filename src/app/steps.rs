@@ -1,9 +1,7 @@
 //! The steps, wired from the configuration, and the workers that turn them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::ErrorKind;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU16;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +10,12 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::rules_files;
 use super::start::Ground;
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, SecretText, millis, minutes, seconds};
 use crate::blobs::BlobStore;
-use crate::config::{self, Config, ConfigError, EhrAuth, MailSecurity};
+use crate::config::{self, Config, EhrAuth, MailSecurity};
 use crate::fhir::{Auth, EhrClient, EhrConnection, Limits, Origin, ServiceBase};
 use crate::intake::{HeardEhr, Hook, HookAuth, Intake, SignatureForm, StartFrom, Subscribe};
 use crate::notify::{
@@ -24,11 +23,11 @@ use crate::notify::{
 };
 use crate::open::{ClinicCard, Open};
 use crate::outbox::{BreakerLimits, Outbox, Sender};
-use crate::policy::{Available, Channel, RuleSet, Terms};
+use crate::policy::{Available, Channel, Terms};
 use crate::release::{Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve, Timetable};
 use crate::sealing::hmac_sha256;
-use crate::store::{self, Bundle, Mode};
+use crate::store::{self, Mode};
 use crate::sweep::{Pace, Retention, Sweep};
 
 /// Where no EHR is configured nothing is read again.
@@ -71,7 +70,7 @@ impl Steps {
         let bells = Bells::default();
         let blobs = BlobStore::open(&config.blobs).context("the folder of the sealed files cannot be used")?;
         let clients = clients(config)?;
-        let rules = Arc::new(Timetable::of_file(read_rules(config)?));
+        let rules = Arc::new(Timetable::of_file(rules_files::read_rules(config)?));
         let mode = mode_of(config);
         let available = available();
         Ok(Self {
@@ -222,35 +221,6 @@ where
             () = bell.wait(pause) => {}
         }
     }
-}
-
-/// Reads the rules file, with every mistake told.
-///
-/// # Errors
-/// The file cannot be read, or its mistakes.
-pub fn read_rules(config: &Config) -> anyhow::Result<RuleSet> {
-    let path = &config.policy_file;
-    read_bundle(path)?
-        .compile()
-        .map_err(|errors| anyhow::anyhow!("the rules in {} are not in force:\n{errors}", path.display()))
-}
-
-/// The text of a rules file with the files that it names, understood or not.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn read_bundle(path: &Path) -> anyhow::Result<Bundle> {
-    let rules = config::read_text(path).map_err(|error| match error {
-        ConfigError::Unreadable { kind: ErrorKind::NotFound, .. } => anyhow::anyhow!(
-            "the rules file {} is not there: `chartseal init` writes a first one into a new folder",
-            path.display()
-        ),
-        ConfigError::Unreadable { kind, .. } => {
-            anyhow::anyhow!("the rules file {} cannot be read ({kind})", path.display())
-        }
-        mistakes @ ConfigError::Mistakes(_) => mistakes.into(),
-    })?;
-    Ok(Bundle { rules, files: BTreeMap::new() })
 }
 
 /// What this installation offers.

@@ -32,7 +32,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::start::{Ground, LOST_KEYS_REMEDY, Part, Restore, TimeFrom};
-use crate::app::{App, Workers, steps};
+use crate::app::{App, Workers, rules_files, steps};
 use crate::base::{DeliveryId, OperatorName, SecretText, random};
 use crate::blobs::BlobStore;
 use crate::config::{Config, ConfigError};
@@ -364,7 +364,7 @@ async fn resume(desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
 
 /// Everything that a start would refuse, told without starting.
 async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
-    let rules = steps::read_rules(config)?;
+    let rules = rules_files::read_rules(config)?;
     Store::migrate(&crate::app::start::store_url(&config.store)?).context("the database cannot be used")?;
     let ground = ground(config).await?;
     steps::Steps::wire(config, &ground)?;

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::print::{Print, count};
 use super::rules_look::{rules, span};
 use super::{Outcome, ground};
+use crate::app::rules_files;
 use crate::app::start::Ground;
-use crate::app::steps::{self, Steps};
+use crate::app::steps::Steps;
 use crate::base::UtcMillis;
 use crate::config::Config;
 use crate::policy::RuleSet;
@@ -49,7 +50,7 @@ async fn rules_in_force(config: &Config, ground: &Ground, now: UtcMillis) -> any
         .await?;
     match bundle {
         Some(bundle) => bundle.compile().map_err(|_| anyhow::anyhow!("the rules in force cannot be read")),
-        None => steps::read_rules(config),
+        None => rules_files::read_rules(config),
     }
 }
 

@@ -13,15 +13,12 @@ use clap::Args;
 
 use super::Outcome;
 use super::print::{Print, count};
+use crate::app::rules_files::sets_of;
 use crate::base::UtcMillis;
 use crate::policy::errors::{Code, RulesError, Severity};
 use crate::policy::lint::lint;
-use crate::policy::rules::{RULES_BYTES_MAX, SideFiles};
-use crate::policy::sets::{FILE_BYTES_MAX, FILES_MAX};
+use crate::policy::rules::RULES_BYTES_MAX;
 use picture::{Paint, picture};
-
-/// The endings of files that hold code sets.
-const SET_ENDINGS: [&str; 2] = ["csv", "json"];
 
 #[derive(Args)]
 pub(super) struct LintArgs {
@@ -53,14 +50,11 @@ pub(super) fn run(args: &LintArgs, print: Print) -> anyhow::Result<Outcome> {
     if let Some(word) = &args.explain {
         return explain(word, print);
     }
-    let sets = match &args.sets {
-        Some(folder) => read_sets(folder)?,
-        None => SideFiles::new(),
-    };
     let now = now();
     let mut linted = Vec::new();
     for file in &args.files {
         let text = read(file, RULES_BYTES_MAX)?;
+        let sets = sets_of(file, args.sets.as_deref())?;
         let faults = lint(&text, &sets, now).faults;
         linted.push(Linted { file, text, faults });
     }
@@ -118,22 +112,6 @@ fn read(file: &Path, bytes_max: usize) -> anyhow::Result<String> {
     let is_small = usize::try_from(size).is_ok_and(|size| size <= bytes_max.saturating_mul(2));
     anyhow::ensure!(is_small, "{} has {size} bytes; {bytes_max} are allowed", file.display());
     std::fs::read_to_string(file).with_context(told)
-}
-
-/// The tables and value sets of a folder by their names; other files are passed over.
-fn read_sets(folder: &Path) -> anyhow::Result<SideFiles> {
-    let told = || format!("the folder {} cannot be read", folder.display());
-    let mut files = SideFiles::new();
-    for entry in std::fs::read_dir(folder).with_context(told)? {
-        let path = entry.with_context(told)?.path();
-        let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-        let is_set = ending.is_some_and(|ending| SET_ENDINGS.contains(&ending.as_str()));
-        if let (true, Some(name)) = (is_set && path.is_file(), path.file_name().and_then(|name| name.to_str())) {
-            anyhow::ensure!(files.len() < FILES_MAX, "there are more than {FILES_MAX} files of code sets");
-            files.insert(name.to_owned(), read(&path, FILE_BYTES_MAX)?);
-        }
-    }
-    Ok(files)
 }
 
 /// No database is opened to look at a file.

@@ -11,9 +11,10 @@ use clap::Subcommand;
 
 use super::print::{Print, count, table};
 use super::{Acts, Common, Outcome};
+use crate::app::rules_files::{self, read_sets};
 use crate::app::steps;
 use crate::base::{ClinicId, hours};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::desk::{Census, Desk, DryRun, DryRunAsked, ReportRef};
 use crate::policy::RuleSet;
 use crate::policy::compare::{Counted, Direction, Item};
@@ -25,8 +26,6 @@ use crate::store::Bundle;
 const SINCE_DAYS_MAX: u64 = 3660;
 /// Codes that the page for people shows; all are in the CSV and in the JSON.
 const CODES_SHOWN: usize = 40;
-/// Files of code sets in one folder.
-const SET_FILES_MAX: usize = 200;
 
 #[derive(Subcommand)]
 pub(super) enum LookCommand {
@@ -129,36 +128,21 @@ async fn looking(common: &Common, variables: Vec<(String, String)>) -> anyhow::R
 
 /// The rules in force: a version's, or those of the configured file.
 pub(super) async fn in_force(desk: &Desk, config: &Config) -> anyhow::Result<RuleSet> {
-    let of_file = steps::read_bundle(&config.policy_file).ok();
+    let of_file = rules_files::read_bundle(&config.policy_file).ok();
     desk.rules_now(of_file).await?.context("there are no rules in force that this program can read")
 }
 
 /// Reads a rules file, with the code sets of a folder.
 pub(super) fn rules(path: &Path, sets: Option<&Path>) -> anyhow::Result<RuleSet> {
-    let mut bundle = steps::read_bundle(path)?;
+    let mut bundle = rules_files::read_bundle(path)?;
     if let Some(folder) = sets {
-        bundle.files = set_files(folder)?;
+        bundle.files = read_sets(folder)?;
     }
     compile(&bundle, path)
 }
 
 fn compile(bundle: &Bundle, path: &Path) -> anyhow::Result<RuleSet> {
     bundle.compile().map_err(|faults| anyhow::anyhow!("the rules in {} cannot be used:\n{faults}", path.display()))
-}
-
-fn set_files(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let unreadable = || format!("the folder of the code sets {} cannot be read", folder.display());
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).with_context(unreadable)? {
-        let path = entry.with_context(unreadable)?.path();
-        let is_set = path.extension().is_some_and(|ending| ending == "csv" || ending == "json");
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| is_set) else { continue };
-        anyhow::ensure!(files.len() < SET_FILES_MAX, "{} holds more than {SET_FILES_MAX} files", folder.display());
-        let text =
-            config::read_text(&path).with_context(|| format!("the code set {} cannot be read", path.display()))?;
-        files.insert(name.to_owned(), text);
-    }
-    Ok(files)
 }
 
 /// The zone of each clinic.

@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::print::{Print, count, table};
 use super::{Acts, Outcome};
-use crate::app::steps;
+use crate::app::rules_files;
 use crate::base::UtcMillis;
 use crate::config::Config;
 use crate::desk::{Desk, Person, Urgency, VersionEntry, VersionText};
@@ -75,10 +75,10 @@ pub(super) async fn run(
     print: Print,
 ) -> anyhow::Result<Outcome> {
     // In force as long as no version was approved.
-    let of_file = || steps::read_bundle(&config.policy_file).ok();
+    let of_file = || rules_files::read_bundle(&config.policy_file).ok();
     match command {
         VersionsCommand::Propose { file, note, emergency } => {
-            let bundle = steps::read_bundle(&file)?;
+            let bundle = rules_files::read_bundle(&file)?;
             let urgency = if emergency { Urgency::Emergency } else { Urgency::Usual };
             let hash = desk.propose_rules(by, bundle, note, urgency, of_file()).await?;
             let text = match urgency {

@@ -51,15 +51,17 @@ pub struct Ran {
     pub misses: Vec<Miss>,
 }
 
-/// Runs every test of the file.
+/// Runs every test, in the order of the file.
 #[must_use]
 pub fn run_all(rules: &RuleSet) -> Vec<Ran> {
-    rules
+    let mut ran: Vec<Ran> = rules
         .content()
         .cases
         .iter()
         .map(|case| Ran { name: case.name.clone(), line: case.spot.line, misses: run(rules, case) })
-        .collect()
+        .collect();
+    ran.sort_by_key(|ran| ran.line);
+    ran
 }
 
 /// What `rules` say otherwise than the test; empty when it passes.

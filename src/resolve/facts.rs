@@ -5,14 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use chrono_tz::Tz;
-
-use super::{PatientReading, ReadEhr};
+use super::{PatientReading, Read, ReadEhr};
 use crate::base::{EmailAddress, UtcMillis};
-use crate::fhir::{Born, Evidence, Patient, Report};
-use crate::policy::calendar::{BirthDate, age_on};
+use crate::fhir::{Circumstances, Evidence, Report, facts_of};
 use crate::policy::facts::{Age, Gathered, MINOR_BELOW_YEARS, Word};
-use crate::policy::text::Text;
 use crate::policy::{Facts, Needs, RecipientRole, RuleSet};
 
 /// What was learnt beside report and patient.
@@ -43,61 +39,22 @@ pub(super) enum Owner {
 }
 
 /// The facts of a report for the patient.
-pub(super) fn facts(
-    ehr: &ReadEhr,
-    report: &Report,
-    patient: &PatientReading,
-    beside: &Beside,
-    rules: &RuleSet,
-    now: UtcMillis,
-) -> Facts {
-    let evidence = &beside.evidence;
-    let texts = evidence.texts.iter().map(|text| Text {
-        at: &text.at,
-        language: text.language.as_deref(),
-        text: text.text.expose(),
-    });
-    Facts {
+pub(super) fn facts(ehr: &ReadEhr, read: &Read, rules: &RuleSet, now: UtcMillis) -> Facts {
+    let patient = match &read.patient {
+        PatientReading::Read(patient) => Some(patient.as_ref()),
+        PatientReading::NotAsked | PatientReading::Unusable { .. } => None,
+    };
+    let around = Circumstances {
         recipient: RecipientRole::Patient,
         clinic: ehr.clinic.clone(),
-        kind: report.kind,
-        status: report.status,
-        codes: report.codes.clone(),
-        categories: report.categories.clone(),
-        issued: report.issued,
-        results: evidence.results.clone(),
-        labels: evidence.labels.clone(),
-        orders: evidence.orders.clone(),
-        reasons: evidence.reasons.clone(),
-        performers: evidence.performers.clone(),
-        specialties: evidence.specialties.clone(),
-        services: Vec::new(),
-        encounters: evidence.encounters.clone(),
-        text: rules.patterns().read(texts, evidence.texts_lacking.clone()),
-        age: match patient {
-            PatientReading::Read(patient) => age_of(patient, zone(rules, ehr), now),
-            PatientReading::NotAsked | PatientReading::Unusable { .. } => Age::Unknown,
-        },
-        consents: evidence.consents.clone(),
-        preferences: beside.preferences.clone(),
-        critical: evidence.critical,
-    }
-}
-
-/// Where the clinic's days begin.
-fn zone(rules: &RuleSet, ehr: &ReadEhr) -> Tz {
-    rules.timezone().unwrap_or(ehr.zone)
-}
-
-/// In the patient's own zone where the record names one.
-pub(super) fn age_of(patient: &Patient, zone: Tz, now: UtcMillis) -> Age {
-    let born = match patient.born {
-        Born::Day(day) => BirthDate::Day(day),
-        Born::Month { year, month } => BirthDate::Month { year, month },
-        Born::Year(year) => BirthDate::Year(year),
-        Born::Unknown | Born::Unreadable => return Age::Unknown,
+        now,
+        zone: rules.timezone().unwrap_or(ehr.zone),
     };
-    age_on(born, now, patient.zone.unwrap_or(zone))
+    let evidence = read.beside.evidence.clone();
+    Facts {
+        preferences: read.beside.preferences.clone(),
+        ..facts_of(&read.report, evidence, patient, rules.patterns(), around)
+    }
 }
 
 /// Whether somebody of this age may be a minor.

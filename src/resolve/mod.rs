@@ -30,7 +30,7 @@ pub use timetable::{InForce, Timetable};
 
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, Clock, FhirId, UtcMillis, minutes, seconds};
-use crate::fhir::{EhrClient, EhrError, FaultClass, FhirBody, PatientAnswer, ReadAnswer, Report, Subject};
+use crate::fhir::{EhrClient, EhrError, FaultClass, FhirBody, PatientAnswer, ReadAnswer, Report, Subject, age_of};
 use crate::keys::Vault;
 use crate::policy::facts::{FactPath, Gathered, Lack, Word};
 use crate::policy::when::Predicate;
@@ -236,7 +236,7 @@ impl Resolve {
         let zone = rules.timezone().unwrap_or(ehr.zone);
         let related = match patient {
             PatientReading::Read(patient)
-                if needs.contains(&Need::RelatedContacts) && facts::may_be_minor(facts::age_of(patient, zone, now)) =>
+                if needs.contains(&Need::RelatedContacts) && facts::may_be_minor(age_of(patient, now, zone)) =>
             {
                 ehr.client.related_contacts(patient).await
             }

@@ -58,7 +58,7 @@ impl Resolve {
             }
             (Subject::None | Subject::Unusable { .. }, _) => (None, None),
         };
-        let facts = facts::facts(ehr, report, patient, &read.beside, &rules.rules, now);
+        let facts = facts::facts(ehr, read, &rules.rules, now);
         let Answer { facts, decided, objection: of_address } =
             answer(ehr, facts, choice.as_ref(), &read.beside, &rules.rules, now);
         let objection =

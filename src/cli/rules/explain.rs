@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::files::RulesText;
 use super::{given, spoken};
-use crate::app::steps;
+use crate::app::rules_files;
 use crate::base::{ClinicId, UtcMillis};
 use crate::cli::print::Print;
 use crate::cli::rules_versions::instant;
@@ -163,7 +163,7 @@ async fn rules_of(shown: &Shown, config: &Config, desk: &Desk) -> anyhow::Result
     if let Some(rules) = kept.as_ref().and_then(compiled) {
         return Ok((rules, "kept"));
     }
-    let file = steps::read_rules(config);
+    let file = rules_files::read_rules(config);
     match (file, in_force) {
         (Ok(rules), _) if rules.rules_hash_hex() == shown.rules_hash => Ok((rules, "file")),
         (_, Some(bundle)) => Ok((bundle.compile()?, "in_force")),

@@ -5,12 +5,9 @@
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
+use crate::app::rules_files::sets_of;
 use crate::policy::rules::{RULES_BYTES_MAX, SideFiles};
-use crate::policy::sets::{FILE_BYTES_MAX, FILES_MAX};
 use crate::policy::{RuleSet, RulesErrors};
-
-/// The endings of files of code sets.
-const SET_ENDINGS: [&str; 2] = ["csv", "json"];
 
 /// A rules file and what stands beside it.
 pub(super) struct RulesText {
@@ -22,7 +19,7 @@ impl RulesText {
     pub(super) fn read(rules: &Path, sets: Option<&Path>) -> anyhow::Result<Self> {
         // One byte more, so that the rules themselves say that they are too long.
         let text = read_text(rules, "the rules file", RULES_BYTES_MAX + 1)?;
-        let sets = sets.map_or_else(|| Ok(SideFiles::new()), read_sets)?;
+        let sets = sets_of(rules, sets)?;
         Ok(Self { text, sets })
     }
 
@@ -63,25 +60,6 @@ pub(super) fn read_bytes(path: &Path, what: &str, bytes_max: usize) -> anyhow::R
     file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     anyhow::ensure!(bytes.len() <= bytes_max, "{what} {at} is larger than {bytes_max} bytes");
     Ok(bytes)
-}
-
-/// Every table and value set of a folder, by the name of the file.
-pub(super) fn read_sets(folder: &Path) -> anyhow::Result<SideFiles> {
-    let at = folder.display();
-    let entries = std::fs::read_dir(folder)
-        .map_err(|error| anyhow::anyhow!("--sets {at} is no folder that can be read ({})", error.kind()))?;
-    let mut sets = SideFiles::new();
-    for entry in entries {
-        let path = entry.map_err(|error| anyhow::anyhow!("--sets {at} cannot be read ({})", error.kind()))?.path();
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if let Some(name) = name.filter(|_| SET_ENDINGS.contains(&ending.as_str()) && path.is_file()) {
-            // One byte more, so that the set itself says that it is too long.
-            sets.insert(name.to_owned(), read_text(&path, "the code set", FILE_BYTES_MAX + 1)?);
-        }
-        anyhow::ensure!(sets.len() <= FILES_MAX, "--sets {at} has more than {FILES_MAX} files of code sets");
-    }
-    Ok(sets)
 }
 
 /// Writes a new file; one that is there is not touched.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::files::{RulesText, read_sets, read_text, write_new};
+use super::files::{RulesText, read_text, write_new};
+use crate::app::rules_files::read_sets;
 use crate::cli::Outcome;
 use crate::cli::print::{Print, count};
 use crate::policy::csv_table::{self, ExportError};

@@ -29,7 +29,7 @@ fn sent(version: &str) -> String {
 }
 
 fn reviewed(version: &str) -> String {
-    panels(version, "action = \"manual_review\"")
+    panels(version, "action = \"manual_review\", expiry = \"48h\", opens = 3")
 }
 
 fn held(version: &str, hours: u32) -> String {
@@ -100,7 +100,7 @@ async fn a_version_is_in_force_from_its_instant_on_to_the_millisecond() {
     let of_file = chartseal::policy::RuleSet::parse(&sent("1")).unwrap().rules_hash_hex();
     let hash = staff.proposes(&reviewed("2"));
     let at = clinic.now().plus(Duration::from_hours(2));
-    let approved = staff.does(APPROVER, &["rules", "approve", &hash, "--effective", &at.to_rfc3339()]);
+    let approved = staff.approves(APPROVER, &hash, &["--effective", &at.to_rfc3339()]);
     assert_eq!(approved["effective_at"], Value::from(at.to_rfc3339()));
 
     clinic.forward(at.minus(Duration::from_millis(1)).since(clinic.now()));
@@ -241,7 +241,7 @@ async fn two_replicas_switch_at_the_same_instant() {
     let staff = Staff::hire(&clinic.config_path);
     let hash = staff.proposes(&reviewed("2"));
     let at = clinic.now().plus(Duration::from_hours(2));
-    staff.does(APPROVER, &["rules", "approve", &hash, "--effective", &at.to_rfc3339()]);
+    staff.approves(APPROVER, &hash, &["--effective", &at.to_rfc3339()]);
     let forward = |span: Duration| {
         clinic.forward(span);
         second.ground.clock.forward(span);
@@ -280,7 +280,7 @@ async fn a_message_that_has_not_left_does_not_leave_under_rules_that_hold_it_bac
     assert_eq!(clinic.only_delivery().await.notice, Some("queued"));
     let hash = staff.proposes(&reviewed("2"));
     let at = clinic.now().plus(Duration::from_mins(1));
-    staff.does(APPROVER, &["rules", "approve", &hash, "--effective", &at.to_rfc3339()]);
+    staff.approves(APPROVER, &hash, &["--effective", &at.to_rfc3339()]);
     clinic.forward(Duration::from_mins(1));
     clinic.desk().resume().await.unwrap();
     // Whoever sends looks first.

@@ -192,6 +192,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
         "patient",
         &[("patient_index", Pseudonymous), ("key_sealed", Sealed), ("created_at", Quiet), ("forgotten_at", Quiet)],
     ),
+    ("preference", &[("patient_index", Pseudonymous), ("word", Quiet), ("set_at", Quiet), ("set_by", Quiet)]),
     (
         "poll",
         &[
