@@ -142,6 +142,11 @@ async fn what_follows(desk: &Desk, id: &DeliveryId) -> anyhow::Result<String> {
     if let Link::Held { until: HoldEnd::At(at), .. } = delivery.link_state {
         return Ok(format!("it leaves by itself at {at}, not before. {then}"));
     }
+    if let Link::Held { until: HoldEnd::Talk { .. }, .. } = delivery.link_state {
+        return Ok(format!(
+            "a clinician talks with the patient first, and records it with `chartseal deliveries discussed {id}`."
+        ));
+    }
     if let Link::Held { .. } = delivery.link_state {
         return Ok(format!("it still waits for a person: see `chartseal deliveries show {id}`."));
     }

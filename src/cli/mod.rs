@@ -191,6 +191,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::NoPreference
             | DeskError::NotWaivable { .. }
             | DeskError::NoTalkNeeded
+            | DeskError::ReleaseBeforeTalk
             | DeskError::Staff(_)
             | DeskError::Rules(_)
             | DeskError::Incident(_),

@@ -5,12 +5,18 @@
 
 use super::{Desk, DeskError, Duty, Impossible, Person, held, not_possible};
 use crate::audit::{Actor, AuditEvent};
-use crate::base::{DeliveryId, UtcMillis};
+use std::time::Duration;
+
+use crate::base::{DeliveryId, UtcMillis, hours};
+use crate::policy::ReviewReason;
 use crate::policy::laws::Waiver;
 use crate::policy::schedule::{LegalWait, Schedule, Timing};
-use crate::policy::{ReviewReason, Trace};
+use crate::policy::vocabulary::Backstop;
 use crate::record::{BackstopAt, Let, Link, LinkEvent};
 use crate::store::{self, Delivery, Mode, StoreError, Tx};
+
+/// A report that a person lets go for its talk waits for that so long at least.
+const TALK_WAIT_MIN: Duration = hours(72);
 
 /// Whether a release ends a law's wait too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +30,14 @@ enum Released {
     Done,
     No(Impossible),
     NotWaivable(String),
+}
+
+/// How the record of a talk went.
+enum Talked {
+    Done,
+    /// The rules ask for it, but a person looks at the report first.
+    InReview,
+    NotNeeded,
 }
 
 impl Desk {
@@ -71,7 +85,7 @@ impl Desk {
     /// still waits for a release, as the rules say.
     ///
     /// # Errors
-    /// [`DeskError::NoTalkNeeded`]; [`DeskError::Staff`] when `person` is no clinician.
+    /// [`DeskError::NoTalkNeeded`]; [`DeskError::ReleaseBeforeTalk`]; [`DeskError::Staff`] when `person` is no clinician.
     pub async fn discussed(
         &self,
         asked: &str,
@@ -85,13 +99,19 @@ impl Desk {
             .store
             .write(move |tx| {
                 let delivery = held(tx, &delivery.id)?;
-                let Ok(step) = delivery.state.clone().step(LinkEvent::Discussed, now) else { return Ok(false) };
+                let Ok(step) = delivery.state.clone().step(LinkEvent::Discussed, now) else {
+                    return Ok(if is_for_a_talk(&delivery) { Talked::InReview } else { Talked::NotNeeded });
+                };
                 store::append(tx, &delivery.entry(now, actor.clone(), AuditEvent::Discussed { reason }))?;
                 store::advance(tx, &delivery, &step, actor, now)?;
-                Ok(true)
+                Ok(Talked::Done)
             })
             .await?;
-        if done { Ok(id) } else { Err(DeskError::NoTalkNeeded) }
+        match done {
+            Talked::Done => Ok(id),
+            Talked::InReview => Err(DeskError::ReleaseBeforeTalk),
+            Talked::NotNeeded => Err(DeskError::NoTalkNeeded),
+        }
     }
 }
 
@@ -112,13 +132,13 @@ fn release_held(
         store::postpone_delivery(tx, &delivery, now)?;
         return Ok(Released::Done);
     }
-    let schedule = serde_json::from_str::<Trace>(&delivery.trace).ok().and_then(|trace| trace.schedule);
+    let schedule = delivery.schedule();
     let floors: Vec<LegalWait> = schedule.iter().flat_map(|schedule| &schedule.floors).cloned().collect();
     let (ended, standing) = ended_by(floors, waives, now);
     if let (Waives::By(_), Some(floor)) = (waives, standing.first()) {
         return Ok(Released::NotWaivable(floor.rule.clone()));
     }
-    let to = let_go(&delivery, schedule.as_ref(), standing.iter().map(|floor| floor.until).max());
+    let to = let_go(&delivery, schedule.as_ref(), standing.iter().map(|floor| floor.until).max(), now);
     let Ok(step) = delivery.state.clone().step(LinkEvent::ReleasedByStaff { to }, now) else {
         return Ok(Released::No(delivery.state));
     };
@@ -147,13 +167,26 @@ fn ended_by(floors: Vec<LegalWait>, release: Waives, now: UtcMillis) -> (Vec<Leg
     floors.into_iter().filter(|floor| floor.until > now).partition(is_ended)
 }
 
+/// Whether a report in review would wait for a talk next.
+fn is_for_a_talk(delivery: &Delivery) -> bool {
+    let schedule = delivery.schedule();
+    let timing = schedule.as_ref().map(|schedule| &schedule.timing);
+    let requires = matches!(timing, Some(Timing::ByAPerson { requires, .. }) if !requires.is_empty());
+    requires && matches!(delivery.state, Link::Review { .. })
+}
+
 /// What a release leads to, by the talk and the laws that the decision found.
-fn let_go(delivery: &Delivery, schedule: Option<&Schedule>, floor: Option<UtcMillis>) -> Let {
+fn let_go(delivery: &Delivery, schedule: Option<&Schedule>, floor: Option<UtcMillis>, now: UtcMillis) -> Let {
     if let (Link::Review { .. }, Some(Timing::ByAPerson { requires, backstop_at, then, .. })) =
         (&delivery.state, schedule.map(|schedule| &schedule.timing))
         && !requires.is_empty()
     {
-        return Let::Talk(BackstopAt { at: *backstop_at, then: *then });
+        // Whoever lets it go after its back-stop needs time for the talk.
+        let at = match then {
+            Backstop::Release => *backstop_at,
+            Backstop::Escalate => (*backstop_at).max(now.plus(TALK_WAIT_MIN)),
+        };
+        return Let::Talk { before: BackstopAt { at, then: *then }, not_before: floor.unwrap_or(now) };
     }
     floor.map_or(Let::Go, Let::GoAt)
 }

@@ -91,6 +91,9 @@ pub enum DeskError {
     /// Staff.
     #[error("no rule asks for a talk before this one leaves; release it, if it waits")]
     NoTalkNeeded,
+    /// Staff.
+    #[error("this one is in review; release it first, and record the talk then: it leaves after both")]
+    ReleaseBeforeTalk,
     #[error(transparent)]
     Incident(#[from] IncidentRefusal),
     /// Staff.
@@ -306,9 +309,9 @@ fn send_again(
         facts,
         trace: old.trace.clone(),
         rules_hash: old.rules_hash.clone(),
-        // The release step reads the patient again and chooses the address then.
+        // The release step reads the patient again and chooses the address then; a minor's must be the one that was looked at.
         card_sealed: None,
-        contact_index: None,
+        contact_index: old.contact_index,
         patient_index: old.patient_index,
         replaces: Some(old.id.clone()),
     };

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::words;
 use crate::base::UtcMillis;
 use crate::keys::Vault;
 use crate::policy::{Decision, Facts};
@@ -55,8 +56,8 @@ fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
         Link::Recalled => {
             "the EHR took the report back: find out why, and tell the patient if it was opened".to_owned()
         }
+        Link::Held { until, basis } => words::of_hold(*until, *basis),
         Link::Recorded
-        | Link::Held { .. }
         | Link::Blocked
         | Link::Spent
         | Link::Expired

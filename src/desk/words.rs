@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use crate::base::UtcMillis;
-use crate::policy::{Channel, Decision, Terms};
+use crate::policy::vocabulary::{Backstop, ExpiryFrom};
+use crate::policy::{Channel, Decision, HoldBasis, Terms};
+use crate::record::{BackstopAt, HoldEnd};
 
 /// What the rules answered, as a sentence.
 #[must_use]
@@ -22,12 +24,51 @@ fn of_terms(terms: &Terms) -> String {
     let channels: Vec<&str> = terms.channels.iter().copied().map(Channel::as_str).collect();
     let (hours, minutes) = (terms.expiry_seconds / 3600, terms.expiry_seconds % 3600 / 60);
     let life = if minutes == 0 { format!("{hours} h") } else { format!("{hours} h {minutes} m") };
-    format!(
-        "by {}, ends {life} after sending, opens {} times at most, {} wording",
+    let from = match terms.expiry_from {
+        ExpiryFrom::Delivered => "sending",
+        ExpiryFrom::Issued => "the report was issued",
+    };
+    let mut said = format!(
+        "by {}, ends {life} after {from}, opens {} times at most, {} wording",
         channels.join(" or "),
         terms.opens.0,
         terms.wording.as_str()
-    )
+    );
+    for challenge in &terms.challenges {
+        said.push_str(", with the check '");
+        said.push_str(challenge.as_str());
+        said.push_str("' before opening");
+    }
+    if !terms.release.requires.is_empty() {
+        said.push_str(", after a talk with a clinician");
+    }
+    said
+}
+
+/// What a held report waits for, and what happens without it.
+#[must_use]
+pub fn of_hold(until: HoldEnd, basis: HoldBasis) -> String {
+    let waits = match until {
+        HoldEnd::At(at) => format!("leaves by itself at {at}"),
+        HoldEnd::Person => "waits for a person to release it".to_owned(),
+        HoldEnd::PersonBefore(before) => format!("waits for a person to release it; {}", of_backstop(before)),
+        HoldEnd::Talk { before, .. } => format!(
+            "waits until a clinician talks with the patient and records it with `chartseal deliveries discussed`; {}",
+            of_backstop(before)
+        ),
+    };
+    match basis {
+        HoldBasis::Law => format!("{waits} (a law asks for it)"),
+        HoldBasis::PatientRequest => format!("{waits} (the patient asks for it)"),
+        HoldBasis::IndividualHarm | HoldBasis::ClinicPolicy => waits,
+    }
+}
+
+fn of_backstop(BackstopAt { at, then }: BackstopAt) -> String {
+    match then {
+        Backstop::Release => format!("without that it leaves by itself at {at}"),
+        Backstop::Escalate => format!("without that it goes to review at {at}"),
+    }
 }
 
 /// Shown above, or for machines.
@@ -97,6 +138,28 @@ mod tests {
             of_line(&line),
             "2026-11-22T12:00:00.000Z  stepped (operator Eve Admin)  from recorded, to live, until at 2026-11-22T12:00:00.000Z"
         );
+    }
+
+    #[test]
+    fn what_is_held_says_what_it_waits_for_and_what_happens_without() {
+        let before = BackstopAt { at: UtcMillis(1_795_348_800_000), then: Backstop::Escalate };
+        let talk = HoldEnd::Talk { before, after: crate::record::AfterTalk::Person };
+        let said = of_hold(talk, HoldBasis::Law);
+        assert!(said.contains("deliveries discussed") && said.contains("review at 2026-11-22"), "{said}");
+        let said = of_hold(HoldEnd::PersonBefore(before), HoldBasis::ClinicPolicy);
+        assert!(said.starts_with("waits for a person to release it"), "{said}");
+    }
+
+    #[test]
+    fn a_decision_says_the_check_the_talk_and_from_when_its_life_counts() {
+        let mut terms = Terms::by_hand();
+        terms.challenges.insert(crate::policy::Challenge::Code);
+        terms.release.requires.insert(crate::policy::vocabulary::Requirement::Discussed);
+        terms.expiry_from = ExpiryFrom::Issued;
+        let said = of_decision(&Decision::Send { terms });
+        for word in ["after the report was issued", "'code'", "talk with a clinician"] {
+            assert!(said.contains(word), "{said}");
+        }
     }
 
     #[test]

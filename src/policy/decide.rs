@@ -260,6 +260,14 @@ const fn layer_of(kind: RowKind) -> Layer {
     }
 }
 
+/// Whether a report has any tag, or something unknown may give it one.
+#[must_use]
+pub fn may_be_tagged(rules: &RuleSet, facts: &Facts) -> bool {
+    let canon = Canon::of(facts);
+    let is_out = |when| matches!(probe(&rules.content, when, &canon, &Tags::default()), Probed::No(_));
+    rules.content.classify.iter().any(|row| !is_out(&row.when))
+}
+
 /// The tags that a report has for certain.
 #[must_use]
 pub fn tags_of(rules: &RuleSet, facts: &Facts) -> BTreeSet<String> {

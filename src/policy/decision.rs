@@ -117,7 +117,9 @@ pub enum ReviewReason {
     AddressUnclear { why: String },
     #[error("the report waited for a person until its back-stop; decide now, or call the patient")]
     HeldTooLong,
-    #[error("too little of the link's life is left: fewer than {hours} waking hours")]
+    #[error(
+        "its rule counts the link's life from the report's own time, and fewer than {hours} waking hours of it are left: no release can send it any more; call the patient or give it on paper, then revoke it"
+    )]
     TooShort { hours: u64 },
     #[error("the rule asks for {what}, which this installation does not offer")]
     NotAvailable { what: String },
@@ -163,7 +165,9 @@ pub enum ReviewReason {
         "the EHR shows something else than what this was decided about; look at the report's newest delivery, and revoke this one"
     )]
     Outdated,
-    #[error("what the EHR says of the report changed before it left, and the rules would decide otherwise now")]
+    #[error(
+        "what the EHR says of the report, or the rules, changed before it left, and it would be decided otherwise now"
+    )]
     DecidedOtherwise,
     #[error("the patient's e-mail address changed before the message left")]
     ContactChanged,

@@ -38,6 +38,8 @@ pub struct Judged {
     pub(super) matched: Matched,
     /// Profiles, restrictions and laws that count.
     pub(super) in_force: Bits,
+    /// Rows of which something is unknown.
+    pub(super) may_apply: Bits,
     /// Profiles that another replaces, restrictions that an exception lifts.
     pub(super) set_aside: Bits,
     /// Exceptions that match and are in their time.
@@ -102,7 +104,7 @@ pub(super) fn judge(content: &Content, table: &Table, ready: &Ready, now: UtcMil
     if is_tagged {
         columns.group = Grouping::Alone;
     }
-    Judged { verdict, columns, matched, in_force, set_aside, exceptions }
+    Judged { verdict, columns, matched, in_force, may_apply: open, set_aside, exceptions }
 }
 
 /// From when every wait counts: the report's own time, or the decision's where it gives none or a later one.

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::cases::Case;
 use super::columns::{Columns, Said};
 use super::errors::RulesErrors;
-use super::facts::{Coding, Performer, Word};
+use super::facts::{Coding, Performer, RecipientRole, Word};
 use super::laws::Law;
 use super::needs::{Need, Needs};
 use super::quiet::Quiet;
@@ -269,7 +269,10 @@ impl RuleSet {
     pub fn needs(&self) -> Needs {
         let mut needs: Needs = self.whens().flat_map(When::needs).collect();
         // A guardian's address typed as the teenager's own.
-        if !self.content.classify.is_empty() || self.speaks_of(Predicate::Age) {
+        let is_of_proxies =
+            |when: &When| when.names(Predicate::Recipient) && when.roles().contains(&RecipientRole::Proxy);
+        let speaks_of_proxies = self.whens().any(is_of_proxies);
+        if !self.content.classify.is_empty() || self.speaks_of(Predicate::Age) || speaks_of_proxies {
             needs.insert(Need::RelatedContacts);
         }
         needs

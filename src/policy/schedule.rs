@@ -75,6 +75,24 @@ pub struct Schedule {
     pub earliest: UtcMillis,
 }
 
+impl Schedule {
+    /// When it may leave by itself: its earliest moment, unless a law wants it disclosed before.
+    #[must_use]
+    pub fn by_itself(&self) -> UtcMillis {
+        let floor = self.floors.first().map_or(self.from, |floor| floor.until);
+        self.ceilings.first().map_or(self.earliest, |ceiling| self.earliest.min(ceiling.until.max(floor)))
+    }
+
+    /// Whether a law keeps it back that did not before, or for longer.
+    #[must_use]
+    pub fn has_more_floor_than(&self, before: Option<&Self>) -> bool {
+        self.floors.iter().any(|floor| {
+            let before = before.into_iter().flat_map(|before| &before.floors);
+            !before.into_iter().any(|other| other.rule == floor.rule && other.until >= floor.until)
+        })
+    }
+}
+
 pub(super) fn schedule(
     content: &Content,
     table: &Table,
@@ -129,7 +147,11 @@ fn waits(
     zone: Tz,
 ) -> Vec<LegalWait> {
     let rows = judged.in_force.both(&table.of_kind(kind));
+    // What a person releases all the same waits for every law that may apply; one that only may never hastens it.
+    let possible = judged.may_apply.both(&table.of_kind(RowKind::Floor));
+    let possible = possible.iter().filter(|_| kind == RowKind::Floor);
     rows.iter()
+        .chain(possible)
         .filter_map(|row| table.rows.get(usize::from(row)))
         .filter_map(|row| {
             let law = content.laws.get(row.law)?;

@@ -84,8 +84,11 @@ pub enum Let {
     Go,
     /// Not before a law's moment.
     GoAt(UtcMillis),
-    /// A talk is required first.
-    Talk(BackstopAt),
+    /// A talk is required first, and ends no law's wait.
+    Talk {
+        before: BackstopAt,
+        not_before: UtcMillis,
+    },
 }
 
 /// The end of a link's life is fixed when the first attempt to hand it over is leased.
@@ -319,7 +322,9 @@ impl Link {
                 (_, Let::Go) => Some(Self::Recorded),
                 (_, Let::GoAt(at)) if *at <= now => Some(Self::Recorded),
                 (_, Let::GoAt(at)) => Some(Self::Held { until: HoldEnd::At(*at), basis: HoldBasis::Law }),
-                (_, Let::Talk(before)) => Some(held(HoldEnd::Talk { before: *before, after: AfterTalk::At(now) })),
+                (_, Let::Talk { before, not_before }) => {
+                    Some(held(HoldEnd::Talk { before: *before, after: AfterTalk::At((*not_before).max(now)) }))
+                }
             };
         }
         let is_talk = matches!(event, LinkEvent::Discussed);

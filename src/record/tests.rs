@@ -47,7 +47,7 @@ fn link_events() -> Vec<LinkEvent> {
         LinkEvent::HoldEnded,
         LinkEvent::ReleasedByStaff { to: Let::Go },
         LinkEvent::ReleasedByStaff { to: Let::GoAt(NOW.plus(minutes(5))) },
-        LinkEvent::ReleasedByStaff { to: Let::Talk(BACKSTOP) },
+        LinkEvent::ReleasedByStaff { to: Let::Talk { before: BACKSTOP, not_before: NOW.plus(minutes(5)) } },
         LinkEvent::Discussed,
         LinkEvent::Released,
         LinkEvent::FirstAttempt { expires_at: NOW },

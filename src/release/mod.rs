@@ -88,6 +88,11 @@ enum Attempt {
         until: UtcMillis,
     },
     Review(ReviewReason),
+    /// A person looks at another address than the one that was decided about: their release is about that one.
+    Elsewhere {
+        card: Card,
+        contact_index: [u8; 32],
+    },
 }
 
 /// Everything that the commit needs.
@@ -146,7 +151,22 @@ impl Release {
                 Ok(())
             }
             Attempt::Review(why) => self.review(delivery, why).await,
+            Attempt::Elsewhere { card, contact_index } => self.elsewhere(delivery, &card, contact_index).await,
         }
+    }
+
+    async fn elsewhere(&self, delivery: Delivery, card: &Card, contact_index: [u8; 32]) -> Result<(), ReleaseError> {
+        let now = self.clock.now();
+        let card = self.vault.seal_record(Purpose::PatientCard, delivery.id.as_str(), &card.to_bytes());
+        self.store
+            .write(move |tx| {
+                let changed = LinkEvent::NeedsReview { why: ReviewReason::ContactChanged };
+                let step = delivery.state.clone().step(changed, now)?;
+                store::advance(tx, &delivery, &step, Actor::System, now)?;
+                store::set_card(tx, &delivery.id, &card, &contact_index)
+            })
+            .await?;
+        Ok(())
     }
 
     async fn end_hold(&self, delivery: Delivery) -> Result<(), ReleaseError> {
@@ -233,7 +253,7 @@ impl Release {
             Err(attempt) => return Ok(attempt),
         };
         if is_anothers_address(delivery, &contact_index) {
-            return Ok(Attempt::Review(ReviewReason::ContactChanged));
+            return Ok(Attempt::Elsewhere { card, contact_index });
         }
         let Some(attachment) = report.preferred_attachment() else {
             return Ok(Attempt::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() }));
@@ -455,10 +475,10 @@ fn life_of(terms: &Terms, facts: Option<&Facts>, now: UtcMillis) -> Option<u64> 
 
 /// Whether a minor's report would go to another address than the one that was looked at.
 fn is_anothers_address(delivery: &Delivery, chosen: &[u8; 32]) -> bool {
-    let may_be_minor = match delivery.facts.as_ref().map(|facts| facts.age) {
-        Some(Age::Years { least, .. }) => least < MINOR_BELOW_YEARS,
-        Some(Age::Unknown) | None => false,
-    };
+    let may_be_minor = delivery.facts.as_ref().is_some_and(|facts| match facts.age {
+        Age::Years { least, .. } => least < MINOR_BELOW_YEARS,
+        Age::Unknown => true,
+    });
     may_be_minor && delivery.contact_index.is_some_and(|decided| decided != *chosen)
 }
 

@@ -7,12 +7,13 @@ use std::collections::HashMap;
 
 use chrono_tz::Tz;
 
+use super::plan;
 use super::redecide::{self, Course, Verdict};
 use super::timetable::{InForce, Standing};
 use super::{Resolve, ResolveError};
 use crate::audit::{Actor, AuditEvent, Redecided};
 use crate::base::{EhrId, UtcMillis};
-use crate::policy::schedule::Timing;
+use crate::policy::schedule::Schedule;
 use crate::policy::{self, Available, Decision, Facts, Moment, ReviewReason};
 use crate::record::{Link, LinkEvent, LiveUntil};
 use crate::store::{self, Delivery, Noted, NotedVerdict, StoreError, Tx};
@@ -32,8 +33,16 @@ struct Ground {
 /// What the rules in force say of one delivery.
 struct Afresh {
     decision: Decision,
-    timing: Option<Timing>,
+    schedule: Option<Schedule>,
     trace: String,
+}
+
+impl Afresh {
+    /// Law packs ask for no column: what they add is in the schedule alone.
+    fn is_kept_longer_by_law(&self, delivery: &Delivery) -> bool {
+        let before = delivery.schedule();
+        self.schedule.as_ref().is_some_and(|schedule| schedule.has_more_floor_than(before.as_ref()))
+    }
 }
 
 impl Resolve {
@@ -116,14 +125,20 @@ fn decide(ground: &Ground, delivery: &Delivery, facts: &Facts) -> Result<Afresh,
     let decided = policy::decide_for_the_record(&ground.in_force.rules, facts, Moment { now: ground.now, zone });
     let trace = serde_json::to_string(&decided.trace).map_err(|_| StoreError::BadRow { column: "delivery.trace" })?;
     let decision = redecide::under_old_objection(decided.decision.within(&ground.available), &delivery.decision);
-    Ok(Afresh { decision, timing: decided.schedule.map(|schedule| schedule.timing), trace })
+    Ok(Afresh { decision, schedule: decided.schedule, trace })
 }
 
 fn unsent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> Result<(), StoreError> {
     if course_of(delivery).is_released_by_a_person(&delivery.decision) {
         return Ok(());
     }
-    match redecide::compare(&delivery.decision, &afresh.decision) {
+    let verdict = redecide::compare(&delivery.decision, &afresh.decision);
+    let verdict = if afresh.is_kept_longer_by_law(delivery) {
+        verdict.under_a_stricter_law(&delivery.decision, &afresh.decision)
+    } else {
+        verdict
+    };
+    match verdict {
         Verdict::Same => Ok(()),
         Verdict::Tighter(decision) => tighten(tx, ground, delivery, &decision, &afresh).map(|_| ()),
         Verdict::Looser => note(tx, ground, delivery, afresh, NotedVerdict::Looser),
@@ -157,7 +172,7 @@ fn tighten(
     };
     store::append(tx, &delivery.entry(ground.now, Actor::System, event))?;
     let decided = store::set_decision(tx, delivery, decision, &afresh.trace, &ground.in_force.hash)?;
-    let Some(event) = course_of(&decided).tighter_step(decision, afresh.timing.as_ref(), ground.now) else {
+    let Some(event) = course_of(&decided).tighter_step(decision, afresh.schedule.as_ref(), ground.now) else {
         return Ok(decided);
     };
     let step = decided.state.clone().step(event, ground.now)?;
@@ -175,7 +190,7 @@ fn note(
 ) -> Result<(), StoreError> {
     let state = match verdict {
         NotedVerdict::Looser => {
-            course_of(delivery).looser_state(&delivery.decision, &afresh.decision, afresh.timing.as_ref(), ground.now)
+            course_of(delivery).looser_state(&delivery.decision, &afresh.decision, afresh.schedule.as_ref(), ground.now)
         }
         NotedVerdict::Stricter => delivery.state.clone(),
     };
@@ -192,6 +207,13 @@ fn note(
 }
 
 fn sent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> Result<(), StoreError> {
+    let waits = plan::first_state(&afresh.decision, afresh.schedule.as_ref(), ground.now);
+    let asks_for_more = redecide::asks_for_more_first(&delivery.decision, &afresh.decision) && waits != Link::Recorded
+        || redecide::asks_for_a_check(&delivery.decision, &afresh.decision)
+        || afresh.is_kept_longer_by_law(delivery) && waits != Link::Recorded;
+    if let (true, Link::Live { until: LiveUntil::NotHandedOver }) = (asks_for_more, &delivery.state) {
+        return keep_back(tx, ground, delivery, &afresh);
+    }
     if redecide::would_not_be_out(&delivery.decision, &afresh.decision) {
         if let Link::Live { until: LiveUntil::NotHandedOver } = delivery.state {
             return keep_back(tx, ground, delivery, &afresh);
@@ -209,7 +231,7 @@ fn keep_back(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: &Afresh)
     let why = match &afresh.decision {
         Decision::Review { why, .. } => why.clone(),
         Decision::Block { rule } => ReviewReason::RuleAsks { rule: rule.clone() },
-        Decision::Send { .. } => return Ok(()),
+        Decision::Send { .. } => ReviewReason::DecidedOtherwise,
     };
     let step = delivery.state.clone().step(LinkEvent::NeedsReview { why }, ground.now)?;
     store::advance(tx, delivery, &step, Actor::System, ground.now)?;

@@ -3,7 +3,8 @@
 use data_encoding::BASE64URL_NOPAD;
 
 use super::compare::{self, Fetched};
-use super::plan::{self, Before, Decided, Doubt, File, OldLinks, Plan};
+use super::learnt::{learn_in_review, second_thought};
+use super::plan::{self, Before, Doubt, File, OldLinks, Plan};
 use super::prepare::{Prepared, unreadable};
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, Read, ReadEhr, Resolve, ResolveError, back_off};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
@@ -201,7 +202,7 @@ impl Conclusion {
             newest: newest.as_ref().map(|newest| (&newest.state, newest.content_hash)),
             standing: standing.as_ref().map(|standing| &standing.state),
         };
-        let plan = plan::plan(&before, &prepared.now);
+        let plan = plan::plan(&before, &prepared.now).or_no_longer_forbidden(&before, &prepared.decision);
         let reading = reading_of(source, prepared, self.clinic.clone(), now);
         apply(tx, ground, source, standing.as_ref(), prepared, plan)?;
         store::finish_source(tx, source, &reading).map(|()| Concluded::Done)
@@ -281,7 +282,12 @@ fn apply(
             for delivery in held_deliveries(tx, source)? {
                 match second_thought(&delivery, prepared) {
                     Some(why) => step(tx, &delivery, LinkEvent::NeedsReview { why }, now)?,
-                    None => store::set_report_version(tx, &delivery, &prepared.version)?,
+                    None => {
+                        let delivery = learn_in_review(tx, delivery, prepared, now)?;
+                        if !delivery.state.is_final() {
+                            store::set_report_version(tx, &delivery, &prepared.version)?;
+                        }
+                    }
                 }
             }
             note(tx, AuditEvent::Unchanged { version })
@@ -342,7 +348,7 @@ fn deliver(
         issue_no: store::next_issue_no(tx.conn(), &source.id, &prepared.version)?,
         mode: ground.mode,
         kind,
-        state: plan::first_state(&decision, prepared.timing.as_ref(), ground.now),
+        state: plan::first_state(&decision, prepared.schedule.as_ref(), ground.now),
         decision: decision.clone(),
         facts: prepared.facts.clone(),
         trace: prepared.trace.clone(),
@@ -386,7 +392,7 @@ fn pseudonym(tx: &mut Tx, ground: &Ground<'_>, index: &[u8; 32]) -> Result<Pseud
     Ok(Pseudonym(BASE64URL_NOPAD.encode(mac.get(..16).unwrap_or_default())))
 }
 
-fn step(tx: &mut Tx, delivery: &Delivery, event: LinkEvent, now: UtcMillis) -> Result<(), StoreError> {
+pub(super) fn step(tx: &mut Tx, delivery: &Delivery, event: LinkEvent, now: UtcMillis) -> Result<(), StoreError> {
     let step = delivery.state.clone().step(event, now)?;
     store::advance(tx, delivery, &step, Actor::Ehr(delivery.ehr.clone()), now)
 }
@@ -402,14 +408,6 @@ fn restore(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), Store
     let Some(live) = store::delivery(tx.conn(), &delivery.id)? else { return Err(StoreError::Moved) };
     let spent = live.state.clone().step(LinkEvent::LastLeaseEnded, now)?;
     store::advance(tx, &live, &spent, Actor::System, now)
-}
-
-/// Why a report that still says the same must not leave as it was decided.
-fn second_thought(delivery: &Delivery, prepared: &Prepared) -> Option<ReviewReason> {
-    let then =
-        Decided { decision: &delivery.decision, facts: delivery.facts.as_ref(), contact: delivery.contact_index };
-    let now = Decided { decision: &prepared.decision, facts: Some(&prepared.facts), contact: prepared.contact_index };
-    plan::second_thought(&delivery.state, &then, &now)
 }
 
 /// What is out is refused, reversibly; what has not left yet is read again before it does.

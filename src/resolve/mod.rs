@@ -10,6 +10,7 @@ mod again;
 mod compare;
 mod conclude;
 mod facts;
+mod learnt;
 mod plan;
 mod prepare;
 mod redecide;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::base::UtcMillis;
 use crate::fhir::ContentBasis;
-use crate::policy::schedule::Timing;
+use crate::policy::schedule::{Schedule, Timing};
 use crate::policy::vocabulary::Requirement;
 use crate::policy::{Decision, Facts, ReleaseBy, ReportStatus, ReviewReason, Terms};
 use crate::record::{AfterTalk, BackstopAt, HoldEnd, Link, LiveUntil, RevokedBy};
@@ -144,6 +144,19 @@ pub(super) fn plan(before: &Before<'_>, now: &Now) -> Plan {
     Plan::Deliver { kind: kind_after(standing), old, doubt }
 }
 
+impl Plan {
+    /// What the rules forbade when it was last looked at, and what they no longer forbid, is decided as if it were new:
+    /// nobody ever saw it, and a forbidden delivery has no way back.
+    pub(super) fn or_no_longer_forbidden(self, before: &Before<'_>, decision: &Decision) -> Self {
+        let was_forbidden = matches!(before.newest, Some((Link::Blocked, _)));
+        let is_forbidden = matches!(decision, Decision::Block { .. });
+        if self == Self::Unchanged && was_forbidden && !is_forbidden {
+            return Self::Deliver { kind: DeliveryKind::New, old: OldLinks::Keep, doubt: Doubt::None };
+        }
+        self
+    }
+}
+
 /// What was about to leave when the report became unfinished or unclear is decided again once it is finished.
 const fn was_stopped_before_it_left(link: &Link) -> bool {
     matches!(link, Link::Review { why: ReviewReason::WentBack })
@@ -186,6 +199,7 @@ pub(super) const fn says_changed(status: ReportStatus) -> bool {
 pub(super) struct Decided<'a> {
     pub decision: &'a Decision,
     pub facts: Option<&'a Facts>,
+    pub schedule: Option<&'a Schedule>,
     pub contact: Option<[u8; 32]>,
 }
 
@@ -210,7 +224,10 @@ pub(super) fn second_thought(state: &Link, then: &Decided<'_>, now: &Decided<'_>
     let are_others = matches!((then.facts, now.facts), (Some(then), Some(now)) if then != now);
     let otherwise = are_others.then_some(ReviewReason::DecidedOtherwise);
     let objection = match now.decision {
-        Decision::Send { terms: now } => otherwise.filter(|_| now != terms),
+        Decision::Send { terms: again } => {
+            let is_longer = now.schedule.is_some_and(|now| now.has_more_floor_than(then.schedule));
+            otherwise.filter(|_| again != terms || is_longer)
+        }
         Decision::Block { .. } => otherwise,
         Decision::Review { why, .. } => match bearing_of(why) {
             Bearing::Itself => Some(why.clone()),
@@ -314,15 +331,16 @@ const fn kind_after(latest: &Link) -> DeliveryKind {
 }
 
 /// The first state of a delivery, by the decision's own schedule.
-pub(super) fn first_state(decision: &Decision, timing: Option<&Timing>, now: UtcMillis) -> Link {
+pub(super) fn first_state(decision: &Decision, schedule: Option<&Schedule>, now: UtcMillis) -> Link {
     match decision {
-        Decision::Send { terms } => match timing {
+        Decision::Send { terms } => match schedule.map(|schedule| &schedule.timing) {
             Some(Timing::Now) => Link::Recorded,
             Some(Timing::At { until, .. }) if *until <= now => Link::Recorded,
             Some(Timing::At { until, basis }) => Link::Held { until: HoldEnd::At(*until), basis: *basis },
             Some(Timing::ByAPerson { requires, backstop_at, then, basis }) => {
                 let before = BackstopAt { at: *backstop_at, then: *then };
-                Link::Held { until: hold_end(terms, requires, before, now), basis: *basis }
+                let by_itself = schedule.map_or(now, Schedule::by_itself);
+                Link::Held { until: hold_end(terms, requires, before, by_itself), basis: *basis }
             }
             // Nothing says when: a person does.
             None => Link::Held { until: HoldEnd::Person, basis: terms.release.basis },
@@ -332,13 +350,14 @@ pub(super) fn first_state(decision: &Decision, timing: Option<&Timing>, now: Utc
     }
 }
 
-fn hold_end(terms: &Terms, requires: &BTreeSet<Requirement>, before: BackstopAt, now: UtcMillis) -> HoldEnd {
+/// `by_itself`: when it may leave by itself; a talk ends neither hold nor law.
+fn hold_end(terms: &Terms, requires: &BTreeSet<Requirement>, before: BackstopAt, by_itself: UtcMillis) -> HoldEnd {
     if requires.is_empty() {
         return HoldEnd::PersonBefore(before);
     }
     let after = match terms.release.by {
         ReleaseBy::Manual => AfterTalk::Person,
-        ReleaseBy::Auto => AfterTalk::At(now),
+        ReleaseBy::Auto => AfterTalk::At(by_itself),
     };
     HoldEnd::Talk { before, after }
 }

@@ -10,7 +10,7 @@ use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, cho
 use crate::keys::Vault;
 use crate::policy::codes::Confidentiality;
 use crate::policy::decide::DEFAULT_RULE;
-use crate::policy::schedule::Timing;
+use crate::policy::schedule::Schedule;
 use crate::policy::when::Predicate;
 use crate::policy::{
     self, Coding, Decided, Decision, Facts, Moment, RecipientRole, ReportStatus, ReviewReason, RuleSet,
@@ -23,7 +23,7 @@ pub(super) struct Prepared {
     pub(super) version: VersionId,
     pub(super) facts: Facts,
     pub(super) decision: Decision,
-    pub(super) timing: Option<Timing>,
+    pub(super) schedule: Option<Schedule>,
     pub(super) trace: String,
     pub(super) rules_hash: String,
     pub(super) card: Option<Card>,
@@ -69,7 +69,7 @@ impl Resolve {
             version,
             facts,
             decision: plan::object(decided.decision.within(&self.available), objection.or(of_address)),
-            timing: decided.schedule.map(|schedule| schedule.timing),
+            schedule: decided.schedule,
             trace: serde_json::to_string(&decided.trace)?,
             rules_hash: rules.hash.clone(),
             card,
@@ -127,7 +127,7 @@ fn answer(
             Answer { facts: of_proxy, decided: for_proxy, objection: None }
         }
         Owner::Unclear => {
-            let is_sensitive = !policy::decide::tags_of(rules, &facts).is_empty();
+            let is_sensitive = policy::decide::may_be_tagged(rules, &facts);
             let why = beside.related.lacking.iter().next().map_or("", |lack| lack.as_str()).to_owned();
             let objection = is_sensitive.then_some(ReviewReason::AddressUnclear { why });
             Answer { facts, decided, objection }
@@ -228,7 +228,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
         version,
         facts: Facts { clinic: source.clinic.clone(), ..Facts::bare(source.key.kind, ReportStatus::Unknown) },
         decision: Decision::Review { why: reason, terms: None },
-        timing: None,
+        schedule: None,
         trace: String::new(),
         rules_hash: String::new(),
         card: None,

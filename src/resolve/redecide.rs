@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::plan::{self, Bearing, bearing_of};
 use crate::base::UtcMillis;
-use crate::policy::schedule::Timing;
+use crate::policy::schedule::Schedule;
 use crate::policy::{Decision, Release, ReleaseBy, ReviewReason, Terms};
 use crate::record::{BackstopAt, HoldEnd, Link, LinkEvent};
 
@@ -20,6 +20,17 @@ pub(super) enum Verdict {
     Looser,
     /// Each is stricter in something: this is the stricter of both.
     Mixed(Decision),
+}
+
+impl Verdict {
+    /// The same columns under a law that keeps the report back for longer are stricter.
+    pub(super) fn under_a_stricter_law(self, then: &Decision, now: &Decision) -> Self {
+        match self {
+            Self::Same => Self::Tighter(now.clone()),
+            Self::Looser => Self::Mixed(then.clone()),
+            stricter @ (Self::Tighter(_) | Self::Mixed(_)) => stricter,
+        }
+    }
 }
 
 /// What a decision does, loosest first.
@@ -133,7 +144,7 @@ impl Course<'_> {
     pub(super) fn tighter_step(
         &self,
         decision: &Decision,
-        timing: Option<&Timing>,
+        schedule: Option<&Schedule>,
         now: UtcMillis,
     ) -> Option<LinkEvent> {
         match (decision, self.state) {
@@ -142,7 +153,7 @@ impl Course<'_> {
                 Some(LinkEvent::NeedsReview { why: why.clone() })
             }
             (Decision::Send { .. }, Link::Recorded | Link::Held { .. }) => {
-                let Link::Held { until, basis } = plan::first_state(decision, timing, now) else { return None };
+                let Link::Held { until, basis } = plan::first_state(decision, schedule, now) else { return None };
                 is_later(self.state, until).then_some(LinkEvent::Wait { until, basis })
             }
             (Decision::Review { .. } | Decision::Send { .. }, _) => None,
@@ -154,7 +165,7 @@ impl Course<'_> {
         &self,
         then: &Decision,
         decision: &Decision,
-        timing: Option<&Timing>,
+        schedule: Option<&Schedule>,
         now: UtcMillis,
     ) -> Link {
         let waits_by_rules = match (self.state, then) {
@@ -163,7 +174,7 @@ impl Course<'_> {
             (_, Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }) => true,
         };
         match decision {
-            Decision::Send { .. } if waits_by_rules => plan::first_state(decision, timing, now),
+            Decision::Send { .. } if waits_by_rules => plan::first_state(decision, schedule, now),
             Decision::Review { why, .. } if waits_by_rules => Link::Review { why: why.clone() },
             Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. } => self.state.clone(),
         }
@@ -191,6 +202,19 @@ pub(super) fn live_link(then: &Decision, now: &Decision) -> Option<(u16, u64)> {
     is_less.then_some((less.opens.0.get(), less.expiry_seconds))
 }
 
+/// Whether a report whose message has not left would wait for more. What a person let go by the same terms stays let go.
+pub(super) fn asks_for_more_first(then: &Decision, now: &Decision) -> bool {
+    let new = terms_of(now);
+    let old = same_ground(terms_of(then), &new);
+    let both = old.join(&new);
+    both.release != old.release
+}
+
+/// Whether the patient is asked for something more before they may read.
+pub(super) fn asks_for_a_check(then: &Decision, now: &Decision) -> bool {
+    !terms_of(now).challenges.is_subset(&terms_of(then).challenges)
+}
+
 /// Whether a link that is out would not have left by itself.
 pub(super) fn would_not_be_out(then: &Decision, now: &Decision) -> bool {
     action_of(now) > action_of(then)
@@ -201,6 +225,7 @@ mod tests {
     use std::num::NonZeroU16;
 
     use super::*;
+    use crate::policy::schedule::Timing;
     use crate::policy::vocabulary::Backstop;
     use crate::policy::{Challenge, Channel, HoldBasis, Opens, Wording};
 
@@ -268,6 +293,15 @@ mod tests {
     }
 
     #[test]
+    fn a_law_that_keeps_it_back_for_longer_is_stricter_whatever_the_columns_say() {
+        let (strict, loose) = (send(held_for(2)), send(held_for(1)));
+        let under_law = |then, now| compare(then, now).under_a_stricter_law(then, now);
+        assert_eq!(under_law(&loose, &loose), Verdict::Tighter(loose.clone()));
+        assert_eq!(under_law(&loose, &strict), Verdict::Tighter(strict.clone()));
+        assert_eq!(under_law(&strict, &loose), Verdict::Mixed(strict.clone()));
+    }
+
+    #[test]
     fn another_objection_than_the_rules_outlives_them() {
         let tie = review(ReviewReason::ContactTie);
         let now = under_old_objection(send(|_| {}), &tie);
@@ -279,10 +313,10 @@ mod tests {
     const BACKSTOP: BackstopAt = BackstopAt { at: UtcMillis(1_900_000_000_000), then: Backstop::Escalate };
 
     /// The schedule of a report that was issued at `NOW`.
-    fn timing(decision: &Decision) -> Option<Timing> {
+    fn schedule(decision: &Decision) -> Option<Schedule> {
         let Decision::Send { terms } = decision else { return None };
         let Release { by, hold_seconds, basis, .. } = terms.release;
-        Some(match by {
+        let timing = match by {
             ReleaseBy::Auto => Timing::At { until: NOW.plus(Duration::from_secs(hold_seconds)), basis },
             ReleaseBy::Manual => Timing::ByAPerson {
                 requires: std::collections::BTreeSet::new(),
@@ -290,7 +324,8 @@ mod tests {
                 then: BACKSTOP.then,
                 basis,
             },
-        })
+        };
+        Some(Schedule { from: NOW, timing, floors: Vec::new(), ceilings: Vec::new(), earliest: NOW })
     }
 
     #[test]
@@ -299,7 +334,7 @@ mod tests {
         let held = Link::Held { until: HoldEnd::At(at(24)), basis: HoldBasis::ClinicPolicy };
         let course = |state| Course { state, state_at: NOW, counts_from: NOW };
         let step = |state, decision: Decision, hours| {
-            course(state).tighter_step(&decision, timing(&decision).as_ref(), at(hours))
+            course(state).tighter_step(&decision, schedule(&decision).as_ref(), at(hours))
         };
         let wait = |until| Some(LinkEvent::Wait { until, basis: HoldBasis::ClinicPolicy });
         assert_eq!(step(&held, send(held_for(48)), 1), wait(HoldEnd::At(at(48))));

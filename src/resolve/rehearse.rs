@@ -250,7 +250,7 @@ struct Considered {
 
 impl Outcome {
     fn of(prepared: Prepared, rules: &InForce, ehr: &ReadEhr) -> Self {
-        let Prepared { facts, decision, timing, .. } = prepared;
+        let Prepared { facts, decision, schedule, .. } = prepared;
         let is_mapped = is_covered(&rules.rules, &facts, Moment { now: rules.at, zone: ehr.zone });
         let own = facts.codes.iter().filter(|_| !is_mapped);
         Self::Decided(Box::new(Considered {
@@ -259,7 +259,7 @@ impl Outcome {
             is_final: super::plan::may_leave(facts.status),
             unmapped: own.map(|code| codes::canonical(code).unwrap_or_else(|| code.clone())).collect(),
             decision,
-            timing,
+            timing: schedule.map(|schedule| schedule.timing),
         }))
     }
 }

@@ -7,7 +7,7 @@ use crate::base::{DeliveryId, OperatorName, ResourceType, UtcMillis, hours};
 use crate::fhir::ContentBasis;
 use std::collections::BTreeSet;
 
-use crate::policy::schedule::Timing;
+use crate::policy::schedule::{LegalWait, Schedule, Timing};
 use crate::policy::vocabulary::{Backstop, Requirement};
 use crate::policy::{Decision, Facts, HoldBasis, RecipientRole, Release, ReportStatus, ReviewReason, Terms};
 use crate::record::{AfterTalk, BackstopAt};
@@ -105,17 +105,21 @@ fn by_a_person() -> Timing {
     }
 }
 
+fn by(timing: Timing) -> Schedule {
+    Schedule { from: NOW, timing, floors: Vec::new(), ceilings: Vec::new(), earliest: NOW }
+}
+
 #[test]
 fn a_delivery_begins_as_its_schedule_says() {
     let send = send(Release::at_once());
     let at = |until| Timing::At { until, basis: HoldBasis::Law };
     let later = NOW.plus(hours(72));
     let held = |until, basis| Link::Held { until, basis };
-    assert_eq!(first_state(&send, Some(&at(later)), NOW), held(HoldEnd::At(later), HoldBasis::Law));
-    assert_eq!(first_state(&send, Some(&at(NOW)), NOW), Link::Recorded);
-    assert_eq!(first_state(&send, Some(&Timing::Now), NOW), Link::Recorded);
+    assert_eq!(first_state(&send, Some(&by(at(later))), NOW), held(HoldEnd::At(later), HoldBasis::Law));
+    assert_eq!(first_state(&send, Some(&by(at(NOW))), NOW), Link::Recorded);
+    assert_eq!(first_state(&send, Some(&by(Timing::Now)), NOW), Link::Recorded);
     let before = BackstopAt { at: NOW.plus(hours(240)), then: Backstop::Escalate };
-    let state = first_state(&send, Some(&by_a_person()), NOW);
+    let state = first_state(&send, Some(&by(by_a_person())), NOW);
     assert_eq!(state, held(HoldEnd::PersonBefore(before), HoldBasis::ClinicPolicy));
     // Nothing that says when waits for nobody.
     assert!(matches!(first_state(&send, None, NOW), Link::Held { until: HoldEnd::Person, .. }));
@@ -130,11 +134,24 @@ fn a_required_talk_comes_before_the_clinics_own_word() {
         basis: HoldBasis::ClinicPolicy,
     };
     for (release, expected) in [(Release::at_once(), AfterTalk::At(NOW)), (Release::by_a_person(), AfterTalk::Person)] {
-        let Link::Held { until: HoldEnd::Talk { after, .. }, .. } = first_state(&send(release), Some(&talk), NOW)
+        let Link::Held { until: HoldEnd::Talk { after, .. }, .. } =
+            first_state(&send(release), Some(&by(talk.clone())), NOW)
         else {
             panic!("no talk")
         };
         assert_eq!(after, expected);
+    }
+    // Neither hold nor law ends with the talk; a law that wants it disclosed does not wait for the hold.
+    let (floor, hold) = (NOW.plus(hours(72)), NOW.plus(hours(240)));
+    let wait = |until| vec![LegalWait { rule: "us/one".to_owned(), until, waived_by: BTreeSet::new() }];
+    for (ceilings, expected) in [(Vec::new(), hold), (wait(floor), floor)] {
+        let schedule = Schedule { floors: wait(floor), ceilings, earliest: hold, ..by(talk.clone()) };
+        let Link::Held { until: HoldEnd::Talk { after, .. }, .. } =
+            first_state(&send(Release::at_once()), Some(&schedule), NOW)
+        else {
+            panic!("no talk")
+        };
+        assert_eq!(after, AfterTalk::At(expected));
     }
 }
 
@@ -165,8 +182,8 @@ fn thought_of(state: &Link, then: &Decision, now: &Decision, are_others: bool) -
     let (before, after) = (facts(NOW), facts(if are_others { NOW.plus(hours(1)) } else { NOW }));
     second_thought(
         state,
-        &Decided { decision: then, facts: Some(&before), contact: Some([1; 32]) },
-        &Decided { decision: now, facts: Some(&after), contact: Some([1; 32]) },
+        &Decided { decision: then, facts: Some(&before), schedule: None, contact: Some([1; 32]) },
+        &Decided { decision: now, facts: Some(&after), schedule: None, contact: Some([1; 32]) },
     )
 }
 
@@ -176,8 +193,11 @@ fn what_time_or_the_rules_alone_bring_about_changes_nothing_that_is_on_its_way()
     let review = |why| Decision::Review { why, terms: None };
     let others = send(Release::after(1, HoldBasis::Law));
     let block = Decision::Block { rule: "never".to_owned() };
-    let on_their_way =
-        [Link::Recorded, first_state(&then, Some(&by_a_person()), NOW), Link::Live { until: LiveUntil::NotHandedOver }];
+    let on_their_way = [
+        Link::Recorded,
+        first_state(&then, Some(&by(by_a_person())), NOW),
+        Link::Live { until: LiveUntil::NotHandedOver },
+    ];
     for state in on_their_way {
         for now in [review(ReviewReason::TooOld), review(ReviewReason::NoRule), others.clone(), block.clone()] {
             assert_eq!(thought_of(&state, &then, &now, false), None, "{state:?} {now:?}");

@@ -86,7 +86,7 @@ pub use polls::{
 pub use preferences::{end_preference, preferences_of, set_preference, unreleased_sources_of};
 pub use redecisions::{
     Noted, NotedVerdict, Redecision, begin_redecision, forget_redecision, note_redecision, noted_redecision,
-    noted_redecisions, set_decision, tighten_link, undecided_after, went_on_to,
+    noted_redecisions, set_decision, set_facts, tighten_link, undecided_after, went_on_to,
 };
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,

@@ -18,7 +18,7 @@ use super::rows::{from_json, parse, signed, to_json};
 use super::schema::{delivery, link, rules_redecision};
 use super::versions::rules_in_force;
 use crate::base::{DeliveryId, LinkId, UtcMillis, minutes};
-use crate::policy::Decision;
+use crate::policy::{Decision, Facts};
 use crate::record::Link;
 
 /// The row that says how far it has come, and the lock of those who go on.
@@ -134,6 +134,18 @@ pub fn set_decision(
         return Err(StoreError::Moved);
     }
     deliveries::delivery(tx.conn(), &before.id)?.ok_or(StoreError::Moved)
+}
+
+/// Keeps what the EHR says of a report by now beside the decision about it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn set_facts(tx: &mut Tx, id: &DeliveryId, facts: &Facts) -> Result<(), StoreError> {
+    diesel::update(delivery::table.find(id.as_str()))
+        .set(delivery::facts.eq(to_json("delivery.facts", facts)?))
+        .prepared()
+        .execute(tx.conn())?;
+    Ok(())
 }
 
 /// Lowers what is left of a link: openings, life, and its end where that is fixed. Never raises any of them. Returns whether

@@ -234,6 +234,17 @@ fn behaviour_7_a_law_of_restrictions_counts_in_its_time_alone() {
 }
 
 #[test]
+fn what_a_person_releases_waits_for_every_law_that_may_apply() {
+    let zone = Tz::America__Louisville;
+    let rules = RuleSet::parse(&under("us-ky", zone, "")).unwrap();
+    let facts = Facts { results: Gathered::lacking(Lack::TimedOut), issued: Some(AT.now), ..known(&[CBC], &[LAB]) };
+    let decided = decide(&rules, &facts, AT);
+    assert!(matches!(decided.decision, Decision::Review { why: ReviewReason::Unknown { .. }, .. }));
+    let floors = decided.schedule.unwrap().floors;
+    assert!(floors.iter().any(|floor| floor.until == AT.now.plus(crate::base::hours(72))), "{floors:?}");
+}
+
+#[test]
 fn a_column_that_a_law_sets_bears_its_packs_name() {
     let rules = RuleSet::parse(&under("us-ca", Tz::America__Los_Angeles, "")).unwrap();
     let trace = decide(&rules, &known(&[HIV], &[LAB]), AT).trace;

@@ -3,7 +3,8 @@
 use diesel::prelude::*;
 
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, SourceId, UtcMillis, VersionId};
-use crate::policy::{Decision, Facts, RecipientRole};
+use crate::policy::schedule::Schedule;
+use crate::policy::{Decision, Facts, RecipientRole, Trace};
 use crate::record::Link;
 use crate::store::error::StoreError;
 use crate::store::rows::{from_json, hash32, parse, parse_opt};
@@ -77,6 +78,14 @@ pub struct Delivery {
     pub created_at: UtcMillis,
     /// Staff released it although the breaker had tripped: the breaker has no further say about it.
     pub breaker_passed_at: Option<UtcMillis>,
+}
+
+impl Delivery {
+    /// When its decision lets it leave, and the laws behind that; `None` where no rules decided.
+    #[must_use]
+    pub fn schedule(&self) -> Option<Schedule> {
+        serde_json::from_str::<Trace>(&self.trace).ok().and_then(|trace| trace.schedule)
+    }
 }
 
 /// A delivery to be kept. Its first state comes from the decision.

@@ -21,6 +21,7 @@ mod restart;
 mod restore;
 mod rules_commands;
 mod rules_lint;
+mod rules_under_attack;
 mod rules_versions;
 mod second_thoughts;
 mod shredding;
