@@ -7,8 +7,9 @@
 //!
 //! 1. [`intake`] hears: a hook's bytes are committed, sealed, then acknowledged; or a poll finds what changed. Either way
 //!    a resource becomes due.
-//! 2. [`resolve`] reads: under a lease per resource, report and patient come from the EHR again. [`policy`] decides. In one
-//!    transaction there is a delivery, a recall, a replacement, or nothing.
+//! 2. [`resolve`] reads: under a lease per resource, report and patient come from the EHR again, and what the rules in force
+//!    look at beside them (members, order, encounter, ...). [`policy`] decides. In one transaction, which sees that those rules
+//!    are still in force, there is a delivery, a recall, a replacement, or nothing.
 //! 3. [`release`] seals: the attachment is fetched, judged, sealed by [`sealing`], stored by [`blobs`]; link and notice are
 //!    committed together.
 //! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends.
@@ -18,6 +19,18 @@
 //!
 //! **Steps never call steps; they meet in the [`store`].** Each ends in one commit: state change + audit line + the next
 //! step's row. Any process can take the next step; one that dies between two lines loses nothing.
+//!
+//! # The way of a rule
+//!
+//! 1. An author writes TOML; [`policy`] reads it whole or not at all (`policy::read`), looks at it a second time
+//!    (`policy::lint`), runs its tests (`policy::cases`) and compiles it: four layers (classify, profile, restrict, laws) become
+//!    one table of bit sets (`policy::table`), which a property test holds to the plain meaning of each condition
+//!    (`policy::probe`).
+//! 2. [`fhir`] gathers facts, each known, absent or lacking; `policy::judge` joins the rows that hold, the strictest value of
+//!    each column wins; a lacking fact that could tighten makes a review; `policy::schedule` sets the moment between a law's
+//!    floor and ceiling; `policy::trace` says why.
+//! 3. [`desk`] keeps versions: one person proposes, another approves what they were shown, from an instant on; [`resolve`]
+//!    decides again what is on its way: tighter by itself, looser by a person's word.
 //!
 //! # Layers
 //!
@@ -76,6 +89,18 @@
 //!   the content stays; it then waits for a person. What has ended, or waits for a person, is not read again by itself.
 //! - **The receipt is posted when the patient has seen or saved the document**, not when it was decrypted: what could not be
 //!   shown would otherwise have been spent unread. The lease ends the opening with or without it.
+//! - **Text is looked at when the facts are made, and only which patterns matched is kept**, by a hash of each pattern: stored
+//!   facts hold no text, and other rules know of a pattern that was never tried that it is unknown.
+//! - **Quiet hours hold back the release, not the message**: nothing is fetched or sealed for a message that may not leave. The
+//!   hours go with the decision, so that whoever releases needs no rules.
+//! - **A law's floor is a moment of the schedule, not a state**: a release before it leads to a hold until then, whoever says it;
+//!   who may waive it is the law's word.
+//! - **A profile's `code` is the report's own, `holds` and `set` look everywhere**: sending by what a report is, guarding by what
+//!   it holds.
+//! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies.
+//! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
+//! - **What a rule asks and this version does not offer** (`group_by`, view-only, a second channel, ...) makes a review: never sent
+//!   without it.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 

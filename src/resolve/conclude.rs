@@ -280,14 +280,13 @@ fn apply(
                 }
             }
             for delivery in held_deliveries(tx, source)? {
-                match second_thought(&delivery, prepared) {
-                    Some(why) => step(tx, &delivery, LinkEvent::NeedsReview { why }, now)?,
-                    None => {
-                        let delivery = learn_in_review(tx, delivery, prepared, now)?;
-                        if !delivery.state.is_final() {
-                            store::set_report_version(tx, &delivery, &prepared.version)?;
-                        }
-                    }
+                if let Some(why) = second_thought(&delivery, prepared) {
+                    step(tx, &delivery, LinkEvent::NeedsReview { why }, now)?;
+                    continue;
+                }
+                let delivery = learn_in_review(tx, delivery, prepared, now)?;
+                if !delivery.state.is_final() {
+                    store::set_report_version(tx, &delivery, &prepared.version)?;
                 }
             }
             note(tx, AuditEvent::Unchanged { version })

@@ -20,7 +20,7 @@ async fn a_census_counts_codes_and_its_marked_table_is_a_code_set_of_the_next_ru
     clinic.lab().change("DiagnosticReport", &odd, bare).await;
     clinic.hear_and_settle().await;
 
-    let folder = clinic.folder.join("sets");
+    let folder = clinic.folder.join("marked");
     std::fs::create_dir(&folder).unwrap();
     let (table, sets) = (folder.join("seen.csv"), folder.display().to_string());
     let arguments = ["rules", "census", "--since", "90d", "--csv", table.to_str().unwrap()];

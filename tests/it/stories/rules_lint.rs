@@ -134,16 +134,19 @@ fn code_sets_of_the_clinic_come_from_a_folder() {
     let files = Files::new("lint-sets");
     let text = SOUND.replace("code = \"loinc|58410-2\" }\nthen", "set = \"counts\" }\nthen");
     let rules = files.write("rules.toml", &text);
-    let set = files.write("sets/counts.csv", "system,code\nloinc,58410-2\n");
-    files.write("sets/readme.txt", "not a set");
+    let set = files.write("ours/counts.csv", "system,code\nloinc,58410-2\n");
+    files.write("ours/readme.txt", "not a set");
     let folder = set.parent().unwrap().to_str().unwrap();
     let without = files.lint(&[&rules], &[]);
     assert!(without.code == 1 && without.out.contains("error[unknown-set]"), "{}", without.all());
     let with = files.lint(&[&rules], &["--sets", folder]);
     assert!(with.code == 0 && with.out.contains("nothing to say against it"), "{}", with.all());
-    files.write("sets/counts.csv", "system,code\nloinc,58410-3\n");
+    files.write("ours/counts.csv", "system,code\nloinc,58410-3\n");
     assert!(files.lint(&[&rules], &["--sets", folder]).out.contains("error[bad-set]"));
     assert_eq!(files.lint(&[&rules], &["--sets", "/no/such/folder"]).code, 2);
+    // A folder of that name beside the rules is read by itself, as the service does.
+    files.write("sets/counts.csv", "system,code\nloinc,58410-2\n");
+    assert_eq!(files.lint(&[&rules], &[]).code, 0);
 }
 
 #[test]
