@@ -84,18 +84,25 @@ impl Sweep {
         };
         for info in held.iter().filter(|info| is_over(info.kind, &info.name)) {
             let Ok(name) = KeyName::parse(info.kind, &info.name) else { continue };
-            let ring = self.vault.ring().clone();
-            tokio::task::spawn_blocking(move || ring.destroy(&name)).await.map_err(|_| SweepError::Stopped)??;
+            self.destroy(name).await?;
             self.note_destroyed(info.kind, info.name.clone(), now).await?;
         }
-        // Its destroyer died before it could note it.
+        // Its destroyer died, or met a full disk, before it could note it: what it left is wiped first.
         for mark in marks.into_iter().filter(|mark| mark.destroyed_at.is_none()) {
             let Some(kind) = KeyKind::ALL.into_iter().find(|kind| kind.as_str() == mark.kind) else { continue };
             let is_held = held.iter().any(|info| info.kind == kind && info.name == mark.name);
+            let Ok(name) = KeyName::parse(kind, &mark.name) else { continue };
             if !is_held && is_over(kind, &mark.name) {
+                self.destroy(name).await?;
                 self.note_destroyed(kind, mark.name, now).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn destroy(&self, name: KeyName) -> Result<(), SweepError> {
+        let ring = self.vault.ring().clone();
+        tokio::task::spawn_blocking(move || ring.destroy(&name)).await.map_err(|_| SweepError::Stopped)??;
         Ok(())
     }
 

@@ -156,6 +156,16 @@ fn destroying_takes_the_copy_that_a_crashed_creator_left() {
 }
 
 #[test]
+fn a_key_that_a_full_disk_left_half_destroyed_stayed_until_the_next_start() {
+    let (_temp, dir, ring) = new_ring();
+    let name = KeyName::epoch(NOON);
+    ring.find_or_create(&name, &mut random::system()).unwrap();
+    fs::rename(dir.join("epoch/2026-11-22.key"), dir.join("epoch/2026-11-22.key.doomed")).unwrap();
+    ring.destroy(&name).unwrap();
+    assert_eq!(fs::read_dir(dir.join("epoch")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_crash_while_destroying_is_finished_at_the_next_start() {
     let (_temp, dir, ring) = new_ring();
     let name = KeyName::epoch(NOON);
