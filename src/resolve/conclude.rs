@@ -271,24 +271,7 @@ fn apply(
             note(tx, AuditEvent::NotForSending { version, status })
         }
         Plan::Unchanged => {
-            if plan::is_understood(prepared.now.status) {
-                for delivery in open.iter().filter(|delivery| is_suspended(delivery)) {
-                    restore(tx, delivery, now)?;
-                }
-                if let Some(standing) = standing {
-                    close_stand_ins(tx, source, &standing.id, now)?;
-                }
-            }
-            for delivery in held_deliveries(tx, source)? {
-                if let Some(why) = second_thought(&delivery, prepared) {
-                    step(tx, &delivery, LinkEvent::NeedsReview { why }, now)?;
-                    continue;
-                }
-                let delivery = learn_in_review(tx, delivery, prepared, now)?;
-                if !delivery.state.is_final() {
-                    store::set_report_version(tx, &delivery, &prepared.version)?;
-                }
-            }
+            unchanged(tx, ground, source, standing, prepared, &open)?;
             note(tx, AuditEvent::Unchanged { version })
         }
         Plan::Deliver { kind, old, doubt } => {
@@ -314,6 +297,37 @@ fn apply(
             }
         }
     }
+}
+
+/// The report reads the same: what was suspended comes back, and what has not left is looked at once more.
+fn unchanged(
+    tx: &mut Tx,
+    ground: &Ground<'_>,
+    source: &SourceRow,
+    standing: Option<&Delivery>,
+    prepared: &Prepared,
+    open: &[Delivery],
+) -> Result<(), StoreError> {
+    let now = ground.now;
+    if plan::is_understood(prepared.now.status) {
+        for delivery in open.iter().filter(|delivery| is_suspended(delivery)) {
+            restore(tx, delivery, now)?;
+        }
+        if let Some(standing) = standing {
+            close_stand_ins(tx, source, &standing.id, now)?;
+        }
+    }
+    for delivery in held_deliveries(tx, source)? {
+        if let Some(why) = second_thought(&delivery, prepared) {
+            step(tx, &delivery, LinkEvent::NeedsReview { why }, now)?;
+            continue;
+        }
+        let delivery = learn_in_review(tx, delivery, prepared, now)?;
+        if !delivery.state.is_final() {
+            store::set_report_version(tx, &delivery, &prepared.version)?;
+        }
+    }
+    Ok(())
 }
 
 fn deliver(
