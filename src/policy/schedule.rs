@@ -128,7 +128,7 @@ fn waits(
     from: UtcMillis,
     zone: Tz,
 ) -> Vec<LegalWait> {
-    let rows = judged.in_force.both(&table.of_kind(kind));
+    let rows = judged.in_force.both(table.of_kind(kind));
     rows.iter()
         .filter_map(|row| table.rows.get(usize::from(row)))
         .filter_map(|row| {
