@@ -63,8 +63,11 @@ impl Bits {
 
     /// Of the rows in `named` keeps those in `hits`; the others stay.
     pub fn narrow(&mut self, named: &Self, hits: &Self) {
-        let words = self.words_mut().iter_mut().zip(named.words()).zip(hits.words());
-        words.for_each(|((mine, named), hits)| *mine &= !named | hits);
+        if let (Words::Few(mine), Words::Few(named), Words::Few(hits)) = (&mut self.0, &named.0, &hits.0) {
+            narrow(mine, named, hits);
+        } else {
+            narrow(self.words_mut(), named.words(), hits.words());
+        }
     }
 
     #[must_use]
@@ -105,8 +108,11 @@ impl Bits {
     }
 
     fn zip(&mut self, other: &Self, join: impl Fn(u64, u64) -> u64) {
-        for (mine, theirs) in self.words_mut().iter_mut().zip(other.words()) {
-            *mine = join(*mine, *theirs);
+        // Of arrays the compiler knows the length.
+        if let (Words::Few(mine), Words::Few(theirs)) = (&mut self.0, &other.0) {
+            join_all(mine, theirs, join);
+        } else {
+            join_all(self.words_mut(), other.words(), join);
         }
     }
 
@@ -123,6 +129,16 @@ impl Bits {
             Words::Many(words) => words,
         }
     }
+}
+
+#[inline]
+fn narrow(mine: &mut [u64], named: &[u64], hits: &[u64]) {
+    mine.iter_mut().zip(named).zip(hits).for_each(|((mine, named), hits)| *mine &= !named | hits);
+}
+
+#[inline]
+fn join_all(mine: &mut [u64], theirs: &[u64], join: impl Fn(u64, u64) -> u64) {
+    mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine = join(*mine, *theirs));
 }
 
 #[cfg(test)]

@@ -82,12 +82,8 @@ impl Table {
         let (all, none) = (Bits::all(self.rows.len()), Bits::none(self.rows.len()));
         let mut matched = Matched { yes: all.clone(), possible: all };
         let mut any = Matched { yes: none.clone(), possible: none };
-        for predicate in Predicate::ALL {
-            if predicate != Predicate::Tag {
-                self.narrow(predicate, &mut matched, &mut any, |group, named| {
-                    self.hits(values, predicate, group, named)
-                });
-            }
+        for predicate in self.looked_at.iter().copied() {
+            self.narrow(predicate, &mut matched, &mut any, |group, named| self.hits(values, predicate, group, named));
         }
         // Classify rows test no tags: what they give is settled now.
         let classify = self.of_kind(RowKind::Classify);

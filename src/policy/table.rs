@@ -110,6 +110,8 @@ pub(super) struct Table {
     pub(super) uses: Vec<Uses>,
     /// Rows that name a predicate, under `all` and under `any`.
     pub(super) named: [[Bits; 2]; PREDICATES],
+    /// The predicates that some row names, without tags.
+    pub(super) looked_at: Vec<Predicate>,
     pub(super) has_any: Bits,
     kinds: [Bits; RowKind::ALL.len()],
     asking: Bits,
@@ -146,6 +148,7 @@ impl Table {
             words: HashMap::new(),
             uses: Vec::new(),
             named: std::array::from_fn(|_| [none.clone(), none.clone()]),
+            looked_at: Vec::new(),
             has_any: none.clone(),
             kinds: std::array::from_fn(|_| none.clone()),
             asking: none.clone(),
@@ -161,6 +164,11 @@ impl Table {
             table.add_row(content, no, row);
         }
         table.link(content);
+        let is_named = |predicate: &Predicate| {
+            *predicate != Predicate::Tag
+                && table.named.get(*predicate as usize).is_some_and(|named| !named.iter().all(Bits::is_empty))
+        };
+        table.looked_at = Predicate::ALL.into_iter().filter(is_named).collect();
         for uses in &mut table.uses {
             uses.gather(&none);
         }

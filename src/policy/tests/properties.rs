@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::generate::{Dice, Drawn, facts, learnt, policy_and_facts, shuffled, stock, with_more, with_nothing_more};
+use super::generate::{Dice, Drawn, facts, policy_and_facts, stock};
+use super::vary::{learnt, shuffled, with_more, with_nothing_more};
 use super::*;
 use crate::base::cases::cases;
 use crate::base::hours;
