@@ -16,12 +16,14 @@
 mod measure;
 mod world;
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
 use chartseal::base::UtcMillis;
 use chartseal::fhir::{ServiceBase, read_report};
 use chartseal::policy::judge::Ready;
+use chartseal::policy::lint::lint;
 use chartseal::policy::{Facts, Moment, RuleSet, decide, decide_for_the_record};
 use measure::{Figure, Goal, Measure, millis, number, percentile, process, timed};
 
@@ -89,6 +91,14 @@ fn decisions(measure: &Measure, rules: &RuleSet, facts: &[Facts]) {
             body.len()
         ))
         .tell();
+    let rate = measure.repeat(|| {
+        per_second(times, &bodies, |body| {
+            read_report(chartseal::base::ResourceType::DiagnosticReport, body, &base).is_ok()
+        })
+    });
+    Figure::new("the same bytes read as a report", "per s", rate)
+        .note(format!("JSON, projection, fhirbolt's element, hash, evidence; {BY_CORE}"))
+        .tell();
     let rate = measure.repeat(|| per_second(times, &bodies, |body| serde_json::from_slice::<serde_json::Value>(body)));
     Figure::new("the same bytes by serde_json alone", "per s", rate).note(BY_CORE).tell();
 }
@@ -110,7 +120,6 @@ fn slowest(measure: &Measure, big: &RuleSet, facts: &[Facts]) {
 }
 
 fn reading(measure: &Measure, large: &str) {
-    // The linter's own checks belong here as soon as it is there.
     let spread = measure.repeat(|| millis(process::on_core(|| black_box(RuleSet::parse(large).is_ok())).1));
     Figure::new("reading rules", "ms", spread)
         .goal(Goal::AtMost(1_000.0))
@@ -120,6 +129,12 @@ fn reading(measure: &Measure, large: &str) {
             LARGE.1,
             large.len() / 1_000
         ))
+        .tell();
+    let files = BTreeMap::new();
+    let spread = measure.repeat(|| millis(process::on_core(|| black_box(lint(large, &files, NOW))).1));
+    Figure::new("reading rules and linting them", "ms", spread)
+        .goal(Goal::AtMost(1_000.0))
+        .note(format!("{} rows, {} codes; what `rules lint` does; {BY_CORE}", LARGE.0, LARGE.1))
         .tell();
 }
 

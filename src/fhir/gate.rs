@@ -4,15 +4,14 @@
 //! one; it is given only what `project` has cleaned, checked and cut down to the elements we use,
 //! in strict mode, through this one call.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fhirbolt::FhirReleases;
 use fhirbolt::element::Element;
 use fhirbolt::serde::{DeserializationConfig, DeserializationMode};
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::error::Malformed;
 use super::project::{Schema, project, sanitise, unknown_modifiers};
@@ -29,13 +28,13 @@ pub(super) struct Admitted {
 /// JSON from the wire: complete, at most 128 deep, no member named twice, an object.
 pub(super) fn parse_json(body: &[u8]) -> Result<Value, Malformed> {
     let not_json = || Malformed::new("body", "is not one complete JSON object");
-    let value: Value = serde_json::from_slice(body).map_err(|_| not_json())?;
-    if !value.is_object() {
-        return Err(not_json());
+    match serde_json::from_slice(body) {
+        Ok(NoTwins(value @ Value::Object(_))) => Ok(value),
+        Err(error) if error.is_data() && error.to_string().starts_with(TWICE) => {
+            Err(Malformed::new("body", "names a member twice"))
+        }
+        Ok(_) | Err(_) => Err(not_json()),
     }
-    // Value keeps the last of two equal members; the other half might have said "entered-in-error".
-    serde_json::from_slice::<NoTwins>(body).map_err(|_| Malformed::new("body", "names a member twice"))?;
-    Ok(value)
 }
 
 /// Reads `body`, already bounded in size where it was received, as the resource type of `schema`.
@@ -60,58 +59,73 @@ pub(super) fn admit_value(value: Value, schema: &Schema) -> Result<Admitted, Mal
     Ok(Admitted { element, unknown_modifiers })
 }
 
-/// Any JSON, as long as no object holds the same member twice.
-struct NoTwins;
+/// Any JSON, as long as no object holds the same member twice: [`Value`] alone would keep the last of two, and the other
+/// half might have said "entered-in-error".
+struct NoTwins(Value);
+
+/// What it says of such a member.
+const TWICE: &str = "a member twice";
+
+/// By what `serde_json`'s arbitrary precision shows a number: as a map with this one member.
+const NUMBER: &str = "$serde_json::private::Number";
 
 impl<'de> Deserialize<'de> for NoTwins {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NoTwinsVisitor)
+        deserializer.deserialize_any(NoTwinsVisitor).map(NoTwins)
     }
 }
 
 struct NoTwinsVisitor;
 
 impl<'de> Visitor<'de> for NoTwinsVisitor {
-    type Value = NoTwins;
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
-    fn visit_bool<E>(self, _: bool) -> Result<NoTwins, E> {
-        Ok(NoTwins)
+    fn visit_bool<E>(self, held: bool) -> Result<Value, E> {
+        Ok(Value::Bool(held))
     }
-    fn visit_i64<E>(self, _: i64) -> Result<NoTwins, E> {
-        Ok(NoTwins)
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::from(number))
     }
-    fn visit_u64<E>(self, _: u64) -> Result<NoTwins, E> {
-        Ok(NoTwins)
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::from(number))
     }
-    fn visit_f64<E>(self, _: f64) -> Result<NoTwins, E> {
-        Ok(NoTwins)
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::from(number))
     }
-    fn visit_str<E>(self, _: &str) -> Result<NoTwins, E> {
-        Ok(NoTwins)
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
     }
-    fn visit_unit<E>(self) -> Result<NoTwins, E> {
-        Ok(NoTwins)
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(Value::String(text))
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<NoTwins, A::Error> {
-        while items.next_element::<NoTwins>()?.is_some() {}
-        Ok(NoTwins)
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<NoTwins, A::Error> {
-        let mut names = HashSet::new();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(NoTwins(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            // serde_json's arbitrary precision shows a number as a map with this one member.
-            if name == "$serde_json::private::Number" {
-                members.next_value::<IgnoredAny>()?;
-            } else {
-                members.next_value::<NoTwins>()?;
+            let NoTwins(member) = members.next_value()?;
+            if name == NUMBER {
+                return number(&member).ok_or_else(|| A::Error::custom("no number"));
             }
-            if !names.insert(name) {
-                return Err(A::Error::custom("a member twice"));
+            if map.insert(name, member).is_some() {
+                return Err(A::Error::custom(TWICE));
             }
         }
-        Ok(NoTwins)
+        Ok(Value::Object(map))
     }
+}
+
+fn number(member: &Value) -> Option<Value> {
+    member.as_str()?.parse().ok().map(Value::Number)
 }

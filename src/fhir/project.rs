@@ -3,6 +3,8 @@
 //! Must stay true: what comes out holds no null, no empty array, object or string, no element that the
 //! schema does not name, `resourceType` first, arrays exactly where FHIR has them. Errors never repeat a value.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -61,6 +63,24 @@ pub(super) const fn many(name: &'static str, kind: Kind) -> Field {
     Field { name, count: Count::Many, kind }
 }
 
+/// Where in a resource something stands; words are made of it only when something is to be said about it.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Resource(&'a str),
+    Member(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resource(kind) => f.write_str(kind),
+            Self::Member(of, name) => write!(f, "{of}.{name}"),
+            Self::Item(of, i) => write!(f, "{of}[{i}]"),
+        }
+    }
+}
+
 /// Removes nulls and everything empty, from the inside out.
 pub(super) fn sanitise(value: &mut Value) {
     match value {
@@ -85,11 +105,11 @@ fn keep(value: &mut Value) -> bool {
 /// elements that the schema names: any other member's name may be anything, also a patient's.
 pub(super) fn unknown_modifiers(value: &Value, schema: &Schema) -> Vec<String> {
     let mut found = Vec::new();
-    collect_modifiers(value, schema.fields, schema.kind, &mut found);
+    collect_modifiers(value, schema.fields, Path::Resource(schema.kind), &mut found);
     found
 }
 
-fn collect_modifiers(value: &Value, fields: &'static [Field], path: &str, found: &mut Vec<String>) {
+fn collect_modifiers(value: &Value, fields: &'static [Field], path: Path<'_>, found: &mut Vec<String>) {
     if found.len() >= MODIFIERS_NAMED_MAX {
         return;
     }
@@ -111,9 +131,9 @@ fn collect_modifiers(value: &Value, fields: &'static [Field], path: &str, found:
             },
             name => match fields.iter().find(|field| field.name == name) {
                 Some(Field { kind: Kind::Group(inner), .. }) => {
-                    collect_modifiers(member, inner, &format!("{path}.{name}"), found);
+                    collect_modifiers(member, inner, Path::Member(&path, name), found);
                 }
-                Some(_) => collect_modifiers(member, &[], &format!("{path}.{name}"), found),
+                Some(_) => collect_modifiers(member, &[], Path::Member(&path, name), found),
                 None => collect_modifiers(member, &[], path, found),
             },
         }
@@ -122,7 +142,7 @@ fn collect_modifiers(value: &Value, fields: &'static [Field], path: &str, found:
 }
 
 /// The path, and the extension's canonical URL when it is one that names a definition and no number.
-fn modifier_name(path: &str, extension: &Value) -> String {
+fn modifier_name(path: Path<'_>, extension: &Value) -> String {
     let url = extension.get("url").and_then(Value::as_str).unwrap_or_default();
     let plain = url.len() <= MODIFIER_URL_BYTES_MAX
         && url.starts_with("http")
@@ -140,29 +160,29 @@ fn modifier_name(path: &str, extension: &Value) -> String {
 pub(super) fn project(value: Value, schema: &Schema) -> Result<Value, Malformed> {
     let mut members = Map::new();
     members.insert("resourceType".to_owned(), Value::String(schema.kind.to_owned()));
-    let Value::Object(rest) = group(value, schema.fields, schema.kind)? else {
+    let Value::Object(rest) = group(value, schema.fields, Path::Resource(schema.kind))? else {
         return Err(Malformed::new(schema.kind, "is not an object"));
     };
     members.extend(rest);
     Ok(Value::Object(members))
 }
 
-fn group(value: Value, fields: &'static [Field], path: &str) -> Result<Value, Malformed> {
+fn group(value: Value, fields: &'static [Field], path: Path<'_>) -> Result<Value, Malformed> {
     let Value::Object(mut from) = value else {
-        return Err(Malformed::new(path, "is not an object"));
+        return Err(Malformed::new(path.to_string(), "is not an object"));
     };
     let mut to = Map::new();
     for field in fields {
-        let path = format!("{path}.{}", field.name);
+        let path = Path::Member(&path, field.name);
         let Some(value) = from.remove(field.name) else {
             match field.count {
-                Count::Required => return Err(Malformed::new(path, "is missing")),
+                Count::Required => return Err(Malformed::new(path.to_string(), "is missing")),
                 Count::Optional | Count::Many => continue,
             }
         };
         let value = match field.count {
-            Count::Many => list(value, &field.kind, &path)?,
-            Count::Optional | Count::Required => one(value, &field.kind, &path)?,
+            Count::Many => list(value, &field.kind, path)?,
+            Count::Optional | Count::Required => one(value, &field.kind, path)?,
         };
         if !is_empty(&value) {
             to.insert(field.name.to_owned(), value);
@@ -171,13 +191,13 @@ fn group(value: Value, fields: &'static [Field], path: &str) -> Result<Value, Ma
     Ok(Value::Object(to))
 }
 
-fn list(value: Value, kind: &Kind, path: &str) -> Result<Value, Malformed> {
+fn list(value: Value, kind: &Kind, path: Path<'_>) -> Result<Value, Malformed> {
     let Value::Array(items) = value else {
-        return Err(Malformed::new(path, "is not a list"));
+        return Err(Malformed::new(path.to_string(), "is not a list"));
     };
     let mut kept = Vec::with_capacity(items.len());
     for (i, item) in items.into_iter().enumerate() {
-        let item = one(item, kind, &format!("{path}[{i}]"))?;
+        let item = one(item, kind, Path::Item(&path, i))?;
         if !is_empty(&item) {
             kept.push(item);
         }
@@ -189,7 +209,7 @@ fn is_empty(value: &Value) -> bool {
     value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
 
-fn one(value: Value, kind: &Kind, path: &str) -> Result<Value, Malformed> {
+fn one(value: Value, kind: &Kind, path: Path<'_>) -> Result<Value, Malformed> {
     let fault = match kind {
         Kind::Group(fields) => return group(value, fields, path),
         Kind::Boolean if value.is_boolean() => None,
@@ -211,7 +231,7 @@ fn one(value: Value, kind: &Kind, path: &str) -> Result<Value, Malformed> {
         }
     };
     match fault {
-        Some(why) => Err(Malformed::new(path, why)),
+        Some(why) => Err(Malformed::new(path.to_string(), why)),
         None => Ok(value),
     }
 }

@@ -16,6 +16,8 @@ const REFERENCE: &[Field] = &[
     optional("identifier", Kind::Group(IDENTIFIER)),
     optional("display", Kind::Text),
 ];
+/// A reference of which nothing is used but where it leads.
+const LEAD: &[Field] = &[optional("reference", Kind::Text)];
 const ATTACHMENT: &[Field] = &[
     optional("contentType", Kind::Text),
     optional("language", Kind::Text),
@@ -37,8 +39,8 @@ static DIAGNOSTIC_REPORT: Schema = Schema {
         optional("code", Kind::Group(CONCEPT)),
         optional("subject", Kind::Group(REFERENCE)),
         optional("issued", Kind::Instant),
-        many("performer", Kind::Group(REFERENCE)),
-        many("result", Kind::Group(REFERENCE)),
+        many("performer", Kind::Group(LEAD)),
+        many("result", Kind::Group(LEAD)),
         optional("conclusion", Kind::Text),
         many("conclusionCode", Kind::Group(CONCEPT)),
         many("presentedForm", Kind::Group(ATTACHMENT)),
@@ -56,8 +58,8 @@ static DOCUMENT_REFERENCE: Schema = Schema {
         many("category", Kind::Group(CONCEPT)),
         optional("subject", Kind::Group(REFERENCE)),
         optional("date", Kind::Instant),
-        many("author", Kind::Group(REFERENCE)),
-        optional("custodian", Kind::Group(REFERENCE)),
+        many("author", Kind::Group(LEAD)),
+        optional("custodian", Kind::Group(LEAD)),
         many("relatesTo", Kind::Group(RELATES_TO)),
         many("securityLabel", Kind::Group(CONCEPT)),
         many("content", Kind::Group(CONTENT)),

@@ -3,6 +3,7 @@
 //! Must stay true: a code without a system is gone, for it matches nothing; a label of confidentiality without one may only
 //! raise; what may be lacking is lacking for every condition that looks there.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::codes::{self, Confidentiality};
@@ -37,43 +38,78 @@ impl Places {
     }
 }
 
-/// Facts with canonical codes and where each stands.
+/// Facts with canonical codes and where each stands: made of those that a condition asks for.
 pub(super) struct Canon<'f> {
     pub(super) facts: &'f Facts,
-    pub(super) own: Places,
-    pub(super) categories: Places,
-    /// The report's own, its members', its order's and the order's reasons, with their classes.
-    pub(super) anywhere: Places,
-    pub(super) orders: Places,
-    pub(super) reasons: Places,
-    pub(super) labels: Places,
-    pub(super) encounters: Places,
-    specialties: Places,
-    pub(super) level: Option<Sighted<Confidentiality>>,
+    own: OnceCell<Places>,
+    categories: OnceCell<Places>,
+    anywhere: OnceCell<Places>,
+    orders: OnceCell<Places>,
+    reasons: OnceCell<Places>,
+    labels: OnceCell<Places>,
+    encounters: OnceCell<Places>,
+    specialties: OnceCell<Places>,
+    level: OnceCell<Option<Sighted<Confidentiality>>>,
 }
 
 impl<'f> Canon<'f> {
     pub(super) fn of(facts: &'f Facts) -> Self {
-        let own_path = FactPath(own_path(facts.kind).to_owned());
-        let mut anywhere = Places::default();
-        for code in &facts.codes {
-            codes::with_classes(code).for_each(|code| anywhere.add(code, &own_path));
-        }
-        for seen in [&facts.results, &facts.orders, &facts.reasons].into_iter().flat_map(|from| &from.found) {
-            codes::with_classes(&seen.value).for_each(|code| anywhere.add(code, &seen.at));
-        }
         Self {
-            own: plain(&facts.codes, &own_path),
-            anywhere,
-            categories: plain(&facts.categories, &FactPath("category".to_owned())),
-            orders: with_classes(&facts.orders),
-            reasons: with_classes(&facts.reasons),
-            labels: canonical(&facts.labels),
-            encounters: canonical(&facts.encounters),
-            specialties: canonical(&facts.specialties),
-            level: highest(&facts.labels),
             facts,
+            own: OnceCell::new(),
+            categories: OnceCell::new(),
+            anywhere: OnceCell::new(),
+            orders: OnceCell::new(),
+            reasons: OnceCell::new(),
+            labels: OnceCell::new(),
+            encounters: OnceCell::new(),
+            specialties: OnceCell::new(),
+            level: OnceCell::new(),
         }
+    }
+
+    pub(super) fn own(&self) -> &Places {
+        self.own.get_or_init(|| plain(&self.facts.codes, &FactPath(own_path(self.facts.kind).to_owned())))
+    }
+
+    pub(super) fn categories(&self) -> &Places {
+        self.categories.get_or_init(|| plain(&self.facts.categories, &FactPath("category".to_owned())))
+    }
+
+    /// The report's own, its members', its order's and the order's reasons, with their classes.
+    pub(super) fn anywhere(&self) -> &Places {
+        self.anywhere.get_or_init(|| {
+            let own_path = FactPath(own_path(self.facts.kind).to_owned());
+            let mut anywhere = Places::default();
+            for code in &self.facts.codes {
+                codes::with_classes(code).for_each(|code| anywhere.add(code, &own_path));
+            }
+            let elsewhere = [&self.facts.results, &self.facts.orders, &self.facts.reasons];
+            for seen in elsewhere.into_iter().flat_map(|from| &from.found) {
+                codes::with_classes(&seen.value).for_each(|code| anywhere.add(code, &seen.at));
+            }
+            anywhere
+        })
+    }
+
+    pub(super) fn orders(&self) -> &Places {
+        self.orders.get_or_init(|| with_classes(&self.facts.orders))
+    }
+
+    pub(super) fn reasons(&self) -> &Places {
+        self.reasons.get_or_init(|| with_classes(&self.facts.reasons))
+    }
+
+    pub(super) fn labels(&self) -> &Places {
+        self.labels.get_or_init(|| canonical(&self.facts.labels))
+    }
+
+    pub(super) fn encounters(&self) -> &Places {
+        self.encounters.get_or_init(|| canonical(&self.facts.encounters))
+    }
+
+    pub(super) fn level(&self) -> Option<&Sighted<Confidentiality>> {
+        self.level.get_or_init(|| highest(&self.facts.labels)).as_ref()
     }
 
     /// What is lacking for a condition; empty when everything it looks at is known.
@@ -81,12 +117,18 @@ impl<'f> Canon<'f> {
         lacks_of(self.facts, predicate).into_iter().flatten().copied().collect()
     }
 
+    /// The first of what is lacking.
+    pub(super) fn first_lack(&self, predicate: Predicate) -> Option<Lack> {
+        lacks_of(self.facts, predicate).into_iter().flatten().min().copied()
+    }
+
     /// Where the report shows that it belongs to a service.
     pub(super) fn service(&self, service: &Service) -> Option<FactPath> {
         let by_performer = || -> Option<&Sighted<Performer>> {
             self.facts.performers.found.iter().find(|seen| service.performers.contains(&seen.value))
         };
-        self.specialties.of_any(&service.specialties).or_else(|| by_performer().map(|seen| seen.at.clone()))
+        let specialties = self.specialties.get_or_init(|| canonical(&self.facts.specialties));
+        specialties.of_any(&service.specialties).or_else(|| by_performer().map(|seen| seen.at.clone()))
     }
 }
 

@@ -322,7 +322,7 @@ pub fn changes<I>(
 #[must_use]
 pub fn is_covered(rules: &RuleSet, facts: &Facts, moment: Moment) -> bool {
     let judged = rules.judge(&rules.ready(facts), moment.now);
-    !judged.in_force.both(&rules.table.of_kind(RowKind::Profile)).is_empty()
+    judged.in_force.meets(rules.table.of_kind(RowKind::Profile))
 }
 
 /// One difference, before it is known by whom. `column` is `None` for when a law lets it leave.

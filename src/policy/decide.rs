@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 
-use super::bits::RowNo;
+use super::bits::{Bits, RowNo};
 use super::canon::Canon;
 use super::columns::{Column, Columns, Said};
 use super::decision::{Decision, QuietHours, ReviewReason, Terms};
@@ -138,8 +138,11 @@ impl<'a> Witness<'a> {
     }
 
     /// The rows that the trace tells of.
-    fn told(&self) -> impl Iterator<Item = (RowNo, Row)> {
-        self.numbered().filter(|(no, _)| self.extent == Extent::Whole || self.judged.matched.possible.contains(*no))
+    fn told(&self) -> Bits {
+        match self.extent {
+            Extent::Whole => Bits::all(self.table.rows.len()),
+            Extent::Record => self.judged.matched.possible.clone(),
+        }
     }
 
     fn name(&self, row: Row) -> String {
@@ -153,33 +156,23 @@ impl<'a> Witness<'a> {
         }
     }
 
-    fn tags(&self) -> Tags {
-        let mut tags = Tags::default();
-        for (_, row) in self.told().filter(|(_, row)| row.kind == RowKind::Classify) {
-            let Some(classify) = self.content.classify.get(row.at) else { continue };
-            match probe(self.content, &classify.when, &self.canon, &Tags::default()) {
-                Probed::Yes(_) => {
-                    tags.yes.insert(classify.tag.clone());
-                }
-                Probed::Unknown(fact, why) => {
-                    tags.possible.entry(classify.tag.clone()).or_insert((fact, why));
-                }
-                Probed::No(_) => {}
-            }
-        }
-        tags
-    }
-
     fn rows(&self) -> Vec<(RowNo, RowTrace)> {
-        let tags = self.tags();
-        self.told().map(|(no, row)| (no, self.row(no, row, &tags))).collect()
+        // Classify rows come first and test no tags: what they give is settled before another row asks for it.
+        let mut tags = Tags::default();
+        let told = self.told();
+        let rows = told.iter().filter_map(|no| Some((no, *self.table.rows.get(usize::from(no))?)));
+        rows.map(|(no, row)| (no, self.row(no, row, &mut tags))).collect()
     }
 
-    fn row(&self, no: RowNo, row: Row, tags: &Tags) -> RowTrace {
+    fn row(&self, no: RowNo, row: Row, tags: &mut Tags) -> RowTrace {
         let probed = match when_of(self.content, row) {
             Some(when) => probe(self.content, when, &self.canon, tags),
             None => Probed::No(Predicate::Any),
         };
+        let tag = self.tag(row);
+        if let Some(tag) = &tag {
+            tags.add(tag, &probed);
+        }
         let mut evidence = Vec::new();
         let outcome = match probed {
             Probed::No(failed) => Outcome::NotMatched { failed },
@@ -191,16 +184,12 @@ impl<'a> Witness<'a> {
                 self.outcome(no, row)
             }
         };
-        let tag = match row.kind {
-            RowKind::Classify => self.content.classify.get(row.at).map(|classify| classify.tag.clone()),
-            RowKind::Profile
-            | RowKind::Restrict
-            | RowKind::Exception
-            | RowKind::LawRestrict
-            | RowKind::Floor
-            | RowKind::Ceiling => None,
-        };
         RowTrace { layer: layer_of(row.kind), id: self.name(row), tag, outcome, evidence }
+    }
+
+    /// The tag that a classify row gives.
+    fn tag(&self, row: Row) -> Option<String> {
+        (row.kind == RowKind::Classify).then(|| self.content.classify.get(row.at).map(|row| row.tag.clone()))?
     }
 
     fn outcome(&self, no: RowNo, row: Row) -> Outcome {

@@ -31,7 +31,7 @@ pub enum Verdict {
 }
 
 /// The joined answer and the rows behind it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Judged {
     pub verdict: Verdict,
     pub columns: Columns,
@@ -73,14 +73,14 @@ pub(super) fn judge(content: &Content, table: &Table, ready: &Ready, now: UtcMil
     let exceptions = exceptions_in_time(content, table, &matched, now);
     let mut set_aside = Bits::none(table.rows.len());
     let profiles = table.of_kind(RowKind::Profile);
-    for row in matched.yes.both(&profiles).iter().chain(exceptions.iter()) {
+    for row in matched.yes.both(profiles).iter().chain(exceptions.iter()) {
         for replaced in table.replaces.get(&row).into_iter().flatten() {
             set_aside.insert(*replaced);
         }
     }
     let asking = table.asking(counted_from(ready.issued, now));
     let in_force = matched.yes.both(&asking).without(&set_aside);
-    let has_profile = !in_force.both(&profiles).is_empty();
+    let has_profile = in_force.meets(profiles);
     let mut columns = join_rows(content, table, &in_force);
     let mut verdict = verdict_of(&columns, has_profile, ready.recipient, content.header.other_default);
     let open = matched.possible.both(&asking).without(&matched.yes).without(&set_aside);
@@ -118,7 +118,7 @@ fn is_profile(row: &super::table::Row) -> bool {
 
 fn exceptions_in_time(content: &Content, table: &Table, matched: &Matched, now: UtcMillis) -> Bits {
     let mut found = Bits::none(table.rows.len());
-    for row in matched.yes.both(&table.of_kind(RowKind::Exception)).iter() {
+    for row in matched.yes.both(table.of_kind(RowKind::Exception)).iter() {
         let at = table.rows.get(usize::from(row)).and_then(|row| content.exceptions.get(row.at));
         if at.is_some_and(|one| one.from.is_none_or(|from| from <= now) && now < one.until) {
             found.insert(row);
@@ -133,9 +133,8 @@ fn join_rows(content: &Content, table: &Table, in_force: &Bits) -> Columns {
         .iter()
         .filter_map(|row| columns_of(content, table, row))
         .fold(None::<Columns>, |joined, row| Some(joined.map_or(*row, |joined| joined.join(row))));
-    let has_profile = in_force.both(&table.of_kind(RowKind::Profile));
     match joined {
-        Some(joined) if has_profile.is_empty() => joined.join(&Columns::profile()),
+        Some(joined) if !in_force.meets(table.of_kind(RowKind::Profile)) => joined.join(&Columns::profile()),
         Some(joined) => joined,
         None => Columns::profile(),
     }

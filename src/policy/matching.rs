@@ -55,7 +55,7 @@ impl Values {
 }
 
 /// Which rows hold, and which may.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Matched {
     pub(super) yes: Bits,
     /// `yes` and those of which something is unknown.
@@ -65,14 +65,14 @@ pub(super) struct Matched {
 impl Matched {
     /// The rows that also hold by the conditions under `any`.
     fn with_any(&self, has_any: &Bits, any: &Self) -> Self {
-        let mut matched = *self;
+        let mut matched = self.clone();
         matched.yes.narrow(has_any, &any.yes);
         matched.possible.narrow(has_any, &any.possible);
         matched
     }
 
     fn is_tagged(&self, classify: &Bits) -> bool {
-        !self.possible.both(classify).is_empty()
+        self.possible.meets(classify)
     }
 }
 
@@ -80,21 +80,17 @@ impl Table {
     /// Which rows hold and which may, and whether the report has a tag or may have one.
     pub(super) fn matching(&self, values: &Values) -> (Matched, bool) {
         let (all, none) = (Bits::all(self.rows.len()), Bits::none(self.rows.len()));
-        let mut matched = Matched { yes: all, possible: all };
-        let mut any = Matched { yes: none, possible: none };
-        for predicate in Predicate::ALL {
-            if predicate != Predicate::Tag {
-                self.narrow(predicate, &mut matched, &mut any, |group, named| {
-                    self.hits(values, predicate, group, named)
-                });
-            }
+        let mut matched = Matched { yes: all.clone(), possible: all };
+        let mut any = Matched { yes: none.clone(), possible: none };
+        for predicate in self.looked_at.iter().copied() {
+            self.narrow(predicate, &mut matched, &mut any, |group, named| self.hits(values, predicate, group, named));
         }
         // Classify rows test no tags: what they give is settled now.
         let classify = self.of_kind(RowKind::Classify);
         let given = matched.with_any(&self.has_any, &any);
-        let tags = self.tags(&given, &classify);
+        let tags = self.tags(&given, classify);
         self.narrow(Predicate::Tag, &mut matched, &mut any, |group, _| self.tag_hits(&tags, group));
-        (matched.with_any(&self.has_any, &any), given.is_tagged(&classify))
+        (matched.with_any(&self.has_any, &any), given.is_tagged(classify))
     }
 
     fn narrow(
@@ -125,7 +121,7 @@ impl Table {
 
     fn tag_hits(&self, (yes, possible): &(Vec<SymbolNo>, Vec<SymbolNo>), group: Group) -> Matched {
         let none = Bits::none(self.rows.len());
-        let mut hits = Matched { yes: none, possible: none };
+        let mut hits = Matched { yes: none.clone(), possible: none };
         self.touch(yes, Predicate::Tag, group, &mut hits.yes);
         self.touch(possible, Predicate::Tag, group, &mut hits.possible);
         hits
@@ -145,7 +141,7 @@ impl Table {
     /// The rows of `named` whose condition holds, and those of which it holds or is unknown.
     fn hits(&self, values: &Values, predicate: Predicate, group: Group, named: &Bits) -> Matched {
         let none = Bits::none(self.rows.len());
-        let mut hits = Matched { yes: none, possible: none };
+        let mut hits = Matched { yes: none.clone(), possible: none };
         match predicate {
             Predicate::Age => {
                 for (range, _, row) in self.ages.iter().filter(|(_, at, _)| *at == group) {
@@ -164,8 +160,8 @@ impl Table {
                 }
             }
             Predicate::Critical => match values.critical {
-                Flag::Yes => hits.yes = *named,
-                Flag::Unknown => hits.possible = *named,
+                Flag::Yes => hits.yes = named.clone(),
+                Flag::Unknown => hits.possible = named.clone(),
                 Flag::No => {}
             },
             Predicate::Recipient
@@ -196,7 +192,7 @@ impl Table {
             }
         }
         if values.lacking.get(predicate as usize).copied().unwrap_or(false) {
-            hits.possible = *named;
+            hits.possible = named.clone();
         } else {
             hits.possible.insert_all(&hits.yes);
         }

@@ -38,6 +38,21 @@ pub(super) struct Tags {
     pub(super) possible: std::collections::BTreeMap<String, (Predicate, Lack)>,
 }
 
+impl Tags {
+    /// What a row that gives `tag` adds.
+    pub(super) fn add(&mut self, tag: &str, probed: &Probed) {
+        match probed {
+            Probed::Yes(_) => {
+                self.yes.insert(tag.to_owned());
+            }
+            Probed::Unknown(fact, why) => {
+                self.possible.entry(tag.to_owned()).or_insert((*fact, *why));
+            }
+            Probed::No(_) => {}
+        }
+    }
+}
+
 /// Asks every condition.
 pub(super) fn probe(content: &Content, when: &When, canon: &Canon<'_>, tags: &Tags) -> Probed {
     let mut places = Vec::new();
@@ -89,13 +104,13 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
         Condition::Kinds(kinds) => kinds.contains(&facts.kind).then(|| here("resourceType")).flatten(),
         Condition::Codes(wanted) => codes_of(predicate, canon).and_then(|places| places.of_any(wanted)),
         Condition::Prefixes(wanted) => {
-            let found = wanted.iter().filter_map(|prefix| canon.anywhere.of_beginning(prefix)).min();
+            let found = wanted.iter().filter_map(|prefix| canon.anywhere().of_beginning(prefix)).min();
             found.map(|(_, at)| at.clone())
         }
         Condition::Words(words) => match predicate {
             Predicate::Set => {
                 let mut sets = words.iter().filter_map(|name| content.sets.get(name));
-                sets.find_map(|set| canon.anywhere.of_any(set))
+                sets.find_map(|set| canon.anywhere().of_any(set))
             }
             Predicate::Service => service_of(content, words, canon),
             Predicate::Tag => return tag_of(words, tags),
@@ -131,16 +146,13 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
             }
             seen.map(|seen| seen.at.clone())
         }
-        Condition::AtLeast(least) => {
-            canon.level.as_ref().filter(|seen| seen.value >= *least).map(|seen| seen.at.clone())
-        }
+        Condition::AtLeast(least) => canon.level().filter(|seen| seen.value >= *least).map(|seen| seen.at.clone()),
         Condition::Age(range) => return flagged(predicate, holds(*range, facts.age), "birthDate", age_lack(facts.age)),
         Condition::Yes => return flagged(predicate, facts.critical, "interpretation", Lack::NotAsked),
     };
-    match (seen, canon.lacking(predicate).into_iter().next()) {
-        (Some(at), _) => Answer::Yes(at),
-        (None, Some(why)) => Answer::Unknown(predicate, why),
-        (None, None) => Answer::No,
+    match seen {
+        Some(at) => Answer::Yes(at),
+        None => canon.first_lack(predicate).map_or(Answer::No, |why| Answer::Unknown(predicate, why)),
     }
 }
 
@@ -161,14 +173,14 @@ fn flagged(predicate: Predicate, flag: Flag, at: &str, why: Lack) -> Answer {
 
 fn codes_of<'c>(predicate: Predicate, canon: &'c Canon<'_>) -> Option<&'c Places> {
     match predicate {
-        Predicate::Category => Some(&canon.categories),
-        Predicate::Type if canon.facts.kind == ResourceType::DocumentReference => Some(&canon.own),
-        Predicate::Code => Some(&canon.own),
-        Predicate::Label => Some(&canon.labels),
-        Predicate::Order => Some(&canon.orders),
-        Predicate::Reason => Some(&canon.reasons),
-        Predicate::Encounter => Some(&canon.encounters),
-        Predicate::Holds | Predicate::Set | Predicate::Prefix => Some(&canon.anywhere),
+        Predicate::Category => Some(canon.categories()),
+        Predicate::Type if canon.facts.kind == ResourceType::DocumentReference => Some(canon.own()),
+        Predicate::Code => Some(canon.own()),
+        Predicate::Label => Some(canon.labels()),
+        Predicate::Order => Some(canon.orders()),
+        Predicate::Reason => Some(canon.reasons()),
+        Predicate::Encounter => Some(canon.encounters()),
+        Predicate::Holds | Predicate::Set | Predicate::Prefix => Some(canon.anywhere()),
         Predicate::Type
         | Predicate::Recipient
         | Predicate::Clinic

@@ -146,9 +146,9 @@ fn waits(
     from: UtcMillis,
     zone: Tz,
 ) -> Vec<LegalWait> {
-    let rows = judged.in_force.both(&table.of_kind(kind));
+    let rows = judged.in_force.both(table.of_kind(kind));
     // What a person releases all the same waits for every law that may apply; one that only may never hastens it.
-    let possible = judged.may_apply.both(&table.of_kind(RowKind::Floor));
+    let possible = judged.may_apply.both(table.of_kind(RowKind::Floor));
     let possible = possible.iter().filter(|_| kind == RowKind::Floor);
     rows.iter()
         .chain(possible)

@@ -110,6 +110,8 @@ pub(super) struct Table {
     pub(super) uses: Vec<Uses>,
     /// Rows that name a predicate, under `all` and under `any`.
     pub(super) named: [[Bits; 2]; PREDICATES],
+    /// The predicates that some row names, without tags.
+    pub(super) looked_at: Vec<Predicate>,
     pub(super) has_any: Bits,
     kinds: [Bits; RowKind::ALL.len()],
     asking: Bits,
@@ -145,10 +147,11 @@ impl Table {
             codes: HashMap::new(),
             words: HashMap::new(),
             uses: Vec::new(),
-            named: [[none; 2]; PREDICATES],
-            has_any: none,
-            kinds: [none; RowKind::ALL.len()],
-            asking: none,
+            named: std::array::from_fn(|_| [none.clone(), none.clone()]),
+            looked_at: Vec::new(),
+            has_any: none.clone(),
+            kinds: std::array::from_fn(|_| none.clone()),
+            asking: none.clone(),
             law_times: law_times(content, &none),
             ages: Vec::new(),
             levels: Vec::new(),
@@ -161,6 +164,11 @@ impl Table {
             table.add_row(content, no, row);
         }
         table.link(content);
+        let is_named = |predicate: &Predicate| {
+            *predicate != Predicate::Tag
+                && table.named.get(*predicate as usize).is_some_and(|named| !named.iter().all(Bits::is_empty))
+        };
+        table.looked_at = Predicate::ALL.into_iter().filter(is_named).collect();
         for uses in &mut table.uses {
             uses.gather(&none);
         }
@@ -348,8 +356,17 @@ impl Table {
     }
 
     /// The rows of one kind.
-    pub(super) fn of_kind(&self, kind: RowKind) -> Bits {
-        self.kinds.get(kind as usize).copied().unwrap_or_else(|| Bits::none(self.rows.len()))
+    pub(super) fn of_kind(&self, kind: RowKind) -> &Bits {
+        let [classify, profile, restrict, exception, law_restrict, floor, ceiling] = &self.kinds;
+        match kind {
+            RowKind::Classify => classify,
+            RowKind::Profile => profile,
+            RowKind::Restrict => restrict,
+            RowKind::Exception => exception,
+            RowKind::LawRestrict => law_restrict,
+            RowKind::Floor => floor,
+            RowKind::Ceiling => ceiling,
+        }
     }
 
     /// Treats a row as if it were not there.
@@ -374,7 +391,7 @@ impl Table {
 
     /// The rows that ask something of a report that was finalised at this instant: laws in their time.
     pub(super) fn asking(&self, finalised: UtcMillis) -> Bits {
-        let mut asking = self.asking;
+        let mut asking = self.asking.clone();
         for law in &self.law_times {
             let has_begun = law.from.is_none_or(|from| from <= finalised);
             if !has_begun || law.until.is_some_and(|until| until <= finalised) {
@@ -401,7 +418,7 @@ impl Uses {
         for alike in all.chunk_by(|one, other| (one.predicate, one.group) == (other.predicate, other.group)) {
             match alike {
                 [first, ..] if alike.len() > FEW_ROWS => {
-                    let mut rows = *none;
+                    let mut rows = none.clone();
                     for at in alike {
                         rows.insert(at.row);
                     }
@@ -417,7 +434,7 @@ impl Uses {
 fn law_times(content: &Content, none: &Bits) -> Vec<LawTime> {
     let zone = content.header.timezone.unwrap_or(Tz::UTC);
     let times = content.laws.iter().map(|law| LawTime {
-        rows: *none,
+        rows: none.clone(),
         from: law.header.in_force_from.map(|day| day_start(day, zone)),
         until: law.header.in_force_until.and_then(|day| day.succ_opt()).map(|day| day_start(day, zone)),
     });

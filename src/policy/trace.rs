@@ -139,13 +139,19 @@ impl ColumnTrace {
     /// `rows`: id, columns and which of them the row speaks of.
     pub(super) fn of(column: Column, joined: &Columns, rows: &[(String, &Columns, Said)]) -> Self {
         let value = joined.show(column);
-        let (won, lost): (Vec<_>, Vec<_>) = rows
-            .iter()
-            .filter(|(_, _, said)| said.has(column))
-            .map(|(id, row, _)| Asked { row: id.clone(), value: row.show(column) })
-            .partition(|asked| asked.value == value);
-        let (won, lost) = if won.is_empty() { (lost, won) } else { (won, lost) };
-        Self { column, value, by: won.into_iter().map(|asked| asked.row).collect(), overruled: lost }
+        let (mut by, mut overruled) = (Vec::new(), Vec::new());
+        for (id, row, _) in rows.iter().filter(|(_, _, said)| said.has(column)) {
+            // Words are made only of what differs.
+            let other = (!row.says_the_same(joined, column)).then(|| row.show(column)).filter(|other| *other != value);
+            match other {
+                None => by.push(id.clone()),
+                Some(value) => overruled.push(Asked { row: id.clone(), value }),
+            }
+        }
+        if by.is_empty() {
+            by = overruled.drain(..).map(|asked| asked.row).collect();
+        }
+        Self { column, value, by, overruled }
     }
 
     /// Whether the value is one of those that everybody asks for, or another than where no row says anything.

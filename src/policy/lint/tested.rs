@@ -112,7 +112,7 @@ impl<'r> Trial<'r> {
         let got = Columns { action: action_of(judged.verdict), release: by, ..judged.columns };
         let is_met = |column| case.expected.show(column) == got.show(column);
         let has_tags = || {
-            let classify = judged.matched.yes.both(&table.of_kind(RowKind::Classify));
+            let classify = judged.matched.yes.both(table.of_kind(RowKind::Classify));
             let rows = classify.iter().filter_map(|no| table.rows.get(usize::from(no)));
             rows.filter_map(|row| content.classify.get(row.at)).map(|row| &row.tag).collect::<BTreeSet<_>>()
         };

@@ -17,6 +17,7 @@ mod sets;
 mod starter;
 mod starters;
 mod value_sets;
+mod vary;
 
 use std::time::Duration;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::generate::{Dice, Drawn, facts, learnt, policy_and_facts, shuffled, stock, with_more, with_nothing_more};
+use super::generate::{Dice, Drawn, facts, policy_and_facts, stock};
+use super::vary::{learnt, shuffled, with_more, with_nothing_more};
 use super::*;
 use crate::base::cases::cases;
 use crate::base::hours;
@@ -48,17 +49,17 @@ const fn rank(verdict: Verdict) -> Action {
     }
 }
 
-fn of_kind(rules: &RuleSet, kind: RowKind) -> Bits {
+fn of_kind(rules: &RuleSet, kind: RowKind) -> &Bits {
     rules.table.of_kind(kind)
 }
 
 fn has_profile(rules: &RuleSet, judged: &Judged) -> bool {
-    !judged.in_force.both(&of_kind(rules, RowKind::Profile)).is_empty()
+    !judged.in_force.both(of_kind(rules, RowKind::Profile)).is_empty()
 }
 
 /// The rows that count and set others aside.
 fn replacing(rules: &RuleSet, judged: &Judged) -> BTreeSet<u16> {
-    let profiles = judged.matched.yes.both(&of_kind(rules, RowKind::Profile));
+    let profiles = judged.matched.yes.both(of_kind(rules, RowKind::Profile));
     let counting = profiles.iter().chain(judged.exceptions.iter());
     counting.filter(|row| rules.table.replaces.contains_key(row)).collect()
 }
@@ -220,10 +221,10 @@ proptest! {
             Decision::Block { rule } => prop_assert!(!rule.is_empty()),
         }
         // A profile that matches and does not count was replaced by one that matches.
-        for row in judged.matched.yes.both(&of_kind(&drawn.rules, RowKind::Profile)).iter() {
+        for row in judged.matched.yes.both(of_kind(&drawn.rules, RowKind::Profile)).iter() {
             prop_assert!(judged.in_force.contains(row) || judged.set_aside.contains(row));
         }
-        prop_assert!(judged.matched.yes.both(&of_kind(&drawn.rules, RowKind::Profile)).is_empty() || has_profile(&drawn.rules, &judged));
+        prop_assert!(judged.matched.yes.both(of_kind(&drawn.rules, RowKind::Profile)).is_empty() || has_profile(&drawn.rules, &judged));
     }
 
     /// Contract, behaviour 10: facts, trace and decision survive their record, and decide the same again.
