@@ -66,7 +66,7 @@ struct NoTwins(Value);
 /// What it says of such a member.
 const TWICE: &str = "a member twice";
 
-/// By what serde_json's arbitrary precision shows a number: as a map with this one member.
+/// By what `serde_json`'s arbitrary precision shows a number: as a map with this one member.
 const NUMBER: &str = "$serde_json::private::Number";
 
 impl<'de> Deserialize<'de> for NoTwins {
