@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::available::Available;
 use super::canon::Canon;
 use super::columns::{Column, Columns};
-use super::decide::decide;
+use super::decide::decide_for_columns;
 use super::decision::{Decision, Terms};
 use super::facts::{Facts, Flag, Lack};
 use super::gates::status_gate;
@@ -223,7 +223,7 @@ impl<'r> Comparison<'r> {
             return same(after.action);
         }
         let movement = movement(before.action, after.action, &differing);
-        let (old, new) = (decide(self.old, facts, moment), decide(self.new, facts, moment));
+        let (old, new) = (decide_for_columns(self.old, facts, moment), decide_for_columns(self.new, facts, moment));
         let changes = differing
             .into_iter()
             .map(|one| Change {

@@ -41,6 +41,8 @@ pub struct Decided {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Extent {
     Whole,
+    /// Those that match or may match, with every column.
+    Columns,
     /// Those that match or may match, and the columns worth telling: facts and rules give the rest again.
     Record,
 }
@@ -55,6 +57,11 @@ pub fn decide(rules: &RuleSet, facts: &Facts, moment: Moment) -> Decided {
 #[must_use]
 pub fn decide_for_the_record(rules: &RuleSet, facts: &Facts, moment: Moment) -> Decided {
     decide_to(Extent::Record, rules, facts, moment)
+}
+
+/// As [`decide`], without the rows that cannot match.
+pub(super) fn decide_for_columns(rules: &RuleSet, facts: &Facts, moment: Moment) -> Decided {
+    decide_to(Extent::Columns, rules, facts, moment)
 }
 
 fn decide_to(extent: Extent, rules: &RuleSet, facts: &Facts, moment: Moment) -> Decided {
@@ -73,7 +80,7 @@ fn decide_to(extent: Extent, rules: &RuleSet, facts: &Facts, moment: Moment) -> 
     let asked = witness.asked();
     if !asked.is_empty() {
         let told = |column| match extent {
-            Extent::Whole => Some(ColumnTrace::of(column, &judged.columns, &asked)),
+            Extent::Whole | Extent::Columns => Some(ColumnTrace::of(column, &judged.columns, &asked)),
             Extent::Record => ColumnTrace::worth_telling(column, &judged.columns, &asked),
         };
         trace.columns = Column::ALL.into_iter().filter_map(told).collect();
@@ -141,7 +148,7 @@ impl<'a> Witness<'a> {
     fn told(&self) -> Bits {
         match self.extent {
             Extent::Whole => Bits::all(self.table.rows.len()),
-            Extent::Record => self.judged.matched.possible.clone(),
+            Extent::Columns | Extent::Record => self.judged.matched.possible.clone(),
         }
     }
 
