@@ -80,7 +80,7 @@ pub(super) fn owner_of(address: &EmailAddress, age: Age, related: &Gathered<Emai
 /// The lacks that time may mend.
 pub(super) fn is_for_want_of_time(facts: &Facts) -> bool {
     use crate::policy::facts::Lack;
-    let lacking: [&BTreeSet<Lack>; 9] = [
+    let lacking: [&BTreeSet<Lack>; 10] = [
         &facts.results.lacking,
         &facts.labels.lacking,
         &facts.orders.lacking,
@@ -90,6 +90,7 @@ pub(super) fn is_for_want_of_time(facts: &Facts) -> bool {
         &facts.encounters.lacking,
         &facts.text.matched.lacking,
         &facts.consents.lacking,
+        &facts.preferences.lacking,
     ];
     lacking.into_iter().any(|lacking| lacking.contains(&Lack::TimedOut))
 }

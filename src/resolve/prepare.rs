@@ -155,7 +155,7 @@ fn objection(
         return Some(ReviewReason::UnknownModifier { element: element.clone() });
     }
     // Rules that speak of confidentiality say themselves what becomes of it.
-    if !rules.speaks_of(Predicate::Confidentiality)
+    if !rules.speaks_to_patients_of(Predicate::Confidentiality)
         && let Some(label) = report.security_labels.iter().find(|label| is_confidential(label))
     {
         return Some(ReviewReason::Confidential { code: label.code.clone() });
