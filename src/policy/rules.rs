@@ -180,18 +180,6 @@ pub struct Content {
 }
 
 impl Content {
-    /// Whether any row that concerns the patient has this condition.
-    #[must_use]
-    pub fn speaks_to_patients_of(&self, predicate: Predicate) -> bool {
-        self.whens().any(|when| when.names(predicate) && when.roles().contains(&RecipientRole::Patient))
-    }
-
-    /// Whether any row that concerns the patient has this condition.
-    #[must_use]
-    pub fn speaks_to_patients_of(&self, predicate: Predicate) -> bool {
-        self.whens().any(|when| when.names(predicate) && when.roles().contains(&RecipientRole::Patient))
-    }
-
     /// The conditions of every row, also of the laws'.
     pub fn whens(&self) -> impl Iterator<Item = &When> {
         let laws = self.laws.iter().flat_map(Law::whens);
@@ -294,6 +282,12 @@ impl RuleSet {
     #[must_use]
     pub fn speaks_of(&self, predicate: Predicate) -> bool {
         self.whens().any(|when| when.names(predicate))
+    }
+
+    /// Whether any row that concerns the patient has this condition.
+    #[must_use]
+    pub fn speaks_to_patients_of(&self, predicate: Predicate) -> bool {
+        self.whens().any(|when| when.names(predicate) && when.roles().contains(&RecipientRole::Patient))
     }
 
     /// The conditions of every row, also of the laws'.
