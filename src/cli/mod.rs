@@ -191,6 +191,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::NoPreference
             | DeskError::NotWaivable { .. }
             | DeskError::NoTalkNeeded
+            | DeskError::ForbiddenNow { .. }
             | DeskError::ReleaseBeforeTalk
             | DeskError::Staff(_)
             | DeskError::Rules(_)

@@ -177,8 +177,29 @@ fn is_for_a_talk(delivery: &Delivery) -> bool {
 
 /// What a release leads to, by the talk and the laws that the decision found.
 fn let_go(delivery: &Delivery, schedule: Option<&Schedule>, floor: Option<UtcMillis>, now: UtcMillis) -> Let {
-    if let (Link::Review { .. }, Some(Timing::ByAPerson { requires, backstop_at, then, .. })) =
-        (&delivery.state, schedule.map(|schedule| &schedule.timing))
+    match delivery.state {
+        Link::Review { .. } => talk_or_floor(schedule, floor, now),
+        Link::Recorded
+        | Link::Held { .. }
+        | Link::Live { .. }
+        | Link::Suspended { .. }
+        | Link::Blocked
+        | Link::Spent
+        | Link::Expired
+        | Link::Revoked { .. }
+        | Link::Recalled
+        | Link::Superseded { .. } => floor.map_or(Let::Go, Let::GoAt),
+    }
+}
+
+/// What a person's word leads to where nothing waited before.
+pub(super) fn after_a_persons_word(schedule: Option<&Schedule>, now: UtcMillis) -> Let {
+    let floors = schedule.into_iter().flat_map(|schedule| &schedule.floors);
+    talk_or_floor(schedule, floors.map(|floor| floor.until).filter(|until| *until > now).max(), now)
+}
+
+fn talk_or_floor(schedule: Option<&Schedule>, floor: Option<UtcMillis>, now: UtcMillis) -> Let {
+    if let Some(Timing::ByAPerson { requires, backstop_at, then, .. }) = schedule.map(|schedule| &schedule.timing)
         && !requires.is_empty()
     {
         // Whoever lets it go after its back-stop needs time for the talk.

@@ -5,6 +5,7 @@
 //! nothing and says what would be possible.
 //! Must not know: how the person was recognised, how the answer is printed.
 
+mod again;
 mod census;
 mod dry_run;
 mod heard;
@@ -19,6 +20,8 @@ mod shown;
 mod verify;
 mod versions;
 pub mod words;
+
+use again::Again;
 
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, UtcMillis, random};
@@ -88,6 +91,9 @@ pub enum DeskError {
         "the law {rule} does not let this person end its wait; release it without --waive, and it leaves when the law lets it"
     )]
     NotWaivable { rule: String },
+    /// Staff.
+    #[error("the rules in force forbid it ('{rule}'): give it to the patient in another way, or change the rules")]
+    ForbiddenNow { rule: String },
     /// Staff.
     #[error("no rule asks for a talk before this one leaves; release it, if it waits")]
     NoTalkNeeded,
@@ -179,10 +185,11 @@ impl Desk {
             return Err(DeskError::Shadow);
         }
         let facts = old.facts.clone().ok_or(DeskError::Forgotten)?;
+        let again = self.decided_again(&old, facts).await?;
         let (now, actor) = (self.clock.now(), Actor::Operator(self.operator.clone()));
         let id = DeliveryId::random(&mut random::system());
         let made = id.clone();
-        let done = self.store.write(move |tx| send_again(tx, &old.id, facts, &made, reason, actor, now)).await?;
+        let done = self.store.write(move |tx| send_again(tx, &old.id, again, &made, reason, actor, now)).await?;
         match done {
             Ok(()) => Ok(id),
             Err(NotAgain::State(state)) => Err(not_possible("sent again", &state)),
@@ -268,7 +275,7 @@ fn held(tx: &mut Tx, id: &DeliveryId) -> Result<Delivery, StoreError> {
 fn send_again(
     tx: &mut Tx,
     old: &DeliveryId,
-    facts: crate::policy::Facts,
+    again: Again,
     id: &DeliveryId,
     reason: Option<String>,
     actor: Actor,
@@ -304,11 +311,11 @@ fn send_again(
         issue_no: store::next_issue_no(tx.conn(), &old.source, &old.report_version)?,
         mode: Mode::Live,
         kind: old.kind,
-        state: Link::Recorded,
-        decision: old.decision.clone(),
-        facts,
-        trace: old.trace.clone(),
-        rules_hash: old.rules_hash.clone(),
+        state: again.first_state(&old, now),
+        decision: again.decision,
+        facts: again.facts,
+        trace: again.trace,
+        rules_hash: again.rules_hash,
         // The release step reads the patient again and chooses the address then; a minor's must be the one that was looked at.
         card_sealed: None,
         contact_index: old.contact_index,
@@ -318,8 +325,8 @@ fn send_again(
     let event = AuditEvent::ReleaseAsked { reason };
     let (chain, clinic) = (Chain::Delivery(id.clone()), old.clinic.clone());
     store::insert_delivery(tx, &new, &Entry { chain, at: now, clinic, actor: actor.clone(), event })?;
-    let again = AuditEvent::SentAgainAs { delivery: id.clone() };
-    store::append(tx, &old.entry(now, actor.clone(), again))?;
+    let sent = AuditEvent::SentAgainAs { delivery: id.clone() };
+    store::append(tx, &old.entry(now, actor.clone(), sent))?;
     if let Link::Live { .. } = old.state {
         let step = old.state.clone().step(LinkEvent::Supersede { by: id.clone() }, now)?;
         store::advance(tx, &old, &step, actor, now)?;

@@ -191,6 +191,24 @@ async fn a_live_link_only_ever_gives_less() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_again_left_under_the_rules_of_then() {
+    let (clinic, staff) = clinic_with(sent("1")).await;
+    clinic.sent(ANA, PANEL, &paper()).await;
+    let old = clinic.only_delivery().await.id;
+    let hash = staff.brings_into_force(&panels("2", "action = \"send\", expiry = \"24h\", opens = 1"));
+    clinic.settle().await;
+    let again = staff.does(DESK, &["deliveries", "resend", &old])["delivery"].as_str().unwrap().to_owned();
+    clinic.settle().await;
+    let shown = clinic.show(&again).await;
+    assert_eq!((shown.brief.state, shown.opens_max, shown.rules_hash), ("live", Some(1), hash));
+
+    staff.brings_into_force(&panels("3", "action = \"block\""));
+    clinic.settle().await;
+    let refused = staff.says(DESK, &["deliveries", "resend", &again]);
+    assert!(refused.code == 1 && refused.err.contains("the rules in force forbid it"), "{}", refused.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn going_back_is_one_step_of_one_person_and_an_emergency_needs_nobody_else() {
     let (clinic, staff) = clinic_with(sent("1")).await;
     let refused = staff.says(APPROVER, &["rules", "rollback"]);
