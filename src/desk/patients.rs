@@ -26,7 +26,7 @@ impl Desk {
         if !is_word {
             return Err(DeskError::NoPreference);
         }
-        let index = self.patient_index(ehr, patient);
+        let index = self.vault.patient_index(ehr, patient);
         let (now, by, word) = (self.clock.now(), self.operator.clone(), word.to_owned());
         let changed = self
             .store
@@ -54,11 +54,7 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Store`].
     pub async fn preferences(&self, ehr: &EhrId, patient: &FhirId) -> Result<Vec<String>, DeskError> {
-        let index = self.patient_index(ehr, patient);
+        let index = self.vault.patient_index(ehr, patient);
         Ok(self.store.read(move |conn| store::preferences_of(conn, &index)).await?)
-    }
-
-    fn patient_index(&self, ehr: &EhrId, patient: &FhirId) -> [u8; 32] {
-        self.vault.blind_index("patient", &format!("{ehr}/{patient}"))
     }
 }

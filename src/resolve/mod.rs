@@ -251,7 +251,7 @@ impl Resolve {
     }
 
     async fn preferences(&self, source: &SourceRow, patient: &FhirId) -> Gathered<Word> {
-        let index = prepare::patient_index(&self.vault, source, patient);
+        let index = self.vault.patient_index(&source.key.ehr, patient);
         match self.store.read(move |conn| store::preferences_of(conn, &index)).await {
             Ok(words) => {
                 let mut found = Gathered::none();

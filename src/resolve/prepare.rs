@@ -7,7 +7,6 @@ use super::plan::{self, Now};
 use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
-use crate::keys::Vault;
 use crate::policy::codes::Confidentiality;
 use crate::policy::decide::DEFAULT_RULE;
 use crate::policy::schedule::Schedule;
@@ -78,7 +77,7 @@ impl Resolve {
                 status: report.status,
                 content_hash: report.content_hash,
                 content_basis: report.content_basis,
-                subject_index: subject.map(|id| patient_index(&self.vault, source, &id)),
+                subject_index: subject.map(|id| self.vault.patient_index(&source.key.ehr, &id)),
             },
         })
     }
@@ -211,10 +210,6 @@ pub(super) fn version_of(report: &Report) -> Result<VersionId, StoreError> {
     let text = HEXLOWER.encode(&report.content_hash);
     let (content, updated) = (text.get(..32).unwrap_or(&text), report.last_updated.map_or(0, |at| at.0));
     VersionId::parse(&format!("{content}-{updated}")).map_err(|_| StoreError::BadRow { column: "report_version" })
-}
-
-pub(super) fn patient_index(vault: &Vault, source: &SourceRow, patient: &FhirId) -> [u8; 32] {
-    vault.blind_index("patient", &format!("{}/{patient}", source.key.ehr))
 }
 
 /// What is kept of a report that cannot be read: that there is one, and why.

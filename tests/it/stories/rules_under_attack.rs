@@ -238,3 +238,16 @@ async fn what_the_rules_forbade_is_decided_anew_when_they_changed_and_the_ehr_an
     clinic.settle().await;
     assert_eq!(clinic.mails_to(ANA).len(), 1, "the remedy that the words name does nothing");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_that_staff_record_holds_what_waits_and_what_comes() {
+    let wish = "[[restrict]]\nid = \"phone-first\"\nwhen = { recipient = \"patient\", preference = \"phone_first\" }\n\
+                then = { release = \"manual\", auto_release = \"5d\" }\n";
+    let clinic = clinic_with(panels("1", "", HELD_FOR_A_DAY, wish)).await;
+    let (patient, _) = panel(&clinic, "1984-05-06", "LAB").await;
+    assert_eq!(clinic.only_delivery().await.state, "held");
+    let prefer = ["patients", "prefer", "lab", &patient, "phone_first", "--as", "Eve Admin"];
+    assert_eq!(crate::support::program::run(&clinic.config_path, &prefer).code, 0);
+    let (state, mails, note) = after(&clinic, 25).await;
+    assert_eq!((state, mails), ("review", 0), "it left by itself although the patient asked for a call: {note}");
+}
