@@ -189,6 +189,8 @@ pub enum LinkEvent {
     Supersede {
         by: DeliveryId,
     },
+    /// The link that it shared ended for the sake of another report in it: it leaves again, without that one.
+    Parted,
 }
 
 impl Link {
@@ -269,6 +271,7 @@ impl Link {
             }
             (Self::Live { until }, LinkEvent::Suspend { why }) => Self::Suspended { why, until: *until },
             (Self::Suspended { until, .. }, LinkEvent::Restored) => Self::Live { until: *until },
+            (Self::Live { .. } | Self::Suspended { .. }, LinkEvent::Parted) => Self::Recorded,
             (
                 Self::Recorded | Self::Held { .. } | Self::Review { .. } | Self::Live { .. } | Self::Suspended { .. },
                 LinkEvent::Revoke { by },
@@ -305,7 +308,8 @@ impl Link {
                 | LinkEvent::Restored
                 | LinkEvent::Revoke { .. }
                 | LinkEvent::Recall
-                | LinkEvent::Supersede { .. },
+                | LinkEvent::Supersede { .. }
+                | LinkEvent::Parted,
             ) => return Err(refused),
         };
         Ok(Step::new(self, to))
@@ -389,6 +393,7 @@ impl LinkEvent {
             Self::Revoke { .. } => "a revocation",
             Self::Recall => "a recall",
             Self::Supersede { .. } => "a replacement",
+            Self::Parted => "the end of a shared link",
         }
     }
 }
@@ -406,7 +411,8 @@ impl Step<Link> {
                 Link::Recalled => Some(Death::Recalled),
                 Link::Superseded { .. } => Some(Death::Superseded),
                 Link::Review { .. } => Some(Death::Unsent),
-                Link::Recorded | Link::Held { .. } | Link::Live { .. } | Link::Suspended { .. } | Link::Blocked => None,
+                Link::Recorded => Some(Death::Superseded),
+                Link::Held { .. } | Link::Live { .. } | Link::Suspended { .. } | Link::Blocked => None,
             },
             (
                 Link::Recorded

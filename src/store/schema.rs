@@ -108,6 +108,7 @@ diesel::table! {
         created_at -> BigInt,
         breaker_passed_at -> Nullable<BigInt>,
         lease_holder -> Nullable<Text>,
+        group_index -> Nullable<Binary>,
     }
 }
 
@@ -141,6 +142,8 @@ diesel::table! {
         plain_bytes -> BigInt,
         sealed_bytes -> BigInt,
         plain_index -> Nullable<Binary>,
+        delivery_id -> Nullable<Text>,
+        report_version -> Nullable<Text>,
     }
 }
 

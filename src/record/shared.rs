@@ -1,0 +1,94 @@
+//! Several reports in one link: what becomes of the others when one of them takes a step.
+//!
+//! Must stay true: a link that ends, ends for each report in it; one that ended for the sake of a single report takes no
+//! other's way to the patient: the others leave again, or wait for a person. Only a suspension is a report's own affair: the
+//! link is refused as long as one of its reports is suspended.
+
+use super::{Link, LinkEvent, LiveUntil, RevokedBy, Step};
+use crate::policy::ReviewReason;
+
+impl Step<Link> {
+    /// What this step means for the other reports in the same link; `None`: nothing.
+    #[must_use]
+    pub fn for_companions(&self) -> Option<LinkEvent> {
+        let until = |state: &Link| match state {
+            Link::Live { until } | Link::Suspended { until, .. } => Some(*until),
+            Link::Recorded
+            | Link::Held { .. }
+            | Link::Review { .. }
+            | Link::Blocked
+            | Link::Spent
+            | Link::Expired
+            | Link::Revoked { .. }
+            | Link::Recalled
+            | Link::Superseded { .. } => None,
+        };
+        let before = until(&self.from)?;
+        if let Some(after) = until(&self.to) {
+            return match (before, after) {
+                (LiveUntil::NotHandedOver, LiveUntil::At(expires_at)) => Some(LinkEvent::FirstAttempt { expires_at }),
+                (LiveUntil::At(was), LiveUntil::At(expires_at)) if expires_at < was => {
+                    Some(LinkEvent::Shorten { expires_at })
+                }
+                (LiveUntil::At(_), LiveUntil::At(_)) | (_, LiveUntil::NotHandedOver) => None,
+            };
+        }
+        Some(match &self.to {
+            Link::Spent => LinkEvent::LastLeaseEnded,
+            Link::Expired => LinkEvent::LifeEnded,
+            // Staff who revoke may have seen that the address is wrong: nobody else's report is sent there again by itself.
+            Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore } => {
+                LinkEvent::NeedsReview { why: ReviewReason::SharedLinkRevoked }
+            }
+            Link::Review { why } if concerns_the_message(why) => LinkEvent::NeedsReview { why: why.clone() },
+            Link::Review { .. }
+            | Link::Revoked { by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged }
+            | Link::Recalled
+            | Link::Superseded { .. }
+            | Link::Recorded
+            | Link::Held { .. }
+            | Link::Blocked => LinkEvent::Parted,
+            Link::Live { .. } | Link::Suspended { .. } => return None,
+        })
+    }
+}
+
+/// Whether a link ended unsent for a reason that holds for every report in its message.
+const fn concerns_the_message(why: &ReviewReason) -> bool {
+    match why {
+        ReviewReason::Withheld
+        | ReviewReason::KeyGone
+        | ReviewReason::NoticeTooLate
+        | ReviewReason::NoticeRefused { .. }
+        | ReviewReason::Breaker { .. }
+        | ReviewReason::Restored
+        | ReviewReason::SharedLinkRevoked
+        | ReviewReason::NoContact { .. }
+        | ReviewReason::ContactTie
+        | ReviewReason::ContactChanged
+        | ReviewReason::NoClinic => true,
+        ReviewReason::NoRule
+        | ReviewReason::RuleAsks { .. }
+        | ReviewReason::NoCommonChannel { .. }
+        | ReviewReason::Unknown { .. }
+        | ReviewReason::GuardiansAddress
+        | ReviewReason::AddressUnclear { .. }
+        | ReviewReason::HeldTooLong
+        | ReviewReason::TooShort { .. }
+        | ReviewReason::NotAvailable { .. }
+        | ReviewReason::UnknownStatus
+        | ReviewReason::TooOld
+        | ReviewReason::BeforeStart
+        | ReviewReason::AgeUnknown
+        | ReviewReason::Patient { .. }
+        | ReviewReason::Attachment { .. }
+        | ReviewReason::UnknownModifier { .. }
+        | ReviewReason::SubjectChanged
+        | ReviewReason::Reinstated
+        | ReviewReason::WentBack
+        | ReviewReason::Outdated
+        | ReviewReason::DecidedOtherwise
+        | ReviewReason::Confidential { .. }
+        | ReviewReason::Unreadable { .. } => false,
+    }
+}
