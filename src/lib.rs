@@ -97,9 +97,12 @@
 //!   who may waive it is the law's word.
 //! - **A profile's `code` is the report's own, `holds` and `set` look everywhere**: sending by what a report is, guarding by what
 //!   it holds.
+//! - **Reports that share a link keep a delivery, a state and a file each** (`record::shared`, `store::deliveries::shared`): what
+//!   ends the link for one report's sake lets the others leave again, and a recall finds its link by its own report. The link is
+//!   refused while any of them is suspended.
 //! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
-//! - **What a rule asks and this version does not offer** (`group_by`, view-only, a second channel, ...) makes a review: never sent
+//! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
 //!   without it.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.

@@ -95,6 +95,7 @@ pub fn decide(tx: &mut Tx, vault: &Vault, number: usize, now: UtcMillis) -> Resu
         contact_index: index("email"),
         patient_index: index("patient"),
         replaces: None,
+        group_index: None,
     };
     let event = AuditEvent::Decided {
         version: "1".to_owned(),
@@ -194,6 +195,7 @@ pub fn release(tx: &mut Tx, vault: &Vault, before: &Delivery, made: &Made, now: 
     let link = NewLink {
         id: made.id.clone(),
         delivery: before.id.clone(),
+        companions: Vec::new(),
         report_version: before.report_version.clone(),
         life_seconds: LIFE_SECONDS,
         opens_max: 1,
@@ -203,6 +205,8 @@ pub fn release(tx: &mut Tx, vault: &Vault, before: &Delivery, made: &Made, now: 
         receipt_sealed: made.link.receipt_sealed.clone(),
         files: vec![NewFile {
             number: FileNumber::FIRST.as_u16(),
+            delivery: before.id.clone(),
+            report_version: before.report_version.clone(),
             blob: made.link.blob.as_str().to_owned(),
             media: MediaType::Text,
             plain_bytes: made.link.plain_bytes,

@@ -76,7 +76,7 @@ impl Visitor {
         let about = FileContext {
             link: letter.id.clone(),
             number: FileNumber::FIRST,
-            version: VersionId::parse(granted["version"].as_str().expect("a text")).expect("a version"),
+            version: VersionId::parse(granted["files"][0]["version"].as_str().expect("a text")).expect("a version"),
             media: file["type"].as_str().expect("a text").parse::<MediaType>().expect("a type of ours"),
         };
         let content = ContentKey::derive(&secret, &share, &letter.id);

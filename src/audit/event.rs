@@ -92,6 +92,13 @@ pub enum AuditEvent {
         bytes: u64,
         epoch: String,
     },
+    /// Several reports of the patient leave in one link.
+    SharesLink {
+        link: LinkId,
+        with: Vec<DeliveryId>,
+        /// In whose chain message and openings are told of.
+        noted_with: DeliveryId,
+    },
     NoticeQueued {
         notice: NoticeId,
     },

@@ -200,6 +200,9 @@ fn in_words(shown: &Shown) -> String {
     if let Some(reference) = &shown.reference {
         lines.push(format!("reference  {reference}"));
     }
+    for other in &shown.shares_link_with {
+        lines.push(format!("with       {other} in the same link"));
+    }
     if let (Some(opened), Some(max)) = (shown.opened, shown.opens_max) {
         let until = shown.expires_at.as_deref().unwrap_or("not handed over yet");
         lines.push(format!("link       opened {opened} of {max}, ends {until}"));

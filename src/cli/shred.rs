@@ -97,7 +97,7 @@ fn try_to_open(
         let context = FileContext {
             link: row.id.clone(),
             number: FileNumber::new(file.number).context("a file number of 0")?,
-            version: row.report_version.clone(),
+            version: file.report_version.clone(),
             media: file.media,
         };
         let blob = BlobKey::parse(&file.blob)?;

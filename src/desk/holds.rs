@@ -132,6 +132,12 @@ fn release_held(
         store::postpone_delivery(tx, &delivery, now)?;
         return Ok(Released::Done);
     }
+    if delivery.state == Link::Recorded && delivery.due_at.is_some_and(|due| due > now) {
+        // It only waits for others of its group, or to be tried again.
+        store::append(tx, &asked)?;
+        store::postpone_delivery(tx, &delivery, now)?;
+        return Ok(Released::Done);
+    }
     let schedule = delivery.schedule();
     let floors: Vec<LegalWait> = schedule.iter().flat_map(|schedule| &schedule.floors).cloned().collect();
     let (ended, standing) = ended_by(floors, waives, now);

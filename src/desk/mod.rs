@@ -321,6 +321,7 @@ fn send_again(
         contact_index: old.contact_index,
         patient_index: old.patient_index,
         replaces: Some(old.id.clone()),
+        group_index: old.group_index,
     };
     let event = AuditEvent::ReleaseAsked { reason };
     let (chain, clinic) = (Chain::Delivery(id.clone()), old.clinic.clone());

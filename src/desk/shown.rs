@@ -57,12 +57,8 @@ fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
             "the EHR took the report back: find out why, and tell the patient if it was opened".to_owned()
         }
         Link::Held { until, basis } => words::of_hold(*until, *basis),
-        Link::Recorded
-        | Link::Blocked
-        | Link::Spent
-        | Link::Expired
-        | Link::Revoked { .. }
-        | Link::Superseded { .. } => String::new(),
+        Link::Recorded => words::of_gathering(delivery),
+        Link::Blocked | Link::Spent | Link::Expired | Link::Revoked { .. } | Link::Superseded { .. } => String::new(),
     }
 }
 
@@ -116,6 +112,8 @@ pub struct Shown {
     pub trace: serde_json::Value,
     pub rules_hash: String,
     pub replaces: Option<String>,
+    /// Other deliveries whose reports are in the same link.
+    pub shares_link_with: Vec<String>,
     pub notices: Vec<ShownNotice>,
     pub openings: Vec<ShownOpening>,
     pub audit: Vec<serde_json::Value>,
@@ -150,6 +148,10 @@ impl Shown {
             Some(id) => store::openings_of(conn, id)?,
             None => Vec::new(),
         };
+        let sharers = match &delivery.link {
+            Some(id) => store::sharers_of(conn, id)?,
+            None => Vec::new(),
+        };
         let lines = store::chain_lines(conn, &format!("delivery:{}", delivery.id))?;
         let text = |at: Option<UtcMillis>| at.map(UtcMillis::to_rfc3339);
         Ok(Self {
@@ -164,6 +166,11 @@ impl Shown {
             trace: serde_json::from_str(&delivery.trace).unwrap_or(serde_json::Value::Null),
             rules_hash: delivery.rules_hash.clone(),
             replaces: delivery.replaces.as_ref().map(ToString::to_string),
+            shares_link_with: sharers
+                .iter()
+                .map(|other| other.id.to_string())
+                .filter(|id| *id != delivery.id.as_str())
+                .collect(),
             notices: notices.iter().map(shown_notice).collect(),
             openings: openings
                 .iter()

@@ -3,9 +3,11 @@
 use serde_json::Value;
 
 use crate::base::UtcMillis;
-use crate::policy::vocabulary::{Backstop, ExpiryFrom};
+use crate::policy::columns::Grouping;
+use crate::policy::vocabulary::{Backstop, ExpiryFrom, GroupBy};
 use crate::policy::{Channel, Decision, HoldBasis, Terms};
 use crate::record::{BackstopAt, HoldEnd};
+use crate::store::Delivery;
 
 /// What the rules answered, as a sentence.
 #[must_use]
@@ -39,10 +41,39 @@ fn of_terms(terms: &Terms) -> String {
         said.push_str(challenge.as_str());
         said.push_str("' before opening");
     }
+    if let Grouping::With { what, .. } = terms.group {
+        said.push_str(", in one link with others ");
+        said.push_str(of_group(what));
+    }
     if !terms.release.requires.is_empty() {
         said.push_str(", after a talk with a clinician");
     }
     said
+}
+
+/// What a report that may leave still waits for; empty when nothing.
+#[must_use]
+pub(super) fn of_gathering(delivery: &Delivery) -> String {
+    let (Some(due), Decision::Send { terms }) = (delivery.due_at, &delivery.decision) else { return String::new() };
+    match terms.group {
+        Grouping::With { what, .. }
+            if delivery.group_index.is_some() && due > delivery.state_at && delivery.tries == 0 =>
+        {
+            format!(
+                "waits until {due} for others {} that may share its link; release it to send it now",
+                of_group(what)
+            )
+        }
+        Grouping::With { .. } | Grouping::Unsaid | Grouping::Alone => String::new(),
+    }
+}
+
+const fn of_group(what: GroupBy) -> &'static str {
+    match what {
+        GroupBy::Order => "of the same order",
+        GroupBy::Encounter => "of the same encounter",
+        GroupBy::Day => "of the same day",
+    }
 }
 
 /// What a held report waits for, and what happens without it.
@@ -107,7 +138,8 @@ fn of_value(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Object(fields) => fields.iter().map(|(key, value)| of_field(key, value)).collect::<Vec<_>>().join(", "),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
+        Value::Array(list) => list.iter().map(of_value).collect::<Vec<_>>().join(" and "),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 

@@ -74,6 +74,12 @@ impl Vault {
         self.blind_index("patient", &format!("{ehr}/{patient}"))
     }
 
+    /// What reports of one patient that may share a link have in common.
+    #[must_use]
+    pub fn group_index(&self, patient: &[u8; 32], belonging: &str) -> [u8; 32] {
+        self.blind_index("group", &format!("{}/{belonging}", data_encoding::HEXLOWER.encode(patient)))
+    }
+
     /// Tells whether two files are the same, to whoever holds the root key and nobody else. From the file's SHA-256.
     #[must_use]
     pub fn file_index(&self, sha256: &[u8; 32]) -> [u8; 32] {

@@ -58,10 +58,7 @@ impl Open {
             .store
             .read(move |conn| {
                 let row = store::link(conn, &id)?;
-                let delivery = match &row {
-                    Some(row) => store::delivery(conn, &row.delivery)?,
-                    None => store::delivery_of_link(conn, &id)?,
-                };
+                let delivery = standing(conn, &id, row.as_ref())?;
                 Ok((row, delivery))
             })
             .await?;
@@ -85,10 +82,7 @@ impl Open {
             .store
             .read(move |conn| {
                 let row = store::link(conn, &id)?;
-                let delivery = match &row {
-                    Some(row) => store::delivery(conn, &row.delivery)?,
-                    None => None,
-                };
+                let delivery = standing(conn, &id, row.as_ref())?;
                 Ok((row, delivery))
             })
             .await?;
@@ -96,5 +90,19 @@ impl Open {
             (Some(link), Some(delivery)) => Ok(Proven { link, delivery, cookie_hash: proven.cookie_hash }),
             (_, _) => Err(OpenError::NotHolder),
         }
+    }
+}
+
+/// The delivery by which the link stands: that of its own report, unless another report in it is suspended.
+fn standing(conn: &mut store::Conn, id: &LinkId, row: Option<&LinkRow>) -> Result<Option<Delivery>, store::StoreError> {
+    let of_link = store::delivery_of_link(conn, id)?;
+    if let Some(Delivery { state: Link::Suspended { .. }, .. }) = of_link {
+        return Ok(of_link);
+    }
+    match row {
+        Some(row) if of_link.as_ref().is_none_or(|of_link| of_link.id != row.delivery) => {
+            store::delivery(conn, &row.delivery)
+        }
+        Some(_) | None => Ok(of_link),
     }
 }

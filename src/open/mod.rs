@@ -16,10 +16,12 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use crate::audit::{Actor, AuditEvent};
-use crate::base::{ClinicId, Clock, Key256, LinkId, MediaType, OpeningId, Reference, UtcMillis, minutes, random};
+use crate::base::{
+    ClinicId, Clock, Key256, LinkId, MediaType, OpeningId, Reference, UtcMillis, VersionId, minutes, random,
+};
 use crate::blobs::{BlobError, BlobKey, BlobStore};
 use crate::keys::{KeyKind, KeyName, Vault, VaultError};
-use crate::record::{LinkEvent, OPENING_LEASE, Opening};
+use crate::record::{OPENING_LEASE, Opening};
 use crate::sealing::{Purpose, ReceiptKey, ReceiptOutcome, verify_receipt};
 use crate::store::{self, Claim, Delivery, LinkRow, Received, Store, StoreError, Tx};
 
@@ -94,7 +96,6 @@ pub enum Opened {
 /// Everything that the browser needs to fetch and decrypt.
 pub struct Granted {
     pub share: Key256,
-    pub report_version: String,
     pub files: Vec<OpenFile>,
     pub lease_until: UtcMillis,
 }
@@ -102,6 +103,7 @@ pub struct Granted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenFile {
     pub number: u16,
+    pub report_version: VersionId,
     pub media: MediaType,
     pub plain_bytes: u64,
     pub sealed_bytes: u64,
@@ -212,18 +214,18 @@ impl Open {
         files: Vec<store::FileRow>,
         lease_until: UtcMillis,
     ) -> Result<Opened, OpenError> {
-        let report_version = link.report_version.to_string();
         let share = self.share_of(link).await?;
         let files = files
             .into_iter()
             .map(|file| OpenFile {
                 number: file.number,
+                report_version: file.report_version,
                 media: file.media,
                 plain_bytes: file.plain_bytes,
                 sealed_bytes: file.sealed_bytes,
             })
             .collect();
-        Ok(Opened::Granted(Box::new(Granted { share, report_version, files, lease_until })))
+        Ok(Opened::Granted(Box::new(Granted { share, files, lease_until })))
     }
 
     /// Whether the server's half of the key is kept but can never be read again, since its epoch key is lost.
@@ -368,16 +370,7 @@ fn take_receipt(
             }
             let event = AuditEvent::Decrypted { link: link.clone() };
             store::append(tx, &delivery.entry(now, Actor::Holder, event))?;
-            let Some(row) = store::link(tx.conn(), link)? else { return Ok(()) };
-            if row.opened < row.opens_max || store::running_claims(tx.conn(), link, now)? > 0 {
-                return Ok(());
-            }
-            let Some(current) = store::hold_delivery(tx, &delivery.id)? else { return Ok(()) };
-            match current.state.clone().step(LinkEvent::LastLeaseEnded, now) {
-                Ok(step) => store::advance(tx, &current, &step, Actor::Holder, now),
-                // Dead already, by another way.
-                Err(_) => Ok(()),
-            }
+            store::spend_if_used_up(tx, link, Actor::Holder, now)
         }
     }
 }

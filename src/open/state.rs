@@ -130,10 +130,9 @@ fn judge(proven: &Proven, openings: &[OpeningRow], now: UtcMillis) -> Judged {
             RevokedBy::Replaced => Judged::Ended(EndedKind::Superseded, at),
         },
         Link::Recalled => Judged::Ended(EndedKind::Recalled, at),
-        Link::Superseded { .. } => Judged::Ended(EndedKind::Superseded, at),
-        Link::Recorded | Link::Held { .. } | Link::Review { .. } | Link::Blocked => {
-            Judged::Ended(EndedKind::Revoked, at)
-        }
+        // Recorded and held: another link is on its way.
+        Link::Superseded { .. } | Link::Recorded | Link::Held { .. } => Judged::Ended(EndedKind::Superseded, at),
+        Link::Review { .. } | Link::Blocked => Judged::Ended(EndedKind::Revoked, at),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, Noti
 use crate::policy::{Decision, ReviewReason, Wording};
 use crate::record::{Card, NoticeEvent, NoticeKind as StoredKind};
 use crate::sealing::Purpose;
-use crate::store::{self, LeasedNotice, Mode, Store, StoreError};
+use crate::store::{self, Delivery, LeasedNotice, Mode, Store, StoreError};
 
 use breaker::AllowedInHour;
 pub use breaker::BreakerLimits;
@@ -233,7 +233,7 @@ impl Outbox {
             zone: sender.zone,
             reference: leased.link.reference.clone(),
             language: sender.language,
-            wording: wording_of(&leased.delivery.decision),
+            wording: wording_of(leased),
             kind: match leased.notice.kind {
                 StoredKind::Link => NoticeKind::New,
                 StoredKind::UpdatedLink => NoticeKind::Updated,
@@ -259,10 +259,11 @@ impl Outbox {
     }
 }
 
-/// Nothing is said that no rule allowed.
-const fn wording_of(decision: &Decision) -> Wording {
-    match decision {
+/// Nothing is said that not every rule allowed.
+fn wording_of(leased: &LeasedNotice) -> Wording {
+    let of = |delivery: &Delivery| match &delivery.decision {
         Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.wording,
         Decision::Review { terms: None, .. } | Decision::Block { .. } => Wording::Bare,
-    }
+    };
+    leased.companions.iter().map(of).fold(of(&leased.delivery), Wording::max)
 }

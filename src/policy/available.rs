@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::columns::{Grouping, RETENTION_SECONDS_MAX, VIEW_SECONDS_MAX};
+use super::columns::{RETENTION_SECONDS_MAX, VIEW_SECONDS_MAX};
 use super::decision::{Challenge, Channel, Decision, Download, Notify, ReviewReason, Terms};
 
 /// What this installation offers.
@@ -47,9 +47,6 @@ fn missing(terms: &Terms, available: &Available) -> Option<String> {
     }
     if terms.download == Download::ViewOnly {
         wanted.push("a document that cannot be saved".to_owned());
-    }
-    if let Grouping::With { .. } = terms.group {
-        wanted.push("one link for several reports".to_owned());
     }
     if terms.notify.contains(&Notify::OrderingProvider) {
         wanted.push("a notice to the ordering provider".to_owned());

@@ -210,7 +210,8 @@ pub(super) fn offset_millis(at: UtcMillis, zone: Tz) -> i64 {
 
 /// The local day of an instant. A day once begun does not end before the next begins: where the clocks go back over
 /// midnight (Newfoundland until 2011), the hour that comes twice belongs to the new day.
-pub(super) fn day_of(at: UtcMillis, zone: Tz) -> NaiveDate {
+#[must_use]
+pub fn day_of(at: UtcMillis, zone: Tz) -> NaiveDate {
     let at = at.clamp(EARLIEST, LATEST);
     let day = local_at(at, zone).date();
     day.succ_opt().filter(|next| day_start(*next, zone) <= at).unwrap_or(day)

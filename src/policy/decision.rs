@@ -15,7 +15,7 @@ pub use super::vocabulary::{
     ReleaseBy, Requirement, Wording,
 };
 
-use crate::base::UtcMillis;
+use crate::base::{UtcMillis, seconds};
 
 /// How many browsers may open the link.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -162,6 +162,10 @@ pub enum ReviewReason {
     #[error("the delivery could not be accounted for after the database was restored")]
     Restored,
     #[error(
+        "the link that it shared with another report was revoked; release it, which makes a new link, or revoke it, too"
+    )]
+    SharedLinkRevoked,
+    #[error(
         "the EHR shows something else than what this was decided about; look at the report's newest delivery, and revoke this one"
     )]
     Outdated,
@@ -184,6 +188,20 @@ pub enum Decision {
     Send { terms: Terms },
     Review { why: ReviewReason, terms: Option<Terms> },
     Block { rule: String },
+}
+
+impl Decision {
+    /// How long a report that may leave by itself waits for others of its group; `None`: it leaves alone.
+    #[must_use]
+    pub fn gathers_for(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Send { terms } => match terms.group {
+                Grouping::With { wait_seconds, .. } => Some(seconds(wait_seconds)),
+                Grouping::Unsaid | Grouping::Alone => None,
+            },
+            Self::Review { .. } | Self::Block { .. } => None,
+        }
+    }
 }
 
 impl Terms {

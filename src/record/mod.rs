@@ -9,6 +9,7 @@ mod card;
 mod link;
 mod notice;
 mod opening;
+mod shared;
 #[cfg(test)]
 mod tests;
 

@@ -63,6 +63,7 @@ fn link_events() -> Vec<LinkEvent> {
         LinkEvent::Revoke { by: RevokedBy::Cancelled },
         LinkEvent::Recall,
         LinkEvent::Supersede { by: delivery() },
+        LinkEvent::Parted,
     ]
 }
 
@@ -181,4 +182,38 @@ fn a_message_of_unknown_fate_is_sent_three_times_and_then_given_to_staff() {
         now = now.plus(minutes(60));
     }
     assert_eq!((sent, notice), (3, Notice::Unsure));
+}
+
+#[test]
+fn a_link_that_ends_ends_for_each_report_that_shares_it() {
+    let standing = [Link::Live { until: LiveUntil::NotHandedOver }, Link::Live { until: LiveUntil::At(NOW) }];
+    let whys = [ReviewReason::NoRule, ReviewReason::NoticeTooLate, ReviewReason::SharedLinkRevoked];
+    let revokes = [RevokedBy::Restore, RevokedBy::Replaced, RevokedBy::SubjectChanged];
+    let more = whys.map(|why| LinkEvent::NeedsReview { why }).into_iter();
+    let more: Vec<_> = more.chain(revokes.map(|by| LinkEvent::Revoke { by })).collect();
+    let mut ended = 0;
+    for state in &standing {
+        for event in link_events().iter().chain(&more) {
+            let Ok(step) = state.clone().step(event.clone(), NOW) else { continue };
+            let meant = step.for_companions();
+            assert!(
+                step.death().is_none() || meant.is_some(),
+                "{event:?} ends one report's link and leaves the others'"
+            );
+            let Some(meant) = meant else { continue };
+            let companion = state.clone().step(meant.clone(), NOW).unwrap_or_else(|_| panic!("{event:?}: {meant:?}"));
+            assert_eq!(companion.death().is_some(), step.death().is_some(), "{event:?}: {meant:?}");
+            ended += usize::from(step.death().is_some());
+            let goes_on = !companion.to().is_final();
+            let is_of_one_report = matches!(
+                event,
+                LinkEvent::Recall
+                    | LinkEvent::Supersede { .. }
+                    | LinkEvent::Revoke { .. }
+                    | LinkEvent::NeedsReview { .. }
+            );
+            assert_eq!(goes_on, is_of_one_report || step.death().is_none() || *event == LinkEvent::Parted, "{event:?}");
+        }
+    }
+    assert!(ended > 15, "{ended}");
 }

@@ -1,10 +1,14 @@
 //! Releasing: the attachment is fetched, sealed and stored, link and notice are committed.
 //!
-//! Job: take a delivery whose time has come, read its report and patient once more, and make the way in.
+//! Job: take a delivery whose time has come, with others that their rules let share its link, read their reports and patient
+//! once more, and make the way in.
 //! Must stay true: plaintext is never written to disk; nothing is committed before size, hash and type were
-//! judged; the link's secret exists outside the message only sealed in the notice's row, until hand-over.
+//! judged; the link's secret exists outside the message only sealed in the notice's row, until hand-over; what keeps one
+//! report back keeps no other back.
 //! Must not know: how the notice leaves, how the link is opened.
 
+mod judge;
+mod link;
 mod seal;
 
 use std::sync::Arc;
@@ -12,24 +16,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::audit::{Actor, AuditEvent};
-use crate::base::{Bell, Clock, Key256, LinkId, LinkSecret, NoticeId, UtcMillis, minutes, random, seconds};
+use crate::audit::Actor;
+use crate::base::{Bell, Clock, UtcMillis, minutes, seconds};
 use crate::blobs::BlobStore;
-use crate::fhir::{
-    AttachmentRef, ContactChoice, EhrClient, EhrError, FaultClass, PatientAnswer, ReadAnswer, Report, Subject,
-    choose_email,
-};
-use crate::keys::{KeyName, Vault, VaultError};
-use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
-use crate::policy::quiet::least_waking_seconds;
-use crate::policy::rules::WAKING_FLOOR_SECONDS;
-use crate::policy::vocabulary::ExpiryFrom;
-use crate::policy::{Available, Channel, Decision, Facts, ReportStatus, ReviewReason, Terms};
-use crate::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
-use crate::sealing::{AuthKey, ContentKey, Purpose, ReceiptKey};
-use crate::store::{self, Delivery, DeliveryKind, Mode, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
-
-use seal::Sealed;
+use crate::fhir::{EhrClient, EhrError, FaultClass};
+use crate::keys::{Vault, VaultError};
+use crate::policy::{Available, ReviewReason, Terms};
+use crate::record::{Card, Link, LinkEvent};
+use crate::sealing::Purpose;
+use crate::store::{self, Delivery, Mode, Renewed, Store, StoreError};
 
 /// Deliveries released at the same time.
 const BATCH: i64 = 1;
@@ -39,6 +34,8 @@ const BACK_OFF: [Duration; 8] =
 /// The resource changed since the decision: resolving looks first, then this step again, as often as [`BACK_OFF`] has
 /// waits and never sooner than this.
 const AFTER_RESOLVE: Duration = seconds(10);
+/// Reports that one link holds.
+const SHARERS_MAX: i64 = 20;
 
 /// What releasing must know of one EHR.
 pub struct SourceEhr {
@@ -75,9 +72,8 @@ pub enum ReleaseError {
     Stopped,
 }
 
-/// How one attempt to release went.
-enum Attempt {
-    Ready(Box<Ready>),
+/// Why a report does not leave now.
+enum Hindrance {
     /// The report or patient changed: resolving must look first.
     Changed,
     Later {
@@ -95,15 +91,23 @@ enum Attempt {
     },
 }
 
-/// Everything that the commit needs.
-struct Ready {
-    card: Card,
-    contact_index: [u8; 32],
-    terms: Terms,
-    link: NewLink,
-    notice: NewNotice,
-    fingerprints: Vec<(KeyName, String)>,
-    bytes: u64,
+/// Deliveries that are leased together: the one whose time has come, and those that may share its link.
+#[derive(Clone)]
+struct Leased {
+    lead: Delivery,
+    companions: Vec<Delivery>,
+}
+
+/// How the companions fared that do not leave with the lead.
+struct StayedBehind {
+    delivery: Delivery,
+    why: Stays,
+}
+
+enum Stays {
+    /// It leaves by itself when its own time comes.
+    Apart,
+    For(Hindrance),
 }
 
 impl Release {
@@ -135,23 +139,47 @@ impl Release {
         if let Link::Held { .. } = delivery.state {
             return self.end_hold(delivery).await;
         }
-        let renew = |leased| {
+        let leased = self.with_companions(delivery).await?;
+        let renew = |leased: Leased| {
             let until = self.clock.now().plus(store::LEASE);
-            self.store.write(move |tx| store::renew_delivery_lease(tx, leased, until))
+            self.store.write(move |tx| renew(tx, leased, until))
         };
-        let held = delivery.clone();
-        let attempt = store::while_kept(Box::pin(self.attempt(&delivery)), held, store::RENEW_EVERY, renew).await?;
-        let Some((attempt, delivery)) = attempt else { return Ok(()) };
+        let attempt = store::while_kept(Box::pin(self.attempt(&leased)), leased.clone(), store::RENEW_EVERY, renew);
+        let Some(((attempt, behind), leased)) = attempt.await? else { return Ok(()) };
+        for StayedBehind { delivery, why } in behind {
+            match why {
+                Stays::Apart => self.store.write(move |tx| store::give_back_companion(tx, &delivery)).await?,
+                Stays::For(hindrance) => self.settle(delivery, hindrance).await?,
+            }
+        }
         match attempt {
-            Attempt::Ready(ready) => self.commit(delivery, *ready).await,
-            Attempt::Changed => self.after_resolving(delivery).await,
-            Attempt::Later { why } => self.later(delivery, why).await,
-            Attempt::Quiet { until } => {
+            Ok(ready) => self.commit(leased.lead, *ready).await,
+            Err(hindrance) => self.settle(leased.lead, hindrance).await,
+        }
+    }
+
+    async fn with_companions(&self, lead: Delivery) -> Result<Leased, ReleaseError> {
+        if lead.group_index.is_none() {
+            return Ok(Leased { lead, companions: Vec::new() });
+        }
+        let (now, asked) = (self.clock.now(), lead.clone());
+        let companions = self
+            .store
+            .write(move |tx| store::lease_companions(tx, &asked, now, now.plus(store::LEASE), SHARERS_MAX - 1))
+            .await?;
+        Ok(Leased { lead, companions })
+    }
+
+    async fn settle(&self, delivery: Delivery, hindrance: Hindrance) -> Result<(), ReleaseError> {
+        match hindrance {
+            Hindrance::Changed => self.after_resolving(delivery).await,
+            Hindrance::Later { why } => self.later(delivery, why).await,
+            Hindrance::Quiet { until } => {
                 self.store.write(move |tx| store::postpone_delivery(tx, &delivery, until)).await?;
                 Ok(())
             }
-            Attempt::Review(why) => self.review(delivery, why).await,
-            Attempt::Elsewhere { card, contact_index } => self.elsewhere(delivery, &card, contact_index).await,
+            Hindrance::Review(why) => self.review(delivery, why).await,
+            Hindrance::Elsewhere { card, contact_index } => self.elsewhere(delivery, &card, contact_index).await,
         }
     }
 
@@ -215,271 +243,17 @@ impl Release {
             .await?;
         Ok(())
     }
-
-    async fn attempt(&self, delivery: &Delivery) -> Result<Attempt, ReleaseError> {
-        let terms = match &delivery.decision {
-            Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
-            Decision::Review { terms: None, .. } | Decision::Block { .. } => self.terms_by_hand.clone(),
-        };
-        let terms = match (Decision::Send { terms }).within(&self.available) {
-            Decision::Send { terms } => terms,
-            Decision::Review { why, .. } => return Ok(Attempt::Review(why)),
-            Decision::Block { rule } => return Ok(Attempt::Review(ReviewReason::RuleAsks { rule })),
-        };
-        let now = self.clock.now();
-        if let Some(until) = terms.quiet.as_ref().and_then(|quiet| quiet.wait_until(now)) {
-            return Ok(Attempt::Quiet { until });
-        }
-        let Some(life_seconds) = life_of(&terms, delivery.facts.as_ref(), now) else {
-            return Ok(Attempt::Review(ReviewReason::TooShort { hours: WAKING_FLOOR_SECONDS / 3600 }));
-        };
-        let terms = Terms { expiry_seconds: life_seconds, ..terms };
-        let source_id = delivery.source.clone();
-        let source = self.store.read(move |conn| store::source(conn, &source_id)).await?;
-        let Some(source) = source else {
-            return Ok(Attempt::Review(ReviewReason::Unreadable {
-                why: "its resource is no longer followed".to_owned(),
-            }));
-        };
-        let Some(ehr) = self.ehrs.iter().find(|ehr| *ehr.client.id() == delivery.ehr) else {
-            return Ok(Attempt::Review(ReviewReason::Unreadable { why: "its EHR is no longer configured".to_owned() }));
-        };
-        let report = match self.reread(ehr, &source, delivery).await {
-            Ok(report) => report,
-            Err(attempt) => return Ok(attempt),
-        };
-        let (card, contact_index) = match self.choose_contact(ehr, &report).await {
-            Ok(chosen) => chosen,
-            Err(attempt) => return Ok(attempt),
-        };
-        if is_anothers_address(delivery, &contact_index) {
-            return Ok(Attempt::Elsewhere { card, contact_index });
-        }
-        let Some(attachment) = report.preferred_attachment() else {
-            return Ok(Attempt::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() }));
-        };
-        self.make_link(ehr, delivery, attachment, card, contact_index, terms).await
-    }
-
-    /// The report as it is now, if it still says what was decided about.
-    async fn reread(&self, ehr: &SourceEhr, source: &SourceRow, delivery: &Delivery) -> Result<Report, Attempt> {
-        match ehr.client.read(source.key.kind, &source.key.id).await {
-            Ok(ReadAnswer::Report { report, .. }) => {
-                let same = report.content_hash == delivery.content_hash
-                    && (report.version.is_none() || report.version.as_ref() == Some(&delivery.report_version));
-                let unreadable_before =
-                    matches!(delivery.state, Link::Recorded) && delivery.content_hash == store::NOTHING_READ;
-                // Resolving has concluded about what the EHR shows now, and left this delivery for what it showed before:
-                // looking again would find the same for ever.
-                let outdated =
-                    report.content_hash != delivery.content_hash && source.content_hash == Some(report.content_hash);
-                match report.status {
-                    ReportStatus::Final
-                    | ReportStatus::Amended
-                    | ReportStatus::Corrected
-                    | ReportStatus::Appended
-                    | ReportStatus::Unknown
-                        if same || unreadable_before =>
-                    {
-                        Ok(*report)
-                    }
-                    ReportStatus::Final
-                    | ReportStatus::Amended
-                    | ReportStatus::Corrected
-                    | ReportStatus::Appended
-                    | ReportStatus::Unknown
-                        if outdated =>
-                    {
-                        Err(Attempt::Review(ReviewReason::Outdated))
-                    }
-                    ReportStatus::Final
-                    | ReportStatus::Amended
-                    | ReportStatus::Corrected
-                    | ReportStatus::Appended
-                    | ReportStatus::Unknown
-                    | ReportStatus::Unfinished
-                    | ReportStatus::Superseded
-                    | ReportStatus::Cancelled
-                    | ReportStatus::EnteredInError => Err(Attempt::Changed),
-                }
-            }
-            Ok(ReadAnswer::Gone { .. }) => Err(Attempt::Changed),
-            Ok(ReadAnswer::Unreadable { why, .. }) => {
-                Err(Attempt::Review(ReviewReason::Unreadable { why: why.to_string() }))
-            }
-            Err(error) => Err(failed(&error)),
-        }
-    }
-
-    async fn choose_contact(&self, ehr: &SourceEhr, report: &Report) -> Result<(Card, [u8; 32]), Attempt> {
-        let unusable = |why: &str| Attempt::Review(ReviewReason::Patient { why: why.to_owned() });
-        let id = match &report.subject {
-            Subject::Patient(id) => id,
-            Subject::None => return Err(unusable("the report names no patient")),
-            Subject::Unusable { why } => return Err(unusable(why)),
-        };
-        let patient = match ehr.client.read_patient(id).await {
-            Ok(PatientAnswer::Patient { patient }) => patient,
-            Ok(PatientAnswer::Gone { .. }) => return Err(unusable("the EHR no longer has the patient's record")),
-            Ok(PatientAnswer::Unreadable { why }) => return Err(unusable(&why.to_string())),
-            Err(error) => return Err(failed(&error)),
-        };
-        match choose_email(&patient, self.clock.now()) {
-            ContactChoice::One { address, explanation } => {
-                let index = self.vault.blind_index("email", &address.comparison_form());
-                Ok((Card::new(Some(&address), id.clone(), explanation), index))
-            }
-            ContactChoice::Tie => Err(Attempt::Review(ReviewReason::ContactTie)),
-            ContactChoice::None { why } => Err(Attempt::Review(ReviewReason::NoContact { why })),
-            ContactChoice::PatientUnusable { why } => Err(unusable(why)),
-        }
-    }
-
-    async fn make_link(
-        &self,
-        ehr: &SourceEhr,
-        delivery: &Delivery,
-        attachment: &AttachmentRef,
-        card: Card,
-        contact_index: [u8; 32],
-        terms: Terms,
-    ) -> Result<Attempt, ReleaseError> {
-        let mut rng = random::system();
-        let (id, secret, share) = (LinkId::random(&mut rng), LinkSecret::random(&mut rng), Key256::random(&mut rng));
-        let content = ContentKey::derive(&secret, &share, &id);
-        let sealed = match self.fetch_and_seal(ehr, attachment, content, &id, delivery).await {
-            Ok(sealed) => sealed,
-            Err(attempt) => return Ok(attempt),
-        };
-        let bytes = sealed.file.plain_bytes;
-        let keys = LinkKeys { id, secret, share };
-        let ready = self.wrap_keys(delivery.clone(), keys, sealed, &terms, self.clock.now()).await?;
-        let (link, notice, fingerprints) = ready;
-        Ok(Attempt::Ready(Box::new(Ready { card, contact_index, terms, link, notice, fingerprints, bytes })))
-    }
-
-    /// Puts the server's half under the epoch key of the last day on which the link can live, and the secret
-    /// under this hour's outbox key.
-    async fn wrap_keys(
-        &self,
-        delivery: Delivery,
-        keys: LinkKeys,
-        sealed: Sealed,
-        terms: &Terms,
-        now: UtcMillis,
-    ) -> Result<(NewLink, NewNotice, Vec<(KeyName, String)>), ReleaseError> {
-        let vault = self.vault.clone();
-        let (life_seconds, opens_max) = (terms.expiry_seconds, terms.opens.0.get());
-        let wrapped = tokio::task::spawn_blocking(move || {
-            let LinkKeys { id, secret, share } = keys;
-            let last_moment = now.plus(NOTICE_WAIT_MAX).plus(Duration::from_secs(life_seconds)).plus(OPENING_LEASE_MAX);
-            let (epoch, outbox) = (KeyName::epoch(last_moment), KeyName::outbox(now));
-            let share = vault.seal_dated(&epoch, Purpose::Share, id.as_str(), share.expose())?;
-            let notice_id = NoticeId::random(&mut random::system());
-            let secret_sealed = vault.seal_dated(&outbox, Purpose::LinkSecret, notice_id.as_str(), secret.expose())?;
-            let auth = AuthKey::derive(&secret, &id);
-            let receipt = ReceiptKey::derive(&secret, &id);
-            let link = NewLink {
-                auth_sealed: vault.seal_record(Purpose::AuthKey, id.as_str(), auth.expose()),
-                receipt_sealed: vault.seal_record(Purpose::ReceiptKey, id.as_str(), receipt.expose()),
-                delivery: delivery.id.clone(),
-                report_version: delivery.report_version.clone(),
-                life_seconds,
-                opens_max,
-                share_wrapped: share.bytes,
-                epoch: epoch.as_str().to_owned(),
-                files: vec![sealed.file],
-                id: id.clone(),
-            };
-            let notice = NewNotice {
-                id: notice_id,
-                delivery: delivery.id,
-                link: id,
-                kind: match delivery.kind {
-                    DeliveryKind::New => NoticeKind::Link,
-                    DeliveryKind::Updated => NoticeKind::UpdatedLink,
-                },
-                channel: Channel::Email,
-                secret_sealed: secret_sealed.bytes,
-                secret_key: outbox.as_str().to_owned(),
-            };
-            let fingerprints =
-                vec![(epoch, share.fingerprint.to_string()), (outbox, secret_sealed.fingerprint.to_string())];
-            Ok::<_, VaultError>((link, notice, fingerprints))
-        })
-        .await
-        .map_err(|_| ReleaseError::Stopped)??;
-        Ok(wrapped)
-    }
-
-    async fn commit(&self, delivery: Delivery, ready: Ready) -> Result<(), ReleaseError> {
-        let now = self.clock.now();
-        let vault = self.vault.clone();
-        self.store.write(move |tx| commit_link(tx, &vault, &delivery, &ready, now)).await?;
-        self.queued.ring();
-        Ok(())
-    }
 }
 
-/// The secrets of a link being made.
-struct LinkKeys {
-    id: LinkId,
-    secret: LinkSecret,
-    share: Key256,
-}
-
-fn commit_link(
-    tx: &mut Tx,
-    vault: &Vault,
-    delivery: &Delivery,
-    ready: &Ready,
-    now: UtcMillis,
-) -> Result<(), StoreError> {
-    for (key, fingerprint) in &ready.fingerprints {
-        if store::mark_key(tx, key.kind().as_str(), key.as_str(), fingerprint, now)? != *fingerprint {
-            return Err(StoreError::Refused { why: "a dated key that was replaced" });
-        }
+/// Lengthens the leases. A companion that somebody else moved is found out when it is committed.
+fn renew(tx: &mut store::Tx, leased: Leased, until: UtcMillis) -> Result<Renewed<Leased>, StoreError> {
+    for companion in &leased.companions {
+        store::renew_delivery_lease(tx, companion.clone(), until)?;
     }
-    let step = delivery.state.clone().step(LinkEvent::Released, now)?;
-    store::advance(tx, delivery, &step, Actor::System, now)?;
-    let card = vault.seal_record(Purpose::PatientCard, delivery.id.as_str(), &ready.card.to_bytes());
-    store::set_card(tx, &delivery.id, &card, &ready.contact_index)?;
-    store::insert_link(tx, &ready.link, now)?;
-    store::insert_notice(tx, &ready.notice, now)?;
-    let sealed = AuditEvent::Sealed {
-        link: ready.link.id.clone(),
-        files: u16::try_from(ready.link.files.len()).unwrap_or(u16::MAX),
-        bytes: ready.bytes,
-        epoch: ready.link.epoch.clone(),
-    };
-    store::append(tx, &delivery.entry(now, Actor::System, sealed))?;
-    let queued = AuditEvent::NoticeQueued { notice: ready.notice.id.clone() };
-    store::append(tx, &delivery.entry(now, Actor::System, queued))?;
-    tracing::info!(delivery = %delivery.id, link = %ready.link.id, expires_after_s = ready.terms.expiry_seconds, "released");
-    Ok(())
-}
-
-/// The life of a link that is made now; `None` when too little of it would be left to a patient who sleeps at night.
-fn life_of(terms: &Terms, facts: Option<&Facts>, now: UtcMillis) -> Option<u64> {
-    match terms.expiry_from {
-        ExpiryFrom::Delivered => Some(terms.expiry_seconds),
-        ExpiryFrom::Issued => {
-            let issued = facts.and_then(|facts| facts.issued).unwrap_or(now).min(now);
-            let gone = now.since(issued).as_secs();
-            let life = terms.expiry_seconds.saturating_sub(gone);
-            let hours = terms.quiet.as_ref().map(|quiet| &quiet.hours);
-            (least_waking_seconds(hours, life) >= WAKING_FLOOR_SECONDS).then_some(life)
-        }
-    }
-}
-
-/// Whether a minor's report would go to another address than the one that was looked at.
-fn is_anothers_address(delivery: &Delivery, chosen: &[u8; 32]) -> bool {
-    let may_be_minor = delivery.facts.as_ref().is_some_and(|facts| match facts.age {
-        Age::Years { least, .. } => least < MINOR_BELOW_YEARS,
-        Age::Unknown => true,
-    });
-    may_be_minor && delivery.contact_index.is_some_and(|decided| decided != *chosen)
+    Ok(match store::renew_delivery_lease(tx, leased.lead.clone(), until)? {
+        Renewed::Kept(lead) => Renewed::Kept(Leased { lead, ..leased }),
+        Renewed::Lost => Renewed::Lost,
+    })
 }
 
 /// How long to wait after so many tries; `None` when a person should look.
@@ -487,13 +261,13 @@ fn wait_after(tries: i32) -> Option<Duration> {
     BACK_OFF.get(usize::try_from(tries.max(1) - 1).unwrap_or(usize::MAX)).copied()
 }
 
-fn failed(error: &EhrError) -> Attempt {
+fn failed(error: &EhrError) -> Hindrance {
     match (error.class(), error) {
         // The report names another version of its attachment by now, or none.
         (FaultClass::Permanent, EhrError::Gone | EhrError::NoAttachment) => {
-            Attempt::Later { why: "the EHR does not have the attachment".to_owned() }
+            Hindrance::Later { why: "the EHR does not have the attachment".to_owned() }
         }
-        (FaultClass::Permanent, _) => Attempt::Review(ReviewReason::Attachment { why: error.to_string() }),
-        (FaultClass::Transient | FaultClass::Settings, _) => Attempt::Later { why: error.to_string() },
+        (FaultClass::Permanent, _) => Hindrance::Review(ReviewReason::Attachment { why: error.to_string() }),
+        (FaultClass::Transient | FaultClass::Settings, _) => Hindrance::Later { why: error.to_string() },
     }
 }

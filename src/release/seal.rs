@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::{Attempt, Release, SourceEhr, failed};
+use super::{Hindrance, Release, SourceEhr, failed};
 use crate::base::{LinkId, MediaType, random};
 use crate::blobs::{BlobError, BlobKey, BlobStore};
 use crate::fhir::{AttachmentRef, AttachmentStream, SNIFF_BYTES, sniff};
@@ -13,28 +13,19 @@ use crate::store::{Delivery, NewFile};
 /// Chunks between the network and the sealer.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
-pub(super) struct Sealed {
-    pub(super) file: NewFile,
-}
-
 impl Release {
-    /// Fetches, judges, seals and stores. The blob is visible only after the whole attachment was verified.
+    /// Fetches, judges, seals and stores the file that is the `number`th of `link`. The blob is visible only after the whole attachment was verified.
     pub(super) async fn fetch_and_seal(
         &self,
         ehr: &SourceEhr,
         attachment: &AttachmentRef,
         content: ContentKey,
-        link: &LinkId,
+        (link, number): (&LinkId, FileNumber),
         delivery: &Delivery,
-    ) -> Result<Sealed, Attempt> {
+    ) -> Result<NewFile, Hindrance> {
         let mut stream = ehr.client.fetch_attachment(attachment).await.map_err(|error| failed(&error))?;
         let (head, media) = judge_head(&mut stream, attachment).await?;
-        let about = FileContext {
-            link: link.clone(),
-            number: FileNumber::FIRST,
-            version: delivery.report_version.clone(),
-            media,
-        };
+        let about = FileContext { link: link.clone(), number, version: delivery.report_version.clone(), media };
         let (chunks, receiver) = tokio::sync::mpsc::channel(CHUNKS_IN_FLIGHT);
         let blob = BlobKey::random(&mut random::system());
         let writing = {
@@ -46,15 +37,15 @@ impl Release {
         fed?;
         let length = written?;
         let sha256 = stream.sha256().ok_or_else(|| later("the attachment did not arrive whole"))?;
-        Ok(Sealed {
-            file: NewFile {
-                number: FileNumber::FIRST.as_u16(),
-                blob: blob.as_str().to_owned(),
-                media,
-                plain_bytes: length.plain,
-                sealed_bytes: length.sealed,
-                plain_index: self.vault.file_index(&sha256),
-            },
+        Ok(NewFile {
+            number: number.as_u16(),
+            delivery: delivery.id.clone(),
+            report_version: delivery.report_version.clone(),
+            blob: blob.as_str().to_owned(),
+            media,
+            plain_bytes: length.plain,
+            sealed_bytes: length.sealed,
+            plain_index: self.vault.file_index(&sha256),
         })
     }
 }
@@ -63,7 +54,7 @@ impl Release {
 async fn judge_head(
     stream: &mut AttachmentStream,
     attachment: &AttachmentRef,
-) -> Result<(Vec<u8>, MediaType), Attempt> {
+) -> Result<(Vec<u8>, MediaType), Hindrance> {
     let mut head = Vec::new();
     while head.len() < SNIFF_BYTES {
         match stream.next().await.map_err(|error| failed(&error))? {
@@ -92,7 +83,7 @@ async fn feed(
     stream: &mut AttachmentStream,
     head: Vec<u8>,
     chunks: tokio::sync::mpsc::Sender<Chunk>,
-) -> Result<(), Attempt> {
+) -> Result<(), Hindrance> {
     // A closed channel means that the sealer failed; its own error says why.
     if chunks.send(Chunk::Bytes(head)).await.is_err() {
         return Ok(());
@@ -114,7 +105,7 @@ fn seal_into(
     content: &ContentKey,
     about: &FileContext,
     mut chunks: tokio::sync::mpsc::Receiver<Chunk>,
-) -> Result<SealedLength, Attempt> {
+) -> Result<SealedLength, Hindrance> {
     let writer = blobs.create(blob).map_err(|error| disk(&error))?;
     let mut sealer = Sealer::new(content, about, &mut random::system(), writer).map_err(|error| sealing(&error))?;
     loop {
@@ -135,20 +126,20 @@ fn seal_into(
     }
 }
 
-fn disk(error: &BlobError) -> Attempt {
+fn disk(error: &BlobError) -> Hindrance {
     tracing::error!(%error, "a sealed file cannot be stored");
     later(&format!("the sealed file cannot be stored: {error}"))
 }
 
-fn sealing(error: &SealError) -> Attempt {
+fn sealing(error: &SealError) -> Hindrance {
     tracing::error!(%error, "sealing failed");
     later(&format!("sealing failed: {error}"))
 }
 
-fn later(why: &str) -> Attempt {
-    Attempt::Later { why: why.to_owned() }
+fn later(why: &str) -> Hindrance {
+    Hindrance::Later { why: why.to_owned() }
 }
 
-fn review(why: &str) -> Attempt {
-    Attempt::Review(ReviewReason::Attachment { why: why.to_owned() })
+fn review(why: &str) -> Hindrance {
+    Hindrance::Review(ReviewReason::Attachment { why: why.to_owned() })
 }

@@ -260,17 +260,11 @@ fn lower(
     let rules_hash = ground.in_force.hash.clone();
     let event = AuditEvent::LinkTightened { link: id.clone(), rules_hash, opens_max, life_seconds };
     store::append(tx, &delivery.entry(now, Actor::System, event))?;
-    let mut standing = delivery.clone();
     if let (Some(expires_at), Link::Live { until: LiveUntil::At(_) } | Link::Suspended { until: LiveUntil::At(_), .. }) =
-        (expires_at, &standing.state)
-        && let Ok(step) = standing.state.clone().step(LinkEvent::Shorten { expires_at }, now)
+        (expires_at, &delivery.state)
+        && let Ok(step) = delivery.state.clone().step(LinkEvent::Shorten { expires_at }, now)
     {
-        store::advance(tx, &standing, &step, Actor::System, now)?;
-        standing = store::delivery(tx.conn(), &standing.id)?.ok_or(StoreError::Moved)?;
+        store::advance(tx, delivery, &step, Actor::System, now)?;
     }
-    let is_used_up = link.opened >= opens_max && store::running_claims(tx.conn(), id, now)? == 0;
-    match standing.state.clone().step(LinkEvent::LastLeaseEnded, now) {
-        Ok(spent) if is_used_up => store::advance(tx, &standing, &spent, Actor::System, now),
-        Ok(_) | Err(_) => Ok(()),
-    }
+    store::spend_if_used_up(tx, id, Actor::System, now)
 }

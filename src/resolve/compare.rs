@@ -49,7 +49,7 @@ pub(super) fn is_in_question(source: &SourceRow, report: &Report) -> Result<bool
 /// release in any case.
 fn sealed_lately(conn: &mut Conn, standing: &Delivery, now: UtcMillis) -> Result<Option<[u8; 32]>, StoreError> {
     let Some(link) = standing.link.as_ref().filter(|_| standing.state.was_released()) else { return Ok(None) };
-    store::sealed_since(conn, link, now.minus(COMPARED_FOR))
+    store::sealed_since(conn, link, &standing.id, now.minus(COMPARED_FOR))
 }
 
 /// What the file says, judged in the transaction that acts on it.

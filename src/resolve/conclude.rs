@@ -373,6 +373,7 @@ fn deliver(
         contact_index: prepared.contact_index,
         patient_index: prepared.now.subject_index,
         replaces,
+        group_index: prepared.group_index,
     };
     let event = AuditEvent::Decided {
         version: prepared.version.to_string(),
@@ -413,14 +414,10 @@ pub(super) fn step(tx: &mut Tx, delivery: &Delivery, event: LinkEvent, now: UtcM
 /// Lets a suspended link in again. The lease of its last opening may have run out meanwhile: then it is spent now.
 fn restore(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), StoreError> {
     step(tx, delivery, LinkEvent::Restored, now)?;
-    let Some(id) = &delivery.link else { return Ok(()) };
-    let Some(link) = store::link(tx.conn(), id)? else { return Ok(()) };
-    if link.opened < link.opens_max || store::running_claims(tx.conn(), id, now)? > 0 {
-        return Ok(());
+    match &delivery.link {
+        Some(link) => store::spend_if_used_up(tx, link, Actor::System, now),
+        None => Ok(()),
     }
-    let Some(live) = store::delivery(tx.conn(), &delivery.id)? else { return Err(StoreError::Moved) };
-    let spent = live.state.clone().step(LinkEvent::LastLeaseEnded, now)?;
-    store::advance(tx, &live, &spent, Actor::System, now)
 }
 
 /// What is out is refused, reversibly; what has not left yet is read again before it does.

@@ -291,6 +291,7 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::WentBack
         | ReviewReason::Breaker { .. }
         | ReviewReason::Restored
+        | ReviewReason::SharedLinkRevoked
         | ReviewReason::Outdated
         | ReviewReason::HeldTooLong
         | ReviewReason::TooShort { .. }

@@ -1,5 +1,6 @@
 //! What a reading says, made ready before its transaction begins: the decision, the objections to it, the card.
 
+use chrono_tz::Tz;
 use data_encoding::HEXLOWER;
 
 use super::facts::{self, Beside, Owner};
@@ -8,6 +9,7 @@ use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
 use crate::policy::codes::Confidentiality;
+use crate::policy::columns::Grouping;
 use crate::policy::decide::DEFAULT_RULE;
 use crate::policy::schedule::Schedule;
 use crate::policy::when::Predicate;
@@ -27,6 +29,8 @@ pub(super) struct Prepared {
     pub(super) rules_hash: String,
     pub(super) card: Option<Card>,
     pub(super) contact_index: Option<[u8; 32]>,
+    /// What it has in common with others that its rules let share a link.
+    pub(super) group_index: Option<[u8; 32]>,
     pub(super) now: Now,
 }
 
@@ -64,20 +68,30 @@ impl Resolve {
             objection(ehr, report, patient, choice.as_ref(), &Circumstances { since, now, rules: &rules.rules });
         let (card, contact_index) = self.card(subject.clone(), choice);
         let version = version_of(report)?;
+        let decision = plan::object(decided.decision.within(&self.available), objection.or(of_address));
+        let subject_index = subject.map(|id| self.vault.patient_index(&source.key.ehr, &id));
+        let group_index = match (&decision, subject_index) {
+            (Decision::Send { terms }, Some(patient)) => {
+                let zone = rules.rules.timezone().unwrap_or(ehr.zone);
+                belonging(terms.group, report, zone).map(|belonging| self.vault.group_index(&patient, &belonging))
+            }
+            (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }, _) => None,
+        };
         Ok(Prepared {
             version,
             facts,
-            decision: plan::object(decided.decision.within(&self.available), objection.or(of_address)),
+            decision,
             schedule: decided.schedule,
             trace: serde_json::to_string(&decided.trace)?,
             rules_hash: rules.hash.clone(),
             card,
             contact_index,
+            group_index,
             now: Now {
                 status: report.status,
                 content_hash: report.content_hash,
                 content_basis: report.content_basis,
-                subject_index: subject.map(|id| self.vault.patient_index(&source.key.ehr, &id)),
+                subject_index,
             },
         })
     }
@@ -93,6 +107,16 @@ impl Resolve {
                 (Some(Card::new(None, subject, String::new())), None)
             }
         }
+    }
+}
+
+/// What the report has in common with others that may share its link; `None`: it shares none.
+fn belonging(group: Grouping, report: &Report, zone: Tz) -> Option<String> {
+    match group {
+        Grouping::With { what, .. } => {
+            report.belonging(what, zone).map(|belonging| format!("{}/{belonging}", what.as_str()))
+        }
+        Grouping::Unsaid | Grouping::Alone => None,
     }
 }
 
@@ -228,6 +252,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
         rules_hash: String::new(),
         card: None,
         contact_index: None,
+        group_index: None,
         now: Now {
             status: ReportStatus::Unknown,
             content_hash: NOTHING_READ,

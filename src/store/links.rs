@@ -23,10 +23,15 @@ pub struct NewLink {
     pub auth_sealed: Vec<u8>,
     pub receipt_sealed: Vec<u8>,
     pub files: Vec<NewFile>,
+    /// Other deliveries that share it.
+    pub companions: Vec<DeliveryId>,
 }
 
 pub struct NewFile {
     pub number: u16,
+    /// Whose file it is.
+    pub delivery: DeliveryId,
+    pub report_version: VersionId,
     pub blob: String,
     pub media: MediaType,
     pub plain_bytes: u64,
@@ -58,6 +63,7 @@ pub struct LinkRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileRow {
     pub number: u16,
+    pub report_version: VersionId,
     pub blob: String,
     pub media: MediaType,
     pub plain_bytes: u64,
@@ -96,11 +102,16 @@ pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), Stor
                 sealed_file::plain_bytes.eq(signed("sealed_file.plain_bytes", file.plain_bytes)?),
                 sealed_file::sealed_bytes.eq(signed("sealed_file.sealed_bytes", file.sealed_bytes)?),
                 sealed_file::plain_index.eq(file.plain_index.to_vec()),
+                sealed_file::delivery_id.eq(file.delivery.as_str()),
+                sealed_file::report_version.eq(file.report_version.as_str()),
             ))
             .prepared()
             .execute(tx.conn())?;
     }
-    deliveries::attach_link(tx, &new.delivery, &new.id)
+    for sharer in std::iter::once(&new.delivery).chain(&new.companions) {
+        deliveries::attach_link(tx, sharer, &new.id)?;
+    }
+    Ok(())
 }
 
 #[derive(Queryable)]
@@ -185,11 +196,15 @@ pub fn link_by_reference(conn: &mut Conn, reference: &Reference) -> Result<Vec<L
 /// # Errors
 /// [`StoreError`].
 pub fn files_of(conn: &mut Conn, id: &LinkId) -> Result<Vec<FileRow>, StoreError> {
-    let rows: Vec<(i32, String, String, i64, i64)> = sealed_file::table
+    type Row = (i32, Option<String>, String, String, String, i64, i64);
+    let rows: Vec<Row> = sealed_file::table
+        .inner_join(link::table.on(link::id.eq(sealed_file::link_id)))
         .filter(sealed_file::link_id.eq(id.as_str()))
         .order(sealed_file::number.asc())
         .select((
             sealed_file::number,
+            sealed_file::report_version,
+            link::report_version,
             sealed_file::blob,
             sealed_file::media,
             sealed_file::plain_bytes,
@@ -197,9 +212,10 @@ pub fn files_of(conn: &mut Conn, id: &LinkId) -> Result<Vec<FileRow>, StoreError
         ))
         .load(conn)?;
     rows.into_iter()
-        .map(|(number, blob, media, plain, sealed)| {
+        .map(|(number, version, of_link, blob, media, plain, sealed)| {
             Ok(FileRow {
                 number: unsigned("sealed_file.number", number.into())?,
+                report_version: parse("sealed_file.report_version", version.as_ref().unwrap_or(&of_link))?,
                 blob,
                 media: parse("sealed_file.media", &media)?,
                 plain_bytes: unsigned("sealed_file.plain_bytes", plain)?,
@@ -209,14 +225,20 @@ pub fn files_of(conn: &mut Conn, id: &LinkId) -> Result<Vec<FileRow>, StoreError
         .collect()
 }
 
-/// The keyed hash of the first file of a link that was made at `since` or later.
+/// The keyed hash of the first file of a delivery in a link that was made at `since` or later.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn sealed_since(conn: &mut Conn, id: &LinkId, since: UtcMillis) -> Result<Option<[u8; 32]>, StoreError> {
+pub fn sealed_since(
+    conn: &mut Conn,
+    id: &LinkId,
+    delivery: &DeliveryId,
+    since: UtcMillis,
+) -> Result<Option<[u8; 32]>, StoreError> {
     let index: Option<Option<Vec<u8>>> = sealed_file::table
         .inner_join(link::table.on(link::id.eq(sealed_file::link_id)))
         .filter(link::id.eq(id.as_str()))
+        .filter(sealed_file::delivery_id.is_null().or(sealed_file::delivery_id.eq(delivery.as_str())))
         .filter(link::created_at.ge(since.0))
         .order(sealed_file::number.asc())
         .select(sealed_file::plain_index)

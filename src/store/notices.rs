@@ -59,6 +59,8 @@ pub struct LeasedNotice {
     pub notice: NoticeRow,
     pub delivery: Delivery,
     pub link: LinkRow,
+    /// What else the link holds.
+    pub companions: Vec<Delivery>,
 }
 
 /// # Errors
@@ -164,11 +166,17 @@ pub fn notice(conn: &mut Conn, id: &NoticeId) -> Result<Option<NoticeRow>, Store
     row.map(NoticeRow::try_from).transpose()
 }
 
+/// The messages of a delivery and of the link that it shares.
+///
 /// # Errors
 /// [`StoreError`].
 pub fn notices_of(conn: &mut Conn, delivery: &DeliveryId) -> Result<Vec<NoticeRow>, StoreError> {
+    let shared = delivery::table
+        .filter(delivery::id.eq(delivery.as_str()))
+        .filter(delivery::link_id.is_not_null())
+        .select(delivery::link_id.assume_not_null());
     let rows: Vec<Row> = notice::table
-        .filter(notice::delivery_id.eq(delivery.as_str()))
+        .filter(notice::delivery_id.eq(delivery.as_str()).or(notice::link_id.eq_any(shared)))
         .order(notice::created_at.asc())
         .select(columns!())
         .load(conn)?;
@@ -199,8 +207,8 @@ pub fn lease_notices(
             return Ok(leased);
         }
         passed_over += i64::try_from(due.len()).unwrap_or(i64::MAX);
-        let ready = ready_deliveries(tx.conn(), &due, now, read_since)?;
-        for row in due.into_iter().filter(|row| ready.contains(&row.delivery_id)) {
+        let ready = ready_links(tx.conn(), &due, now, read_since)?;
+        for row in due.into_iter().filter(|row| ready.contains(&row.link_id)) {
             if let Some(notice) = lease_one(tx, NoticeRow::try_from(row)?, now)? {
                 leased.push(notice);
                 passed_over -= 1;
@@ -228,22 +236,21 @@ fn due_after(conn: &mut Conn, passed_over: i64, now: UtcMillis, count: i64) -> R
 /// A report's id; when it was read, heard of, is due and went.
 type Reading = (String, Option<i64>, i64, Option<i64>, Option<i64>);
 
-/// Those deliveries of `due` whose message may leave: alive, and their report read since `read_since` and since it was
+/// Those links of `due` whose message may leave: alive, and each report in them read since `read_since` and since it was
 /// last heard of. Asked table by table and by key alone: with more to choose by, either database may look through all
 /// that lives for the few that are asked for, or PostgreSQL join all that waits.
-fn ready_deliveries(
+fn ready_links(
     conn: &mut Conn,
     due: &[Row],
     now: UtcMillis,
     read_since: UtcMillis,
 ) -> Result<HashSet<String>, StoreError> {
-    let alive: Vec<(String, String, String, String)> = delivery::table
-        .filter(delivery::id.eq_any(due.iter().map(|row| row.delivery_id.as_str())))
-        .select((delivery::id, delivery::source_id, delivery::state, delivery::mode))
+    let sharers: Vec<(String, String, String, String)> = delivery::table
+        .filter(delivery::link_id.eq_any(due.iter().map(|row| row.link_id.as_str())))
+        .select((delivery::link_id.assume_not_null(), delivery::source_id, delivery::state, delivery::mode))
         .load(conn)?;
-    let alive: Vec<_> = alive.into_iter().filter(|(_, _, state, mode)| state == "live" && mode == "live").collect();
     let read: Vec<Reading> = source::table
-        .filter(source::id.eq_any(alive.iter().map(|(_, source, ..)| source.as_str())))
+        .filter(source::id.eq_any(sharers.iter().map(|(_, source, ..)| source.as_str())))
         .select((source::id, source::read_at, source::heard_at, source::due_at, source::gone_at))
         .load(conn)?;
     let is_fresh = |(_, read_at, heard_at, due_at, gone_at): &Reading| {
@@ -252,7 +259,14 @@ fn ready_deliveries(
             && gone_at.is_none()
     };
     let read: HashSet<String> = read.into_iter().filter(is_fresh).map(|(id, ..)| id).collect();
-    Ok(alive.into_iter().filter(|(_, source, ..)| read.contains(source)).map(|(delivery, ..)| delivery).collect())
+    let is_ready =
+        |source: &String, state: &str, mode: &str| state == "live" && mode == "live" && read.contains(source);
+    let not_ready: HashSet<&String> = sharers
+        .iter()
+        .filter(|(_, source, state, mode)| !is_ready(source, state, mode))
+        .map(|(link, ..)| link)
+        .collect();
+    Ok(sharers.iter().map(|(link, ..)| link).filter(|link| !not_ready.contains(link)).cloned().collect())
 }
 
 /// A delivery that another worker holds is left to it: the notice is found again.
@@ -262,7 +276,10 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
     }
     let missing = StoreError::BadRow { column: "notice.delivery_id" };
     let Some(owner) = deliveries::delivery(tx.conn(), &before.delivery)? else { return Err(missing) };
-    if let Some(until) = quiet_until(&owner.decision, now) {
+    let companions: Vec<Delivery> =
+        deliveries::sharers_of(tx.conn(), &before.link)?.into_iter().filter(|sharer| sharer.id != owner.id).collect();
+    let quiet = std::iter::once(&owner).chain(&companions).filter_map(|one| quiet_until(&one.decision, now)).max();
+    if let Some(until) = quiet {
         diesel::update(notice::table.find(before.id.as_str()).filter(notice::state.eq("queued")))
             .set(notice::due_at.eq(until.0))
             .prepared()
@@ -300,7 +317,7 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
     super::append(tx, &owner.entry(now, Actor::System, attempt))?;
     let first_attempt_at = before.first_attempt_at.or(Some(now));
     let notice = NoticeRow { state: *step.to(), first_attempt_at, ..before };
-    Ok(Some(LeasedNotice { notice, delivery: owner, link }))
+    Ok(Some(LeasedNotice { notice, delivery: owner, link, companions }))
 }
 
 /// Until when the rules that decided a delivery keep its messages back.

@@ -1,5 +1,6 @@
 //! Openings: the claim that at most so many browsers win.
 
+use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
 use super::conn::{Conn, LinkDeath, Tx};
@@ -193,17 +194,16 @@ fn claim_begun(conn: &mut Conn, link_id: &LinkId, mine: &OpeningId, now: UtcMill
     if claimed != 1 {
         return Err(StoreError::Moved);
     }
-    let live = delivery::table
-        .filter(delivery::link_id.eq(link_id.as_str()))
-        .filter(delivery::state.eq("live"))
-        .select(delivery::id);
+    let sharers = || delivery::table.filter(delivery::link_id.eq(link_id.as_str()));
+    let live = sharers().filter(delivery::state.eq("live")).select(delivery::id);
     let counted = diesel::update(
         link::table
             .find(link_id.as_str())
             .filter(link::opened.lt(link::opens_max))
             .filter(link::expires_at.gt(now.0))
             .filter(link::shredded_at.is_null())
-            .filter(link::delivery_id.eq_any(live)),
+            .filter(link::delivery_id.eq_any(live))
+            .filter(not(exists(sharers().filter(delivery::state.ne("live"))))),
     )
     .set(link::opened.eq(link::opened + 1))
     .prepared()
@@ -229,12 +229,9 @@ fn repeat(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -> R
 
 /// Whether a running claim may go on: expiry lets it finish, anything else that ended the link cuts it.
 fn is_reachable(conn: &mut Conn, link_id: &LinkId) -> Result<bool, StoreError> {
-    let count: i64 = delivery::table
-        .filter(delivery::link_id.eq(link_id.as_str()))
-        .filter(delivery::state.eq("live"))
-        .count()
-        .get_result(conn)?;
-    Ok(count > 0)
+    let states: Vec<String> =
+        delivery::table.filter(delivery::link_id.eq(link_id.as_str())).select(delivery::state).load(conn)?;
+    Ok(!states.is_empty() && states.iter().all(|state| state == "live"))
 }
 
 /// The right to read one sealed file now.
@@ -257,14 +254,21 @@ pub fn file_grant(
     number: u16,
     now: UtcMillis,
 ) -> Result<Option<FileGrant>, StoreError> {
+    let sharer = diesel::alias!(delivery as sharer);
+    let refusing = sharer
+        .filter(sharer.field(delivery::link_id).eq(link_id.as_str()))
+        .filter(sharer.field(delivery::state).ne("live"));
     let row: Option<(String, String, i64, String, Option<i64>)> = opening::table
         .inner_join(sealed_file::table.on(sealed_file::link_id.eq(opening::link_id)))
-        .inner_join(delivery::table.on(delivery::link_id.eq(opening::link_id.nullable())))
+        .inner_join(link::table.on(link::id.eq(opening::link_id)))
+        .inner_join(delivery::table.on(delivery::id.eq(link::delivery_id)))
         .filter(opening::link_id.eq(link_id.as_str()))
         .filter(opening::cookie_hash.eq(cookie.to_vec()))
         .filter(opening::state.eq("claimed"))
         .filter(opening::lease_until.gt(now.0))
         .filter(delivery::state.eq("live"))
+        .filter(delivery::link_id.eq(link_id.as_str()))
+        .filter(not(exists(refusing)))
         .filter(sealed_file::number.eq(i32::from(number)))
         .select((sealed_file::blob, sealed_file::media, sealed_file::sealed_bytes, opening::id, opening::lease_until))
         .first(conn)

@@ -393,7 +393,7 @@ pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMil
         return Ok(0);
     }
     let waiting = notice::table
-        .inner_join(delivery::table.on(delivery::id.eq(notice::delivery_id)))
+        .inner_join(delivery::table.on(delivery::link_id.eq(notice::link_id.nullable())))
         .filter(notice::state.eq("queued"))
         .filter(notice::due_at.le(now.0))
         .select(delivery::source_id);

@@ -109,14 +109,7 @@ impl Sweep {
 fn note_lapse(tx: &mut Tx, link: &LinkId, now: UtcMillis) -> Result<(), StoreError> {
     let Some(owner) = owner_of(tx, link)? else { return Ok(()) };
     store::append(tx, &owner.entry(now, Actor::System, AuditEvent::Lapsed { link: link.clone() }))?;
-    let Some(row) = store::link(tx.conn(), link)? else { return Ok(()) };
-    if row.opened < row.opens_max || store::running_claims(tx.conn(), link, now)? > 0 {
-        return Ok(());
-    }
-    match owner.state.clone().step(LinkEvent::LastLeaseEnded, now) {
-        Ok(step) => store::advance(tx, &owner, &step, Actor::System, now),
-        Err(_) => Ok(()),
-    }
+    store::spend_if_used_up(tx, link, Actor::System, now)
 }
 
 fn expire_one(tx: &mut Tx, link: &LinkId, now: UtcMillis) -> Result<usize, StoreError> {

@@ -82,7 +82,6 @@ struct EndedView {
 #[derive(Serialize)]
 struct GrantedView {
     share: String,
-    version: String,
     files: Vec<FileView>,
     lease_until: i64,
 }
@@ -90,6 +89,8 @@ struct GrantedView {
 #[derive(Serialize)]
 struct FileView {
     n: u16,
+    /// Of the report that it belongs to.
+    version: String,
     #[serde(rename = "type")]
     media: &'static str,
     size: u64,
@@ -246,13 +247,13 @@ impl GrantedView {
     fn new(granted: Granted) -> Self {
         let file = |file: crate::open::OpenFile| FileView {
             n: file.number,
+            version: file.report_version.to_string(),
             media: file.media.as_str(),
             size: file.plain_bytes,
             sealed_size: file.sealed_bytes,
         };
         Self {
             share: granted.share.to_base64url().expose().to_owned(),
-            version: granted.report_version,
             files: granted.files.into_iter().map(file).collect(),
             lease_until: granted.lease_until.0,
         }

@@ -4,6 +4,7 @@
 //! it might have added to, with what was found kept; an answer is what was asked for, or it is a lack. Patient data: no `Debug`.
 //! Must not know: rules. It is told only which kinds of evidence some rule looks at.
 
+mod belonging;
 mod consents;
 mod contacts;
 mod critical;

@@ -3,7 +3,9 @@
 use diesel::prelude::*;
 
 use super::row::{Delivery, Row, columns};
+use super::shared::sharers_of;
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, SourceId, VersionId};
+use crate::record::Link;
 use crate::store::conn::Conn;
 use crate::store::error::StoreError;
 use crate::store::schema::delivery;
@@ -15,14 +17,15 @@ pub fn delivery(conn: &mut Conn, id: &DeliveryId) -> Result<Option<Delivery>, St
     row.map(Delivery::try_from).transpose()
 }
 
-/// The delivery whose current link is `link`.
+/// The delivery by which `link` stands: of several that share it one that is suspended, if any; `None` when it is nobody's
+/// current link.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn delivery_of_link(conn: &mut Conn, link: &LinkId) -> Result<Option<Delivery>, StoreError> {
-    let row: Option<Row> =
-        delivery::table.filter(delivery::link_id.eq(link.as_str())).select(columns!()).first(conn).optional()?;
-    row.map(Delivery::try_from).transpose()
+    let sharers = sharers_of(conn, link)?;
+    let suspended = sharers.iter().find(|sharer| matches!(sharer.state, Link::Suspended { .. })).cloned();
+    Ok(suspended.or_else(|| sharers.into_iter().next()))
 }
 
 /// All deliveries of a resource that are not in a final state.

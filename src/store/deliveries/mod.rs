@@ -4,6 +4,7 @@ mod facts_seen;
 mod find;
 mod forget;
 mod row;
+mod shared;
 
 use diesel::prelude::*;
 
@@ -14,6 +15,7 @@ pub use find::{
 };
 pub use forget::{forget_cards, forget_facts};
 pub use row::{Delivery, DeliveryKind, Mode, NOTHING_READ, NewDelivery};
+pub use shared::{give_back_companion, lease_companions, sharers_of, spend_if_used_up};
 
 use super::audit_log;
 use super::conn::{LinkDeath, Tx};
@@ -29,10 +31,14 @@ use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{ClinicId, DeliveryId, LinkId, UtcMillis, VersionId};
 use crate::record::{BackstopAt, HoldEnd, Link, Step};
 use row::{Row, columns};
+use shared::Gathering;
 
 /// # Errors
 /// [`StoreError::Duplicate`] when this report version already has a delivery of that number.
 pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<(), StoreError> {
+    let gathering =
+        Gathering { kind: new.kind, group_index: new.group_index.as_ref(), decision: &new.decision, trace: &new.trace };
+    let first_due = first_due(&new.state, new.mode, &entry.actor, &gathering, entry.at);
     diesel::insert_into(delivery::table)
         .values((
             (
@@ -52,7 +58,7 @@ pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<
             ),
             (
                 delivery::state_at.eq(entry.at.0),
-                delivery::due_at.eq(due_at(&new.state, new.mode, entry.at).map(|at| at.0)),
+                delivery::due_at.eq(first_due.map(|at| at.0)),
                 delivery::decision.eq(to_json("delivery.decision", &new.decision)?),
                 delivery::facts.eq(to_json("delivery.facts", &new.facts)?),
                 delivery::trace.eq(&new.trace),
@@ -62,6 +68,7 @@ pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<
                 delivery::patient_index.eq(new.patient_index.map(|index| index.to_vec())),
                 delivery::replaces.eq(new.replaces.as_ref().map(DeliveryId::as_str)),
                 delivery::created_at.eq(entry.at.0),
+                delivery::group_index.eq(new.group_index.map(|index| index.to_vec())),
             ),
         ))
         .prepared()
@@ -98,8 +105,18 @@ const fn due_at(state: &Link, mode: Mode, now: UtcMillis) -> Option<UtcMillis> {
     }
 }
 
+/// [`due_at`], after the wait for others of its group; what a person lets go leaves at once.
+fn first_due(state: &Link, mode: Mode, actor: &Actor, gathering: &Gathering<'_>, now: UtcMillis) -> Option<UtcMillis> {
+    let due = due_at(state, mode, now)?;
+    match (state, actor) {
+        (Link::Recorded, Actor::System) => Some(shared::gathers_until(gathering, due)),
+        (_, Actor::System | Actor::Ehr(_) | Actor::Operator(_) | Actor::Holder) => Some(due),
+    }
+}
+
 /// Writes a step that the table allows, its audit line, and what must go with it: a death wipes the link's
-/// keys, ends its openings and cancels its notices in the same transaction. The only writer of a delivery's state.
+/// keys, ends its openings and cancels its notices in the same transaction, and other reports in the same link take the step
+/// that this one means for them. The only writer of a delivery's state.
 ///
 /// # Errors
 /// [`StoreError::Moved`] when `before` is no longer what is stored.
@@ -114,6 +131,30 @@ pub fn advance(
         return Err(StoreError::Moved);
     }
     hold(tx, &before.id)?;
+    let gathering = Gathering {
+        kind: before.kind,
+        group_index: before.group_index.as_ref(),
+        decision: &before.decision,
+        trace: &before.trace,
+    };
+    write_step(tx, before, step, first_due(step.to(), before.mode, &actor, &gathering, at), at)?;
+    if let (Some(death), Some(link)) = (step.death(), &before.link) {
+        links::shred_link(tx, link, at)?;
+        openings::end_openings(tx, link, at)?;
+        notices::cancel_notices(tx, link, at)?;
+        tx.died(LinkDeath { link: link.clone(), death, at });
+    }
+    note_step(tx, before, step, actor, at)?;
+    shared::advance_companions(tx, before, step, at)
+}
+
+fn write_step(
+    tx: &mut Tx,
+    before: &Delivery,
+    step: &Step<Link>,
+    due: Option<UtcMillis>,
+    at: UtcMillis,
+) -> Result<(), StoreError> {
     let changed =
         diesel::update(delivery::table.find(before.id.as_str()).filter(delivery::row_version.eq(before.row_version)))
             .set((
@@ -121,20 +162,17 @@ pub fn advance(
                 delivery::state.eq(step.to().name()),
                 delivery::state_detail.eq(to_json("delivery.state_detail", step.to())?),
                 delivery::state_at.eq(at.0),
-                delivery::due_at.eq(due_at(step.to(), before.mode, at).map(|at| at.0)),
+                delivery::due_at.eq(due.map(|at| at.0)),
                 delivery::lease_until.eq(None::<i64>),
                 delivery::tries.eq(0),
             ))
             .prepared()
             .execute(tx.conn())?;
-    if changed != 1 {
-        return Err(StoreError::Moved);
-    }
-    if let (Some(death), Some(link)) = (step.death(), &before.link) {
-        links::shred_link(tx, link, at)?;
-        openings::end_openings(tx, link, at)?;
-        notices::cancel_notices(tx, link, at)?;
-        tx.died(LinkDeath { link: link.clone(), death, at });
+    if changed == 1 { Ok(()) } else { Err(StoreError::Moved) }
+}
+
+fn note_step(tx: &mut Tx, before: &Delivery, step: &Step<Link>, actor: Actor, at: UtcMillis) -> Result<(), StoreError> {
+    if let (Some(_), Some(link)) = (step.death(), &before.link) {
         audit_log::append(tx, &entry_for(before, at, Actor::System, AuditEvent::Shredded { link: link.clone() }))?;
     }
     let event = AuditEvent::Stepped { from: before.state.name().to_owned(), to: step.to().clone() };
@@ -264,6 +302,8 @@ macro_rules! as_leased {
             .filter(delivery::tries.eq($delivery.tries))
     };
 }
+
+use as_leased;
 
 /// Lengthens the lease under which `delivery` was read.
 ///

@@ -78,6 +78,10 @@ pub struct Delivery {
     pub created_at: UtcMillis,
     /// Staff released it although the breaker had tripped: the breaker has no further say about it.
     pub breaker_passed_at: Option<UtcMillis>,
+    /// What it has in common with others that its rules let share a link, as a keyed hash.
+    pub group_index: Option<[u8; 32]>,
+    /// When the release step looks at it next.
+    pub due_at: Option<UtcMillis>,
 }
 
 impl Delivery {
@@ -109,6 +113,7 @@ pub struct NewDelivery {
     pub contact_index: Option<[u8; 32]>,
     pub patient_index: Option<[u8; 32]>,
     pub replaces: Option<DeliveryId>,
+    pub group_index: Option<[u8; 32]>,
 }
 
 #[derive(Queryable)]
@@ -138,6 +143,8 @@ pub(super) struct Row {
     replaces: Option<String>,
     created_at: i64,
     breaker_passed_at: Option<i64>,
+    group_index: Option<Vec<u8>>,
+    due_at: Option<i64>,
 }
 
 macro_rules! columns {
@@ -168,6 +175,8 @@ macro_rules! columns {
             delivery::replaces,
             delivery::created_at,
             delivery::breaker_passed_at,
+            delivery::group_index,
+            delivery::due_at,
         )
     };
 }
@@ -204,6 +213,8 @@ impl TryFrom<Row> for Delivery {
             replaces: parse_opt("delivery.replaces", row.replaces.as_deref())?,
             created_at: UtcMillis(row.created_at),
             breaker_passed_at: row.breaker_passed_at.map(UtcMillis),
+            group_index: index("delivery.group_index", row.group_index)?,
+            due_at: row.due_at.map(UtcMillis),
         })
     }
 }

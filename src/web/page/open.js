@@ -141,11 +141,11 @@ async function fetchAll(claim, progress, stillWanted) {
 const partial = new Map();
 
 function partlyFetched(claim, file, key) {
-  const name = `${claim.version}\n${file.n}\n${file.sealed_size}`;
+  const name = `${file.version}\n${file.n}\n${file.sealed_size}`;
   if (!partial.has(name)) {
     const at = room.findIndex((plain) => plain.length === file.size);
     const plain = at < 0 ? makeRoom([file.size])[0] : room.splice(at, 1)[0];
-    partial.set(name, new SealedFile(key, keyring.id, claim.version, file, plain));
+    partial.set(name, new SealedFile(key, keyring.id, file.version, file, plain));
   }
   return partial.get(name);
 }

@@ -67,7 +67,7 @@ async fn link_18_every_cut_reordering_and_splice_of_a_large_file_is_refused_and_
     let halves = [holder.link.secret.expose().as_slice(), granted.share.expose()].concat();
     let (mut content, label) = ([0; 32], format!("chartseal/1/content{}", holder.link.id));
     Hkdf::<Sha256>::new(None, &halves).expand(label.as_bytes(), &mut content).unwrap();
-    let context = format!("chartseal/1\n{}\n1\n{}\napplication/pdf", holder.link.id, granted.version);
+    let context = format!("chartseal/1\n{}\n1\n{}\napplication/pdf", holder.link.id, granted.files[0].version);
     assert!(tink::open(&content, context.as_bytes(), &path) == Ok(paper), "Tink reads something else");
     std::fs::write(&path, &sealed[..2 * SEGMENT_BYTES]).unwrap();
     assert!(tink::open(&content, context.as_bytes(), &path).is_err(), "Tink opens half a file");

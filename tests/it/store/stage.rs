@@ -118,6 +118,7 @@ pub fn new_delivery(source: &SourceId) -> NewDelivery {
         contact_index: Some([3; 32]),
         patient_index: Some([4; 32]),
         replaces: None,
+        group_index: None,
     }
 }
 
@@ -163,6 +164,8 @@ pub fn release(tx: &mut Tx, delivery: &Delivery, opens: u16) -> Result<Released,
     let (link, notice) = (LinkId::random(rng), NoticeId::random(rng));
     let files = (0..2).map(|number| NewFile {
         number,
+        delivery: delivery.id.clone(),
+        report_version: delivery.report_version.clone(),
         blob: format!("{}/{number}", link.as_str()),
         media: MediaType::Pdf,
         plain_bytes: 1000,
@@ -172,6 +175,7 @@ pub fn release(tx: &mut Tx, delivery: &Delivery, opens: u16) -> Result<Released,
     let new = NewLink {
         id: link.clone(),
         delivery: delivery.id.clone(),
+        companions: Vec::new(),
         report_version: delivery.report_version.clone(),
         life_seconds: LIFE.as_secs(),
         opens_max: opens,

@@ -24,6 +24,7 @@ mod rules_lint;
 mod rules_under_attack;
 mod rules_versions;
 mod second_thoughts;
+mod shared_link;
 mod shredding;
 mod signed_hooks;
 mod the_way;

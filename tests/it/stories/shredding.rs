@@ -105,9 +105,9 @@ async fn googles_tink_opens_a_sealed_file_with_the_derived_key() {
     let mut key = [0; 32];
     let label = format!("chartseal/1/content{}", holder.link.id);
     Hkdf::<Sha256>::new(None, &halves).expand(label.as_bytes(), &mut key).unwrap();
-    let context = format!("chartseal/1\n{}\n1\n{}\napplication/pdf", holder.link.id, granted.version);
+    let context = format!("chartseal/1\n{}\n1\n{}\napplication/pdf", holder.link.id, granted.files[0].version);
     assert_eq!(tink::open(&key, context.as_bytes(), &path), Ok(paper("tink")));
-    let other = format!("chartseal/1\n{}\n2\n{}\napplication/pdf", holder.link.id, granted.version);
+    let other = format!("chartseal/1\n{}\n2\n{}\napplication/pdf", holder.link.id, granted.files[0].version);
     assert!(tink::open(&key, other.as_bytes(), &path).is_err(), "another file's place");
 }
 

@@ -70,7 +70,6 @@ pub struct Answer {
 /// What a granted claim says.
 pub struct Granted {
     pub share: Key256,
-    pub version: VersionId,
     pub lease_until_ms: i64,
     pub files: Vec<GrantedFile>,
 }
@@ -78,6 +77,8 @@ pub struct Granted {
 #[derive(Clone)]
 pub struct GrantedFile {
     pub number: u16,
+    /// Of its report.
+    pub version: VersionId,
     pub media: MediaType,
     pub plain_bytes: u64,
     pub sealed_bytes: u64,
@@ -110,13 +111,13 @@ impl Answer {
         let number = |value: &Value| value.as_u64().expect("a number");
         let file = |file: &Value| GrantedFile {
             number: u16::try_from(number(&file["n"])).expect("a small number"),
+            version: VersionId::parse(&text(&file["version"])).expect("a version"),
             media: text(&file["type"]).parse().expect("a media type of ours"),
             plain_bytes: number(&file["size"]),
             sealed_bytes: number(&file["sealed_size"]),
         };
         Granted {
             share: Key256::from_base64url(&text(&self.body["share"])).expect("a share"),
-            version: VersionId::parse(&text(&self.body["version"])).expect("a version"),
             lease_until_ms: self.body["lease_until"].as_i64().expect("the end of the lease"),
             files: self.body["files"].as_array().expect("files").iter().map(file).collect(),
         }
@@ -223,7 +224,7 @@ impl Holder {
         let context = FileContext {
             link: self.link.id.clone(),
             number: FileNumber::new(file.number).expect("files count from 1"),
-            version: granted.version.clone(),
+            version: file.version.clone(),
             media: file.media,
         };
         let mut plain = Vec::new();
@@ -258,6 +259,23 @@ impl Holder {
         let plain = self.decrypt(&granted, &file, &sealed).expect("the file opens");
         assert_eq!(plain.len() as u64, file.plain_bytes);
         (granted, plain)
+    }
+
+    /// Every file of the link, in its order, and the receipt.
+    ///
+    /// # Panics
+    /// When any part is refused.
+    pub async fn read_all(&mut self) -> Vec<Vec<u8>> {
+        assert_eq!(self.look().await.says(), "ready");
+        let granted = self.open().await.granted();
+        let mut all = Vec::new();
+        for file in &granted.files {
+            let sealed = self.file(file.number, None).await;
+            assert_eq!(sealed.status, StatusCode::OK);
+            all.push(self.decrypt(&granted, file, &sealed.bytes).expect("the file opens"));
+        }
+        assert_eq!(self.receipt(ReceiptOutcome::Decrypted).await, StatusCode::NO_CONTENT, "receipt");
+        all
     }
 
     /// The body that proves the link's secret; begins the visit when there is none.

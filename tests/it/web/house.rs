@@ -159,13 +159,14 @@ impl House {
         let (id, secret, share) = (LinkId::random(&mut rng), LinkSecret::random(&mut rng), Key256::random(&mut rng));
         let now = self.clock.now();
         let delivery = self.deliver(opens_max).await;
-        let (file, sealed) = self.seal(&plain, &ContentKey::derive(&secret, &share, &id), &id);
+        let (file, sealed) = self.seal(&plain, &ContentKey::derive(&secret, &share, &id), &id, &delivery.id);
         let epoch = KeyName::epoch(now.plus(hours(100)));
         let wrapped = self.vault.seal_dated(&epoch, Purpose::Share, id.as_str(), share.expose()).unwrap();
         let sealed_record = |purpose, key: &[u8]| self.vault.seal_record(purpose, id.as_str(), key);
         let link = NewLink {
             id: id.clone(),
             delivery: delivery.id.clone(),
+            companions: Vec::new(),
             report_version: version(),
             life_seconds: 72 * 3600,
             opens_max,
@@ -237,7 +238,7 @@ impl House {
         stored.await.unwrap()
     }
 
-    fn seal(&self, plain: &[u8], content: &ContentKey, link: &LinkId) -> (NewFile, Vec<u8>) {
+    fn seal(&self, plain: &[u8], content: &ContentKey, link: &LinkId, delivery: &DeliveryId) -> (NewFile, Vec<u8>) {
         let sealed_to =
             FileContext { link: link.clone(), number: FileNumber::FIRST, version: version(), media: MediaType::Pdf };
         let mut sealer = Sealer::new(content, &sealed_to, &mut random::system(), Vec::new()).unwrap();
@@ -249,6 +250,8 @@ impl House {
         writer.commit().unwrap();
         let file = NewFile {
             number: 1,
+            delivery: delivery.clone(),
+            report_version: version(),
             blob: blob.as_str().to_owned(),
             media: MediaType::Pdf,
             plain_bytes: length.plain,
@@ -331,5 +334,6 @@ fn new_delivery(source: chartseal::base::SourceId, opens_max: u16) -> NewDeliver
         contact_index: None,
         patient_index: None,
         replaces: None,
+        group_index: None,
     }
 }

@@ -40,7 +40,7 @@ async fn a_patient_opens_decrypts_and_confirms() {
     let opened = browser.open(&site).await;
     assert_eq!(opened.status, StatusCode::OK);
     let opened = opened.json();
-    assert_eq!(opened["version"], "1");
+    assert_eq!(opened["files"][0]["version"], "1");
     assert_eq!(opened["files"][0]["n"], 1);
     assert_eq!(opened["files"][0]["type"], "application/pdf");
     assert_eq!(opened["files"][0]["size"], handed.plain.len());

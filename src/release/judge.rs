@@ -1,0 +1,155 @@
+//! Whether a report may leave now: as the EHR shows it, to the address that its patient has now.
+
+use super::{Hindrance, Release, SourceEhr, failed};
+use crate::base::UtcMillis;
+use crate::fhir::{ContactChoice, PatientAnswer, ReadAnswer, Report, Subject, choose_email};
+use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
+use crate::policy::quiet::least_waking_seconds;
+use crate::policy::rules::WAKING_FLOOR_SECONDS;
+use crate::policy::vocabulary::ExpiryFrom;
+use crate::policy::{Decision, Facts, ReportStatus, ReviewReason, Terms};
+use crate::record::{Card, Link};
+use crate::store::{self, Delivery, SourceRow};
+
+/// A report that may leave.
+pub(super) struct Judged<'a> {
+    pub(super) ehr: &'a SourceEhr,
+    pub(super) report: Report,
+    pub(super) card: Card,
+    pub(super) contact_index: [u8; 32],
+    /// With the life that its link may have from now on.
+    pub(super) terms: Terms,
+}
+
+impl Release {
+    /// Reads report and patient once more, and says under which terms it may leave now.
+    pub(super) async fn judge(&self, delivery: &Delivery, source: Option<&SourceRow>) -> Result<Judged<'_>, Hindrance> {
+        let terms = match &delivery.decision {
+            Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
+            Decision::Review { terms: None, .. } | Decision::Block { .. } => self.terms_by_hand.clone(),
+        };
+        let terms = match (Decision::Send { terms }).within(&self.available) {
+            Decision::Send { terms } => terms,
+            Decision::Review { why, .. } => return Err(Hindrance::Review(why)),
+            Decision::Block { rule } => return Err(Hindrance::Review(ReviewReason::RuleAsks { rule })),
+        };
+        let now = self.clock.now();
+        if let Some(until) = terms.quiet.as_ref().and_then(|quiet| quiet.wait_until(now)) {
+            return Err(Hindrance::Quiet { until });
+        }
+        let Some(life_seconds) = life_of(&terms, delivery.facts.as_ref(), now) else {
+            return Err(Hindrance::Review(ReviewReason::TooShort { hours: WAKING_FLOOR_SECONDS / 3600 }));
+        };
+        let terms = Terms { expiry_seconds: life_seconds, ..terms };
+        let unreadable = |why: &str| Hindrance::Review(ReviewReason::Unreadable { why: why.to_owned() });
+        let source = source.ok_or_else(|| unreadable("its resource is no longer followed"))?;
+        let ehr = self.ehrs.iter().find(|ehr| *ehr.client.id() == delivery.ehr);
+        let ehr = ehr.ok_or_else(|| unreadable("its EHR is no longer configured"))?;
+        let report = self.reread(ehr, source, delivery).await?;
+        let (card, contact_index) = self.choose_contact(ehr, &report).await?;
+        if is_anothers_address(delivery, &contact_index) {
+            return Err(Hindrance::Elsewhere { card, contact_index });
+        }
+        if report.preferred_attachment().is_none() {
+            return Err(Hindrance::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() }));
+        }
+        Ok(Judged { ehr, report, card, contact_index, terms })
+    }
+
+    /// The report as it is now, if it still says what was decided about.
+    async fn reread(&self, ehr: &SourceEhr, source: &SourceRow, delivery: &Delivery) -> Result<Report, Hindrance> {
+        match ehr.client.read(source.key.kind, &source.key.id).await {
+            Ok(ReadAnswer::Report { report, .. }) => {
+                let same = report.content_hash == delivery.content_hash
+                    && (report.version.is_none() || report.version.as_ref() == Some(&delivery.report_version));
+                let unreadable_before =
+                    matches!(delivery.state, Link::Recorded) && delivery.content_hash == store::NOTHING_READ;
+                // Resolving has concluded about what the EHR shows now, and left this delivery for what it showed before:
+                // looking again would find the same for ever.
+                let outdated =
+                    report.content_hash != delivery.content_hash && source.content_hash == Some(report.content_hash);
+                match report.status {
+                    ReportStatus::Final
+                    | ReportStatus::Amended
+                    | ReportStatus::Corrected
+                    | ReportStatus::Appended
+                    | ReportStatus::Unknown
+                        if same || unreadable_before =>
+                    {
+                        Ok(*report)
+                    }
+                    ReportStatus::Final
+                    | ReportStatus::Amended
+                    | ReportStatus::Corrected
+                    | ReportStatus::Appended
+                    | ReportStatus::Unknown
+                        if outdated =>
+                    {
+                        Err(Hindrance::Review(ReviewReason::Outdated))
+                    }
+                    ReportStatus::Final
+                    | ReportStatus::Amended
+                    | ReportStatus::Corrected
+                    | ReportStatus::Appended
+                    | ReportStatus::Unknown
+                    | ReportStatus::Unfinished
+                    | ReportStatus::Superseded
+                    | ReportStatus::Cancelled
+                    | ReportStatus::EnteredInError => Err(Hindrance::Changed),
+                }
+            }
+            Ok(ReadAnswer::Gone { .. }) => Err(Hindrance::Changed),
+            Ok(ReadAnswer::Unreadable { why, .. }) => {
+                Err(Hindrance::Review(ReviewReason::Unreadable { why: why.to_string() }))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    async fn choose_contact(&self, ehr: &SourceEhr, report: &Report) -> Result<(Card, [u8; 32]), Hindrance> {
+        let unusable = |why: &str| Hindrance::Review(ReviewReason::Patient { why: why.to_owned() });
+        let id = match &report.subject {
+            Subject::Patient(id) => id,
+            Subject::None => return Err(unusable("the report names no patient")),
+            Subject::Unusable { why } => return Err(unusable(why)),
+        };
+        let patient = match ehr.client.read_patient(id).await {
+            Ok(PatientAnswer::Patient { patient }) => patient,
+            Ok(PatientAnswer::Gone { .. }) => return Err(unusable("the EHR no longer has the patient's record")),
+            Ok(PatientAnswer::Unreadable { why }) => return Err(unusable(&why.to_string())),
+            Err(error) => return Err(failed(&error)),
+        };
+        match choose_email(&patient, self.clock.now()) {
+            ContactChoice::One { address, explanation } => {
+                let index = self.vault.blind_index("email", &address.comparison_form());
+                Ok((Card::new(Some(&address), id.clone(), explanation), index))
+            }
+            ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
+            ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why })),
+            ContactChoice::PatientUnusable { why } => Err(unusable(why)),
+        }
+    }
+}
+
+/// The life of a link that is made now; `None` when too little of it would be left to a patient who sleeps at night.
+fn life_of(terms: &Terms, facts: Option<&Facts>, now: UtcMillis) -> Option<u64> {
+    match terms.expiry_from {
+        ExpiryFrom::Delivered => Some(terms.expiry_seconds),
+        ExpiryFrom::Issued => {
+            let issued = facts.and_then(|facts| facts.issued).unwrap_or(now).min(now);
+            let gone = now.since(issued).as_secs();
+            let life = terms.expiry_seconds.saturating_sub(gone);
+            let hours = terms.quiet.as_ref().map(|quiet| &quiet.hours);
+            (least_waking_seconds(hours, life) >= WAKING_FLOOR_SECONDS).then_some(life)
+        }
+    }
+}
+
+/// Whether a minor's report would go to another address than the one that was looked at.
+fn is_anothers_address(delivery: &Delivery, chosen: &[u8; 32]) -> bool {
+    let may_be_minor = delivery.facts.as_ref().is_some_and(|facts| match facts.age {
+        Age::Years { least, .. } => least < MINOR_BELOW_YEARS,
+        Age::Unknown => true,
+    });
+    may_be_minor && delivery.contact_index.is_some_and(|decided| decided != *chosen)
+}

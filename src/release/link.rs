@@ -1,0 +1,294 @@
+//! One link for the reports that leave together.
+//!
+//! Must stay true: reports share a link only for the same recipient of the same clinic at the same address, under the
+//! strictest terms of them all; link, files, notice and every report's step are one commit.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::judge::Judged;
+use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
+use crate::audit::{Actor, AuditEvent};
+use crate::base::{Key256, LinkId, LinkSecret, NoticeId, UtcMillis, random};
+use crate::keys::{KeyName, Vault, VaultError};
+use crate::policy::{Channel, Decision, ReviewReason, Terms};
+use crate::record::{Card, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
+use crate::sealing::{AuthKey, ContentKey, FileNumber, Purpose, ReceiptKey};
+use crate::store::{self, Delivery, DeliveryKind, NewFile, NewLink, NewNotice, StoreError, Tx};
+
+/// What the files of several reports may take of a browser's memory together; what is more leaves apart.
+const SHARED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Everything that the commit needs.
+pub(super) struct Ready {
+    /// The lead among them.
+    sharers: Vec<Sharer>,
+    terms: Terms,
+    link: NewLink,
+    notice: NewNotice,
+    fingerprints: Vec<(KeyName, String)>,
+}
+
+struct Sharer {
+    delivery: Delivery,
+    card: Card,
+    contact_index: [u8; 32],
+    terms: Terms,
+    bytes: u64,
+}
+
+/// The secrets of a link being made.
+struct LinkKeys {
+    id: LinkId,
+    secret: LinkSecret,
+    share: Key256,
+}
+
+/// A report that may leave with the others.
+struct Going<'a> {
+    delivery: &'a Delivery,
+    judged: Judged<'a>,
+}
+
+/// How the lead fared, and what does not leave with it.
+pub(super) type Attempted = (Result<Box<Ready>, Hindrance>, Vec<StayedBehind>);
+
+impl Release {
+    /// Makes the lead's link, with what its companions may add to it. A companion hinders nobody but itself.
+    pub(super) async fn attempt(&self, leased: &Leased) -> Result<Attempted, ReleaseError> {
+        let lead = match self.judge_anew(&leased.lead).await? {
+            Ok(judged) => Going { delivery: &leased.lead, judged },
+            Err(hindrance) => return Ok((Err(hindrance), leased.companions.iter().map(apart).collect())),
+        };
+        let (mut going, mut behind) = (vec![lead], Vec::new());
+        let judged = join_all(leased.companions.iter().map(|companion| self.judge_anew(companion))).await;
+        for (delivery, judged) in leased.companions.iter().zip(judged) {
+            match judged? {
+                Ok(judged) if self.fits(&going, delivery, &judged) => going.push(Going { delivery, judged }),
+                Ok(_) => behind.push(apart(delivery)),
+                Err(why) => behind.push(StayedBehind { delivery: delivery.clone(), why: Stays::For(why) }),
+            }
+        }
+        going.sort_by(|one, other| {
+            let order = |going: &Going<'_>| (going.delivery.created_at, going.delivery.id.to_string());
+            order(one).cmp(&order(other))
+        });
+        let (keys, sealed) = self.seal_all(going, &leased.lead, &mut behind).await;
+        let (sharers, files) = match sealed {
+            Ok(sealed) => sealed,
+            Err(hindrance) => return Ok((Err(hindrance), behind)),
+        };
+        let ready = self.wrap_keys(&leased.lead, sharers, files, keys, self.clock.now()).await?;
+        Ok((Ok(Box::new(ready)), behind))
+    }
+
+    async fn judge_anew(&self, delivery: &Delivery) -> Result<Result<Judged<'_>, Hindrance>, ReleaseError> {
+        let id = delivery.source.clone();
+        let source = self.store.read(move |conn| store::source(conn, &id)).await?;
+        Ok(self.judge(delivery, source.as_ref()).await)
+    }
+
+    /// Whether a report may share the link of those that are going.
+    fn fits(&self, going: &[Going<'_>], delivery: &Delivery, judged: &Judged<'_>) -> bool {
+        let Some(lead) = going.first() else { return false };
+        let is_alike = delivery.clinic == lead.delivery.clinic
+            && delivery.recipient == lead.delivery.recipient
+            && delivery.patient_index == lead.delivery.patient_index
+            && judged.contact_index == lead.judged.contact_index;
+        let joined = going.iter().fold(judged.terms.clone(), |joined, one| joined.join(&one.judged.terms));
+        let is_possible = matches!((Decision::Send { terms: joined }).within(&self.available), Decision::Send { .. });
+        is_alike && is_possible && delivery.decision.gathers_for().is_some()
+    }
+
+    /// Seals every file under the keys of one new link. Without the lead's there is no link.
+    async fn seal_all(
+        &self,
+        going: Vec<Going<'_>>,
+        lead: &Delivery,
+        behind: &mut Vec<StayedBehind>,
+    ) -> (LinkKeys, Result<(Vec<Sharer>, Vec<NewFile>), Hindrance>) {
+        let keys = LinkKeys::random();
+        let (mut sharers, mut files, mut bytes, mut hindrance) = (Vec::new(), Vec::new(), 0, None);
+        for Going { delivery, judged } in going {
+            let is_lead = delivery.id == lead.id;
+            if hindrance.is_some() {
+                behind.extend((!is_lead).then(|| apart(delivery)));
+                continue;
+            }
+            let sealed = self.seal_one(&judged, delivery, &keys, files.len()).await;
+            match sealed {
+                Ok(file) if !is_lead && bytes + file.plain_bytes > SHARED_BYTES_MAX => behind.push(apart(delivery)),
+                Ok(file) => {
+                    bytes += file.plain_bytes;
+                    let Judged { card, contact_index, terms, .. } = judged;
+                    let (delivery, bytes) = (delivery.clone(), file.plain_bytes);
+                    sharers.push(Sharer { delivery, card, contact_index, terms, bytes });
+                    files.push(file);
+                }
+                Err(why) if is_lead => {
+                    hindrance = Some(why);
+                    behind.extend(sharers.drain(..).map(|sharer| apart(&sharer.delivery)));
+                }
+                Err(why) => behind.push(StayedBehind { delivery: delivery.clone(), why: Stays::For(why) }),
+            }
+        }
+        (keys, hindrance.map_or(Ok((sharers, files)), Err))
+    }
+
+    async fn seal_one(
+        &self,
+        judged: &Judged<'_>,
+        delivery: &Delivery,
+        keys: &LinkKeys,
+        before: usize,
+    ) -> Result<NewFile, Hindrance> {
+        let none = || Hindrance::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() });
+        let attachment = judged.report.preferred_attachment().ok_or_else(none)?;
+        let number = u16::try_from(before + 1).ok().and_then(FileNumber::new).ok_or_else(none)?;
+        self.fetch_and_seal(judged.ehr, attachment, keys.content(), (&keys.id, number), delivery).await
+    }
+
+    /// Puts the server's half under the epoch key of the last day on which the link can live, and the secret
+    /// under this hour's outbox key.
+    async fn wrap_keys(
+        &self,
+        lead: &Delivery,
+        sharers: Vec<Sharer>,
+        files: Vec<NewFile>,
+        keys: LinkKeys,
+        now: UtcMillis,
+    ) -> Result<Ready, ReleaseError> {
+        let (vault, delivery) = (self.vault.clone(), lead.clone());
+        let wrapped = tokio::task::spawn_blocking(move || {
+            let LinkKeys { id, secret, share } = keys;
+            let Some(terms) = sharers.iter().map(|one| one.terms.clone()).reduce(|one, other| one.join(&other)) else {
+                return Err(VaultError::NotOurs);
+            };
+            let life = Duration::from_secs(terms.expiry_seconds);
+            let last_moment = now.plus(NOTICE_WAIT_MAX).plus(life).plus(OPENING_LEASE_MAX);
+            let (epoch, outbox) = (KeyName::epoch(last_moment), KeyName::outbox(now));
+            let share = vault.seal_dated(&epoch, Purpose::Share, id.as_str(), share.expose())?;
+            let notice_id = NoticeId::random(&mut random::system());
+            let secret_sealed = vault.seal_dated(&outbox, Purpose::LinkSecret, notice_id.as_str(), secret.expose())?;
+            let auth = AuthKey::derive(&secret, &id);
+            let receipt = ReceiptKey::derive(&secret, &id);
+            let is_companion = |one: &&Sharer| one.delivery.id != delivery.id;
+            let link = NewLink {
+                auth_sealed: vault.seal_record(Purpose::AuthKey, id.as_str(), auth.expose()),
+                receipt_sealed: vault.seal_record(Purpose::ReceiptKey, id.as_str(), receipt.expose()),
+                delivery: delivery.id.clone(),
+                companions: sharers.iter().filter(is_companion).map(|one| one.delivery.id.clone()).collect(),
+                report_version: delivery.report_version.clone(),
+                life_seconds: terms.expiry_seconds,
+                opens_max: terms.opens.0.get(),
+                share_wrapped: share.bytes,
+                epoch: epoch.as_str().to_owned(),
+                files,
+                id: id.clone(),
+            };
+            let notice = NewNotice {
+                id: notice_id,
+                delivery: delivery.id,
+                link: id,
+                kind: kind_of(&sharers),
+                channel: Channel::Email,
+                secret_sealed: secret_sealed.bytes,
+                secret_key: outbox.as_str().to_owned(),
+            };
+            let fingerprints =
+                vec![(epoch, share.fingerprint.to_string()), (outbox, secret_sealed.fingerprint.to_string())];
+            Ok::<_, VaultError>(Ready { sharers, terms, link, notice, fingerprints })
+        })
+        .await
+        .map_err(|_| ReleaseError::Stopped)??;
+        Ok(wrapped)
+    }
+
+    /// A companion that somebody moved meanwhile is left where it is now; the rest is made anew at once.
+    pub(super) async fn commit(&self, lead: Delivery, ready: Ready) -> Result<(), ReleaseError> {
+        let now = self.clock.now();
+        let (vault, others) = (self.vault.clone(), ready.others(&lead));
+        let committed = self.store.write(move |tx| commit_link(tx, &vault, &ready, now)).await;
+        match committed {
+            Err(StoreError::Moved) if !others.is_empty() => {
+                self.store
+                    .write(move |tx| {
+                        for other in &others {
+                            store::give_back_companion(tx, other)?;
+                        }
+                        store::postpone_delivery(tx, &lead, now)
+                    })
+                    .await?;
+            }
+            committed => committed?,
+        }
+        self.queued.ring();
+        Ok(())
+    }
+}
+
+impl LinkKeys {
+    fn random() -> Self {
+        let mut rng = random::system();
+        Self { id: LinkId::random(&mut rng), secret: LinkSecret::random(&mut rng), share: Key256::random(&mut rng) }
+    }
+
+    fn content(&self) -> ContentKey {
+        ContentKey::derive(&self.secret, &self.share, &self.id)
+    }
+}
+
+impl Ready {
+    fn others(&self, lead: &Delivery) -> Vec<Delivery> {
+        let all = self.sharers.iter().map(|sharer| &sharer.delivery);
+        all.filter(|delivery| delivery.id != lead.id).cloned().collect()
+    }
+}
+
+fn apart(delivery: &Delivery) -> StayedBehind {
+    StayedBehind { delivery: delivery.clone(), why: Stays::Apart }
+}
+
+/// A message that also replaces an older link says so.
+fn kind_of(sharers: &[Sharer]) -> NoticeKind {
+    let is_updated = sharers.iter().any(|sharer| match sharer.delivery.kind {
+        DeliveryKind::Updated => true,
+        DeliveryKind::New => false,
+    });
+    if is_updated { NoticeKind::UpdatedLink } else { NoticeKind::Link }
+}
+
+fn commit_link(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Result<(), StoreError> {
+    let link = &ready.link;
+    for (key, fingerprint) in &ready.fingerprints {
+        if store::mark_key(tx, key.kind().as_str(), key.as_str(), fingerprint, now)? != *fingerprint {
+            return Err(StoreError::Refused { why: "a dated key that was replaced" });
+        }
+    }
+    for Sharer { delivery, card, contact_index, .. } in &ready.sharers {
+        let step = delivery.state.clone().step(LinkEvent::Released, now)?;
+        store::advance(tx, delivery, &step, Actor::System, now)?;
+        let card = vault.seal_record(Purpose::PatientCard, delivery.id.as_str(), &card.to_bytes());
+        store::set_card(tx, &delivery.id, &card, contact_index)?;
+    }
+    store::insert_link(tx, link, now)?;
+    store::insert_notice(tx, &ready.notice, now)?;
+    for sharer in &ready.sharers {
+        note_release(tx, ready, sharer, now)?;
+    }
+    tracing::info!(delivery = %link.delivery, link = %link.id, expires_after_s = ready.terms.expiry_seconds, "released");
+    Ok(())
+}
+
+fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> Result<(), StoreError> {
+    let link = &ready.link;
+    let mut note = |event| store::append(tx, &sharer.delivery.entry(now, Actor::System, event));
+    note(AuditEvent::Sealed { link: link.id.clone(), files: 1, bytes: sharer.bytes, epoch: link.epoch.clone() })?;
+    let others = ready.sharers.iter().map(|other| &other.delivery.id);
+    let with: Vec<_> = others.filter(|other| **other != sharer.delivery.id).cloned().collect();
+    if !with.is_empty() {
+        note(AuditEvent::SharesLink { link: link.id.clone(), with, noted_with: link.delivery.clone() })?;
+    }
+    note(AuditEvent::NoticeQueued { notice: ready.notice.id.clone() })
+}
