@@ -71,7 +71,9 @@ impl Release {
             }
         }
         going.sort_by(|one, other| {
-            let order = |going: &Going<'_>| (going.delivery.created_at, going.delivery.id.to_string());
+            let order = |going: &Going<'_>| {
+                (going.judged.report.issued, going.delivery.created_at, going.delivery.id.to_string())
+            };
             order(one).cmp(&order(other))
         });
         let (keys, sealed) = self.seal_all(going, &leased.lead, &mut behind).await;

@@ -79,9 +79,8 @@ export class Screens {
   landing(look, { onOpen, onCopy }) {
     const many = look.files > 1;
     const yours = look.state === 'yours';
-    const titles = { yours: 'yours.title', one: 'ready.title', many: 'ready.title.many' };
-    const title = this.say(titles[yours ? 'yours' : many ? 'many' : 'one'], { n: look.files });
-    const opening = this.say(yours ? 'yours.open' : many ? 'ready.open.many' : 'ready.open');
+    const word = (part) => this.say(`${yours ? 'yours' : 'ready'}.${part}${many ? '.many' : ''}`, { n: look.files });
+    const opening = word('open');
     const facts = el('ul', { class: 'facts' });
     const fact = (drawing, text) => facts.append(el('li', null, icon(drawing), el('span', null, text)));
     if (!yours || look.expires_at) fact('clock', this.say('ready.until', { time: this.time(look.expires_at) }));
@@ -90,8 +89,8 @@ export class Screens {
       open.disabled = true;
       onOpen();
     });
-    this.card('document', title, [
-      el('p', { class: 'lead' }, this.say(yours ? 'yours.lead' : 'ready.lead')),
+    this.card('document', word('title'), [
+      el('p', { class: 'lead' }, word('lead')),
       facts,
       insideApp() ? el('p', { class: 'calm' }, icon('device'), el('span', null, this.say('ready.inapp'))) : null,
       open,

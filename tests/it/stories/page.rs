@@ -9,7 +9,7 @@ use thirtyfour::By;
 use crate::races::Door;
 use crate::support::browser::{Browser, ColorScheme, DESKTOP, PHONE, Window};
 use crate::support::clinic::{Clinic, Database, Wishes};
-use crate::support::{pdf, wait};
+use crate::support::{ehr, pdf, wait};
 
 /// A usual phone.
 const USUAL_PHONE: Window = Window { width_pixels: 360, height_pixels: 720 };
@@ -89,6 +89,39 @@ async fn every_state_reads_well_on_phone_and_desktop_in_light_and_dark() {
     visit(&second, &format!("{}/r/BBBBBBBBBBBBBBBB#AAAAAAAAAAAAAAAAAAAAAA", clinic.url)).await;
     see(&second, "wrong", "not complete").await;
     drop(patient);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_documents_in_one_link_are_read_one_below_the_other_and_spent_once_each_was_seen() {
+    let rules = "[policy]\nid = \"test\"\nversion = \"1\"\n[[profile]]\nid = \"draw\"\nwhen = { code = \"loinc|4548-4\" }\n\
+                 then = { action = \"send\", expiry = \"72h\", opens = 1, group_by = \"order\", wait = \"1h\" }\n";
+    let clinic = Clinic::spawn(Wishes { rules: rules.to_owned(), ..Wishes::default() }).await;
+    let patient = ehr::new_patient_id();
+    clinic.lab().update(&ehr::patient(&patient, "Garcia", "Ana", "1984-05-06", "draw@example.test")).await;
+    let now = clinic.now().to_rfc3339();
+    for text in ["HbA1c 5.4 %", "Potassium 4.2 mmol/l"] {
+        let mut report = ehr::report(&patient, "4548-4", &now, &pdf::with_pages(&[text]));
+        report["basedOn"] = json!([{"reference": "ServiceRequest/draw"}]);
+        clinic.lab().post(&report).await;
+    }
+    clinic.hear_and_settle().await;
+    clinic.forward(Duration::from_hours(2));
+    clinic.settle().await;
+    let link = clinic.mailbox.wait_for("draw@example.test", 1).await.link();
+    let browser = Browser::open(USUAL_PHONE).await;
+    visit(&browser, &link).await;
+    see(&browser, "ready-several", "2 documents").await;
+    browser.press(OPEN_BUTTON).await;
+    wait::until_async("both documents", async || {
+        (browser.find_all(By::Css("canvas")).await.ok()?.len() == 2).then_some(())
+    })
+    .await;
+    see(&browser, "reading-several", "Document 2 of 2").await;
+    wait::until_async("the receipt to spend the only opening", async || {
+        clinic.deliveries().await.iter().all(|one| one.state == "spent").then_some(())
+    })
+    .await;
+    assert_eq!(browser.console_errors().await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,7 +327,7 @@ async fn see(browser: &Browser, state: &str, text: &str) {
     .await;
     for (window, width) in [(USUAL_PHONE, 360), (DESKTOP, 1280)] {
         browser.resize(window).await;
-        if state == "reading" {
+        if state.starts_with("reading") {
             wait_until_the_sheet_fits(browser).await;
         }
         for (scheme, name) in [(ColorScheme::Light, "light"), (ColorScheme::Dark, "dark")] {
