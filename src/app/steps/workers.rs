@@ -95,8 +95,9 @@ impl Crew<'_> {
         R: Future<Output = Result<usize, E>> + Send + 'static,
         E: Into<anyhow::Error> + Send + 'static,
     {
-        let (name, bell, step, stop) = (name.to_owned(), bell.clone(), Arc::clone(step), self.stop.clone());
-        self.workers.spawn(work(name, bell, look_every, stop, move || turn(Arc::clone(&step))));
+        let step = Arc::clone(step);
+        let turns = move || turn(Arc::clone(&step));
+        self.workers.spawn(work(name.to_owned(), bell.clone(), look_every, self.stop.clone(), turns));
     }
 }
 

@@ -42,7 +42,7 @@ impl House {
              then = {{ action = \"send\", hold = \"1h\", basis = \"clinic_policy\" }}\n"
         );
         let rules = format!("{}{kept_back}", RULES.split("[[profile]]\nid = \"several").next().unwrap());
-        let clinic = Clinic::spawn(Wishes { database, more, rules, ..Wishes::default() }).await;
+        let clinic = Clinic::spawn(Wishes { database, rules, more, ..Wishes::default() }).await;
         let mut steps = Steps::wire(&Config::load(&clinic.config_path, []).unwrap(), &clinic.ground).unwrap();
         let client = Arc::new(patient_client("hangs", &hangs));
         for ehr in &mut Arc::get_mut(&mut steps.resolve).unwrap().ehrs {
