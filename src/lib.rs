@@ -80,6 +80,9 @@
 //! - **Releases, polls and readings are held under a lease of two minutes that is renewed while the work goes on**, rather
 //!   than one as long as the longest download: what a dead process held is soon taken up. A replica that starts again
 //!   gives back at once what its former self held: the journal's lock says that nobody else bears its name.
+//! - **Each EHR has workers of its own in resolve and release**, and all have equally many (`app/steps/workers.rs`): one that
+//!   hangs holds up no other's reports. What asks no EHR (a hold that ends, a decision made again) has a worker beside them,
+//!   which looks for all and calls those who have work: the others cost nothing.
 //! - **The program overwrites what it frees** (`main.rs`): a core dump would otherwise show reports and links that were
 //!   handed over long ago. A vector that grows pays for it with a copy.
 //! - **Inserts and updates are prepared once and kept by their text** (`store/prepared.rs`), which diesel does not do, and

@@ -59,7 +59,7 @@ pub fn decide(tx: &mut Tx, vault: &Vault, number: usize, now: UtcMillis) -> Resu
     let key = ResourceKey { ehr: ehr(), kind: ResourceType::DiagnosticReport, id };
     let (store::Hearing::Due(source) | store::Hearing::Known(source)) =
         store::hear(tx, &key, Some(&version()), now, &mut random::system())?;
-    let leased = store::lease_sources(tx, now, now.plus(store::LEASE), 1)?;
+    let leased = store::lease_sources(tx, &ehr(), now, now.plus(store::LEASE), 1)?;
     let seen = leased.into_iter().find(|row| row.id == source).ok_or(StoreError::Moved)?;
     let index = |what| Some(vault.blind_index(what, &number.to_string()));
     let reading = SourceReading {
@@ -179,7 +179,7 @@ fn make(
 
 /// One commit: this delivery is leased for its release.
 pub fn lease(tx: &mut Tx, now: UtcMillis) -> Result<Delivery, StoreError> {
-    let leased = store::lease_due_deliveries(tx, now, now.plus(store::LEASE), 1)?;
+    let leased = store::lease_due_deliveries(tx, &ehr(), now, now.plus(store::LEASE), 1)?;
     leased.into_iter().next().ok_or(StoreError::Moved)
 }
 

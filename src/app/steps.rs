@@ -1,4 +1,6 @@
-//! The steps, wired from the configuration, and the workers that turn them.
+//! The steps, wired from the configuration.
+
+mod workers;
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU16;
@@ -7,13 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures_util::future::join_all;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::rules_files;
 use super::start::Ground;
 use crate::audit::{AuditEvent, Chain};
-use crate::base::{Bell, ClinicId, SecretText, millis, minutes, seconds};
+use crate::base::{Bell, ClinicId, SecretText, minutes};
 use crate::blobs::BlobStore;
 use crate::config::{self, Config, EhrAuth, MailSecurity};
 use crate::fhir::{Auth, EhrClient, EhrConnection, Limits, Origin, ServiceBase};
@@ -29,15 +29,11 @@ use crate::resolve::{ReadEhr, Resolve, Timetable};
 use crate::sealing::hmac_sha256;
 use crate::store::{self, Mode};
 use crate::sweep::{Pace, Retention, Sweep};
+pub use workers::EHR_WORKERS_MAX;
+use workers::workers_of_each;
 
 /// Where no EHR is configured nothing is read again.
 const RECHECK_DEFAULT: Duration = minutes(15);
-/// How often each worker looks by itself, rung or not: another replica may have left work.
-const LOOK_EVERY: Duration = millis(500);
-/// Workers of each step that waits for an EHR or a relay.
-const OUTSIDE_WORKERS: usize = 4;
-/// The pause after a turn that failed.
-const AFTER_FAULT: Duration = seconds(1);
 /// Turns that one call of `run_until_idle` makes before it gives up: something keeps making work.
 const IDLE_TURNS_MAX: usize = 1000;
 
@@ -87,6 +83,7 @@ impl Steps {
                 clock: ground.clock.clone(),
                 vault: ground.vault.clone(),
                 ehrs: read_ehrs(config, &clients),
+                turns_at_once: workers_of_each(clients.len()),
                 rules,
                 available: available.clone(),
                 mode,
@@ -98,7 +95,8 @@ impl Steps {
                 clock: ground.clock.clone(),
                 vault: ground.vault.clone(),
                 blobs: blobs.clone(),
-                ehrs: clients.iter().map(|client| SourceEhr { client: Arc::clone(client) }).collect(),
+                ehrs: clients.iter().map(source_ehr).collect(),
+                turns_at_once: workers_of_each(clients.len()),
                 terms_by_hand: Terms::by_hand(),
                 available,
                 mode,
@@ -167,59 +165,6 @@ impl Steps {
         let watched = self.intake.watched();
         let turns = join_all(watched.iter().map(|ehr| self.intake.watch_turn(ehr))).await;
         Ok(turns.into_iter().sum::<Result<usize, _>>()?)
-    }
-
-    /// Starts the workers; they end after their current turn when `stop` is cancelled. Steps that wait for others outside
-    /// get several, so that one slow answer does not hold up the rest; each EHR is watched by a worker of its own.
-    pub fn spawn(&self, workers: &TaskTracker, stop: &CancellationToken) {
-        let bells = &self.bells;
-        macro_rules! workers {
-            ($count:expr, $name:literal, $step:expr, $turn:ident, $bell:expr) => {
-                for _ in 0..$count {
-                    let step = Arc::clone(&$step);
-                    let turn = move || {
-                        let step = Arc::clone(&step);
-                        async move { step.$turn().await.map_err(anyhow::Error::from) }
-                    };
-                    workers.spawn(work($name.to_owned(), $bell.clone(), stop.clone(), turn));
-                }
-            };
-        }
-        workers!(1, "intake", self.intake, turn, bells.kept);
-        for ehr in self.intake.watched() {
-            let (intake, name) = (Arc::clone(&self.intake), format!("watch {ehr}"));
-            let turn = move || {
-                let (intake, ehr) = (Arc::clone(&intake), ehr.clone());
-                async move { intake.watch_turn(&ehr).await.map_err(anyhow::Error::from) }
-            };
-            // Nobody rings: subscriptions and polls come due by the clock.
-            workers.spawn(work(name, Bell::default(), stop.clone(), turn));
-        }
-        workers!(OUTSIDE_WORKERS, "resolve", self.resolve, turn, bells.due);
-        workers!(OUTSIDE_WORKERS, "release", self.release, turn, bells.decided);
-        workers!(OUTSIDE_WORKERS, "outbox", self.outbox, turn, bells.queued);
-        workers!(1, "sweep", self.sweep, turn, bells.sweep);
-    }
-}
-
-async fn work<F, R>(name: String, bell: Bell, stop: CancellationToken, turn: F)
-where
-    F: Fn() -> R,
-    R: Future<Output = anyhow::Result<usize>>,
-{
-    while !stop.is_cancelled() {
-        let pause = match turn().await {
-            Ok(0) => LOOK_EVERY,
-            Ok(_) => continue,
-            Err(error) => {
-                tracing::error!(step = name, error = format!("{error:#}"), "a step failed; it goes on in a moment");
-                AFTER_FAULT
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = bell.wait(pause) => {}
-        }
     }
 }
 
@@ -315,8 +260,13 @@ fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
         zone: zone_of(config, ehr.clinic.as_ref()),
         report_age_max: ehr.report_age_max,
         recheck_every: ehr.recheck_every,
+        called: Bell::default(),
     };
     config.ehrs.iter().zip(clients).map(one).collect()
+}
+
+fn source_ehr(client: &Arc<EhrClient>) -> SourceEhr {
+    SourceEhr { client: Arc::clone(client), called: Bell::default() }
 }
 
 /// Days are counted in the clinic's zone, in UTC where there is no clinic.

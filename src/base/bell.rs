@@ -16,6 +16,11 @@ impl Bell {
         self.0.notify_one();
     }
 
+    /// Rings for so many of those who wait; who does not wait yet hears at most one ring later.
+    pub fn ring_for(&self, workers: usize) {
+        (0..workers).for_each(|_| self.ring());
+    }
+
     /// Waits for a ring, at most `longest`.
     pub async fn wait(&self, longest: Duration) {
         // Either way the caller looks for work.

@@ -10,6 +10,7 @@
 mod judge;
 mod link;
 mod seal;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +18,16 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::audit::Actor;
-use crate::base::{Bell, Clock, UtcMillis, minutes, seconds};
+use crate::base::{Bell, Clock, EhrId, UtcMillis, minutes, seconds};
 use crate::blobs::BlobStore;
 use crate::fhir::{EhrClient, EhrError, FaultClass};
 use crate::keys::{Vault, VaultError};
 use crate::policy::{Available, ReviewReason, Terms};
-use crate::record::{Card, Link, LinkEvent};
+use crate::record::{Card, LinkEvent};
 use crate::sealing::Purpose;
 use crate::store::{self, Delivery, Mode, Renewed, Store, StoreError};
 
-/// Deliveries released at the same time.
+/// Deliveries in one turn of an EHR.
 const BATCH: i64 = 1;
 /// The waits after failed fetches; after the last one a person looks.
 const BACK_OFF: [Duration; 8] =
@@ -40,6 +41,8 @@ const SHARERS_MAX: i64 = 20;
 /// What releasing must know of one EHR.
 pub struct SourceEhr {
     pub client: Arc<EhrClient>,
+    /// Rung when one of its deliveries is due.
+    pub called: Bell,
 }
 
 /// The release step.
@@ -49,6 +52,8 @@ pub struct Release {
     pub vault: Vault,
     pub blobs: BlobStore,
     pub ehrs: Vec<SourceEhr>,
+    /// Turns that each EHR may have at the same time.
+    pub turns_at_once: usize,
     /// The terms of a delivery that no rule gave any and a person releases.
     pub terms_by_hand: Terms,
     /// Not even a person's word sends a report without the check that the rules ask for.
@@ -111,34 +116,23 @@ enum Stays {
 }
 
 impl Release {
-    /// Releases what is due. Returns how much was done.
+    /// Releases what is due of `ehr`. Returns how much was done.
     ///
     /// # Errors
     /// [`ReleaseError`]; what was not done stays due.
-    pub async fn turn(&self) -> Result<usize, ReleaseError> {
+    pub async fn turn_of(&self, ehr: &EhrId) -> Result<usize, ReleaseError> {
         if self.mode == Mode::Shadow {
             return Ok(0);
         }
-        let now = self.clock.now();
-        let due =
-            self.store.write(move |tx| store::lease_due_deliveries(tx, now, now.plus(store::LEASE), BATCH)).await?;
+        let (now, ehr) = (self.clock.now(), ehr.clone());
+        let until = now.plus(store::LEASE);
+        let due = self.store.write(move |tx| store::lease_due_deliveries(tx, &ehr, now, until, BATCH)).await?;
         let count = due.len();
-        for outcome in join_all(due.into_iter().map(|delivery| self.release(delivery))).await {
-            match outcome {
-                Ok(()) => {}
-                Err(ReleaseError::Store(error)) if error.is_passing() => {
-                    tracing::warn!(%error, "a release could not be committed; it is tried again");
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        turns::unless_passing(join_all(due.into_iter().map(|delivery| self.release(delivery))).await)?;
         Ok(count)
     }
 
     async fn release(&self, delivery: Delivery) -> Result<(), ReleaseError> {
-        if let Link::Held { .. } = delivery.state {
-            return self.end_hold(delivery).await;
-        }
         let leased = self.with_companions(delivery).await?;
         let renew = |leased: Leased| {
             let until = self.clock.now().plus(store::LEASE);
@@ -192,17 +186,6 @@ impl Release {
                 let step = delivery.state.clone().step(changed, now)?;
                 store::advance(tx, &delivery, &step, Actor::System, now)?;
                 store::set_card(tx, &delivery.id, &card, &contact_index)
-            })
-            .await?;
-        Ok(())
-    }
-
-    async fn end_hold(&self, delivery: Delivery) -> Result<(), ReleaseError> {
-        let now = self.clock.now();
-        self.store
-            .write(move |tx| {
-                let step = delivery.state.clone().step(LinkEvent::HoldEnded, now)?;
-                store::advance(tx, &delivery, &step, Actor::System, now)
             })
             .await?;
         Ok(())

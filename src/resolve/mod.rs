@@ -18,11 +18,10 @@ mod rehearse;
 #[cfg(test)]
 mod tests;
 mod timetable;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
-
-use futures_util::future::join_all;
 
 use compare::Fetched;
 use facts::Beside;
@@ -38,8 +37,8 @@ use crate::policy::when::Predicate;
 use crate::policy::{Available, Need, ReportStatus};
 use crate::store::{self, Mode, SourceRow, Store, StoreError};
 
-/// Resources read at the same time.
-const BATCH: i64 = 8;
+/// Resources read at the same time in one turn of an EHR.
+const READINGS_PER_TURN: usize = 8;
 /// The waits after failed readings.
 const BACK_OFF: [Duration; 6] = [seconds(2), seconds(10), seconds(30), minutes(2), minutes(10), minutes(30)];
 /// How often an EHR may show an older version than it announced before the shown one is believed.
@@ -59,6 +58,8 @@ pub struct ReadEhr {
     pub zone: chrono_tz::Tz,
     pub report_age_max: Duration,
     pub recheck_every: Duration,
+    /// Rung when some of its resources are due.
+    pub called: Bell,
 }
 
 /// The resolve step.
@@ -67,6 +68,8 @@ pub struct Resolve {
     pub clock: Clock,
     pub vault: Vault,
     pub ehrs: Vec<ReadEhr>,
+    /// Turns that each EHR may have at the same time.
+    pub turns_at_once: usize,
     /// Which rules are in force when.
     pub rules: Arc<Timetable>,
     pub available: Available,
@@ -114,42 +117,6 @@ enum PatientReading {
 }
 
 impl Resolve {
-    /// Reads what is due. Returns how much was done.
-    ///
-    /// # Errors
-    /// [`ResolveError`]; what was not concluded stays due.
-    pub async fn turn(&self) -> Result<usize, ResolveError> {
-        let now = self.clock.now();
-        self.rules.keep_up(&self.store, now).await?;
-        let again = self.next_again(now).await?;
-        let due = self.store.write(move |tx| store::lease_sources(tx, now, now.plus(store::LEASE), BATCH)).await?;
-        let count = due.len();
-        for outcome in join_all(due.into_iter().map(|source| self.resolve(source))).await {
-            match outcome {
-                Ok(()) => {}
-                Err(ResolveError::Store(error)) if error.is_passing() => {
-                    tracing::warn!(%error, "a reading could not be concluded; its lease ends and it is tried again");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if count + again > 0 {
-            self.decided.ring();
-        }
-        Ok(count + again)
-    }
-
-    /// What meets another step at this moment is decided again at the next turn.
-    async fn next_again(&self, now: UtcMillis) -> Result<usize, ResolveError> {
-        match self.decide_again(now).await {
-            Err(ResolveError::Store(error)) if error.is_passing() => {
-                tracing::warn!(%error, "deliveries could not be decided again now; it is tried again");
-                Ok(0)
-            }
-            other => other,
-        }
-    }
-
     async fn resolve(&self, source: SourceRow) -> Result<(), ResolveError> {
         let Some(ehr) = self.ehrs.iter().find(|ehr| *ehr.client.id() == source.key.ehr) else {
             let why = "this EHR is no longer configured".to_owned();

@@ -103,12 +103,14 @@ impl Resolve {
             zone: ehr.zone,
             report_age_max: ehr.report_age_max,
             recheck_every: ehr.recheck_every,
+            called: ehr.called.clone(),
         });
         Self {
             store: self.store.clone(),
             clock: self.clock.clone(),
             vault: self.vault.clone(),
             ehrs: ehrs.collect(),
+            turns_at_once: self.turns_at_once,
             rules: Arc::new(Timetable::of_file(rules)),
             available: self.available.clone(),
             mode: self.mode,

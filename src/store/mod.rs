@@ -13,6 +13,7 @@ mod conn;
 mod control;
 mod deliveries;
 mod dialect;
+mod due;
 mod error;
 mod events;
 mod incidents;
@@ -47,10 +48,11 @@ pub use control::{
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, FactsSeen, Mode, NOTHING_READ, NewDelivery, advance, deliveries, delivery,
     delivery_of_link, facts_seen, forget_cards, forget_facts, give_back_companion, hold_delivery, insert_delivery,
-    latest_delivery_of, latest_delivery_with, lease_companions, lease_due_deliveries, next_issue_no,
-    open_deliveries_of, postpone_delivery, renew_delivery_lease, set_card, set_report_version, sharers_of,
-    spend_if_used_up, standing_delivery_of,
+    is_hold_over, latest_delivery_of, latest_delivery_with, lease_companions, lease_due_deliveries, lease_ended_holds,
+    next_issue_no, open_deliveries_of, postpone_delivery, renew_delivery_lease, set_card, set_report_version,
+    sharers_of, spend_if_used_up, standing_delivery_of,
 };
+pub use due::{DueOf, due_deliveries, due_sources};
 pub use error::StoreError;
 pub use events::{
     EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,

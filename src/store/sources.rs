@@ -252,14 +252,21 @@ pub fn source(conn: &mut Conn, id: &SourceId) -> Result<Option<SourceRow>, Store
     row.map(typed).transpose()
 }
 
-/// Leases up to `count` due resources until `until`: one reader per resource at a time.
+/// Leases up to `count` due resources of `ehr` until `until`: one reader per resource at a time.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn lease_sources(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -> Result<Vec<SourceRow>, StoreError> {
-    dialect::lease_in_turn(tx.conn(), "lease:source")?;
+pub fn lease_sources(
+    tx: &mut Tx,
+    ehr: &EhrId,
+    now: UtcMillis,
+    until: UtcMillis,
+    count: i64,
+) -> Result<Vec<SourceRow>, StoreError> {
+    dialect::lease_in_turn(tx.conn(), &format!("lease:source:{ehr}"))?;
     let candidate = diesel::alias!(source as candidate);
     let due = candidate
+        .filter(candidate.field(source::ehr).eq(ehr.as_str()))
         .filter(candidate.field(source::due_at).le(now.0))
         .filter(candidate.field(source::lease_until).is_null().or(candidate.field(source::lease_until).le(now.0)))
         .order(candidate.field(source::due_at).asc())

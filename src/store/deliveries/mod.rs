@@ -3,6 +3,7 @@
 mod facts_seen;
 mod find;
 mod forget;
+mod holds;
 mod row;
 mod shared;
 
@@ -14,6 +15,7 @@ pub use find::{
     open_deliveries_of, standing_delivery_of,
 };
 pub use forget::{forget_cards, forget_facts};
+pub use holds::{is_hold_over, lease_ended_holds};
 pub use row::{Delivery, DeliveryKind, Mode, NOTHING_READ, NewDelivery};
 pub use shared::{give_back_companion, lease_companions, sharers_of, spend_if_used_up};
 
@@ -28,7 +30,7 @@ use super::rows::to_json;
 use super::schema::delivery;
 use super::{links, notices, openings};
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
-use crate::base::{ClinicId, DeliveryId, LinkId, UtcMillis, VersionId};
+use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, UtcMillis, VersionId};
 use crate::record::{BackstopAt, HoldEnd, Link, Step};
 use row::{Row, columns};
 use shared::Gathering;
@@ -254,12 +256,14 @@ pub fn set_report_version(tx: &mut Tx, delivery: &Delivery, version: &VersionId)
     Ok(())
 }
 
-/// Leases up to `count` live deliveries whose release is due, until `until`; none while other rules have a say about them first.
+/// Leases up to `count` live deliveries of `ehr` whose release is due, until `until`; none while other rules have a say about
+/// them first. Those that are held are [`lease_ended_holds`]'s.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn lease_due_deliveries(
     tx: &mut Tx,
+    ehr: &EhrId,
     now: UtcMillis,
     until: UtcMillis,
     count: i64,
@@ -267,10 +271,13 @@ pub fn lease_due_deliveries(
     if waits_for_redecision(tx.conn(), now)? {
         return Ok(Vec::new());
     }
-    dialect::lease_in_turn(tx.conn(), "lease:delivery")?;
+    dialect::lease_in_turn(tx.conn(), &format!("lease:delivery:{ehr}"))?;
     let candidate = diesel::alias!(delivery as candidate);
     let due = candidate
+        .filter(candidate.field(delivery::ehr).eq(ehr.as_str()))
         .filter(candidate.field(delivery::due_at).le(now.0))
+        // Said by what it is not: of two indexes that both fit, the one of states would be taken for all EHRs.
+        .filter(candidate.field(delivery::state).ne("held"))
         .filter(candidate.field(delivery::mode).eq(Mode::Live.as_str()))
         .filter(candidate.field(delivery::lease_until).is_null().or(candidate.field(delivery::lease_until).le(now.0)))
         .order(candidate.field(delivery::due_at).asc())
@@ -279,6 +286,7 @@ pub fn lease_due_deliveries(
     let rows: Vec<Row> = diesel::update(
         delivery::table
             .filter(delivery::id.eq_any(due))
+            .filter(delivery::state.ne("held"))
             .filter(delivery::due_at.le(now.0))
             .filter(delivery::lease_until.is_null().or(delivery::lease_until.le(now.0))),
     )

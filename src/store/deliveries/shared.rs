@@ -93,7 +93,7 @@ pub fn lease_companions(
     count: i64,
 ) -> Result<Vec<Delivery>, StoreError> {
     let (Some(group), Some(_)) = (&lead.group_index, lead.decision.gathers_for()) else { return Ok(Vec::new()) };
-    dialect::lease_in_turn(tx.conn(), "lease:delivery")?;
+    dialect::lease_in_turn(tx.conn(), &format!("lease:delivery:{}", lead.ehr))?;
     let candidates: Vec<String> = delivery::table
         .filter(delivery::group_index.eq(group.to_vec()))
         .filter(delivery::state.eq(Link::Recorded.name()))

@@ -129,7 +129,7 @@ on_both! {
                 .write(move |tx| {
                     let rng = &mut chartseal::base::random::system();
                     store::hear(tx, &stage::report(round), None, NOW, rng)?;
-                    Ok(store::lease_sources(tx, NOW, NOW.plus(stage::after(60)), 10)?.remove(0))
+                    Ok(store::lease_sources(tx, &stage::ehr(), NOW, NOW.plus(stage::after(60)), 10)?.remove(0))
                 })
                 .await;
             let both_here = Arc::new(Barrier::new(if bed.engine == Engine::Postgres { 2 } else { 1 }));
@@ -152,7 +152,7 @@ on_both! {
             assert!(answers.iter().all(Result::is_ok), "{answers:?}");
             bed.write(|tx| {
                 // What was heard meanwhile is due.
-                let seen = store::lease_sources(tx, NOW, NOW.plus(stage::after(60)), 10)?.remove(0);
+                let seen = store::lease_sources(tx, &stage::ehr(), NOW, NOW.plus(stage::after(60)), 10)?.remove(0);
                 store::finish_source(tx, &seen, &stage::reading(NOW, "2"))
             })
             .await;

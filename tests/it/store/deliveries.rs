@@ -63,13 +63,13 @@ on_both! {
     async fn a_release_under_way_is_not_committed_when_a_newer_version_said_the_same_meanwhile(bed: Bed) {
         bed.write(|tx| {
             stage::recorded(tx, 1)?;
-            let under_way = store::lease_due_deliveries(tx, NOW, NOW.plus(after(60)), 1)?.remove(0);
+            let under_way = stage::lease_due(tx, NOW, NOW.plus(after(60)), 1)?.remove(0);
             let seen = store::hold_delivery(tx, &under_way.id)?.expect("the delivery is there");
             store::set_report_version(tx, &seen, &version("2"))?;
             let step = under_way.state.clone().step(LinkEvent::Released, NOW)?;
             let late = store::advance(tx, &under_way, &step, Actor::System, NOW);
             assert!(matches!(late, Err(StoreError::Moved)), "the file may be the older version's");
-            let again = store::lease_due_deliveries(tx, NOW, NOW.plus(after(60)), 1)?.remove(0);
+            let again = stage::lease_due(tx, NOW, NOW.plus(after(60)), 1)?.remove(0);
             assert_eq!((again.id, again.report_version), (under_way.id, version("2")), "it is taken up at once");
             Ok(())
         })
@@ -232,7 +232,7 @@ on_both! {
         let until = NOW.plus(after(60));
         let mut leased: Vec<DeliveryId> = Vec::new();
         for _ in 0..10 {
-            let answers = bed.all_at_once(8, move |tx, _| store::lease_due_deliveries(tx, NOW, until, 2)).await;
+            let answers = bed.all_at_once(8, move |tx, _| stage::lease_due(tx, NOW, until, 2)).await;
             leased.extend(answers.into_iter().flatten().flatten().map(|one| one.id));
         }
         assert_eq!(leased.len(), 10);
@@ -243,10 +243,10 @@ on_both! {
             let one = store::delivery(tx.conn(), &leased[0])?.expect("it is there");
             let later = NOW.plus(after(30));
             store::postpone_delivery(tx, &one, later)?;
-            assert_eq!(store::lease_due_deliveries(tx, NOW, until, 20)?.len(), 0);
-            let again = store::lease_due_deliveries(tx, later, until, 20)?;
+            assert_eq!(stage::lease_due(tx, NOW, until, 20)?.len(), 0);
+            let again = stage::lease_due(tx, later, until, 20)?;
             assert_eq!((again.len(), again[0].tries), (1, 2));
-            assert_eq!(store::lease_due_deliveries(tx, until, until.plus(after(1)), 20)?.len(), 10, "leases that ran out");
+            assert_eq!(stage::lease_due(tx, until, until.plus(after(1)), 20)?.len(), 10, "leases that ran out");
             Ok(())
         })
         .await;
@@ -256,13 +256,13 @@ on_both! {
         bed.write(|tx| stage::recorded(tx, 1).map(|_| ())).await;
         let (first_end, second_end) = (NOW.plus(after(60)), NOW.plus(after(120)));
         bed.write(move |tx| {
-            let slow = store::lease_due_deliveries(tx, NOW, first_end, 1)?.remove(0);
+            let slow = stage::lease_due(tx, NOW, first_end, 1)?.remove(0);
             assert!(keeps(tx, &slow, second_end)?);
-            assert_eq!(store::lease_due_deliveries(tx, first_end, second_end, 1)?.len(), 0, "renewed");
-            let other = store::lease_due_deliveries(tx, second_end, second_end.plus(after(60)), 1)?.remove(0);
+            assert_eq!(stage::lease_due(tx, first_end, second_end, 1)?.len(), 0, "renewed");
+            let other = stage::lease_due(tx, second_end, second_end.plus(after(60)), 1)?.remove(0);
             assert!(!keeps(tx, &slow, second_end.plus(after(600)))?);
             store::postpone_delivery(tx, &slow, NOW)?;
-            assert_eq!(store::lease_due_deliveries(tx, second_end, second_end, 1)?.len(), 0, "it is the other's");
+            assert_eq!(stage::lease_due(tx, second_end, second_end, 1)?.len(), 0, "it is the other's");
             assert!(keeps(tx, &other, second_end.plus(after(90)))?);
             Ok(())
         })
@@ -277,8 +277,11 @@ on_both! {
                 let source = stage::read_report(tx, number)?;
                 stage::keep(tx, &NewDelivery { state: Link::Held { until, basis }, ..new_delivery(&source) })?;
             }
-            assert_eq!(store::lease_due_deliveries(tx, NOW, end, 20)?.len(), 0);
-            assert_eq!(store::lease_due_deliveries(tx, end, end.plus(after(60)), 20)?.len(), 1);
+            assert_eq!((store::is_hold_over(tx.conn(), NOW)?, store::lease_ended_holds(tx, NOW, end, 20)?.len()), (false, 0));
+            assert_eq!(stage::lease_due(tx, end, end.plus(after(60)), 20)?.len(), 0, "to end a hold asks no EHR");
+            assert!(store::is_hold_over(tx.conn(), end)?);
+            assert_eq!(store::lease_ended_holds(tx, end, end.plus(after(60)), 20)?.len(), 1);
+            assert!(!store::is_hold_over(tx.conn(), end)?, "it is leased");
             Ok(())
         })
         .await;

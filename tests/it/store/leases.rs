@@ -18,8 +18,8 @@ fn replica(bed: &Bed, name: &str) -> Store {
 async fn lease_one_of_each(store: &Store) -> usize {
     let until = NOW.plus(LEASE);
     let leased = store.write(move |tx| {
-        Ok(store::lease_sources(tx, NOW, until, 1)?.len()
-            + store::lease_due_deliveries(tx, NOW, until, 1)?.len()
+        Ok(store::lease_sources(tx, &stage::ehr(), NOW, until, 1)?.len()
+            + stage::lease_due(tx, NOW, until, 1)?.len()
             + store::lease_events(tx, NOW, until, 1)?.len()
             + store::lease_poll(tx, &stage::ehr(), ResourceType::DiagnosticReport, NOW, until)?.map_or(0, |_| 1)
             + store::lease_subscription(tx, &stage::ehr(), ResourceType::DiagnosticReport, NOW, until)?

@@ -26,6 +26,7 @@ mod bed;
 mod claims;
 mod contention;
 mod deliveries;
+mod due;
 mod erasure;
 mod events;
 mod leases;

@@ -68,7 +68,7 @@ on_both! {
             let it = stage::released(tx, 1, 1)?;
             let source = store::delivery(tx.conn(), &it.delivery)?.expect("it is there").source;
             store::read_again(tx, &source, NOW)?;
-            let seen = store::lease_sources(tx, NOW, NOW.plus(after(60)), 1)?.remove(0);
+            let seen = store::lease_sources(tx, &stage::ehr(), NOW, NOW.plus(after(60)), 1)?.remove(0);
             store::finish_source(tx, &seen, &store::SourceReading { gone_at: Some(NOW), ..reading(NOW, "1") })
         })
         .await;

@@ -83,7 +83,7 @@ on_both! {
         let leased = async |after: u64| {
             let at = NOW.plus(seconds(after));
             let deliveries =
-                bed.store.write(move |tx| store::lease_due_deliveries(tx, at, at.plus(seconds(1)), 10)).await.unwrap();
+                bed.store.write(move |tx| stage::lease_due(tx, at, at.plus(seconds(1)), 10)).await.unwrap();
             (deliveries.len(), stage::lease(&bed, at).await.len())
         };
         assert_eq!(leased(0).await, (0, 0));

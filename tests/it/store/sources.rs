@@ -24,7 +24,7 @@ fn stored(tx: &mut Tx, id: &SourceId) -> Result<SourceRow, StoreError> {
 }
 
 fn lease_one(tx: &mut Tx, at: UtcMillis) -> Result<SourceRow, StoreError> {
-    let mut leased = store::lease_sources(tx, at, at.plus(after(120)), 10)?;
+    let mut leased = store::lease_sources(tx, &stage::ehr(), at, at.plus(after(120)), 10)?;
     assert_eq!(leased.len(), 1);
     Ok(leased.remove(0))
 }
@@ -39,7 +39,7 @@ on_both! {
             };
             // What is heard meanwhile counts the tries anew; the lease stands.
             hear(tx, 1, Some("2"), UNTIL)?;
-            assert_eq!(store::lease_sources(tx, UNTIL, UNTIL.plus(after(60)), 10)?.len(), 0, "renewed");
+            assert_eq!(store::lease_sources(tx, &stage::ehr(), UNTIL, UNTIL.plus(after(60)), 10)?.len(), 0, "renewed");
             let refused = store::renew_source(tx, seen, UNTIL.plus(after(600)))?;
             assert!(matches!(refused, Renewed::Lost), "held on other terms by now");
             store::finish_source(tx, &kept, &reading(UNTIL, "1"))?;
@@ -90,7 +90,7 @@ on_both! {
             store::finish_source(tx, &seen, &reading(NOW, "2"))?;
             assert_eq!(hear(tx, 1, Some("2"), NOW)?, Hearing::Known(id.clone()));
             assert_eq!(hear(tx, 1, Some("1"), NOW)?, Hearing::Known(id.clone()));
-            assert_eq!(store::lease_sources(tx, UNTIL, UNTIL, 10)?.len(), 0);
+            assert_eq!(store::lease_sources(tx, &stage::ehr(), UNTIL, UNTIL, 10)?.len(), 0);
             assert_eq!(hear(tx, 1, Some("3"), NOW)?, Hearing::Due(id.clone()));
             let seen = lease_one(tx, NOW)?;
             let gone = store::SourceReading { gone_at: Some(NOW), ..reading(NOW, "3") };
@@ -124,7 +124,7 @@ on_both! {
             due(hear(tx, 1, Some("1"), NOW)?);
             let seen = lease_one(tx, NOW)?;
             due(hear(tx, 1, Some("2"), NOW)?);
-            assert_eq!(store::lease_sources(tx, NOW, UNTIL, 10)?.len(), 0, "one reader at a time");
+            assert_eq!(store::lease_sources(tx, &stage::ehr(), NOW, UNTIL, 10)?.len(), 0, "one reader at a time");
             store::finish_source(tx, &seen, &reading(NOW, "1"))?;
             assert_eq!(lease_one(tx, NOW)?.heard_version, Some(version("2")));
             Ok(())
@@ -149,7 +149,7 @@ on_both! {
             due(hear(tx, 1, Some("1"), NOW)?);
             let seen = lease_one(tx, NOW)?;
             store::fail_source(tx, &seen, "later", Some(NOW.plus(after(30))))?;
-            assert_eq!(store::lease_sources(tx, NOW.plus(after(29)), UNTIL, 10)?.len(), 0);
+            assert_eq!(store::lease_sources(tx, &stage::ehr(), NOW.plus(after(29)), UNTIL, 10)?.len(), 0);
             assert_eq!(lease_one(tx, NOW.plus(after(30)))?.tries, 2);
             Ok(())
         })
@@ -180,7 +180,7 @@ on_both! {
         bed.write(|tx| (0..40).try_for_each(|number| hear(tx, number, None, NOW).map(|_| ()))).await;
         let mut leased = Vec::new();
         for _ in 0..20 {
-            let answers = bed.all_at_once(8, |tx, _| store::lease_sources(tx, NOW, UNTIL, 5)).await;
+            let answers = bed.all_at_once(8, |tx, _| store::lease_sources(tx, &stage::ehr(), NOW, UNTIL, 5)).await;
             leased.extend(answers.into_iter().flatten().flatten().map(|row| row.id));
         }
         assert_eq!(leased.len(), 40);

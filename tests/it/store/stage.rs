@@ -70,10 +70,15 @@ pub fn reading(at: UtcMillis, read: &str) -> SourceReading {
 pub fn read_report(tx: &mut Tx, number: u16) -> Result<SourceId, StoreError> {
     let heard = store::hear(tx, &report(number), Some(&version("1")), NOW, &mut random::system())?;
     let (store::Hearing::Due(id) | store::Hearing::Known(id)) = heard;
-    let leased = store::lease_sources(tx, NOW, NOW.plus(after(120)), 100)?;
+    let leased = store::lease_sources(tx, &ehr(), NOW, NOW.plus(after(120)), 100)?;
     let seen = leased.into_iter().find(|row| row.id == id).ok_or(StoreError::Moved)?;
     store::finish_source(tx, &seen, &reading(NOW, "1"))?;
     Ok(id)
+}
+
+/// Leases what is due to be released.
+pub fn lease_due(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -> Result<Vec<Delivery>, StoreError> {
+    store::lease_due_deliveries(tx, &ehr(), now, until, count)
 }
 
 pub fn terms(opens: u16) -> Terms {

@@ -1,5 +1,6 @@
 //! The EHR fails in every way that EHRs do: staff are told what to do, and every report still arrives once.
 
+mod hanging;
 mod long_work;
 mod one_for_all;
 mod subscriptions;

@@ -210,7 +210,7 @@ impl House {
             let source = match store::hear(tx, &key, None, now, &mut random::system())? {
                 store::Hearing::Due(id) | store::Hearing::Known(id) => id,
             };
-            let seen = store::lease_sources(tx, now, now.plus(chartseal::base::minutes(1)), 1)?.remove(0);
+            let seen = store::lease_sources(tx, &key.ehr, now, now.plus(chartseal::base::minutes(1)), 1)?.remove(0);
             assert_eq!(seen.id, source);
             let reading = store::SourceReading {
                 at: now,

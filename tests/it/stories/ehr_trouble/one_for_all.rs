@@ -22,16 +22,27 @@ use crate::support::{pdf, wait};
 
 use super::{mails_to, poll};
 
-/// An EHR that is waited for as long as it says nothing.
-pub(super) fn patiently(id: &str, double: &EhrDouble) -> HeardEhr {
-    let client = EhrClient::new(EhrConnection {
+/// Waits for as long as the EHR says nothing.
+pub(super) fn patient_client(id: &str, double: &EhrDouble) -> EhrClient {
+    let connection = EhrConnection {
         id: id.parse().unwrap(),
         base: ServiceBase::new(double.base_url.parse().unwrap()).unwrap(),
         auth: Auth::None,
         attachment_origins: Vec::new(),
-        limits: Limits { read_timeout: hours(24), answer_timeout: hours(24), ..Limits::default() },
-    });
-    HeardEhr { client: Arc::new(client.unwrap()), hook: None, poll_every: minutes(1), start_from: StartFrom::Now }
+        limits: Limits {
+            read_timeout: hours(24),
+            answer_timeout: hours(24),
+            attachment_timeout: hours(24),
+            ..Limits::default()
+        },
+    };
+    EhrClient::new(connection).unwrap()
+}
+
+/// An EHR that is waited for as long as it says nothing.
+pub(super) fn patiently(id: &str, double: &EhrDouble) -> HeardEhr {
+    let client = Arc::new(patient_client(id, double));
+    HeardEhr { client, hook: None, poll_every: minutes(1), start_from: StartFrom::Now }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +85,9 @@ async fn an_event_that_cannot_be_concluded_holds_up_no_other() {
         clinic.hook(Method::PUT, &format!("/DiagnosticReport/{id}"), "").await;
     }
     assert!(clinic.steps.intake.turn().await.is_err());
-    let heard = clinic.ground.store.write(|tx| chartseal::store::lease_sources(tx, FAR, FAR, 10)).await.unwrap();
+    let lab = "lab".parse().unwrap();
+    let heard =
+        clinic.ground.store.write(move |tx| chartseal::store::lease_sources(tx, &lab, FAR, FAR, 10)).await.unwrap();
     assert_eq!(heard.iter().map(|source| source.key.id.as_str()).collect::<Vec<_>>(), ["blessed"]);
 
     break_database(&clinic, "DROP TRIGGER broken");
