@@ -21,7 +21,7 @@ use crate::fhir::{
 };
 use crate::keys::{KeyName, Vault, VaultError};
 use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
-use crate::policy::quiet::least_waking_seconds;
+use crate::policy::quiet::{QuietEnd, least_waking_seconds};
 use crate::policy::rules::WAKING_FLOOR_SECONDS;
 use crate::policy::vocabulary::ExpiryFrom;
 use crate::policy::{Available, Channel, Decision, Facts, ReportStatus, ReviewReason, Terms};
@@ -85,7 +85,7 @@ enum Attempt {
     },
     /// No message may leave now: nothing is fetched before one may.
     Quiet {
-        until: UtcMillis,
+        end: QuietEnd,
     },
     Review(ReviewReason),
     /// A person looks at another address than the one that was decided about: their release is about that one.
@@ -146,9 +146,9 @@ impl Release {
             Attempt::Ready(ready) => self.commit(delivery, *ready).await,
             Attempt::Changed => self.after_resolving(delivery).await,
             Attempt::Later { why } => self.later(delivery, why).await,
-            Attempt::Quiet { until } => {
-                self.store.write(move |tx| store::postpone_delivery(tx, &delivery, until)).await?;
-                Ok(())
+            Attempt::Quiet { end } => {
+                let now = self.clock.now();
+                Ok(self.store.write(move |tx| store::keep_until(tx, &delivery, end, now)).await?)
             }
             Attempt::Review(why) => self.review(delivery, why).await,
             Attempt::Elsewhere { card, contact_index } => self.elsewhere(delivery, &card, contact_index).await,
@@ -227,8 +227,8 @@ impl Release {
             Decision::Block { rule } => return Ok(Attempt::Review(ReviewReason::RuleAsks { rule })),
         };
         let now = self.clock.now();
-        if let Some(until) = terms.quiet.as_ref().and_then(|quiet| quiet.wait_until(now)) {
-            return Ok(Attempt::Quiet { until });
+        if let Some(end) = terms.quiet.as_ref().and_then(|quiet| quiet.end(now)) {
+            return Ok(Attempt::Quiet { end });
         }
         let Some(life_seconds) = life_of(&terms, delivery.facts.as_ref(), now) else {
             return Ok(Attempt::Review(ReviewReason::TooShort { hours: WAKING_FLOOR_SECONDS / 3600 }));

@@ -15,6 +15,7 @@ use super::rows::{from_json, parse, to_json};
 use super::schema::{delivery, notice, source};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, LinkId, NoticeId, UtcMillis};
+use crate::policy::quiet::QuietEnd;
 use crate::policy::{Channel, Decision};
 use crate::record::{Link, LinkEvent, LiveUntil, Notice, NoticeEvent, NoticeKind, Step};
 
@@ -262,9 +263,9 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
     }
     let missing = StoreError::BadRow { column: "notice.delivery_id" };
     let Some(owner) = deliveries::delivery(tx.conn(), &before.delivery)? else { return Err(missing) };
-    if let Some(until) = quiet_until(&owner.decision, now) {
+    if let Some(end) = quiet_end(&owner.decision, now) {
         diesel::update(notice::table.find(before.id.as_str()).filter(notice::state.eq("queued")))
-            .set(notice::due_at.eq(until.0))
+            .set(notice::due_at.eq(end.at().0))
             .prepared()
             .execute(tx.conn())?;
         return Ok(None);
@@ -304,9 +305,9 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
 }
 
 /// Until when the rules that decided a delivery keep its messages back.
-fn quiet_until(decision: &Decision, now: UtcMillis) -> Option<UtcMillis> {
+fn quiet_end(decision: &Decision, now: UtcMillis) -> Option<QuietEnd> {
     match decision {
-        Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.quiet.as_ref()?.wait_until(now),
+        Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.quiet.as_ref()?.end(now),
         Decision::Review { terms: None, .. } | Decision::Block { .. } => None,
     }
 }
@@ -412,7 +413,7 @@ pub fn hold_unsent_notices(conn: &mut Conn) -> Result<Vec<NoticeRow>, StoreError
     rows.into_iter().map(NoticeRow::try_from).collect()
 }
 
-/// How many messages were first attempted in `from <= t < until`: the breaker's measure.
+/// How many messages were first attempted in `from <= t < until`.
 ///
 /// # Errors
 /// [`StoreError`].

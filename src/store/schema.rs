@@ -108,6 +108,7 @@ diesel::table! {
         created_at -> BigInt,
         breaker_passed_at -> Nullable<BigInt>,
         lease_holder -> Nullable<Text>,
+        kept_at -> Nullable<BigInt>,
         group_index -> Nullable<Binary>,
     }
 }

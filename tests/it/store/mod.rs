@@ -34,6 +34,7 @@ mod notices;
 mod operators;
 mod outages;
 mod polls;
+mod quiet;
 mod redecisions;
 mod sources;
 mod stage;

@@ -118,6 +118,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("created_at", Quiet),
             ("breaker_passed_at", Quiet),
             ("lease_holder", Quiet),
+            ("kept_at", Quiet),
         ],
     ),
     (
