@@ -92,7 +92,8 @@
 //! - **Text is looked at when the facts are made, and only which patterns matched is kept**, by a hash of each pattern: stored
 //!   facts hold no text, and other rules know of a pattern that was never tried that it is unknown.
 //! - **Quiet hours hold back the release, not the message**: nothing is fetched or sealed for a message that may not leave. The
-//!   hours go with the decision, so that whoever releases needs no rules.
+//!   hours go with the decision, so that whoever releases needs no rules. A message that they catch before it was handed over is
+//!   made again when they end; the secret of none waits for a night.
 //! - **A law's floor is a moment of the schedule, not a state**: a release before it leads to a hold until then, whoever says it;
 //!   who may waive it is the law's word.
 //! - **A profile's `code` is the report's own, `holds` and `set` look everywhere**: sending by what a report is, guarding by what

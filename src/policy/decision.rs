@@ -93,6 +93,12 @@ impl QuietHours {
     pub fn end(&self, now: UtcMillis) -> Option<QuietEnd> {
         self.hours.end(now, self.zone)
     }
+
+    /// Whether they took a part of this time.
+    #[must_use]
+    pub fn took_of(&self, from: UtcMillis, until: UtcMillis) -> bool {
+        self.hours.next_quiet(from, self.zone) <= until
+    }
 }
 
 /// Why a person must look. The words for people are in `Display` of this type alone.
@@ -184,6 +190,17 @@ pub enum Decision {
     Send { terms: Terms },
     Review { why: ReviewReason, terms: Option<Terms> },
     Block { rule: String },
+}
+
+impl Decision {
+    /// The hours in which its messages do not leave; `None` where they may at any time.
+    #[must_use]
+    pub const fn quiet(&self) -> Option<&QuietHours> {
+        match self {
+            Self::Send { terms } | Self::Review { terms: Some(terms), .. } => terms.quiet.as_ref(),
+            Self::Review { terms: None, .. } | Self::Block { .. } => None,
+        }
+    }
 }
 
 impl Terms {

@@ -63,6 +63,7 @@ fn link_events() -> Vec<LinkEvent> {
         LinkEvent::Revoke { by: RevokedBy::Cancelled },
         LinkEvent::Recall,
         LinkEvent::Supersede { by: delivery() },
+        LinkEvent::QuietBegan,
     ]
 }
 
@@ -76,6 +77,7 @@ const OPENING_EVENTS: [OpeningEvent; 5] =
 fn notices() -> Vec<Notice> {
     vec![
         Notice::Queued { due: NOW, attempts: 0, ambiguous: 0 },
+        Notice::Queued { due: NOW, attempts: 1, ambiguous: 1 },
         Notice::Leased { until: NOW, attempts: 1, ambiguous: 0 },
         Notice::Leased { until: NOW, attempts: 3, ambiguous: 2 },
         Notice::Sent,
@@ -85,7 +87,7 @@ fn notices() -> Vec<Notice> {
     ]
 }
 
-const NOTICE_EVENTS: [NoticeEvent; 8] = [
+const NOTICE_EVENTS: [NoticeEvent; 9] = [
     NoticeEvent::Lease,
     NoticeEvent::Accepted,
     NoticeEvent::Transient,
@@ -93,6 +95,7 @@ const NOTICE_EVENTS: [NoticeEvent; 8] = [
     NoticeEvent::Ambiguous,
     NoticeEvent::LeaseLost,
     NoticeEvent::HandedBack,
+    NoticeEvent::QuietBegan,
     NoticeEvent::Cancel,
 ];
 

@@ -47,8 +47,9 @@ pub use control::{
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, FactsSeen, Mode, NOTHING_READ, NewDelivery, advance, deliveries, delivery,
     delivery_of_link, facts_seen, forget_cards, forget_facts, hold_delivery, insert_delivery, keep_until,
-    latest_delivery_of, latest_delivery_with, lease_due_deliveries, next_issue_no, open_deliveries_of,
-    postpone_delivery, ready_between, renew_delivery_lease, set_card, set_report_version, standing_delivery_of,
+    latest_delivery_of, latest_delivery_with, lease_due_deliveries, make_again_after_quiet, next_issue_no,
+    open_deliveries_of, postpone_delivery, ready_between, renew_delivery_lease, set_card, set_report_version,
+    standing_delivery_of,
 };
 pub use error::StoreError;
 pub use events::{

@@ -15,8 +15,7 @@ use super::rows::{from_json, parse, to_json};
 use super::schema::{delivery, notice, source};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, LinkId, NoticeId, UtcMillis};
-use crate::policy::quiet::QuietEnd;
-use crate::policy::{Channel, Decision};
+use crate::policy::Channel;
 use crate::record::{Link, LinkEvent, LiveUntil, Notice, NoticeEvent, NoticeKind, Step};
 
 /// For each notice to be leased so many are looked at: some wait for their report to be read again.
@@ -176,7 +175,7 @@ pub fn notices_of(conn: &mut Conn, delivery: &DeliveryId) -> Result<Vec<NoticeRo
     rows.into_iter().map(NoticeRow::try_from).collect()
 }
 
-/// Leases up to `count` due notices of live links, unless sending is paused or other rules have a say about them first. A notice whose source was last read before
+/// Leases up to `count` due notices of live links; those that it is quiet for by now are made again afterwards, and count as well, unless sending is paused or other rules have a say about them first. A notice whose source was last read before
 /// `read_since`, or was heard of since, waits: the report is read again before its message leaves. The first lease fixes the end of the link's
 /// life. The audit line of the attempt is written here, before the message leaves.
 ///
@@ -191,8 +190,8 @@ pub fn lease_notices(
     if paused(tx.conn())? != Pause::Running || waits_for_redecision(tx.conn(), now)? {
         return Ok(Vec::new());
     }
-    let mut leased = Vec::new();
-    // What is leased is no longer queued; what is passed over comes first again.
+    let (mut leased, mut ended) = (Vec::new(), 0);
+    // What is leased or ended is no longer queued; what is passed over comes first again.
     let (mut passed_over, mut look_at) = (0, count * LOOK_AT_FIRST);
     loop {
         let due = due_after(tx.conn(), passed_over, now, look_at)?;
@@ -202,11 +201,13 @@ pub fn lease_notices(
         passed_over += i64::try_from(due.len()).unwrap_or(i64::MAX);
         let ready = ready_deliveries(tx.conn(), &due, now, read_since)?;
         for row in due.into_iter().filter(|row| ready.contains(&row.delivery_id)) {
-            if let Some(notice) = lease_one(tx, NoticeRow::try_from(row)?, now)? {
-                leased.push(notice);
-                passed_over -= 1;
+            match lease_one(tx, NoticeRow::try_from(row)?, now)? {
+                Turn::Leased(notice) => leased.push(*notice),
+                Turn::MadeAgain => ended += 1,
+                Turn::NotYet => continue,
             }
-            if leased.len() >= usize::try_from(count).unwrap_or(0) {
+            passed_over -= 1;
+            if leased.len() + ended >= usize::try_from(count).unwrap_or(0) {
                 return Ok(leased);
             }
         }
@@ -256,26 +257,32 @@ fn ready_deliveries(
     Ok(alive.into_iter().filter(|(_, source, ..)| read.contains(source)).map(|(delivery, ..)| delivery).collect())
 }
 
+/// What came of one notice's turn.
+enum Turn {
+    Leased(Box<LeasedNotice>),
+    /// It is quiet: its message leaves afterwards, with another link.
+    MadeAgain,
+    /// It is found again.
+    NotYet,
+}
+
 /// A delivery that another worker holds is left to it: the notice is found again.
-fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<LeasedNotice>, StoreError> {
+fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Turn, StoreError> {
     if !deliveries::try_hold(tx, &before.delivery)? {
-        return Ok(None);
+        return Ok(Turn::NotYet);
     }
     let missing = StoreError::BadRow { column: "notice.delivery_id" };
     let Some(owner) = deliveries::delivery(tx.conn(), &before.delivery)? else { return Err(missing) };
-    if let Some(end) = quiet_end(&owner.decision, now) {
-        diesel::update(notice::table.find(before.id.as_str()).filter(notice::state.eq("queued")))
-            .set(notice::due_at.eq(end.at().0))
-            .prepared()
-            .execute(tx.conn())?;
-        return Ok(None);
+    if owner.decision.quiet().is_some_and(|quiet| quiet.end(now).is_some()) {
+        deliveries::make_again_after_quiet(tx, &before, &owner, now)?;
+        return Ok(Turn::MadeAgain);
     }
-    let Ok(step) = before.state.step(NoticeEvent::Lease, now) else { return Ok(None) };
+    let Ok(step) = before.state.step(NoticeEvent::Lease, now) else { return Ok(Turn::NotYet) };
     let live = delivery::table
         .filter(delivery::id.eq(before.delivery.as_str()))
         .filter(delivery::state.eq("live"))
         .select(delivery::id);
-    let Notice::Leased { until, attempts, .. } = *step.to() else { return Ok(None) };
+    let Notice::Leased { until, attempts, .. } = *step.to() else { return Ok(Turn::NotYet) };
     let changed = diesel::update(
         notice::table
             .find(before.id.as_str())
@@ -293,7 +300,7 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
     .prepared()
     .execute(tx.conn())?;
     if changed != 1 {
-        return Ok(None);
+        return Ok(Turn::NotYet);
     }
     let Some(link) = links::link(tx.conn(), &before.link)? else { return Err(missing) };
     let (owner, link) = fix_life(tx, owner, link, now)?;
@@ -301,15 +308,7 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
     super::append(tx, &owner.entry(now, Actor::System, attempt))?;
     let first_attempt_at = before.first_attempt_at.or(Some(now));
     let notice = NoticeRow { state: *step.to(), first_attempt_at, ..before };
-    Ok(Some(LeasedNotice { notice, delivery: owner, link }))
-}
-
-/// Until when the rules that decided a delivery keep its messages back.
-fn quiet_end(decision: &Decision, now: UtcMillis) -> Option<QuietEnd> {
-    match decision {
-        Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.quiet.as_ref()?.end(now),
-        Decision::Review { terms: None, .. } | Decision::Block { .. } => None,
-    }
+    Ok(Turn::Leased(Box::new(LeasedNotice { notice, delivery: owner, link })))
 }
 
 /// At the first attempt the end of the link's life is fixed; it never moves again.

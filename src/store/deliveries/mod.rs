@@ -14,7 +14,7 @@ pub use find::{
     open_deliveries_of, standing_delivery_of,
 };
 pub use forget::{forget_cards, forget_facts};
-pub use quiet::{keep_until, ready_between};
+pub use quiet::{keep_until, make_again_after_quiet, ready_between};
 pub use row::{Delivery, DeliveryKind, Mode, NOTHING_READ, NewDelivery};
 
 use super::audit_log;

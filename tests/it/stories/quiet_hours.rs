@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 use diesel::connection::SimpleConnection as _;
 
 use crate::support::clinic::{Clinic, RULES, Wishes};
+use crate::support::holder::Holder;
 use crate::support::{pdf, program};
 
 const HBA1C: &str = "4548-4";
@@ -40,6 +41,11 @@ impl Night {
     /// It began an hour ago and ends in four.
     async fn at_its_deepest() -> Self {
         Self::spawn(TimeDelta::hours(-1), TimeDelta::hours(4)).await
+    }
+
+    /// It begins in five minutes and takes twelve hours: longer than any message waits.
+    async fn soon() -> Self {
+        Self::spawn(TimeDelta::minutes(5), TimeDelta::minutes(5 + 12 * 60)).await
     }
 
     /// A report that becomes ready before the next one does.
@@ -144,6 +150,7 @@ async fn a_wrong_import_at_night_pauses_all_sending_before_anything_leaves() {
             ],
         ))
         .await;
+    night.clinic.forward(Duration::from_mins(1));
     night.clinic.settle().await;
     let listed = program::run(&night.clinic.config_path, &["audit", "export"]).out;
     let paused: Vec<&str> = listed.lines().filter(|line| line.contains("\"paused\"")).collect();
@@ -164,4 +171,72 @@ fn copies_of(table: &str, id: &str, columns: &[&str]) -> String {
         names.join(", "),
         columns.join(", ")
     )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_put_off_in_the_evening_is_made_again_and_leaves_in_the_morning() {
+    let night = Night::soon().await;
+    night.report("grey-ana@example.test").await;
+    let evening = night.clinic.only_delivery().await;
+    assert_eq!((evening.state, evening.notice), ("live", Some("queued")), "the relay put it off");
+    let id = evening.id;
+    night.at(night.begins).await;
+    let caught = night.clinic.show(&id).await;
+    assert_eq!((caught.brief.state, caught.brief.notice), ("recorded", Some("dead")));
+    let told = serde_json::to_string(&caught.audit).unwrap();
+    assert!(told.contains("quiet hours began"), "{told}");
+    assert!(caught.shredded_at.is_some(), "no secret waits for the morning");
+    night.at(UtcMillis(night.ends.0 - 1)).await;
+    assert_eq!(night.sent_to(), Vec::<String>::new());
+    night.at(night.ends).await;
+    let mails = night.clinic.mailbox.mails();
+    assert_eq!(mails.len(), 1);
+    assert_eq!(Holder::new(&mails[0].link()).read().await, paper());
+    let shown = night.clinic.show(&id).await;
+    let lives = UtcMillis::parse_rfc3339(&shown.expires_at.unwrap()).unwrap().since(night.ends);
+    assert_eq!(lives, Duration::from_hours(72), "the night took nothing of the link's life");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_ehr_takes_back_at_night_does_not_leave_in_the_morning() {
+    let night = Night::soon().await;
+    let report = night.report("temp-ana@example.test").await;
+    night.at(night.begins).await;
+    assert_eq!(night.clinic.only_delivery().await.state, "recorded");
+    let wrong = |report: &mut serde_json::Value| report["status"] = serde_json::json!("entered-in-error");
+    night.clinic.lab().change("DiagnosticReport", &report, wrong).await;
+    night.at(night.ends).await;
+    night.clinic.hear_and_settle().await;
+    assert_eq!((night.clinic.only_delivery().await.state, night.sent_to()), ("recalled", vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_unknown_fate_is_not_repeated_by_night_and_staff_are_told() {
+    let night = Night::soon().await;
+    night.report("lost-ana@example.test").await;
+    night.at(night.begins).await;
+    let brief = night.clinic.only_delivery().await;
+    assert_eq!((brief.state, brief.notice), ("live", Some("unsure")));
+    assert!(brief.note.contains("nobody can tell"), "{}", brief.note);
+    night.at(night.ends).await;
+    let mails = night.clinic.mailbox.mails();
+    assert_eq!(mails.len(), 1);
+    assert_eq!(Holder::new(&mails[0].link()).read().await, paper(), "it may have arrived, so it opens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_under_a_pause_makes_no_message_too_late() {
+    let night = Night::soon().await;
+    night.clinic.desk().pause("an incident").await.unwrap();
+    night.report(ANA).await;
+    assert_eq!(night.clinic.only_delivery().await.notice, Some("queued"));
+    // Longer than a message waits, and all but five minutes of it quiet.
+    night.at(night.begins.plus(Duration::from_hours(6))).await;
+    assert_eq!(night.clinic.only_delivery().await.state, "recorded");
+    night.at(night.ends.plus(Duration::from_hours(1))).await;
+    let brief = night.clinic.only_delivery().await;
+    assert_eq!((brief.state, brief.notice, night.sent_to()), ("live", Some("queued"), vec![]), "{}", brief.note);
+    night.clinic.desk().resume().await.unwrap();
+    night.clinic.settle().await;
+    assert_eq!(night.sent_to(), [ANA]);
 }
