@@ -15,7 +15,8 @@
 //! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends.
 //! 5. [`open`] lets in: the patient's page proves the key, claims an opening, fetches, decrypts in the browser, confirms.
 //! 6. [`sweep`] ends: leases, lives, files, keys, retention; it anchors the audit.
-//! 7. [`desk`] is the staff's side: look, release, revoke, send again, pause, restore.
+//! 7. [`desk`] is the staff's side: look, release, revoke, send again, pause, restore. What two people said of many deliveries
+//!    goes on by itself when the command that began it died.
 //!
 //! **Steps never call steps; they meet in the [`store`].** Each ends in one commit: state change + audit line + the next
 //! step's row. Any process can take the next step; one that dies between two lines loses nothing.

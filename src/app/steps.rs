@@ -16,6 +16,7 @@ use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, SecretText, millis, minutes, seconds};
 use crate::blobs::BlobStore;
 use crate::config::{self, Config, EhrAuth, MailSecurity};
+use crate::desk::InterruptedIncidents;
 use crate::fhir::{Auth, EhrClient, EhrConnection, Limits, Origin, ServiceBase};
 use crate::intake::{HeardEhr, Hook, HookAuth, Intake, SignatureForm, StartFrom, Subscribe};
 use crate::notify::{
@@ -49,6 +50,7 @@ pub struct Steps {
     pub outbox: Arc<Outbox>,
     pub sweep: Arc<Sweep>,
     pub open: Arc<Open>,
+    pub incidents: Arc<InterruptedIncidents>,
     bells: Bells,
 }
 
@@ -115,6 +117,7 @@ impl Steps {
                 clinic_cards(config),
                 house(config),
             )),
+            incidents: Arc::new(InterruptedIncidents { store: ground.store.clone(), clock: ground.clock.clone() }),
             bells,
         })
     }
@@ -155,7 +158,8 @@ impl Steps {
                 + self.resolve.turn().await?
                 + self.release.turn().await?
                 + self.outbox.turn().await?
-                + self.sweep.turn().await?;
+                + self.sweep.turn().await?
+                + self.incidents.turn().await?;
             if done == 0 {
                 return Ok(());
             }
@@ -199,6 +203,7 @@ impl Steps {
         workers!(OUTSIDE_WORKERS, "release", self.release, turn, bells.decided);
         workers!(OUTSIDE_WORKERS, "outbox", self.outbox, turn, bells.queued);
         workers!(1, "sweep", self.sweep, turn, bells.sweep);
+        workers!(1, "incidents", self.incidents, turn, Bell::default());
     }
 }
 

@@ -232,6 +232,11 @@ pub enum AuditEvent {
     IncidentApproved {
         incident: i64,
     },
+    /// Whoever was revoking died or gave up; a running service goes on with those that are left.
+    IncidentCarriedOn {
+        incident: i64,
+        left: u64,
+    },
     /// Everything that could be revoked is.
     IncidentEnded {
         incident: i64,

@@ -58,7 +58,8 @@ pub use events::{
 };
 pub use incidents::{
     Affected, IncidentApproval, IncidentCriteria, IncidentRow, Outcome, Struck, affected_of, approve_incident,
-    end_incident, incident, incidents, propose_incident, settle_affected, struck, unsettled_of,
+    end_incident, hold_incident, incident, incidents, interrupted_incidents, propose_incident, settle_affected, struck,
+    unsettled_count, unsettled_of,
 };
 pub use lease::{LEASE, RENEW_EVERY, Renewed, give_back, while_kept};
 pub use links::{
