@@ -260,9 +260,22 @@ pub enum AuditEvent {
     OperatorRefused {
         name: OperatorName,
     },
+    /// A key was used for the first time: the root key when its database was begun, a dated one by what it sealed first.
+    KeyMade {
+        kind: String,
+        name: String,
+        fingerprint: String,
+    },
     KeyDestroyed {
         kind: String,
         name: String,
+    },
+    /// The schema was brought up to date by one step.
+    Migrated {
+        name: String,
+        /// Of the program.
+        version: String,
+        ran_at: UtcMillis,
     },
     RestoredFromBackup {
         generation: i64,

@@ -210,7 +210,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         }
         Command::Demo(args) => demo::run(&args, print).await,
         Command::Check => check(&load(&common, variables)?, print).await,
-        Command::Migrate => migrate(&load(&common, variables)?, print),
+        Command::Migrate => migrate(&load(&common, variables)?, print).await,
         Command::Backup(args) => backup::run(&args, &load(&common, variables)?, print),
         Command::Pause { why } => {
             let (desk, by) = desk(&common, variables, Acts::Changes).await?;
@@ -325,8 +325,13 @@ async fn serve(config: &Config, replica: &str, restore: Restore) -> anyhow::Resu
     Ok(Outcome::Done)
 }
 
-fn migrate(config: &Config, print: Print) -> anyhow::Result<Outcome> {
+async fn migrate(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     let ran = Store::migrate(&crate::app::start::store_url(&config.store)?)?;
+    if !ran.is_empty()
+        && let Err(error) = ground(config).await
+    {
+        tracing::warn!(error = format!("{error:#}"), "the audit is told of the migrations at the next start");
+    }
     let text = if ran.is_empty() {
         "The database is up to date.".to_owned()
     } else {

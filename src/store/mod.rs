@@ -67,7 +67,7 @@ pub use links::{
     files_removed, forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
     live_links, living_links, sealed_since, shred_link,
 };
-pub use migrations::{MigrationState, migrate};
+pub use migrations::{MigrationState, RanRow, audit_migrations, migrate, unaudited_migrations};
 pub use notices::{
     CountedBy, LeasedNotice, NewNotice, NoticeRow, first_attempts_since, hold_unsent_notices, insert_notice,
     lease_notices, leased_notices_lost, notice, notices_of, number_within, settle_notice, stale_notices,
