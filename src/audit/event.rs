@@ -253,6 +253,12 @@ pub enum AuditEvent {
     OperatorRekeyed {
         name: OperatorName,
     },
+    /// A lead got another key by the word of the machine's root, without showing one.
+    LeadRecovered {
+        name: OperatorName,
+        /// Under which name it was asked for; nobody proved it.
+        said_by: OperatorName,
+    },
     OperatorEnded {
         name: OperatorName,
     },

@@ -100,6 +100,9 @@ pub enum DeskError {
     /// Staff.
     #[error("this one is in review; release it first, and record the talk then: it leaves after both")]
     ReleaseBeforeTalk,
+    /// Staff.
+    #[error(transparent)]
+    RootsWord(crate::keys::KeyError),
     #[error(transparent)]
     Incident(#[from] IncidentRefusal),
     /// Staff.

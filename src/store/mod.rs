@@ -77,7 +77,8 @@ pub use openings::{
     lapse_openings, openings_of, receive, running_claims, stretch_lease,
 };
 pub use operators::{
-    Ended, NewOperator, OperatorRow, Rekeyed, Role, add_operator, end_operator, operator, operators, rekey_operator,
+    Ended, NewOperator, OperatorRow, Rekeyed, Role, add_operator, end_operator, operator, operators, recover_lead,
+    rekey_operator,
 };
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{

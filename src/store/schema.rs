@@ -241,6 +241,7 @@ diesel::table! {
         added_by -> Text,
         ended_at -> Nullable<BigInt>,
         ended_by -> Nullable<Text>,
+        recovered_at -> Nullable<BigInt>,
     }
 }
 

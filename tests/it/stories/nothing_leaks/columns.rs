@@ -235,6 +235,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("added_by", Quiet),
             ("ended_at", Quiet),
             ("ended_by", Quiet),
+            ("recovered_at", Quiet),
         ],
     ),
     (
