@@ -15,7 +15,8 @@
 //! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends.
 //! 5. [`open`] lets in: the patient's page proves the key, claims an opening, fetches, decrypts in the browser, confirms.
 //! 6. [`sweep`] ends: leases, lives, files, keys, retention; it anchors the audit.
-//! 7. [`desk`] is the staff's side: look, release, revoke, send again, pause, restore.
+//! 7. [`desk`] is the staff's side: look, release, revoke, send again, pause, restore. What two people said of many deliveries
+//!    goes on by itself when the command that began it died.
 //!
 //! **Steps never call steps; they meet in the [`store`].** Each ends in one commit: state change + audit line + the next
 //! step's row. Any process can take the next step; one that dies between two lines loses nothing.
@@ -95,7 +96,8 @@
 //! - **Text is looked at when the facts are made, and only which patterns matched is kept**, by a hash of each pattern: stored
 //!   facts hold no text, and other rules know of a pattern that was never tried that it is unknown.
 //! - **Quiet hours hold back the release, not the message**: nothing is fetched or sealed for a message that may not leave. The
-//!   hours go with the decision, so that whoever releases needs no rules.
+//!   hours go with the decision, so that whoever releases needs no rules. A message that they catch before it was handed over is
+//!   made again when they end; the secret of none waits for a night.
 //! - **A law's floor is a moment of the schedule, not a state**: a release before it leads to a hold until then, whoever says it;
 //!   who may waive it is the law's word.
 //! - **A profile's `code` is the report's own, `holds` and `set` look everywhere**: sending by what a report is, guarding by what

@@ -90,6 +90,7 @@ impl Ground {
         };
         let ground = Self { store, vault, journal, clock, replica };
         ground.belong_together(restore).await?;
+        ground.audit_migrations().await?;
         if serves {
             ground.take_up_again().await?;
             ground.end_the_risen().await?;
@@ -144,6 +145,14 @@ impl Ground {
                 }
             }
         }
+    }
+
+    async fn audit_migrations(&self) -> anyhow::Result<()> {
+        if !self.store.read(store::unaudited_migrations).await?.is_empty() {
+            let now = self.clock.now();
+            self.store.write(move |tx| store::audit_migrations(tx, now)).await?;
+        }
+        Ok(())
     }
 
     async fn begin(&self, fingerprint: String, now: UtcMillis) -> anyhow::Result<()> {

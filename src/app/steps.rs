@@ -16,6 +16,7 @@ use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, SecretText, minutes};
 use crate::blobs::BlobStore;
 use crate::config::{self, Config, EhrAuth, MailSecurity};
+use crate::desk::InterruptedIncidents;
 use crate::fhir::{Auth, EhrClient, EhrConnection, Limits, Origin, ServiceBase};
 use crate::intake::{HeardEhr, Hook, HookAuth, Intake, SignatureForm, StartFrom, Subscribe};
 use crate::notify::{
@@ -45,6 +46,7 @@ pub struct Steps {
     pub outbox: Arc<Outbox>,
     pub sweep: Arc<Sweep>,
     pub open: Arc<Open>,
+    pub incidents: Arc<InterruptedIncidents>,
     bells: Bells,
 }
 
@@ -113,6 +115,7 @@ impl Steps {
                 clinic_cards(config),
                 house(config),
             )),
+            incidents: Arc::new(InterruptedIncidents { store: ground.store.clone(), clock: ground.clock.clone() }),
             bells,
         })
     }
@@ -153,7 +156,8 @@ impl Steps {
                 + self.resolve.turn().await?
                 + self.release.turn().await?
                 + self.outbox.turn().await?
-                + self.sweep.turn().await?;
+                + self.sweep.turn().await?
+                + self.incidents.turn().await?;
             if done == 0 {
                 return Ok(());
             }

@@ -239,6 +239,11 @@ pub enum AuditEvent {
     IncidentApproved {
         incident: i64,
     },
+    /// Whoever was revoking died or gave up; a running service goes on with those that are left.
+    IncidentCarriedOn {
+        incident: i64,
+        left: u64,
+    },
     /// Everything that could be revoked is.
     IncidentEnded {
         incident: i64,
@@ -255,6 +260,12 @@ pub enum AuditEvent {
     OperatorRekeyed {
         name: OperatorName,
     },
+    /// A lead got another key by the word of the machine's root, without showing one.
+    LeadRecovered {
+        name: OperatorName,
+        /// Under which name it was asked for; nobody proved it.
+        said_by: OperatorName,
+    },
     OperatorEnded {
         name: OperatorName,
     },
@@ -262,9 +273,22 @@ pub enum AuditEvent {
     OperatorRefused {
         name: OperatorName,
     },
+    /// A key was used for the first time: the root key when its database was begun, a dated one by what it sealed first.
+    KeyMade {
+        kind: String,
+        name: String,
+        fingerprint: String,
+    },
     KeyDestroyed {
         kind: String,
         name: String,
+    },
+    /// The schema was brought up to date by one step.
+    Migrated {
+        name: String,
+        /// Of the program.
+        version: String,
+        ran_at: UtcMillis,
     },
     RestoredFromBackup {
         generation: i64,

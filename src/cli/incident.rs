@@ -152,7 +152,10 @@ fn standing(row: &IncidentRow) -> String {
     match (&row.approved_by, row.approved_at, row.ended_at) {
         (Some(by), _, Some(at)) => format!("ended {at}, approved by {by}"),
         (Some(by), Some(at), None) => {
-            format!("approved by {by} {at}, not ended: say `chartseal incident approve {}`", row.n)
+            format!(
+                "approved by {by} {at}, not ended: a running service goes on with it, or `incident approve {}`",
+                row.n
+            )
         }
         (Some(_) | None, _, _) => "waits for a second person".to_owned(),
     }

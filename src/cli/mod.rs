@@ -178,6 +178,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         Some(
             DeskError::Store(_)
             | DeskError::Journal(_)
+            | DeskError::RootsWord(_)
             | DeskError::Stopped
             | DeskError::Staff(StaffRefusal::KeyNeeded { .. }),
         )
@@ -210,7 +211,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         }
         Command::Demo(args) => demo::run(&args, print).await,
         Command::Check => check(&load(&common, variables)?, print).await,
-        Command::Migrate => migrate(&load(&common, variables)?, print),
+        Command::Migrate => migrate(&load(&common, variables)?, print).await,
         Command::Backup(args) => backup::run(&args, &load(&common, variables)?, print),
         Command::Pause { why } => {
             let (desk, by) = desk(&common, variables, Acts::Changes).await?;
@@ -267,11 +268,13 @@ async fn ground(config: &Config) -> anyhow::Result<Ground> {
     Ground::open(config, Part::Command, TimeFrom::TheStore, Restore::NotSaid).await
 }
 
-/// Whether a command needs a name.
+/// Whether a command needs a name, and a key.
 #[derive(Clone, Copy)]
 enum Acts {
     Looks,
     Changes,
+    /// A name that nobody proves: what root wrote beside the keys counts instead.
+    ByRootsWord,
 }
 
 /// The variable that may hold the key of the person who acts.
@@ -284,15 +287,17 @@ async fn desk(common: &Common, variables: Vec<(String, String)>, acts: Acts) -> 
     let (logged_in, key) = (variable("USER"), variable(KEY_VARIABLE).map(SecretText::new));
     let config = load(common, variables)?;
     let name = match (common.operator.clone().or(logged_in), acts) {
-        (Some(name), Acts::Changes | Acts::Looks) => name,
+        (Some(name), Acts::Changes | Acts::Looks | Acts::ByRootsWord) => name,
         // Looking leaves no line in the audit.
         (None, Acts::Looks) => "nobody".to_owned(),
-        (None, Acts::Changes) => anyhow::bail!("say who acts with --as NAME: the audit names a person"),
+        (None, Acts::Changes | Acts::ByRootsWord) => {
+            anyhow::bail!("say who acts with --as NAME: the audit names a person")
+        }
     };
     let operator = OperatorName::parse(&name).context("--as is not a name")?;
     let ground = ground(&config).await?;
     let person = match acts {
-        Acts::Looks => Person { name: operator.clone(), standing: Standing::Believed },
+        Acts::Looks | Acts::ByRootsWord => Person { name: operator.clone(), standing: Standing::Believed },
         Acts::Changes => {
             let key = match &common.key_file {
                 Some(path) => Some(key_in(path)?),
@@ -325,8 +330,13 @@ async fn serve(config: &Config, replica: &str, restore: Restore) -> anyhow::Resu
     Ok(Outcome::Done)
 }
 
-fn migrate(config: &Config, print: Print) -> anyhow::Result<Outcome> {
+async fn migrate(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     let ran = Store::migrate(&crate::app::start::store_url(&config.store)?)?;
+    if !ran.is_empty()
+        && let Err(error) = ground(config).await
+    {
+        tracing::warn!(error = format!("{error:#}"), "the audit is told of the migrations at the next start");
+    }
     let text = if ran.is_empty() {
         "The database is up to date.".to_owned()
     } else {

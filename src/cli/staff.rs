@@ -10,7 +10,7 @@ use clap::{Subcommand, ValueEnum};
 
 use super::print::{Print, table};
 use super::{Acts, Outcome};
-use crate::base::OperatorName;
+use crate::base::{OperatorName, UtcMillis};
 use crate::desk::{Desk, DeskError, OperatorKey, Person};
 use crate::store::Role;
 
@@ -32,6 +32,13 @@ pub(super) enum StaffCommand {
     End { name: OperatorName },
     /// Give a person another key; the old one proves nothing any more.
     Rekey {
+        name: OperatorName,
+        /// Write the key into this new file, for its owner alone, instead of showing it.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Give a lead who lost their key another, by what root of this machine wrote beside the keys. Takes no key.
+    Recover {
         name: OperatorName,
         /// Write the key into this new file, for its owner alone, instead of showing it.
         #[arg(long, value_name = "FILE")]
@@ -71,6 +78,7 @@ impl StaffCommand {
         match self {
             Self::List => Acts::Looks,
             Self::Add { .. } | Self::End { .. } | Self::Rekey { .. } => Acts::Changes,
+            Self::Recover { .. } => Acts::ByRootsWord,
         }
     }
 }
@@ -88,6 +96,15 @@ pub(super) async fn run(command: StaffCommand, desk: &Desk, by: &Person, print: 
             let place = KeyPlace::make_ready(out.as_deref())?;
             let made = desk.rekey_person(by, name.clone()).await;
             let text = format!("{name} has another key; the old one proves nothing any more.");
+            hand_over(&place, made, &text, &name, print)
+        }
+        StaffCommand::Recover { name, out } => {
+            let place = KeyPlace::make_ready(out.as_deref())?;
+            let made = desk.recover_lead(by.name.clone(), name.clone()).await;
+            let text = format!(
+                "{name} has another key by root's word; the old one proves nothing any more, and the audit and `chartseal \
+                 staff list` say so. Add a second lead now."
+            );
             hand_over(&place, made, &text, &name, print)
         }
         StaffCommand::End { name } => {
@@ -155,18 +172,22 @@ async fn list(desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
     let mut rows = Vec::new();
     let mut values = Vec::new();
     for person in &people {
-        let ended = person.ended_at.map(crate::base::UtcMillis::to_rfc3339);
+        let ended = person.ended_at.map(UtcMillis::to_rfc3339);
+        let recovered = person.recovered_at.map(UtcMillis::to_rfc3339);
+        let standing = ended.as_deref().map_or("may act".to_owned(), |at| format!("ended {at}"));
+        let by_root = recovered.as_deref().map(|at| format!("; KEY BY ROOT'S WORD {at}")).unwrap_or_default();
         rows.push(vec![
             person.name.to_string(),
             person.role.as_str().to_owned(),
             person.added_at.to_rfc3339(),
             person.added_by.clone(),
             person.key_made_at.to_rfc3339(),
-            ended.as_deref().map_or("may act".to_owned(), |at| format!("ended {at}")),
+            format!("{standing}{by_root}"),
         ]);
         values.push(serde_json::json!({
             "name": person.name, "role": person.role.as_str(), "added_at": person.added_at.to_rfc3339(),
             "added_by": person.added_by, "key_made_at": person.key_made_at.to_rfc3339(), "ended_at": ended,
+            "recovered_at": recovered,
         }));
     }
     let text = if rows.is_empty() {

@@ -1,25 +1,29 @@
 //! When something went wrong: choose deliveries, see how many were opened, revoke them all by two people's word.
 //!
 //! Must stay true: the list is frozen when it is proposed; nobody approves what they proposed; each revocation is a deed of
-//! the one who approved, with its reason, in the audit of its delivery; what was interrupted goes on where it stopped.
+//! the one who approved, with its reason, in the audit of its delivery; what was interrupted goes on where it stopped, by the
+//! running service or whoever approves again, each delivery once.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::operators::{Duty, Person, StaffRefusal};
 use super::{Desk, DeskError, installation, revoke_held};
-use crate::audit::AuditEvent;
-use crate::base::{DeliveryId, OperatorName, UtcMillis};
+use crate::audit::{AuditEvent, Chain};
+use crate::base::{Clock, DeliveryId, OperatorName, UtcMillis, minutes};
 use crate::store::{
-    self, Affected, Conn, IncidentApproval, IncidentCriteria, IncidentRow, Outcome, StoreError, Struck, Tx,
+    self, Affected, Conn, IncidentApproval, IncidentCriteria, IncidentRow, Outcome, Store, StoreError, Struck, Tx,
 };
 
 /// Deliveries revoked in one transaction.
 const BATCH: i64 = 25;
 /// How often a batch is tried that meets other steps.
 const TRIES_MAX: u32 = 5;
+/// Whoever revokes and settles nothing for so long has died or given up: longer than all tries of one batch take.
+const INTERRUPTED_AFTER: Duration = minutes(1);
 
 /// What the criteria meet now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -147,20 +151,8 @@ impl Desk {
             })
             .await?;
         let row = approved?;
-        while self.next_batch(&row).await? > 0 {}
+        while next_batch(&self.store, &self.clock, &row).await? > 0 {}
         self.incident(n).await
-    }
-
-    async fn next_batch(&self, row: &IncidentRow) -> Result<usize, DeskError> {
-        for _ in 0..TRIES_MAX {
-            let (now, incident) = (self.clock.now(), row.clone());
-            match self.store.write(move |tx| revoke_batch(tx, &incident, now)).await {
-                // It met a step of the service; both begin again.
-                Err(error) if error.is_passing() => tracing::warn!(%error, "a batch of the incident is tried again"),
-                other => return Ok(other?),
-            }
-        }
-        Err(StoreError::Unavailable { why: "other steps keep changing what is to be revoked" }.into())
     }
 
     /// Newest first.
@@ -189,8 +181,62 @@ impl Desk {
     }
 }
 
+/// The step that goes on with approved incidents whose command died half-way.
+pub struct InterruptedIncidents {
+    pub store: Store,
+    pub clock: Clock,
+}
+
+impl InterruptedIncidents {
+    /// Goes on with each to its end. Returns how many deliveries got their outcome.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was not done is found again.
+    pub async fn turn(&self) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let idle_since = now.minus(INTERRUPTED_AFTER);
+        let idle = self.store.read(move |conn| store::interrupted_incidents(conn, idle_since)).await?;
+        let mut settled = 0;
+        for row in idle {
+            let incident = row.clone();
+            let mut last = self.store.write(move |tx| take_over(tx, &incident, idle_since, now)).await?;
+            while last > 0 {
+                settled += last;
+                last = next_batch(&self.store, &self.clock, &row).await?;
+            }
+        }
+        Ok(settled)
+    }
+}
+
+/// The first batch of one that goes on, unless another replica was first.
+fn take_over(tx: &mut Tx, incident: &IncidentRow, idle_since: UtcMillis, now: UtcMillis) -> Result<usize, StoreError> {
+    store::hold_incident(tx, incident.n)?;
+    if !store::interrupted_incidents(tx.conn(), idle_since)?.iter().any(|row| row.n == incident.n) {
+        return Ok(0);
+    }
+    let left = store::unsettled_count(tx.conn(), incident.n)?;
+    tracing::warn!(incident = incident.n, left, "an approved incident was interrupted; it goes on");
+    let event = AuditEvent::IncidentCarriedOn { incident: incident.n, left };
+    store::record(tx, Chain::Installation, now, event)?;
+    revoke_batch(tx, incident, now)
+}
+
+async fn next_batch(store: &Store, clock: &Clock, row: &IncidentRow) -> Result<usize, StoreError> {
+    for _ in 0..TRIES_MAX {
+        let (now, incident) = (clock.now(), row.clone());
+        match store.write(move |tx| revoke_batch(tx, &incident, now)).await {
+            // It met a step of the service; both begin again.
+            Err(error) if error.is_passing() => tracing::warn!(%error, "a batch of the incident is tried again"),
+            other => return other,
+        }
+    }
+    Err(StoreError::Unavailable { why: "other steps keep changing what is to be revoked" })
+}
+
 fn revoke_batch(tx: &mut Tx, incident: &IncidentRow, now: UtcMillis) -> Result<usize, StoreError> {
     let Some(approver) = &incident.approved_by else { return Ok(0) };
+    store::hold_incident(tx, incident.n)?;
     let ids = store::unsettled_of(tx.conn(), incident.n, BATCH)?;
     for id in &ids {
         revoke_one(tx, incident, id, approver, now)?;

@@ -33,7 +33,7 @@ pub use census::{Census, CodeSeen, SeenIn};
 pub use dry_run::{DryRun, DryRunAsked, ReportRef};
 pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
 pub use holds::Waives;
-pub use incident::{AffectedShown, IncidentRecord, IncidentRefusal, Preview};
+pub use incident::{AffectedShown, IncidentRecord, IncidentRefusal, InterruptedIncidents, Preview};
 pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
 pub use patients::Asked;
 pub use redecide::Otherwise;
@@ -100,6 +100,9 @@ pub enum DeskError {
     /// Staff.
     #[error("this one is in review; release it first, and record the talk then: it leaves after both")]
     ReleaseBeforeTalk,
+    /// Staff.
+    #[error(transparent)]
+    RootsWord(crate::keys::KeyError),
     #[error(transparent)]
     Incident(#[from] IncidentRefusal),
     /// Staff.

@@ -1,7 +1,11 @@
 //! Who may act: people with keys of their own, and what each role may do.
 //!
 //! Must stay true: a key leaves this module once, when it is made; a wrong key and an unknown name get the same answer; as
-//! long as nobody was ever added, a name is believed, and from the first person on it never is again.
+//! long as nobody was ever added, a name is believed, and from the first person on it never is again; a key is given without
+//! another's being shown only to a lead, by a word that root of this machine wrote beside the keys. Neither the network nor
+//! whoever can write the database alone gives one: the hash of a key takes the root key, and the name is a part of it.
+
+use std::path::PathBuf;
 
 use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
@@ -9,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{Desk, DeskError, installation};
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Key256, OperatorName, SecretText, UtcMillis, random};
-use crate::keys::Vault;
+use crate::keys::{KeyError, Vault};
 use crate::store::{self, Conn, Ended, NewOperator, OperatorRow, Rekeyed, Role, Store, StoreError};
 
 /// How a key begins, so that whoever finds one knows what it is.
@@ -126,6 +130,16 @@ pub enum StaffRefusal {
     NameTaken { name: OperatorName },
     #[error("nobody who may act is called {name}; `chartseal staff list` shows who is")]
     Nobody { name: OperatorName },
+    #[error(
+        "only root of this machine gives a lead a key without another's being shown: as root, write the lead's name into the new file {}, and say this again within the hour", path.display()
+    )]
+    NoWord { path: PathBuf },
+    #[error("root's word names '{named}', and not {name}: nothing was done, and the word still counts")]
+    OthersWord { named: String, name: OperatorName },
+    #[error(
+        "nobody who may act as lead is called {name}; `chartseal staff list` shows who is, and any lead gives the others keys"
+    )]
+    NoLead { name: OperatorName },
     #[error("{name} is the last lead, and without one nobody could say who may act: add another lead first")]
     LastLead { name: OperatorName },
 }
@@ -250,6 +264,39 @@ impl Desk {
         Ok(done.map(|()| key)?)
     }
 
+    /// Gives a lead another key by root's word, which is used up: for a clinic whose only lead lost theirs.
+    ///
+    /// # Errors
+    /// [`DeskError::Staff`], [`DeskError::RootsWord`].
+    pub async fn recover_lead(&self, said_by: OperatorName, name: OperatorName) -> Result<OperatorKey, DeskError> {
+        let now = self.clock.now();
+        let ring = self.vault.ring().clone();
+        let (path, word) = on_the_disk(move || Ok((ring.roots_word_path(), ring.roots_word(now)?))).await?;
+        let Some(word) = word else { return Err(StaffRefusal::NoWord { path }.into()) };
+        if word.names() != name.as_str() {
+            return Err(StaffRefusal::OthersWord { named: word.names().to_owned(), name }.into());
+        }
+        let asked = name.clone();
+        let row = self.store.read(move |conn| store::operator(conn, &asked)).await?;
+        if !row.is_some_and(|row| row.role == Role::Lead && row.ended_at.is_none()) {
+            return Err(StaffRefusal::NoLead { name }.into());
+        }
+        on_the_disk(move || word.use_up()).await?;
+        let key = OperatorKey::random();
+        let mac = key.mac(&self.vault, &name);
+        let done = self
+            .store
+            .write(move |tx| match store::recover_lead(tx, &name, &mac, now)? {
+                Rekeyed::Nobody => Ok(Err(StaffRefusal::NoLead { name })),
+                Rekeyed::Done => {
+                    tracing::warn!(%name, %said_by, "a lead got another key by root's word");
+                    store::record(tx, Chain::Installation, now, AuditEvent::LeadRecovered { name, said_by }).map(Ok)
+                }
+            })
+            .await?;
+        Ok(done.map(|()| key)?)
+    }
+
     /// Ends a person's time: from this commit on their key proves nothing.
     ///
     /// # Errors
@@ -282,6 +329,13 @@ impl Desk {
     pub async fn people(&self) -> Result<Vec<OperatorRow>, DeskError> {
         Ok(self.store.read(store::operators).await?)
     }
+}
+
+async fn on_the_disk<T: Send + 'static>(
+    look: impl FnOnce() -> Result<T, KeyError> + Send + 'static,
+) -> Result<T, DeskError> {
+    let looked = tokio::task::spawn_blocking(look).await.map_err(|_| DeskError::Stopped)?;
+    looked.map_err(DeskError::RootsWord)
 }
 
 #[cfg(test)]

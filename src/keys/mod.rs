@@ -26,6 +26,7 @@ mod journal;
 mod mark;
 mod name;
 mod ring;
+mod roots_word;
 #[cfg(test)]
 mod tests;
 mod vault;
@@ -38,6 +39,7 @@ pub use journal::{Death, DeathJournal, DeathKind, DeathRecord};
 pub use mark::{Mark, highest_mark};
 pub use name::{Fingerprint, KeyInfo, KeyKind, KeyName, KeyNameError, ReplicaName};
 pub use ring::{Found, KeyRing};
+pub use roots_word::RootsWord;
 pub use vault::{DatedSealed, Vault, VaultError};
 
 /// What went wrong with the keys or the journal. Tells paths, never keys.
@@ -52,6 +54,9 @@ pub enum KeyError {
     /// Staff: others can read the keys.
     #[error("others can reach {} (mode {mode:03o}): run `chmod {wanted:o} {}`", .path.display(), .path.display())]
     TooOpen { path: PathBuf, mode: u32, wanted: u32 },
+    /// Staff: the word by which a lead gets another key is not root's, may be changed by others, or is old.
+    #[error("{} counts for nothing: it has to be a file that root wrote within the last hour, that this user can read and that nobody but root may write to", .0.display())]
+    NotRootsWord(PathBuf),
     /// Outside: a disk is not mounted, or somebody moved the folder.
     #[error("{} is away: put it back; if it is lost, restart, which makes it anew and tells what was lost", .0.display())]
     FolderAway(PathBuf),

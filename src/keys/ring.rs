@@ -198,6 +198,10 @@ impl KeyRing {
         Ok(infos)
     }
 
+    pub(super) fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     fn path_of(&self, name: &KeyName) -> PathBuf {
         file::path_of(&self.0.dir, name.kind(), name.as_str())
     }

@@ -1,4 +1,9 @@
 //! The breaker: an unusual number of messages stops by itself, and says why.
+//!
+//! A message counts for the hour in which it was ready to leave. One that quiet hours kept counts where they first kept it,
+//! and not again in the morning: the hour that carries a whole night's messages is no accident. An accident shows all the
+//! same, and sooner: a loop or a wrong import makes as many messages ready in an hour of the night as in one of the day, and
+//! sending is paused before the first of them leaves. They leave at a pace of their own (`policy::quiet`).
 
 use super::{Outbox, OutboxError};
 use crate::audit::{AuditEvent, Chain};
@@ -37,7 +42,7 @@ pub(super) fn judge_hour(
     let hour_ago = now.minus(hours(1));
     // Who resumes has seen what was sent until then.
     let unseen = store::resumed_at(tx.conn())?.map_or(hour_ago, |resumed| resumed.max(hour_ago));
-    let last_hour = store::first_attempts_since(tx.conn(), unseen, now)?;
+    let last_hour = store::ready_between(tx.conn(), unseen, now, HOUR_FLOOR)?;
     if last_hour <= HOUR_FLOOR {
         return Ok(());
     }
@@ -52,7 +57,7 @@ pub(super) fn judge_hour(
         return Ok(());
     }
     let why = format!(
-        "the breaker tripped: {last_hour} messages in the last hour, where {allowed} are allowed by the usual; \
+        "the breaker tripped: {last_hour} messages became ready in the last hour, where {allowed} are allowed by the usual; \
          look at the deliveries and then run `chartseal resume`"
     );
     tracing::error!(why, "sending is paused");

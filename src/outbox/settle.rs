@@ -74,14 +74,15 @@ impl Outbox {
         Ok(count)
     }
 
-    /// Notices that could not be handed over for too long: what they would say is no longer the truth.
+    /// Notices that could not be handed over for too long: what they would say is no longer the truth. Where quiet hours took a
+    /// part of that time nothing may have failed, and they are made again.
     pub(super) async fn settle_stale(&self) -> Result<usize, OutboxError> {
         let now = self.clock.now();
         let stale =
             self.store.read(move |conn| store::stale_notices(conn, now.minus(NOTICE_WAIT_MAX), TIDY_BATCH)).await?;
         let count = stale.len();
         for notice in stale {
-            self.end(notice, NoticeEvent::Cancel, ReviewReason::NoticeTooLate).await?;
+            self.store.write(move |tx| end_stale(tx, &notice, now)).await?;
         }
         Ok(count)
     }
@@ -100,6 +101,19 @@ fn note_late(tx: &mut Tx, leased: &LeasedNotice, event: NoticeEvent, now: UtcMil
         why: Some("it was accepted while its link ended".to_owned()),
     };
     store::append(tx, &leased.delivery.entry(now, Actor::System, late))
+}
+
+fn end_stale(tx: &mut Tx, notice: &NoticeRow, now: UtcMillis) -> Result<(), StoreError> {
+    let Some(owner) = store::hold_delivery(tx, &notice.delivery)? else { return Ok(()) };
+    let is_live = matches!(owner.state, Link::Live { .. });
+    let was_quiet = owner.decision.quiet().is_some_and(|quiet| quiet.took_of(notice.created_at, now));
+    if !(is_live && was_quiet) {
+        return end_notice(tx, notice, NoticeEvent::Cancel, ReviewReason::NoticeTooLate, now);
+    }
+    match store::make_again_after_quiet(tx, notice, &owner, now) {
+        Err(StoreError::Moved) => Ok(()),
+        other => other,
+    }
 }
 
 /// Ends a notice and takes its delivery to review; the link that nobody was given dies.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::columns::{
     ATTEMPTS_MAX, BACKSTOP_DEFAULT_SECONDS, Columns, Grouping, RETENTION_SECONDS_MAX, VIEW_SECONDS_MAX,
 };
-use super::quiet::Quiet;
+use super::quiet::{Quiet, QuietEnd};
 pub use super::vocabulary::{
     Action, Backstop, Challenge, Channel, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify, Reissue,
     ReleaseBy, Requirement, Wording,
@@ -88,10 +88,16 @@ pub struct QuietHours {
 }
 
 impl QuietHours {
-    /// The first moment from `now` on at which a message may leave; `None` for now.
+    /// The end of the quiet hours that hold a message back at `now`; `None` where it may leave.
     #[must_use]
-    pub fn wait_until(&self, now: UtcMillis) -> Option<UtcMillis> {
-        Some(self.hours.next_allowed(now, self.zone)).filter(|at| *at > now)
+    pub fn end(&self, now: UtcMillis) -> Option<QuietEnd> {
+        self.hours.end(now, self.zone)
+    }
+
+    /// Whether they took a part of this time.
+    #[must_use]
+    pub fn took_of(&self, from: UtcMillis, until: UtcMillis) -> bool {
+        self.hours.next_quiet(from, self.zone) <= until
     }
 }
 
@@ -200,6 +206,15 @@ impl Decision {
                 Grouping::Unsaid | Grouping::Alone => None,
             },
             Self::Review { .. } | Self::Block { .. } => None,
+        }
+    }
+
+    /// The hours in which its messages do not leave; `None` where they may at any time.
+    #[must_use]
+    pub const fn quiet(&self) -> Option<&QuietHours> {
+        match self {
+            Self::Send { terms } | Self::Review { terms: Some(terms), .. } => terms.quiet.as_ref(),
+            Self::Review { terms: None, .. } | Self::Block { .. } => None,
         }
     }
 }

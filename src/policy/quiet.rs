@@ -1,10 +1,13 @@
 //! The hours in which no message leaves.
 //!
-//! Job: read `[quiet]`, say when a message may leave, and how long a patient is awake while a link lives.
-//! Must stay true: the moment given for a message is never in quiet time, and no earlier one would do.
+//! Job: read `[quiet]`, say when a message may leave and when its turn comes among those that waited, and how long a patient
+//! is awake while a link lives.
+//! Must stay true: the moment given for a message is never in quiet time; the first that waited leaves as soon as it may, and
+//! the last within [`LEAVE_WITHIN`].
 //! Must not know: what is sent, to whom, or what time it is now.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{Datelike, NaiveDateTime, NaiveTime, Timelike};
 use chrono_tz::Tz;
@@ -12,19 +15,25 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::{local_at, offset_millis};
 use super::reader::{Reader, Value, quote};
-use crate::base::{UtcMillis, millis};
+use crate::base::{UtcMillis, hours, millis, seconds};
 
 /// When a patient is taken to sleep where the rules have no `[quiet]`: from 21:00 to 08:00, in minutes of the day.
 pub const SLEEP_FROM_MINUTE: u16 = 21 * 60;
 pub const SLEEP_TO_MINUTE: u16 = 8 * 60;
+
+/// What waited for the end of the quiet hours leaves one after the other, at this pace: a clinic's three reports within
+/// seconds, and never more than a large mail provider takes from one customer (30 a minute).
+pub const LEAVE_EVERY: Duration = seconds(2);
+/// All of it leaves within this time: where that is too much for the pace, several share a turn.
+pub const LEAVE_WITHIN: Duration = hours(1);
 
 const MINUTES_PER_DAY: u16 = 24 * 60;
 const MILLIS_PER_MINUTE: i64 = 60_000;
 const MILLIS_PER_DAY: i64 = 86_400_000;
 const SECONDS_PER_MINUTE: u64 = 60;
 const SECONDS_PER_DAY: u64 = 86_400;
-/// Steps to the next allowed moment: for each of eight days its midnight and the end of its hours, and every change of
-/// the clocks.
+/// Steps to the next allowed or quiet moment: for each of eight days its midnight and the end of its hours, and every change
+/// of the clocks.
 const STEPS_MAX: u32 = 32;
 
 /// A day of the week.
@@ -122,11 +131,34 @@ impl Quiet {
         at
     }
 
+    /// The first moment from `now` on at which it is quiet; `now` itself where it is.
+    #[must_use]
+    pub fn next_quiet(&self, now: UtcMillis, zone: Tz) -> UtcMillis {
+        let mut at = now;
+        for _ in 0..STEPS_MAX {
+            let local = local_at(at, zone);
+            if self.quiet_millis(local).is_some() {
+                break;
+            }
+            at = walk(at, self.open_millis(local), zone);
+        }
+        at
+    }
+
+    /// The end of the quiet hours that hold a message back at `now`; `None` where it may leave.
+    #[must_use]
+    pub fn end(&self, now: UtcMillis, zone: Tz) -> Option<QuietEnd> {
+        let at = Some(self.next_allowed(now, zone)).filter(|at| *at > now)?;
+        // Between short days off or hours that are nearly all quiet there may be less.
+        let open = self.next_quiet(at, zone).since(at);
+        Some(QuietEnd { at, within: open.min(LEAVE_WITHIN) })
+    }
+
     /// How long it stays quiet by the wall clock, up to midnight at most; `None` where it is not quiet.
     fn quiet_millis(&self, local: NaiveDateTime) -> Option<i64> {
         let is_off = self.days_off.contains(&Weekday::of(local.weekday()));
         let (from, to) = (clock_millis(self.from_minute), clock_millis(self.to_minute));
-        let clock = i64::from(local.num_seconds_from_midnight()) * 1_000 + i64::from(local.nanosecond() / 1_000_000);
+        let clock = clock_of(local);
         let end = match (is_off, from < to) {
             (true, _) => Some(MILLIS_PER_DAY),
             (false, true) => (from..to).contains(&clock).then_some(to),
@@ -136,8 +168,44 @@ impl Quiet {
         end.map(|end| end - clock)
     }
 
+    /// How long it stays open by the wall clock, from a moment that is not quiet, up to midnight at most.
+    fn open_millis(&self, local: NaiveDateTime) -> i64 {
+        let (clock, from) = (clock_of(local), clock_millis(self.from_minute));
+        if clock < from { from - clock } else { MILLIS_PER_DAY - clock }
+    }
+
     const fn quiet_minutes(&self) -> u16 {
         span_minutes(self.from_minute, self.to_minute)
+    }
+}
+
+/// The end of quiet hours, for those that wait for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QuietEnd {
+    at: UtcMillis,
+    /// Never longer than messages may leave then.
+    within: Duration,
+}
+
+impl QuietEnd {
+    /// When the first may leave.
+    #[must_use]
+    pub const fn at(&self) -> UtcMillis {
+        self.at
+    }
+
+    /// Before this moment the turn of each has come.
+    #[must_use]
+    pub fn until(&self) -> UtcMillis {
+        self.at.plus(self.within)
+    }
+
+    /// The turn of one that so many are ahead of. They leave in the order in which they became ready; beyond as many as there
+    /// are turns they begin again with the first, so that none is more crowded than another.
+    #[must_use]
+    pub fn turn(&self, ahead: u64) -> UtcMillis {
+        let turns = (self.within.as_secs() / LEAVE_EVERY.as_secs()).max(1);
+        self.at.plus(seconds(ahead % turns * LEAVE_EVERY.as_secs()))
     }
 }
 
@@ -213,6 +281,11 @@ fn minute_of_day(text: &str) -> Option<u16> {
 /// From one minute of the day to the next time that another comes.
 const fn span_minutes(from_minute: u16, to_minute: u16) -> u16 {
     (to_minute + MINUTES_PER_DAY - from_minute) % MINUTES_PER_DAY
+}
+
+/// The time of the day.
+fn clock_of(local: NaiveDateTime) -> i64 {
+    i64::from(local.num_seconds_from_midnight()) * 1_000 + i64::from(local.nanosecond() / 1_000_000)
 }
 
 fn clock_millis(minute: u16) -> i64 {

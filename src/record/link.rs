@@ -191,6 +191,8 @@ pub enum LinkEvent {
     },
     /// The link that it shared ended for the sake of another report in it: it leaves again, without that one.
     Parted,
+    /// Quiet hours began before its message was handed over: it leaves again after them, with another link.
+    QuietBegan,
 }
 
 impl Link {
@@ -271,7 +273,8 @@ impl Link {
             }
             (Self::Live { until }, LinkEvent::Suspend { why }) => Self::Suspended { why, until: *until },
             (Self::Suspended { until, .. }, LinkEvent::Restored) => Self::Live { until: *until },
-            (Self::Live { .. } | Self::Suspended { .. }, LinkEvent::Parted) => Self::Recorded,
+            (Self::Live { .. } | Self::Suspended { .. }, LinkEvent::Parted)
+            | (Self::Live { .. }, LinkEvent::QuietBegan) => Self::Recorded,
             (
                 Self::Recorded | Self::Held { .. } | Self::Review { .. } | Self::Live { .. } | Self::Suspended { .. },
                 LinkEvent::Revoke { by },
@@ -309,7 +312,8 @@ impl Link {
                 | LinkEvent::Revoke { .. }
                 | LinkEvent::Recall
                 | LinkEvent::Supersede { .. }
-                | LinkEvent::Parted,
+                | LinkEvent::Parted
+                | LinkEvent::QuietBegan,
             ) => return Err(refused),
         };
         Ok(Step::new(self, to))
@@ -394,6 +398,7 @@ impl LinkEvent {
             Self::Recall => "a recall",
             Self::Supersede { .. } => "a replacement",
             Self::Parted => "the end of a shared link",
+            Self::QuietBegan => "the beginning of quiet hours",
         }
     }
 }

@@ -42,7 +42,7 @@ pub enum Notice {
     Unsure,
     /// Refused for good.
     Bounced,
-    /// Ended unsent: its link died, or it waited too long.
+    /// Ended unsent: its link died, it waited too long, or it is made again after quiet hours.
     Dead,
 }
 
@@ -60,6 +60,8 @@ pub enum NoticeEvent {
     LeaseLost,
     /// The holder stopped before sending.
     HandedBack,
+    /// Quiet hours began before it was handed over.
+    QuietBegan,
     Cancel,
 }
 
@@ -101,6 +103,10 @@ impl Notice {
                 after_ambiguity(attempts, ambiguous, now)
             }
             (Self::Queued { .. } | Self::Leased { .. }, NoticeEvent::Cancel) => Self::Dead,
+            // Nobody has it, so it can be made again.
+            (Self::Queued { ambiguous: 0, .. }, NoticeEvent::QuietBegan) => Self::Dead,
+            // Its link may be in the patient's hands: neither is it ended nor is its secret kept for a night.
+            (Self::Queued { .. }, NoticeEvent::QuietBegan) => Self::Unsure,
             (
                 Self::Queued { .. } | Self::Leased { .. } | Self::Sent | Self::Unsure | Self::Bounced | Self::Dead,
                 NoticeEvent::Lease
@@ -110,6 +116,7 @@ impl Notice {
                 | NoticeEvent::Ambiguous
                 | NoticeEvent::LeaseLost
                 | NoticeEvent::HandedBack
+                | NoticeEvent::QuietBegan
                 | NoticeEvent::Cancel,
             ) => return Err(refused),
         };
@@ -150,6 +157,7 @@ impl NoticeEvent {
             Self::Ambiguous => "an unknown fate",
             Self::LeaseLost => "a lost lease",
             Self::HandedBack => "a handing back",
+            Self::QuietBegan => "the beginning of quiet hours",
             Self::Cancel => "a cancellation",
         }
     }

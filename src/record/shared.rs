@@ -36,6 +36,8 @@ impl Step<Link> {
         Some(match &self.to {
             Link::Spent => LinkEvent::LastLeaseEnded,
             Link::Expired => LinkEvent::LifeEnded,
+            // Only quiet hours take back what they caught before it was handed over.
+            Link::Recorded => LinkEvent::QuietBegan,
             // Staff who revoke may have seen that the address is wrong: nobody else's report is sent there again by itself.
             Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore } => {
                 LinkEvent::NeedsReview { why: ReviewReason::SharedLinkRevoked }
@@ -45,7 +47,6 @@ impl Step<Link> {
             | Link::Revoked { by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged }
             | Link::Recalled
             | Link::Superseded { .. }
-            | Link::Recorded
             | Link::Held { .. }
             | Link::Blocked => LinkEvent::Parted,
             Link::Live { .. } | Link::Suspended { .. } => return None,

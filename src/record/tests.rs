@@ -64,6 +64,7 @@ fn link_events() -> Vec<LinkEvent> {
         LinkEvent::Recall,
         LinkEvent::Supersede { by: delivery() },
         LinkEvent::Parted,
+        LinkEvent::QuietBegan,
     ]
 }
 
@@ -77,6 +78,7 @@ const OPENING_EVENTS: [OpeningEvent; 5] =
 fn notices() -> Vec<Notice> {
     vec![
         Notice::Queued { due: NOW, attempts: 0, ambiguous: 0 },
+        Notice::Queued { due: NOW, attempts: 1, ambiguous: 1 },
         Notice::Leased { until: NOW, attempts: 1, ambiguous: 0 },
         Notice::Leased { until: NOW, attempts: 3, ambiguous: 2 },
         Notice::Sent,
@@ -86,7 +88,7 @@ fn notices() -> Vec<Notice> {
     ]
 }
 
-const NOTICE_EVENTS: [NoticeEvent; 8] = [
+const NOTICE_EVENTS: [NoticeEvent; 9] = [
     NoticeEvent::Lease,
     NoticeEvent::Accepted,
     NoticeEvent::Transient,
@@ -94,6 +96,7 @@ const NOTICE_EVENTS: [NoticeEvent; 8] = [
     NoticeEvent::Ambiguous,
     NoticeEvent::LeaseLost,
     NoticeEvent::HandedBack,
+    NoticeEvent::QuietBegan,
     NoticeEvent::Cancel,
 ];
 

@@ -34,8 +34,8 @@ impl Release {
             Decision::Block { rule } => return Err(Hindrance::Review(ReviewReason::RuleAsks { rule })),
         };
         let now = self.clock.now();
-        if let Some(until) = terms.quiet.as_ref().and_then(|quiet| quiet.wait_until(now)) {
-            return Err(Hindrance::Quiet { until });
+        if let Some(end) = terms.quiet.as_ref().and_then(|quiet| quiet.end(now)) {
+            return Err(Hindrance::Quiet { end });
         }
         let Some(life_seconds) = life_of(&terms, delivery.facts.as_ref(), now) else {
             return Err(Hindrance::Review(ReviewReason::TooShort { hours: WAKING_FLOOR_SECONDS / 3600 }));

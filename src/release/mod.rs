@@ -22,6 +22,7 @@ use crate::base::{Bell, Clock, EhrId, UtcMillis, minutes, seconds};
 use crate::blobs::BlobStore;
 use crate::fhir::{EhrClient, EhrError, FaultClass};
 use crate::keys::{Vault, VaultError};
+use crate::policy::quiet::QuietEnd;
 use crate::policy::{Available, ReviewReason, Terms};
 use crate::record::{Card, LinkEvent};
 use crate::sealing::Purpose;
@@ -86,7 +87,7 @@ enum Hindrance {
     },
     /// No message may leave now: nothing is fetched before one may.
     Quiet {
-        until: UtcMillis,
+        end: QuietEnd,
     },
     Review(ReviewReason),
     /// A person looks at another address than the one that was decided about: their release is about that one.
@@ -168,9 +169,9 @@ impl Release {
         match hindrance {
             Hindrance::Changed => self.after_resolving(delivery).await,
             Hindrance::Later { why } => self.later(delivery, why).await,
-            Hindrance::Quiet { until } => {
-                self.store.write(move |tx| store::postpone_delivery(tx, &delivery, until)).await?;
-                Ok(())
+            Hindrance::Quiet { end } => {
+                let now = self.clock.now();
+                Ok(self.store.write(move |tx| store::keep_until(tx, &delivery, end, now)).await?)
             }
             Hindrance::Review(why) => self.review(delivery, why).await,
             Hindrance::Elsewhere { card, contact_index } => self.elsewhere(delivery, &card, contact_index).await,

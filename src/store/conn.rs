@@ -20,7 +20,7 @@ const CONNECTIONS_MAX: u32 = 8;
 /// How long a request waits for a free connection.
 const CHECKOUT_WAIT: Duration = seconds(5);
 /// Who leases without being a replica of the service.
-const NOBODY: &str = "";
+pub(super) const NOBODY: &str = "";
 
 /// How long a reading or a deed waits for its database, unless the configuration says otherwise. Longer than PostgreSQL
 /// lets a statement run, so that only a server or a network that says nothing meets it.

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
+use super::audit_log::record;
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::schema::{control as control_table, key_mark};
+use crate::audit::{AuditEvent, Chain};
 use crate::base::{EhrId, UtcMillis, minutes};
 
 /// How old the note of an EHR's last hook may be before it is written anew.
@@ -168,8 +170,8 @@ pub struct KeyMark {
     pub destroyed_at: Option<UtcMillis>,
 }
 
-/// Notes a key's fingerprint; returns the one that is stored, which differs when another key of that
-/// name was used before.
+/// Notes a key's fingerprint, with its audit line where it is new; returns the one that is stored, which differs when
+/// another key of that name was used before.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -192,7 +194,12 @@ pub fn mark_key(tx: &mut Tx, kind: &str, name: &str, fingerprint: &str, at: UtcM
             .map_err(StoreError::from)
     });
     match inserted {
-        Ok(_) => Ok(fingerprint.to_owned()),
+        Ok(_) => {
+            let (kind, name, fingerprint) = (kind.to_owned(), name.to_owned(), fingerprint.to_owned());
+            let event = AuditEvent::KeyMade { kind, name, fingerprint: fingerprint.clone() };
+            record(tx, Chain::Installation, at, event)?;
+            Ok(fingerprint)
+        }
         Err(StoreError::Duplicate) => {
             Ok(key_mark::table.find((kind, name)).select(key_mark::fingerprint).first(tx.conn())?)
         }

@@ -1,11 +1,13 @@
 //! Incidents: a frozen list of deliveries, two people, and what became of each.
 //!
-//! Must stay true: who proposes never approves; the list never changes after the proposal; each delivery gets one outcome.
+//! Must stay true: who proposes never approves; the list never changes after the proposal; each delivery gets one outcome;
+//! those who revoke for one incident do so one after the other.
 
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::conn::{Conn, Tx};
+use super::dialect;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::rows::{from_json, parse, parse_opt, signed, to_json, unsigned};
@@ -313,6 +315,44 @@ pub fn unsettled_of(conn: &mut Conn, n: i64, count: i64) -> Result<Vec<DeliveryI
         .select(incident_delivery::delivery_id)
         .load(conn)?;
     rows.iter().map(|id| parse("incident_delivery.delivery_id", id)).collect()
+}
+
+/// The approved ones that have not ended, and of which nothing has got its outcome since `idle_since`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn interrupted_incidents(conn: &mut Conn, idle_since: UtcMillis) -> Result<Vec<IncidentRow>, StoreError> {
+    let went_on = incident_delivery::table
+        .filter(incident_delivery::incident.eq(incident::n))
+        .filter(incident_delivery::settled_at.gt(idle_since.0));
+    let rows: Vec<Row> = incident::table
+        .filter(incident::approved_at.le(idle_since.0))
+        .filter(incident::ended_at.is_null())
+        .filter(diesel::dsl::not(diesel::dsl::exists(went_on)))
+        .order(incident::n.asc())
+        .load(conn)?;
+    rows.into_iter().map(incident_of).collect()
+}
+
+/// Holds an incident until the transaction ends: nobody else settles what is affected meanwhile.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hold_incident(tx: &mut Tx, n: i64) -> Result<(), StoreError> {
+    dialect::lock_name(tx.conn(), &format!("incident:{n}"))
+}
+
+/// How many of an incident have no outcome yet.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn unsettled_count(conn: &mut Conn, n: i64) -> Result<u64, StoreError> {
+    let count: i64 = incident_delivery::table
+        .filter(incident_delivery::incident.eq(n))
+        .filter(incident_delivery::outcome.is_null())
+        .count()
+        .get_result(conn)?;
+    unsigned("incident_delivery.outcome", count)
 }
 
 /// Keeps the outcome of one delivery, once.

@@ -1,12 +1,23 @@
 //! The schema's versions: one folder per database, equal names, run under a lock.
+//!
+//! Must stay true: what is missing runs in one transaction, whole or not at all; each step that ran gets its audit line once,
+//! but only when it is known that keys and database belong together: lines that were added before would make an older
+//! database, put back under a newer program, look as new as the one that was lost.
 
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::connection::{Connection, SimpleConnection, TransactionManager};
 use diesel::migration::{Migration, MigrationSource};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::conn::Conn;
+use super::audit_log::record;
+use super::conn::{Conn, NOBODY, Tx, perform};
+use super::control::set_control;
+use super::dialect;
 use super::error::StoreError;
+use super::prepared::Prepare as _;
+use super::schema::control;
+use crate::audit::{AuditEvent, Chain};
+use crate::base::UtcMillis;
 
 pub(super) const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 pub(super) const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -16,6 +27,14 @@ const POSTGRES_PATIENCE: &str = "SET statement_timeout = 0; SET lock_timeout = '
 /// An arbitrary number that only Chartseal's migrations lock.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_lock(7135061129)";
 const POSTGRES_UNLOCK: &str = "SELECT pg_advisory_unlock(7135061129)";
+
+/// The rows of what ran and has no audit line yet.
+const RAN: &str = "migrated:";
+
+/// Of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+type Transactions = <Conn as Connection>::TransactionManager;
 
 /// How a database's schema stands to this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,38 +51,97 @@ pub enum MigrationState {
 /// # Errors
 /// [`StoreError::CannotOpen`] with the reason.
 pub fn migrate(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
-    let ran = match conn {
-        Conn::Postgres(conn) => {
-            conn.batch_execute(POSTGRES_PATIENCE)?;
-            conn.batch_execute(POSTGRES_LOCK)?;
-            let ran = pending(conn, POSTGRES);
-            conn.batch_execute(POSTGRES_UNLOCK)?;
-            ran
-        }
-        Conn::Sqlite(conn) => {
-            AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE")?;
-            let ran = pending(conn, SQLITE);
-            if ran.is_ok() {
-                AnsiTransactionManager::commit_transaction(conn)?;
-            } else {
-                AnsiTransactionManager::rollback_transaction(conn)?;
-            }
-            ran
-        }
-    };
+    on_postgres(conn, &[POSTGRES_PATIENCE, POSTGRES_LOCK])?;
+    let ran = run_noted(conn);
+    on_postgres(conn, &[POSTGRES_UNLOCK])?;
     ran.map_err(|error| {
         tracing::error!(%error, "a migration failed");
         StoreError::CannotOpen { why: "a migration failed; nothing of it was kept, the log says more".to_owned() }
     })
 }
 
+/// Writes the audit lines of the migrations that ran; returns how many there were.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn audit_migrations(tx: &mut Tx, at: UtcMillis) -> Result<usize, StoreError> {
+    let mut count = 0;
+    for (row, version, ran_at) in unaudited_migrations(tx.conn())? {
+        // Another process may be at it.
+        if diesel::delete(control::table.find(&row)).prepared().execute(tx.conn())? == 1 {
+            let name = row.trim_start_matches(RAN).to_owned();
+            let event = AuditEvent::Migrated { name, version, ran_at: UtcMillis(ran_at) };
+            record(tx, Chain::Installation, at, event)?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// A migration's row, the program's version, and when it ran.
+pub type RanRow = (String, String, i64);
+
+/// Those that ran and have no audit line yet.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn unaudited_migrations(conn: &mut Conn) -> Result<Vec<RanRow>, StoreError> {
+    Ok(control::table
+        .filter(control::name.like(format!("{RAN}%")))
+        .order(control::name.asc())
+        .select((control::name, control::value, control::set_at))
+        .load(conn)?)
+}
+
+fn on_postgres(conn: &mut Conn, statements: &[&str]) -> Result<(), StoreError> {
+    match conn {
+        Conn::Postgres(conn) => Ok(statements.iter().try_for_each(|statement| conn.batch_execute(statement))?),
+        Conn::Sqlite(_) => Ok(()),
+    }
+}
+
+/// Runs what is missing and notes it, in one transaction.
+fn run_noted(conn: &mut Conn) -> diesel::migration::Result<Vec<String>> {
+    dialect::begin_immediate(conn)?;
+    let ran = run(conn).and_then(|ran| {
+        note(conn, &ran)?;
+        Ok(ran)
+    });
+    if ran.is_ok() {
+        Transactions::commit_transaction(conn)?;
+    } else {
+        Transactions::rollback_transaction(conn)?;
+    }
+    ran
+}
+
+fn run(conn: &mut Conn) -> diesel::migration::Result<Vec<String>> {
+    match conn {
+        Conn::Postgres(conn) => pending(conn, POSTGRES),
+        Conn::Sqlite(conn) => pending(conn, SQLITE),
+    }
+}
+
+fn note(conn: &mut Conn, ran: &[String]) -> Result<(), StoreError> {
+    let at = dialect::now(conn)?;
+    let noted = perform(conn, NOBODY, |tx| {
+        ran.iter().try_for_each(|name| set_control(tx, &format!("{RAN}{name}"), VERSION, at, "migration"))
+    });
+    noted.map(|((), _)| ())
+}
+
 fn pending<D, C>(conn: &mut C, migrations: EmbeddedMigrations) -> diesel::migration::Result<Vec<String>>
 where
     D: diesel::backend::Backend,
-    C: MigrationHarness<D> + Connection<Backend = D>,
+    C: MigrationHarness<D>,
     EmbeddedMigrations: MigrationSource<D>,
 {
-    Ok(conn.run_pending_migrations(migrations)?.into_iter().map(|version| version.to_string()).collect())
+    let missing = conn.pending_migrations(migrations)?;
+    let ran = missing.iter().map(|migration| {
+        conn.run_migration(migration)?;
+        Ok(migration.name().to_string())
+    });
+    ran.collect()
 }
 
 /// Refuses a schema that is older or newer than this version knows.

@@ -48,9 +48,9 @@ pub use control::{
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, FactsSeen, Mode, NOTHING_READ, NewDelivery, advance, deliveries, delivery,
     delivery_of_link, facts_seen, forget_cards, forget_facts, give_back_companion, hold_delivery, insert_delivery,
-    is_hold_over, latest_delivery_of, latest_delivery_with, lease_companions, lease_due_deliveries, lease_ended_holds,
-    next_issue_no, open_deliveries_of, postpone_delivery, renew_delivery_lease, set_card, set_report_version,
-    sharers_of, spend_if_used_up, standing_delivery_of,
+    is_hold_over, keep_until, latest_delivery_of, latest_delivery_with, lease_companions, lease_due_deliveries,
+    lease_ended_holds, make_again_after_quiet, next_issue_no, open_deliveries_of, postpone_delivery, ready_between,
+    renew_delivery_lease, set_card, set_report_version, sharers_of, spend_if_used_up, standing_delivery_of,
 };
 pub use due::{DueOf, due_deliveries, due_sources};
 pub use error::StoreError;
@@ -60,7 +60,8 @@ pub use events::{
 };
 pub use incidents::{
     Affected, IncidentApproval, IncidentCriteria, IncidentRow, Outcome, Struck, affected_of, approve_incident,
-    end_incident, incident, incidents, propose_incident, settle_affected, struck, unsettled_of,
+    end_incident, hold_incident, incident, incidents, interrupted_incidents, propose_incident, settle_affected, struck,
+    unsettled_count, unsettled_of,
 };
 pub use lease::{LEASE, RENEW_EVERY, Renewed, give_back, while_kept};
 pub use links::{
@@ -68,7 +69,7 @@ pub use links::{
     files_removed, forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
     live_links, living_links, sealed_since, shred_link,
 };
-pub use migrations::{MigrationState, migrate};
+pub use migrations::{MigrationState, RanRow, audit_migrations, migrate, unaudited_migrations};
 pub use notices::{
     CountedBy, LeasedNotice, NewNotice, NoticeRow, first_attempts_since, hold_unsent_notices, insert_notice,
     lease_notices, leased_notices_lost, notice, notices_of, number_within, settle_notice, stale_notices,
@@ -78,7 +79,8 @@ pub use openings::{
     lapse_openings, openings_of, receive, running_claims, stretch_lease,
 };
 pub use operators::{
-    Ended, NewOperator, OperatorRow, Rekeyed, Role, add_operator, end_operator, operator, operators, rekey_operator,
+    Ended, NewOperator, OperatorRow, Rekeyed, Role, add_operator, end_operator, operator, operators, recover_lead,
+    rekey_operator,
 };
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{

@@ -73,6 +73,8 @@ pub struct OperatorRow {
     pub added_by: String,
     /// From then on the name may do nothing.
     pub ended_at: Option<UtcMillis>,
+    /// When root's word last gave them a key; it stands for good.
+    pub recovered_at: Option<UtcMillis>,
 }
 
 #[derive(Queryable)]
@@ -84,6 +86,7 @@ struct Row {
     added_at: i64,
     added_by: String,
     ended_at: Option<i64>,
+    recovered_at: Option<i64>,
 }
 
 macro_rules! columns {
@@ -96,6 +99,7 @@ macro_rules! columns {
             operator::added_at,
             operator::added_by,
             operator::ended_at,
+            operator::recovered_at,
         )
     };
 }
@@ -112,6 +116,7 @@ impl TryFrom<Row> for OperatorRow {
             added_at: UtcMillis(row.added_at),
             added_by: row.added_by,
             ended_at: row.ended_at.map(UtcMillis),
+            recovered_at: row.recovered_at.map(UtcMillis),
         })
     }
 }
@@ -178,6 +183,27 @@ pub fn rekey_operator(
 ) -> Result<Rekeyed, StoreError> {
     let changed = diesel::update(operator::table.find(name.as_str()).filter(operator::ended_at.is_null()))
         .set((operator::key_mac.eq(key_mac.to_vec()), operator::key_made_at.eq(at.0)))
+        .prepared()
+        .execute(tx.conn())?;
+    Ok(if changed == 1 { Rekeyed::Done } else { Rekeyed::Nobody })
+}
+
+/// [`rekey_operator`] of a lead, by root's word.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn recover_lead(
+    tx: &mut Tx,
+    name: &OperatorName,
+    key_mac: &[u8; 32],
+    at: UtcMillis,
+) -> Result<Rekeyed, StoreError> {
+    let lead = operator::table
+        .find(name.as_str())
+        .filter(operator::ended_at.is_null())
+        .filter(operator::role.eq(Role::Lead.as_str()));
+    let changed = diesel::update(lead)
+        .set((operator::key_mac.eq(key_mac.to_vec()), operator::key_made_at.eq(at.0), operator::recovered_at.eq(at.0)))
         .prepared()
         .execute(tx.conn())?;
     Ok(if changed == 1 { Rekeyed::Done } else { Rekeyed::Nobody })

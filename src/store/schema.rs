@@ -108,6 +108,7 @@ diesel::table! {
         created_at -> BigInt,
         breaker_passed_at -> Nullable<BigInt>,
         lease_holder -> Nullable<Text>,
+        kept_at -> Nullable<BigInt>,
         group_index -> Nullable<Binary>,
     }
 }
@@ -240,6 +241,7 @@ diesel::table! {
         added_by -> Text,
         ended_at -> Nullable<BigInt>,
         ended_by -> Nullable<Text>,
+        recovered_at -> Nullable<BigInt>,
     }
 }
 

@@ -12,7 +12,9 @@ use super::*;
 use crate::base::cases::cases;
 use crate::policy::calendar::{BirthDate, Calendar, Wait, age_on, day_of, day_start, local_at};
 use crate::policy::facts::Age;
-use crate::policy::quiet::{Quiet, SLEEP_FROM_MINUTE, SLEEP_TO_MINUTE, Weekday, least_waking_seconds, read_quiet};
+use crate::policy::quiet::{
+    LEAVE_EVERY, LEAVE_WITHIN, Quiet, SLEEP_FROM_MINUTE, SLEEP_TO_MINUTE, Weekday, least_waking_seconds, read_quiet,
+};
 use crate::policy::reader::Reader;
 
 const CASES: u32 = 10_000;
@@ -282,6 +284,34 @@ fn quiet_hours_that_end_within_a_change_of_the_clocks() {
 }
 
 #[test]
+fn three_reports_of_the_night_leave_within_seconds_and_thousands_within_the_hour() {
+    let quiet = quiet("[quiet]\nhours = \"21:00-08:00\"\n").unwrap();
+    let zone = Tz::America__Chicago;
+    assert_eq!(quiet.end(at(zone, "2026-11-21 20:59"), zone), None);
+    let end = quiet.end(at(zone, "2026-11-21 21:30"), zone).unwrap();
+    let eight = at(zone, "2026-11-22 08:00");
+    let waits = |ahead: u64| end.turn(ahead).since(eight).as_secs();
+    assert_eq!([0, 1, 2, 1_799].map(waits), [0, 2, 4, 3_598]);
+    // More than the pace has room for share the turns.
+    assert_eq!([1_800, 1_801, 5_399].map(waits), [0, 2, 3_598]);
+    assert_eq!((end.at(), end.until()), (eight, eight.plus(LEAVE_WITHIN)));
+}
+
+#[test]
+fn where_quiet_soon_begins_again_all_leave_before() {
+    let zone = Tz::America__Chicago;
+    let lunch = quiet("[quiet]\nhours = \"12:10-12:00\"\n").unwrap();
+    let end = lunch.end(at(zone, "2026-11-21 20:00"), zone).unwrap();
+    assert_eq!(shown(end.until(), zone), "Sun 2026-11-22 12:10");
+    assert_eq!(shown(end.turn(299), zone), "Sun 2026-11-22 12:09");
+    assert_eq!(end.turn(300), end.at());
+    // A day off begins at midnight.
+    let late = quiet("[quiet]\nhours = \"12:00-23:30\"\ndays_off = [\"sun\"]\n").unwrap();
+    let end = late.end(at(zone, "2026-11-21 20:00"), zone).unwrap();
+    assert_eq!(shown(end.until(), zone), "Sun 2026-11-22 00:00");
+}
+
+#[test]
 fn faults_of_quiet_have_their_line_and_remedy() {
     for (body, place, part) in [
         ("quiet = 3\n", "line 1", "[quiet]"),
@@ -413,6 +443,29 @@ proptest! {
         let is_in_hours = if from < to { (from..to).contains(&minute) } else { minute >= from || minute < to };
         let weekday = Weekday::ALL[local.weekday().num_days_from_monday() as usize];
         prop_assert!(!is_in_hours && !quiet.days_off().contains(&weekday));
+    }
+
+    #[test]
+    fn every_turn_after_quiet_hours_is_open_in_order_and_within_the_hour(
+        (zone, now) in moments(), quiet in quiets(), ahead in 0..5_000_u64,
+    ) {
+        let Some(end) = quiet.end(UtcMillis(now), zone) else {
+            prop_assert!(!quiet.is_quiet(UtcMillis(now), zone));
+            return Ok(());
+        };
+        prop_assert_eq!((end.at(), end.turn(0)), (quiet.next_allowed(UtcMillis(now), zone), end.at()));
+        let (turn, next) = (end.turn(ahead), end.turn(ahead + 1));
+        prop_assert!(end.at() <= turn && turn < end.until() && end.until() <= end.at().plus(LEAVE_WITHIN));
+        prop_assert!(!quiet.is_quiet(turn, zone));
+        let is_last = turn.plus(LEAVE_EVERY) >= end.until();
+        prop_assert_eq!(next, if is_last { end.at() } else { turn.plus(LEAVE_EVERY) });
+    }
+
+    #[test]
+    fn the_next_quiet_moment_is_quiet_and_stays((zone, now) in moments(), quiet in quiets()) {
+        let next = quiet.next_quiet(UtcMillis(now), zone);
+        prop_assert!(next >= UtcMillis(now) && quiet.is_quiet(next, zone));
+        prop_assert_eq!(quiet.next_quiet(next, zone), next);
     }
 }
 

@@ -4,6 +4,7 @@ mod facts_seen;
 mod find;
 mod forget;
 mod holds;
+mod quiet;
 mod row;
 mod shared;
 
@@ -16,6 +17,7 @@ pub use find::{
 };
 pub use forget::{forget_cards, forget_facts};
 pub use holds::{is_hold_over, lease_ended_holds};
+pub use quiet::{keep_until, make_again_after_quiet, ready_between};
 pub use row::{Delivery, DeliveryKind, Mode, NOTHING_READ, NewDelivery};
 pub use shared::{give_back_companion, lease_companions, sharers_of, spend_if_used_up};
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use chartseal::store::{Conn, NoWitness, Store, StoreError};
+use chartseal::store::{self, Conn, NoWitness, Store, StoreError};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::bed::{Bed, Engine, Place};
+use super::stage::{NOW, verified_lines};
 
 /// Table and column to its type as `schema.rs` would write it.
 type Columns = BTreeMap<(String, String), String>;
@@ -67,6 +68,13 @@ fn said_by_schema() -> Columns {
     columns
 }
 
+fn connect(url: &str) -> Conn {
+    match url.strip_prefix("sqlite:") {
+        Some(path) => Conn::Sqlite(diesel::SqliteConnection::establish(path).unwrap()),
+        None => Conn::Postgres(diesel::PgConnection::establish(url).unwrap()),
+    }
+}
+
 fn refusal(url: &str) -> String {
     match Store::open(url, std::sync::Arc::new(NoWitness)) {
         Ok(_) => panic!("it was opened"),
@@ -121,6 +129,43 @@ on_both! {
         }
         let steps = std::fs::read_dir(crate::support::part::in_project("migrations/sqlite")).unwrap().count();
         assert_eq!(ran.len(), steps, "{ran:?}");
+    }
+
+    async fn each_migration_is_told_once_under_its_name(bed: Bed) {
+        let folder = std::fs::read_dir(crate::support::part::in_project("migrations/sqlite")).unwrap();
+        let mut names: Vec<String> = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        let count: usize = bed
+            .all_at_once(4, |tx, _| store::audit_migrations(tx, NOW))
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .sum();
+        assert_eq!(count, names.len());
+        assert_eq!(bed.write(|tx| store::audit_migrations(tx, NOW)).await, 0);
+        let lines = bed.read(|conn| store::chain_lines(conn, "installation")).await;
+        let told: Vec<serde_json::Value> = lines.iter().map(|line| serde_json::from_str(&line.body).unwrap()).collect();
+        let migrated = |line: &serde_json::Value| line["event"] == "migrated" && line["ran_at"].is_i64();
+        assert!(told.iter().all(migrated), "{told:?}");
+        assert_eq!(told.iter().map(|line| line["name"].as_str().unwrap()).collect::<Vec<_>>(), names);
+        verified_lines(&bed).await;
+    }
+
+    async fn of_migrations_that_fail_nothing_is_kept(bed: Bed) {
+        let empty = Place::new(bed.engine);
+        let url = empty.url.clone();
+        tokio::task::spawn_blocking(move || {
+            // In the way of a later one.
+            let mut conn = connect(&url);
+            conn.batch_execute("CREATE TABLE incident (n BIGINT)").unwrap();
+            let error = Store::migrate(&url).unwrap_err().to_string();
+            assert!(error.contains("nothing of it was kept"), "{error}");
+            assert_eq!(columns(&mut conn).unwrap().len(), 1);
+            conn.batch_execute("DROP TABLE incident").unwrap();
+            assert!(!Store::migrate(&url).unwrap().is_empty(), "the lock was let go");
+        })
+        .await
+        .unwrap();
     }
 
     async fn both_databases_know_the_same_migrations(bed: Bed) {

@@ -35,6 +35,7 @@ mod notices;
 mod operators;
 mod outages;
 mod polls;
+mod quiet;
 mod redecisions;
 mod sources;
 mod stage;

@@ -34,6 +34,19 @@ on_both! {
         assert!(matches!(again, Err(StoreError::Duplicate)));
     }
 
+    async fn only_an_acting_lead_is_given_a_key_by_roots_word(bed: Bed) {
+        bed.write(|tx| add(tx, "Lea", Role::Lead)).await;
+        bed.write(|tx| add(tx, "Leo", Role::Lead)).await;
+        bed.write(|tx| add(tx, "Ann", Role::Author)).await;
+        assert_eq!(bed.write(|tx| store::end_operator(tx, &name("Leo"), NOW, "Lea")).await, Ended::Done);
+        for (who, becomes) in [("Lea", Rekeyed::Done), ("Leo", Rekeyed::Nobody), ("Ann", Rekeyed::Nobody)] {
+            assert_eq!(bed.write(move |tx| store::recover_lead(tx, &name(who), &[2; 32], NOW)).await, becomes, "{who}");
+        }
+        let all = bed.read(store::operators).await;
+        let told: Vec<_> = all.iter().map(|row| (row.name.as_str(), row.key_mac, row.recovered_at)).collect();
+        assert_eq!(told, [("Ann", [1; 32], None), ("Lea", [2; 32], Some(NOW)), ("Leo", [1; 32], None)]);
+    }
+
     async fn two_leads_who_end_each_other_leave_one(bed: Bed) {
         bed.write(|tx| add(tx, "Lea", Role::Lead)).await;
         bed.write(|tx| add(tx, "Leo", Role::Lead)).await;

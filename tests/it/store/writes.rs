@@ -161,6 +161,9 @@ on_both! {
         bed.write(|tx| store::destroyed_key(tx, "epoch", "2026-11-22", NOW)).await;
         let marks = bed.read(store::key_marks).await;
         assert_eq!((marks.len(), &marks[0].fingerprint, marks[0].destroyed_at), (1, &prints[0], Some(NOW)));
+        let told = bed.read(|conn| store::chain_lines(conn, "installation")).await;
+        assert_eq!(told.len(), 1, "a key that eight used at once was made once");
+        assert!(told[0].body.contains("key_made") && told[0].body.contains(&prints[0]), "{}", told[0].body);
     }
 
     async fn a_patient_remembered_by_many_at_once_has_one_key_until_forgotten(bed: Bed) {

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::support::clinic::{Clinic, Database, Wishes};
 use crate::support::holder::Holder;
-use crate::support::pdf;
+use crate::support::place::Place;
+use crate::support::{part, pdf, program};
 
 const THREE_OPENINGS: &str = "24323-8";
 
@@ -119,4 +120,50 @@ fn named(body: &Value) -> String {
     let who = actor.as_str().or_else(|| Some(actor.as_object()?.keys().next()?.as_str())).unwrap();
     let to = body["to"]["state"].as_str().map(|state| format!(" to {state}")).unwrap_or_default();
     format!("{who} {}{to}", body["event"].as_str().unwrap())
+}
+
+#[test]
+fn the_keys_and_migrations_of_an_installation_stand_in_its_audit_once() {
+    let folder = Place::new("audited");
+    let config = folder.join("chartseal.toml");
+    assert_eq!(program::run(&config, &["init", &folder.display().to_string()]).code, 0);
+    for _ in 0..2 {
+        assert_eq!(program::run(&config, &["migrate"]).code, 0);
+        assert_eq!(program::run(&config, &["check"]).code, 0);
+    }
+    let exported = program::run(&config, &["audit", "export"]).out;
+    let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let named = |event: &str| {
+        let events = lines.iter().map(|line| &line["event"]).filter(|body| body["event"] == event);
+        events.map(|body| body["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let folder = std::fs::read_dir(part::in_project("migrations/sqlite")).unwrap();
+    let mut migrations: Vec<String> = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    migrations.sort();
+    assert_eq!((named("key_made"), named("migrated")), (vec!["root".to_owned()], migrations));
+    let made = lines.iter().find(|line| line["event"]["event"] == "key_made").unwrap();
+    let listed = program::run(&config, &["keys", "list", "--json"]).json();
+    assert_eq!(made["event"]["fingerprint"], listed[0]["fingerprint"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_key_that_ended_was_made_first() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    clinic.sent("ana@example.test", THREE_OPENINGS, &pdf::with_pages(&["HbA1c 5.4 %"])).await;
+    clinic.forward(Duration::from_hours(24 * 7));
+    clinic.settle().await;
+    let told = told_of_keys(&clinic).await;
+    let made: Vec<&str> = told.iter().filter_map(|line| line.strip_prefix("key_made ")).collect();
+    let destroyed: Vec<&str> = told.iter().filter_map(|line| line.strip_prefix("key_destroyed ")).collect();
+    assert!(["root", "epoch", "outbox"].iter().all(|kind| made.iter().any(|key| key.starts_with(kind))), "{told:?}");
+    assert!(!destroyed.is_empty() && destroyed.iter().all(|key| made.contains(key)), "{told:?}");
+}
+
+/// What the installation's chain says of keys, in order: what, which kind, which name.
+async fn told_of_keys(clinic: &Clinic) -> Vec<String> {
+    let lines = clinic.ground.store.read(|conn| store::chain_lines(conn, "installation")).await.unwrap();
+    let bodies = lines.iter().map(|line| serde_json::from_str::<Value>(&line.body).unwrap());
+    let words =
+        |body: Value| ["event", "kind", "name"].map(|key| body[key].as_str().unwrap_or("").to_owned()).join(" ");
+    bodies.map(words).filter(|line| line.starts_with("key_")).collect()
 }

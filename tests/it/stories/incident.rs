@@ -1,16 +1,19 @@
 //! Something went wrong: two people find, count and revoke what is affected, and keep a record of it.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 use std::time::Duration;
 
-use chartseal::base::OperatorName;
+use chartseal::base::{DeliveryId, OperatorName};
 use chartseal::store::{self, IncidentApproval};
+use diesel::connection::SimpleConnection as _;
 use serde_json::Value;
 
-use crate::support::clinic::{Clinic, Wishes};
+use crate::support::clinic::{Clinic, Database, Wishes};
 use crate::support::holder::{Holder, WholeLink};
 use crate::support::staff::{APPROVER, DESK, OTHER_APPROVER, Staff};
-use crate::support::{pdf, program};
+use crate::support::{pdf, program, wait};
 
 const PANEL: &str = "24323-8";
 const HBA1C: &str = "4548-4";
@@ -150,4 +153,136 @@ async fn deliveries_are_chosen_by_version_ehr_and_time() {
     assert!(all.code == 2 && all.err.contains("--rule"), "everything is no incident: {}", all.all());
     let nothing = staff.says(DESK, &["incident", "propose", "--rule", "absent", "--why", "x"]);
     assert!(nothing.code == 1 && nothing.err.contains("nothing to propose"), "{}", nothing.all());
+}
+
+/// A clinic whose one panel is read by a patient, and 60 more of the same that wait for a person; proposed as an incident.
+async fn clinic_with_many(database: Database) -> (Clinic, Staff, String, i64) {
+    let clinic = Clinic::spawn(Wishes { database, ..Wishes::default() }).await;
+    let link = clinic.sent(OPENED, PANEL, &paper()).await;
+    let copies = "WITH RECURSIVE n(i) AS (SELECT 101 UNION ALL SELECT i + 1 FROM n WHERE i < 160) \
+         INSERT INTO delivery (id, report_version, state, state_detail, source_id, ehr, clinic, content_hash, recipient, \
+         issue_no, mode, kind, row_version, state_at, tries, decision, facts, trace, rules_hash, created_at) \
+         SELECT substr(id, 1, length(id) - 3) || i, report_version || i, 'review', \
+         '{\"state\":\"review\",\"why\":{\"reason\":\"no_rule\"}}', source_id, ehr, clinic, content_hash, recipient, issue_no, \
+         mode, kind, row_version, state_at, tries, decision, facts, trace, rules_hash, created_at FROM delivery, n";
+    change(&clinic, copies).await;
+    let staff = Staff::hire(&clinic.config_path);
+    let proposed = staff.does(DESK, &[&["incident", "propose", "--why", "wrong panels"], &BY_RULE[..]].concat());
+    assert_eq!(proposed["deliveries"], MANY as u64);
+    let incident = proposed["incident"].as_i64().unwrap();
+    (clinic, staff, link, incident)
+}
+
+const MANY: usize = 61;
+
+async fn change(clinic: &Clinic, sql: &'static str) {
+    clinic.ground.store.write(move |tx| Ok(tx.conn().batch_execute(sql)?)).await.unwrap();
+}
+
+async fn settled(clinic: &Clinic, incident: i64) -> usize {
+    let affected = clinic.ground.store.read(move |conn| store::affected_of(conn, incident)).await.unwrap();
+    affected.iter().filter(|one| one.outcome.is_some()).count()
+}
+
+/// The last one that the command comes to: it stands in the third batch.
+async fn last_affected(clinic: &Clinic, incident: i64) -> DeliveryId {
+    let affected = clinic.ground.store.read(move |conn| store::affected_of(conn, incident)).await.unwrap();
+    affected.last().unwrap().delivery.clone()
+}
+
+/// How often each event stands in the audit.
+fn events(clinic: &Clinic) -> BTreeMap<String, usize> {
+    let exported = program::run(&clinic.config_path, &["audit", "export"]);
+    assert_eq!(exported.code, 0, "{}", exported.err);
+    let mut events = BTreeMap::new();
+    for line in exported.out.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        *events.entry(line["event"]["event"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    events
+}
+
+/// The service finds what was left, ends it, and says so once.
+async fn goes_on_by_itself(clinic: &Clinic, link: &str, incident: i64) {
+    let done = settled(clinic, incident).await;
+    assert!(0 < done && done < MANY, "it stopped half-way: {done}");
+    assert_eq!(events(clinic).get("incident_ended"), None);
+    clinic.forward(Duration::from_mins(2));
+    for _ in 0..2 {
+        clinic.settle().await;
+        assert_eq!(settled(clinic, incident).await, MANY);
+        let events = events(clinic);
+        let times = |name: &str| events.get(name).copied().unwrap_or(0);
+        assert_eq!(["incident_approved", "incident_carried_on", "incident_ended"].map(times), [1, 1, 1]);
+        assert_eq!(times("revoke_asked"), MANY, "each was revoked once");
+    }
+    assert_eq!(Holder::new(link).look().await.says(), "revoked");
+    let record = asks(clinic, &["incident", "show", &incident.to_string()]);
+    assert_eq!(record["approved_by"], APPROVER, "the deeds stay the approver's");
+    assert!(record["ended_at"].is_string(), "{record}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_whose_command_gave_up_half_way_goes_on_by_itself() {
+    let (clinic, staff, link, incident) = clinic_with_many(Database::Sqlite).await;
+    let last = last_affected(&clinic, incident).await;
+    let fails = format!(
+        "CREATE TRIGGER fails BEFORE UPDATE ON incident_delivery WHEN NEW.delivery_id = '{last}' \
+         BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+    );
+    clinic.ground.store.write(move |tx| Ok(tx.conn().batch_execute(&fails)?)).await.unwrap();
+    let gave_up = staff.says(APPROVER, &["incident", "approve", &incident.to_string()]);
+    assert_eq!(gave_up.code, 2, "{}", gave_up.all());
+    change(&clinic, "DROP TRIGGER fails").await;
+    goes_on_by_itself(&clinic, &link, incident).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_whose_command_was_killed_half_way_goes_on_by_itself() {
+    let (clinic, staff, link, incident) = clinic_with_many(Database::Postgres).await;
+    let last = last_affected(&clinic, incident).await;
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let (holds, is_held) = tokio::sync::oneshot::channel();
+    let store = clinic.ground.store.clone();
+    let holding = tokio::spawn(async move {
+        let hold = format!("SELECT 1 FROM delivery WHERE id = '{last}' FOR UPDATE");
+        let deed = move |tx: &mut store::Tx| {
+            tx.conn().batch_execute(&hold)?;
+            let _ = holds.send(());
+            let _ = held.recv();
+            Ok(())
+        };
+        store.write(deed).await.unwrap();
+    });
+    is_held.await.unwrap();
+    let mut command = staff.begins(APPROVER, &["incident", "approve", &incident.to_string()]);
+    let mut command = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait::until_async("all but the last batch to be revoked", async || {
+        (settled(&clinic, incident).await == 50).then_some(())
+    })
+    .await;
+    command.kill().unwrap();
+    command.wait().unwrap();
+    let_go.send(()).unwrap();
+    holding.await.unwrap();
+    goes_on_by_itself(&clinic, &link, incident).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_leaves_an_incident_to_the_command_that_is_at_it() {
+    let (clinic, _staff, links) = clinic_with_panels().await;
+    let criteria = store::IncidentCriteria { rule: Some("several-openings".to_owned()), ..Default::default() };
+    let (by, other) = (OperatorName::parse(DESK).unwrap(), OperatorName::parse(APPROVER).unwrap());
+    let now = clinic.now();
+    let approved = clinic.ground.store.write(move |tx| {
+        let (incident, _) = store::propose_incident(tx, &criteria, "wrong panels", &by, now)?;
+        store::approve_incident(tx, incident, &other, now)
+    });
+    assert!(matches!(approved.await.unwrap(), IncidentApproval::Done(_)));
+    clinic.settle().await;
+    assert_eq!(Holder::new(&links[1]).look().await.says(), "ready");
+    assert_eq!(events(&clinic).get("incident_carried_on"), None);
+    clinic.forward(Duration::from_mins(2));
+    clinic.settle().await;
+    assert_eq!(Holder::new(&links[1]).look().await.says(), "revoked");
 }

@@ -16,6 +16,7 @@ mod nothing_leaks;
 mod nothing_surprises;
 mod operators;
 mod page;
+mod quiet_hours;
 mod rehearse;
 mod restart;
 mod restore;

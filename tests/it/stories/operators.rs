@@ -1,7 +1,10 @@
 //! People with keys of their own: from the first one on, a name alone changes nothing.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use diesel::Connection as _;
+use diesel::connection::SimpleConnection as _;
 use serde_json::Value;
 
 use crate::support::place::Place;
@@ -111,4 +114,106 @@ fn a_new_key_ends_the_old_one_and_its_file_is_its_owners_alone() {
     let again = by(&config, "Lea Lead", &new, &["staff", "rekey", "Lea Lead", "--out", &path]);
     assert!(again.code == 2 && again.err.contains("new file"), "nothing is overwritten: {}", again.all());
     assert_eq!(by(&config, "Lea Lead", &new, &["resume"]).code, 0, "the refused change changed nothing");
+}
+
+const RITA: [&str; 2] = ["--as", "Rita Root"];
+
+fn word(config: &Path) -> PathBuf {
+    config.with_file_name("keys").join("recover-lead")
+}
+
+/// What root does at its own prompt.
+fn as_root(command: &[&str]) {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let command = if is_root { command.to_vec() } else { [&["sudo", "-n"], command].concat() };
+    assert!(Command::new(command[0]).args(&command[1..]).status().unwrap().success(), "{command:?}");
+}
+
+fn root_writes(config: &Path, name: &str) {
+    let script = format!("umask 022; rm -f '{0}'; echo '{name}' > '{0}'", word(config).display());
+    as_root(&["sh", "-c", &script]);
+}
+
+fn recover(config: &Path, name: &str, more: &[&str]) -> Ran {
+    program::run(config, &[&["staff", "recover", name], &RITA[..], more].concat())
+}
+
+#[test]
+fn the_only_lead_whose_key_is_lost_gets_another_by_roots_word_once_and_everybody_sees_it() {
+    let (_folder, config, lost) = installation();
+    let listed = program::run(&config, &["staff", "list", "--json"]).json();
+    assert_eq!(listed[0]["recovered_at"], Value::Null);
+    let without = recover(&config, "Lea Lead", &[]);
+    assert!(without.code == 1 && without.err.contains("recover-lead"), "{}", without.all());
+
+    root_writes(&config, "Lea Lead");
+    let new = config.with_file_name("new.key");
+    let given = recover(&config, "Lea Lead", &["--out", new.to_str().unwrap()]);
+    assert_eq!(given.code, 0, "{}", given.all());
+    assert!(!word(&config).exists(), "it is used up");
+    assert_eq!(by(&config, "Lea Lead", &lost, &["pause", "--why", "x"]).code, 1, "whoever finds the old one is nobody");
+    added(&config, &new, "Leo Lead", "lead");
+    assert_eq!(recover(&config, "Lea Lead", &[]).code, 1, "one word is good for one key");
+
+    assert!(program::run(&config, &["staff", "list"]).out.contains("KEY BY ROOT'S WORD"));
+    assert_eq!(by(&config, "Lea Lead", &new, &["staff", "rekey", "Lea Lead"]).code, 0);
+    let listed = program::run(&config, &["staff", "list", "--json"]).json();
+    assert!(listed[0]["recovered_at"].is_string(), "another key does not hide it: {listed}");
+    let told: Vec<Value> =
+        exported(&config).into_iter().filter(|line| line["event"]["event"] == "lead_recovered").collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (&told[0]["event"]["name"], &told[0]["event"]["said_by"], &told[0]["chain"]),
+        (&"Lea Lead".into(), &"Rita Root".into(), &"installation".into())
+    );
+    assert_eq!(program::run(&config, &["audit", "verify"]).code, 0);
+}
+
+#[test]
+fn a_word_that_is_not_roots_alone_or_old_or_of_another_gives_no_key() {
+    let (_folder, config, lead) = installation();
+    added(&config, &lead, "Ann", "author");
+    let path = word(&config).display().to_string();
+    let refused = |name: &str, why: &str| {
+        let ran = recover(&config, name, &[]);
+        assert!(ran.code != 0 && ran.err.contains(why), "{why}: {}", ran.all());
+    };
+    root_writes(&config, "Leo Lead");
+    refused("Lea Lead", "names 'Leo Lead'");
+    refused("Leo Lead", "nobody who may act as lead");
+    root_writes(&config, "Ann");
+    refused("Ann", "nobody who may act as lead");
+
+    root_writes(&config, "Lea Lead");
+    as_root(&["chown", "65534", &path]);
+    refused("Lea Lead", "nobody but root");
+    root_writes(&config, "Lea Lead");
+    as_root(&["chmod", "664", &path]);
+    refused("Lea Lead", "nobody but root");
+    root_writes(&config, "Lea Lead");
+    let elsewhere = config.with_file_name("elsewhere");
+    as_root(&["mv", &path, elsewhere.to_str().unwrap()]);
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    refused("Lea Lead", "nobody but root");
+    root_writes(&config, "Lea Lead");
+    as_root(&["touch", "-d", "61 minutes ago", &path]);
+    refused("Lea Lead", "within the last hour");
+
+    assert_eq!(by(&config, "Lea Lead", &lead, &["pause", "--why", "x"]).code, 0, "the key is what it was");
+    assert!(!exported(&config).iter().any(|line| line["event"]["event"] == "lead_recovered"));
+}
+
+#[test]
+fn whoever_can_write_the_database_alone_is_no_lead() {
+    let (folder, config, lead) = installation();
+    let ann = added(&config, &lead, "Ann", "author");
+    let database = folder.join("chartseal.db").display().to_string();
+    let mut conn = diesel::SqliteConnection::establish(&database).unwrap();
+    let forged =
+        "UPDATE operator SET key_mac = (SELECT key_mac FROM operator WHERE name = 'Ann') WHERE name = 'Lea Lead'";
+    conn.batch_execute(forged).unwrap();
+    assert_eq!(by(&config, "Lea Lead", &ann, &["pause", "--why", "x"]).code, 1, "a key is of one name");
+    conn.batch_execute("UPDATE operator SET recovered_at = 1 WHERE name = 'Lea Lead'").unwrap();
+    assert_eq!(recover(&config, "Lea Lead", &[]).code, 1);
 }

@@ -7,12 +7,14 @@ use chartseal::app::start::{Restore, TimeFrom};
 use chartseal::config::Config;
 use chartseal::keys::{KeyRing, ReplicaName};
 use chartseal::store;
+use diesel::Connection as _;
+use diesel::connection::SimpleConnection as _;
 use reqwest::StatusCode;
 
 use crate::support::backup::{Backup, copy_folder, lose_database};
 use crate::support::clinic::{Clinic, Database, Wishes};
 use crate::support::holder::{Holder, WholeLink};
-use crate::support::{ehr, pdf, program};
+use crate::support::{ehr, part, pdf, program};
 
 const ONE_OPENING: &str = "4548-4";
 const THREE_OPENINGS: &str = "24323-8";
@@ -117,6 +119,46 @@ async fn a_longer_database_of_an_earlier_generation_is_refused() {
     assert!(refused.contains("--after-restore"), "{refused}");
     clinic.start_again(Restore::Said).await.unwrap();
     assert_eq!(Holder::new(&link).read().await, paper());
+}
+
+/// As if the program of that time had not known its newest migration.
+fn undo_newest_migration(clinic: &Clinic) {
+    let folder = part::in_project("migrations/sqlite");
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let newest = names.max().unwrap();
+    let down = std::fs::read_to_string(folder.join(&newest).join("down.sql")).unwrap();
+    let version: String = newest.split('_').next().unwrap().chars().filter(char::is_ascii_digit).collect();
+    let path = clinic.folder.join("chartseal.db").display().to_string();
+    let mut conn = diesel::SqliteConnection::establish(&path).unwrap();
+    conn.batch_execute(&format!("{down}; DELETE FROM __diesel_schema_migrations WHERE version = '{version}'")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_put_back_under_a_newer_program_is_known_as_older_and_its_migrations_are_told_afterwards() {
+    let mut clinic = spawn(Database::Sqlite).await;
+    let backup = Backup::of(&clinic).await;
+    // It is behind by the line of this stop: as many as the migration's own.
+    clinic.stop().await.unwrap();
+    backup.put_back(&clinic);
+    undo_newest_migration(&clinic);
+    let told = || {
+        let exported = program::run(&clinic.config_path, &["audit", "export"]).out;
+        exported.lines().filter(|line| line.contains("\"migrated\"")).count()
+    };
+    let config = Config::load(&clinic.config_path, []).unwrap();
+    let start = async |restore| {
+        let time = TimeFrom::Steps(clinic.now());
+        App::build(&config, ReplicaName::parse("main").unwrap(), time, restore).await.map(drop)
+    };
+    let refused = refusal(start(Restore::NotSaid).await);
+    assert!(refused.contains("--after-restore") && refused.contains("older"), "{refused}");
+    clinic.let_go().await;
+    start(Restore::Said).await.unwrap();
+    clinic.let_go().await;
+    let all = std::fs::read_dir(part::in_project("migrations/sqlite")).unwrap().count();
+    assert_eq!(told(), all + 1, "the newest ran twice");
+    let listed = program::run(&clinic.config_path, &["audit", "verify"]);
+    assert_eq!(listed.code, 0, "{}", listed.all());
 }
 
 #[tokio::test(flavor = "multi_thread")]

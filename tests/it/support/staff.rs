@@ -34,8 +34,14 @@ impl Staff {
 
     /// Runs a command in the name of `who`, with their key.
     pub fn says(&self, who: &str, arguments: &[&str]) -> Ran {
-        let key = self.keys[who].to_str().unwrap();
-        program::run(&self.config, &[arguments, &["--as", who, "--key-file", key]].concat())
+        program::finish(&mut self.begins(who, arguments))
+    }
+
+    /// [`Staff::says`], not run yet.
+    pub fn begins(&self, who: &str, arguments: &[&str]) -> std::process::Command {
+        let mut command = program::command(&self.config);
+        command.args(arguments).args(["--as", who, "--key-file"]).arg(&self.keys[who]);
+        command
     }
 
     /// [`Staff::says`] of a command that succeeds; its answer as JSON.

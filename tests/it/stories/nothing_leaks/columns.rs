@@ -118,6 +118,8 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("created_at", Quiet),
             ("breaker_passed_at", Quiet),
             ("lease_holder", Quiet),
+            ("kept_at", Quiet),
+            ("group_index", Pseudonymous),
         ],
     ),
     (
@@ -151,6 +153,8 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("plain_bytes", Quiet),
             ("sealed_bytes", Quiet),
             ("plain_index", Pseudonymous),
+            ("delivery_id", Quiet),
+            ("report_version", Quiet),
         ],
     ),
     (
@@ -234,6 +238,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("added_by", Quiet),
             ("ended_at", Quiet),
             ("ended_by", Quiet),
+            ("recovered_at", Quiet),
         ],
     ),
     (

@@ -1,0 +1,2 @@
+DROP INDEX delivery_kept;
+ALTER TABLE delivery DROP COLUMN kept_at;
