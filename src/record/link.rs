@@ -414,9 +414,8 @@ impl Step<Link> {
                 Link::Expired => Some(Death::Expired),
                 Link::Revoked { .. } => Some(Death::Revoked),
                 Link::Recalled => Some(Death::Recalled),
-                Link::Superseded { .. } => Some(Death::Superseded),
+                Link::Superseded { .. } | Link::Recorded => Some(Death::Superseded),
                 Link::Review { .. } => Some(Death::Unsent),
-                Link::Recorded => Some(Death::Superseded),
                 Link::Held { .. } | Link::Live { .. } | Link::Suspended { .. } | Link::Blocked => None,
             },
             (
