@@ -102,9 +102,9 @@ impl Notice {
             (Self::Leased { attempts, ambiguous, .. }, NoticeEvent::Ambiguous) => {
                 after_ambiguity(attempts, ambiguous, now)
             }
-            (Self::Queued { .. } | Self::Leased { .. }, NoticeEvent::Cancel) => Self::Dead,
-            // Nobody has it, so it can be made again.
-            (Self::Queued { ambiguous: 0, .. }, NoticeEvent::QuietBegan) => Self::Dead,
+            // What nobody has can be made again after the quiet hours.
+            (Self::Queued { .. } | Self::Leased { .. }, NoticeEvent::Cancel)
+            | (Self::Queued { ambiguous: 0, .. }, NoticeEvent::QuietBegan) => Self::Dead,
             // Its link may be in the patient's hands: neither is it ended nor is its secret kept for a night.
             (Self::Queued { .. }, NoticeEvent::QuietBegan) => Self::Unsure,
             (

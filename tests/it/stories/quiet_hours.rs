@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use chartseal::base::UtcMillis;
 use chartseal::policy::quiet::LEAVE_EVERY;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use diesel::connection::SimpleConnection as _;
 
-use crate::support::clinic::{Clinic, RULES, Wishes};
+use crate::support::clinic::{self, Clinic, RULES, Wishes};
 use crate::support::holder::Holder;
 use crate::support::{pdf, program};
 
@@ -30,7 +30,7 @@ struct Night {
 
 impl Night {
     async fn spawn(begins: TimeDelta, ends: TimeDelta) -> Self {
-        let now = Utc::now();
+        let now = clinic::now().to_datetime();
         let wall = |after: TimeDelta| (now + after).with_timezone(&Tz::America__Chicago).format("%H:%M");
         let rules = format!("{RULES}\n[quiet]\nhours = \"{}-{}\"\n", wall(begins), wall(ends));
         let clinic = Clinic::spawn(Wishes { rules, ..Wishes::default() }).await;
