@@ -162,7 +162,7 @@ async fn clinic_with_many(database: Database) -> (Clinic, Staff, String, i64) {
     let copies = "WITH RECURSIVE n(i) AS (SELECT 101 UNION ALL SELECT i + 1 FROM n WHERE i < 160) \
          INSERT INTO delivery (id, report_version, state, state_detail, source_id, ehr, clinic, content_hash, recipient, \
          issue_no, mode, kind, row_version, state_at, tries, decision, facts, trace, rules_hash, created_at) \
-         SELECT substr(id, 1, length(id) - 3) || i, report_version || i, 'review', \
+         SELECT 'incident-copy' || i, report_version || i, 'review', \
          '{\"state\":\"review\",\"why\":{\"reason\":\"no_rule\"}}', source_id, ehr, clinic, content_hash, recipient, issue_no, \
          mode, kind, row_version, state_at, tries, decision, facts, trace, rules_hash, created_at FROM delivery, n";
     change(&clinic, copies).await;

@@ -11,7 +11,8 @@ use diesel::connection::SimpleConnection as _;
 
 use crate::support::clinic::{self, Clinic, RULES, Wishes};
 use crate::support::holder::Holder;
-use crate::support::{pdf, program};
+use crate::support::mailbox::{Mailbox, Manner};
+use crate::support::{ehr, pdf, program};
 
 const HBA1C: &str = "4548-4";
 const ANA: &str = "ana@example.test";
@@ -30,10 +31,12 @@ struct Night {
 
 impl Night {
     async fn spawn(begins: TimeDelta, ends: TimeDelta) -> Self {
+        // Other tests may have the EHR for a while.
+        let (ehr, mailbox) = (ehr::lease().await, Mailbox::start(Manner::Plain).await);
         let now = clinic::now().to_datetime();
         let wall = |after: TimeDelta| (now + after).with_timezone(&Tz::America__Chicago).format("%H:%M");
         let rules = format!("{RULES}\n[quiet]\nhours = \"{}-{}\"\n", wall(begins), wall(ends));
-        let clinic = Clinic::spawn(Wishes { rules, ..Wishes::default() }).await;
+        let clinic = Clinic::spawn_with(Wishes { rules, ..Wishes::default() }, ehr, mailbox).await;
         let minute = |after: TimeDelta| UtcMillis((now + after).timestamp_millis() / MINUTE_MILLIS * MINUTE_MILLIS);
         Self { clinic, begins: minute(begins), ends: minute(ends) }
     }
@@ -95,24 +98,8 @@ async fn a_morning_that_carries_the_nights_messages_does_not_trip_the_breaker() 
     night.at(night.ends).await;
     assert_eq!(night.sent_to(), [ANA]);
     // As if so many others, which the night kept too, had left with it.
-    night
-        .sql(copies_of(
-            "notice",
-            "id",
-            &[
-                "delivery_id",
-                "link_id",
-                "kind",
-                "channel",
-                "state",
-                "due_at",
-                "attempts",
-                "ambiguous",
-                "created_at",
-                "first_attempt_at",
-            ],
-        ))
-        .await;
+    let rest = "delivery_id, link_id, kind, channel, state, due_at, attempts, ambiguous, created_at, first_attempt_at";
+    night.sql(copies_of("notice", rest, rest)).await;
     night.report("ben@example.test").await;
     assert_eq!(night.sent_to(), [ANA, "ben@example.test"], "an ordinary morning stopped all sending");
 }
@@ -122,34 +109,14 @@ async fn a_wrong_import_at_night_pauses_all_sending_before_anything_leaves() {
     let night = Night::at_its_deepest().await;
     night.report(ANA).await;
     // As if so many more had become ready with it.
-    night
-        .sql(copies_of(
-            "delivery",
-            "id",
-            &[
-                "source_id",
-                "ehr",
-                "clinic",
-                "content_hash",
-                "recipient",
-                "issue_no",
-                "mode",
-                "kind",
-                "row_version",
-                "'blocked' AS state",
-                "state_detail",
-                "state_at",
-                "tries",
-                "decision",
-                "facts",
-                "trace",
-                "rules_hash",
-                "created_at",
-                "kept_at",
-                "id || printf('%03d', i) AS report_version",
-            ],
-        ))
-        .await;
+    let rest = "source_id, ehr, clinic, content_hash, recipient, issue_no, mode, kind, row_version, state_detail, state_at, \
+         tries, decision, facts, trace, rules_hash, created_at, kept_at";
+    let copies = copies_of(
+        "delivery",
+        &format!("state, report_version, {rest}"),
+        &format!("'blocked', report_version || i, {rest}"),
+    );
+    night.sql(copies).await;
     night.clinic.forward(Duration::from_mins(1));
     night.clinic.settle().await;
     let listed = program::run(&night.clinic.config_path, &["audit", "export"]).out;
@@ -162,14 +129,11 @@ async fn a_wrong_import_at_night_pauses_all_sending_before_anything_leaves() {
     assert_eq!(night.sent_to(), [ANA], "the breaker undid what staff had decided");
 }
 
-/// 250 copies of each row of a table, with other ids.
-fn copies_of(table: &str, id: &str, columns: &[&str]) -> String {
-    let names: Vec<&str> = columns.iter().map(|column| column.rsplit(' ').next().unwrap()).collect();
+/// 250 copies of the only row of a table, with other ids.
+fn copies_of(table: &str, columns: &str, values: &str) -> String {
     format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250) INSERT INTO {table} ({id}, {}) \
-         SELECT substr({id}, 1, length({id}) - 3) || printf('%03d', i), {} FROM {table}, n",
-        names.join(", "),
-        columns.join(", ")
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250) \
+         INSERT INTO {table} (id, {columns}) SELECT 'copy-of-night' || printf('%03d', i), {values} FROM {table}, n"
     )
 }
 
