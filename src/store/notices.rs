@@ -175,7 +175,8 @@ pub fn notices_of(conn: &mut Conn, delivery: &DeliveryId) -> Result<Vec<NoticeRo
     rows.into_iter().map(NoticeRow::try_from).collect()
 }
 
-/// Leases up to `count` due notices of live links; those that it is quiet for by now are made again afterwards, and count as well, unless sending is paused or other rules have a say about them first. A notice whose source was last read before
+/// Leases up to `count` due notices of live links; those that it is quiet for by now are made again afterwards, and count as
+/// well; none while sending is paused or other rules have a say about them first. A notice whose source was last read before
 /// `read_since`, or was heard of since, waits: the report is read again before its message leaves. The first lease fixes the end of the link's
 /// life. The audit line of the attempt is written here, before the message leaves.
 ///
