@@ -21,10 +21,8 @@ use crate::fhir::{
 };
 use crate::keys::{KeyName, Vault, VaultError};
 use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
-use crate::policy::quiet::least_waking_seconds;
-use crate::policy::rules::WAKING_FLOOR_SECONDS;
-use crate::policy::vocabulary::ExpiryFrom;
-use crate::policy::{Available, Channel, Decision, Facts, ReportStatus, ReviewReason, Terms};
+use crate::policy::life::WAKING_FLOOR_HOURS;
+use crate::policy::{Available, Channel, Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, Purpose, ReceiptKey};
 use crate::store::{self, Delivery, DeliveryKind, Mode, NewLink, NewNotice, SourceRow, Store, StoreError, Tx};
@@ -230,8 +228,9 @@ impl Release {
         if let Some(until) = terms.quiet.as_ref().and_then(|quiet| quiet.wait_until(now)) {
             return Ok(Attempt::Quiet { until });
         }
-        let Some(life_seconds) = life_of(&terms, delivery.facts.as_ref(), now) else {
-            return Ok(Attempt::Review(ReviewReason::TooShort { hours: WAKING_FLOOR_SECONDS / 3600 }));
+        let issued = delivery.facts.as_ref().and_then(|facts| facts.issued);
+        let Some(life_seconds) = terms.life_seconds(issued, now) else {
+            return Ok(Attempt::Review(ReviewReason::TooShort { hours: WAKING_FLOOR_HOURS }));
         };
         let terms = Terms { expiry_seconds: life_seconds, ..terms };
         let source_id = delivery.source.clone();
@@ -457,20 +456,6 @@ fn commit_link(
     store::append(tx, &delivery.entry(now, Actor::System, queued))?;
     tracing::info!(delivery = %delivery.id, link = %ready.link.id, expires_after_s = ready.terms.expiry_seconds, "released");
     Ok(())
-}
-
-/// The life of a link that is made now; `None` when too little of it would be left to a patient who sleeps at night.
-fn life_of(terms: &Terms, facts: Option<&Facts>, now: UtcMillis) -> Option<u64> {
-    match terms.expiry_from {
-        ExpiryFrom::Delivered => Some(terms.expiry_seconds),
-        ExpiryFrom::Issued => {
-            let issued = facts.and_then(|facts| facts.issued).unwrap_or(now).min(now);
-            let gone = now.since(issued).as_secs();
-            let life = terms.expiry_seconds.saturating_sub(gone);
-            let hours = terms.quiet.as_ref().map(|quiet| &quiet.hours);
-            (least_waking_seconds(hours, life) >= WAKING_FLOOR_SECONDS).then_some(life)
-        }
-    }
 }
 
 /// Whether a minor's report would go to another address than the one that was looked at.

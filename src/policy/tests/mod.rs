@@ -9,6 +9,7 @@ mod explained;
 mod faults;
 pub(in crate::policy) mod generate;
 mod laws;
+mod life;
 mod lint;
 mod mutation;
 mod page;
