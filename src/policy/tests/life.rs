@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use super::NOW;
+use crate::base::cases::cases;
 use crate::base::hours;
 use crate::policy::decision::QuietHours;
 use crate::policy::quiet::{Quiet, Weekday};
@@ -52,7 +53,7 @@ fn what_no_rule_gave_terms_leaves_under_those_of_a_persons_release() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(cases(10_000))]
 
     #[test]
     fn a_later_moment_never_gives_a_longer_life(life_hours in 12..720_u64, waited in 0..800_u64, longer in 0..800_u64) {

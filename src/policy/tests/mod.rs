@@ -12,6 +12,7 @@ mod laws;
 mod life;
 mod lint;
 mod mutation;
+mod needless;
 mod page;
 mod properties;
 mod sets;
