@@ -228,3 +228,43 @@ fn talk_or_floor(schedule: Option<&Schedule>, floor: Option<UtcMillis>, now: Utc
     }
     floor.map_or(Let::Go, Let::GoAt)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ResourceType;
+    use crate::policy::{Coding, Facts, Moment, ReportStatus, RuleSet, decide};
+
+    /// Nothing of when a report would leave by itself counts for one in review, as `Column::counts_for_a_person` says.
+    #[test]
+    fn a_persons_word_ends_every_wait_but_a_talk_and_a_law() {
+        let now = UtcMillis(1_795_000_000_000);
+        let code = Coding { system: Some("http://loinc.org".into()), code: "4548-4".into() };
+        let bare = Facts::bare(ResourceType::DiagnosticReport, ReportStatus::Final);
+        let facts = Facts { codes: vec![code], issued: Some(now), ..bare };
+        let word = |then: &str| {
+            let text = format!(
+                "[policy]\nid = \"t\"\nversion = \"1\"\n[[profile]]\nid = \"a\"\nwhen = {{ code = \"loinc|4548-4\" }}\n\
+                 then = {{ action = \"manual_review\"{then} }}\n"
+            );
+            let decided = decide(&RuleSet::parse(&text).unwrap(), &facts, Moment::utc(now));
+            after_a_persons_word(decided.schedule.as_ref(), now)
+        };
+        for then in [
+            "",
+            ", hold = \"72h\"",
+            ", release = \"manual\"",
+            ", release = \"manual\", auto_release = \"5d\", backstop = \"release\"",
+        ] {
+            assert_eq!(word(then), Let::Go, "{then}");
+        }
+        for (then, end) in
+            [("", Backstop::Escalate), (", auto_release = \"5d\", backstop = \"release\"", Backstop::Release)]
+        {
+            let Let::Talk { before, .. } = word(&format!(", requires = \"discussed\"{then}")) else {
+                panic!("no talk")
+            };
+            assert_eq!(before.then, end);
+        }
+    }
+}
