@@ -208,7 +208,7 @@ pub enum AuditEvent {
         rules_hash: String,
         note: Option<String>,
     },
-    /// Other rules came into force; this is what they say of what had not left.
+    /// Other rules came into force, or the EHR says something else of the report: what that means for what had not left.
     Redecided {
         rules_hash: String,
         decision: String,
@@ -314,12 +314,14 @@ pub enum AuditEvent {
     },
 }
 
-/// Why other rules count for what was decided before.
+/// What became of what was decided before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Redecided {
-    /// They are stricter.
+    /// It is stricter.
     Tighter,
+    /// It stands, about what the EHR says now.
+    Stands,
     /// A person said so.
     Confirmed,
 }

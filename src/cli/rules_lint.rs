@@ -15,10 +15,15 @@ use super::Outcome;
 use super::print::{Print, count};
 use crate::app::rules_files::sets_of;
 use crate::base::UtcMillis;
+use crate::policy::RuleSet;
 use crate::policy::errors::{Code, RulesError, Severity};
-use crate::policy::lint::lint;
+use crate::policy::lint::lint_with;
+use crate::policy::lint::seen::Seen;
 use crate::policy::rules::RULES_BYTES_MAX;
 use picture::{Paint, picture};
+
+/// Bytes of a census, with fifty thousand codes.
+const CENSUS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 #[derive(Args)]
 pub(super) struct LintArgs {
@@ -28,6 +33,9 @@ pub(super) struct LintArgs {
     /// A folder with the clinic's own code sets, as CSV tables or FHIR value sets.
     #[arg(long, value_name = "DIR")]
     sets: Option<PathBuf>,
+    /// What came, as `chartseal rules census --rules FILE --json` counted it by this file: codes that often met no profile are told.
+    #[arg(long, value_name = "FILE")]
+    census: Option<PathBuf>,
     /// Print SARIF 2.1.0, for code scanning.
     #[arg(long)]
     sarif: bool,
@@ -50,12 +58,20 @@ pub(super) fn run(args: &LintArgs, print: Print) -> anyhow::Result<Outcome> {
     if let Some(word) = &args.explain {
         return explain(word, print);
     }
-    let now = now();
+    let (now, seen) = (now(), seen(args.census.as_deref())?);
     let mut linted = Vec::new();
     for file in &args.files {
         let text = read(file, RULES_BYTES_MAX)?;
         let sets = sets_of(file, args.sets.as_deref())?;
-        let faults = lint(&text, &sets, now).faults;
+        let faults = lint_with(&text, &sets, now, &seen).faults;
+        if let (Some(census), Ok(rules)) = (&args.census, RuleSet::load(&text, &sets)) {
+            let is_of_these = rules.rules_hash_hex() == seen.rules_hash;
+            let (census, file) = (census.display(), file.display());
+            anyhow::ensure!(
+                is_of_these,
+                "{census} was counted by other rules; count by these: chartseal rules census --since 90d --rules {file} --json"
+            );
+        }
         linted.push(Linted { file, text, faults });
     }
     if args.sarif {
@@ -66,6 +82,13 @@ pub(super) fn run(args: &LintArgs, print: Print) -> anyhow::Result<Outcome> {
     let has_any = |severity| linted.iter().any(|one| one.faults.iter().any(|fault| fault.code.severity() == severity));
     let is_no = has_any(Severity::Error) || (args.strict && has_any(Severity::Warning));
     Ok(if is_no { Outcome::No } else { Outcome::Done })
+}
+
+/// What a census found; nothing where none is given.
+fn seen(census: Option<&Path>) -> anyhow::Result<Seen> {
+    let Some(file) = census else { return Ok(Seen::default()) };
+    let text = read(file, CENSUS_BYTES_MAX)?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no census as JSON", file.display()))
 }
 
 fn explain(word: &str, print: Print) -> anyhow::Result<Outcome> {

@@ -53,7 +53,7 @@ pub(super) enum LookCommand {
         #[arg(long, value_name = "DIR")]
         sets: Option<PathBuf>,
     },
-    /// Count the codes of the reports that came, and how many reports a profile of the rules in force speaks of.
+    /// Count the codes of the reports that came, and how many reports a profile of the rules in force, or of a file, speaks of.
     Census {
         /// How far back: `90d`, `12h`.
         #[arg(long, value_name = "SPAN", value_parser = span)]
@@ -61,6 +61,12 @@ pub(super) enum LookCommand {
         /// Write all codes into a new file, to be marked under `sensitivity` and used with --sets.
         #[arg(long, value_name = "FILE")]
         csv: Option<PathBuf>,
+        /// Count by this file rather than by the rules in force; the JSON tells `rules lint --census` what fell to the default.
+        #[arg(long, value_name = "FILE")]
+        rules: Option<PathBuf>,
+        /// The folder with the file's code sets.
+        #[arg(long, value_name = "DIR", requires = "rules")]
+        sets: Option<PathBuf>,
     },
 }
 
@@ -106,9 +112,13 @@ pub(super) async fn run(
             print.done(&run_in_words(&run), &run);
             Ok(Outcome::Done)
         }
-        LookCommand::Census { since, csv } => {
+        LookCommand::Census { since, csv, rules: file, sets } => {
+            let of_file = file.as_deref().map(|file| rules(file, sets.as_deref())).transpose()?;
             let (desk, config) = looking(common, variables).await?;
-            let rules = Arc::new(in_force(&desk, &config).await?);
+            let rules = match of_file {
+                Some(rules) => Arc::new(rules),
+                None => Arc::new(in_force(&desk, &config).await?),
+            };
             let from = desk.clock.now().minus(since);
             let census = desk.census(&rules, &Arc::new(zones(&config)), from).await?;
             if let Some(path) = &csv {

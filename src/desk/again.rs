@@ -53,6 +53,11 @@ impl Desk {
 }
 
 impl Again {
+    /// Whether no link could be made any more, since its life counts from the report's own time.
+    pub(super) fn is_too_late(&self, now: UtcMillis) -> bool {
+        self.decision.terms_to_leave_under().are_too_late(self.facts.issued, now)
+    }
+
     /// Where a person's word leads it: at once, or after a law's moment or a talk.
     pub(super) fn first_state(&self, old: &Delivery, now: UtcMillis) -> Link {
         if self.rules_hash == old.rules_hash {

@@ -62,6 +62,8 @@ pub struct CodeSeen {
 /// What came in a stretch of time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Census {
+    /// Of the rules that it was counted by.
+    pub rules_hash: String,
     pub since: String,
     pub until: String,
     pub reports: u64,
@@ -119,7 +121,7 @@ impl Desk {
             .map_err(|_| DeskError::Stopped)?;
             after = Some(last);
         }
-        Ok(count.into_census(since, now))
+        Ok(count.into_census(rules.rules_hash_hex(), since, now))
     }
 }
 
@@ -144,11 +146,12 @@ impl Count {
         }
     }
 
-    fn into_census(self, since: UtcMillis, now: UtcMillis) -> Census {
+    fn into_census(self, rules_hash: String, since: UtcMillis, now: UtcMillis) -> Census {
         let mut codes: Vec<CodeSeen> = self.codes.into_iter().map(|(coding, tally)| code_seen(coding, tally)).collect();
         // Of equally frequent ones the order of systems and codes stays.
         codes.sort_by_key(|code| std::cmp::Reverse(code.reports));
         Census {
+            rules_hash,
             since: since.to_rfc3339(),
             until: now.to_rfc3339(),
             reports: self.reports,
@@ -227,6 +230,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::lint::seen::Seen;
     use crate::policy::sets::{CodeSet, CodeSets};
 
     fn seen(system: Option<&str>, code: &str) -> CodeSeen {
@@ -236,7 +240,15 @@ mod tests {
 
     fn census(codes: Vec<CodeSeen>) -> Census {
         let (since, until) = (String::new(), String::new());
-        Census { since, until, reports: 3, covered: 2, unknown: 0, codes, left_out: 0 }
+        Census { rules_hash: String::new(), since, until, reports: 3, covered: 2, unknown: 0, codes, left_out: 0 }
+    }
+
+    #[test]
+    fn the_linter_reads_a_census() {
+        let census = Census { rules_hash: "abc".to_owned(), ..census(vec![seen(Some("http://loinc.org"), "2106-3")]) };
+        let read: Seen = serde_json::from_value(serde_json::to_value(&census).unwrap()).unwrap();
+        let code = read.codes.first().unwrap();
+        assert_eq!((read.rules_hash.as_str(), code.uncovered, code.seen_in.len()), ("abc", 1, 2));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What ends a hold: a person's word, a clinician's talk, a law that somebody may waive.
 //!
 //! Must stay true: nobody's word lets a report leave before a law's moment, unless the law says that they may; each waiver
-//! has its person and reason in the audit; a report that must be talked about first leaves after that talk alone.
+//! has its person and reason in the audit; a report that must be talked about first leaves after that talk alone; what could
+//! get no link any more is refused at once, rather than returned minutes later.
 
 use super::{Desk, DeskError, Duty, Impossible, Person, held, not_possible};
 use crate::audit::{Actor, AuditEvent};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::base::{DeliveryId, UtcMillis, hours};
 use crate::policy::ReviewReason;
 use crate::policy::laws::Waiver;
+use crate::policy::life::WAKING_FLOOR_HOURS;
 use crate::policy::schedule::{LegalWait, Schedule, Timing};
 use crate::policy::vocabulary::Backstop;
 use crate::record::{BackstopAt, Let, Link, LinkEvent};
@@ -30,6 +32,7 @@ enum Released {
     Done,
     No(Impossible),
     NotWaivable(String),
+    TooShort,
 }
 
 /// How the record of a talk went.
@@ -44,7 +47,7 @@ impl Desk {
     /// Sends what was held or in review; before a law's moment it then waits for that.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// [`DeskError`]; [`DeskError::TooShort`] where no link could be made any more.
     pub async fn release(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
         self.release_as(asked, reason, Waives::Nothing).await
     }
@@ -78,6 +81,7 @@ impl Desk {
             Released::Done => Ok(id),
             Released::No(state) => Err(not_possible("released", &state)),
             Released::NotWaivable(rule) => Err(DeskError::NotWaivable { rule }),
+            Released::TooShort => Err(DeskError::TooShort { hours: WAKING_FLOOR_HOURS }),
         }
     }
 
@@ -127,6 +131,9 @@ fn release_held(
     let said = reason.clone();
     let asked = delivery.entry(now, actor.clone(), AuditEvent::ReleaseAsked { reason });
     if delivery.state == Link::Recorded && delivery.mode == Mode::Shadow {
+        if is_too_late(&delivery, now) {
+            return Ok(Released::TooShort);
+        }
         store::append(tx, &asked)?;
         store::set_mode(tx, id, Mode::Live)?;
         store::postpone_delivery(tx, &delivery, now)?;
@@ -144,10 +151,14 @@ fn release_held(
     if let (Waives::By(_), Some(floor)) = (waives, standing.first()) {
         return Ok(Released::NotWaivable(floor.rule.clone()));
     }
-    let to = let_go(&delivery, schedule.as_ref(), standing.iter().map(|floor| floor.until).max(), now);
+    let floor = standing.iter().map(|floor| floor.until).max();
+    let to = let_go(&delivery, schedule.as_ref(), floor, now);
     let Ok(step) = delivery.state.clone().step(LinkEvent::ReleasedByStaff { to }, now) else {
         return Ok(Released::No(delivery.state));
     };
+    if is_too_late(&delivery, floor.unwrap_or(now)) {
+        return Ok(Released::TooShort);
+    }
     store::append(tx, &asked)?;
     if let Waives::By(by) = waives {
         for floor in ended {
@@ -162,6 +173,12 @@ fn release_held(
     delivery.mode = Mode::Live;
     store::advance(tx, &delivery, &step, actor, now)?;
     Ok(Released::Done)
+}
+
+/// Whether a report that may leave from `at` on, or later, could get no link any more.
+fn is_too_late(delivery: &Delivery, at: UtcMillis) -> bool {
+    let issued = delivery.facts.as_ref().and_then(|facts| facts.issued);
+    delivery.decision.terms_to_leave_under().are_too_late(issued, at)
 }
 
 /// The laws' waits that still run: those that this release ends, and those that stand.
@@ -216,4 +233,44 @@ fn talk_or_floor(schedule: Option<&Schedule>, floor: Option<UtcMillis>, now: Utc
         return Let::Talk { before: BackstopAt { at, then: *then }, not_before: floor.unwrap_or(now) };
     }
     floor.map_or(Let::Go, Let::GoAt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ResourceType;
+    use crate::policy::{Coding, Facts, Moment, ReportStatus, RuleSet, decide};
+
+    /// Nothing of when a report would leave by itself counts for one in review, as `Column::counts_for_a_person` says.
+    #[test]
+    fn a_persons_word_ends_every_wait_but_a_talk_and_a_law() {
+        let now = UtcMillis(1_795_000_000_000);
+        let code = Coding { system: Some("http://loinc.org".into()), code: "4548-4".into() };
+        let bare = Facts::bare(ResourceType::DiagnosticReport, ReportStatus::Final);
+        let facts = Facts { codes: vec![code], issued: Some(now), ..bare };
+        let word = |then: &str| {
+            let text = format!(
+                "[policy]\nid = \"t\"\nversion = \"1\"\n[[profile]]\nid = \"a\"\nwhen = {{ code = \"loinc|4548-4\" }}\n\
+                 then = {{ action = \"manual_review\"{then} }}\n"
+            );
+            let decided = decide(&RuleSet::parse(&text).unwrap(), &facts, Moment::utc(now));
+            after_a_persons_word(decided.schedule.as_ref(), now)
+        };
+        for then in [
+            "",
+            ", hold = \"72h\"",
+            ", release = \"manual\"",
+            ", release = \"manual\", auto_release = \"5d\", backstop = \"release\"",
+        ] {
+            assert_eq!(word(then), Let::Go, "{then}");
+        }
+        for (then, end) in
+            [("", Backstop::Escalate), (", auto_release = \"5d\", backstop = \"release\"", Backstop::Release)]
+        {
+            let Let::Talk { before, .. } = word(&format!(", requires = \"discussed\"{then}")) else {
+                panic!("no talk")
+            };
+            assert_eq!(before.then, end);
+        }
+    }
 }

@@ -26,6 +26,7 @@ use again::Again;
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{Clock, DeliveryId, LinkId, OperatorName, Reference, UtcMillis, random};
 use crate::keys::Vault;
+use crate::policy::life::WAKING_FLOOR_HOURS;
 use crate::record::{HoldEnd, Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
@@ -94,6 +95,11 @@ pub enum DeskError {
     /// Staff.
     #[error("the rules in force forbid it ('{rule}'): give it to the patient in another way, or change the rules")]
     ForbiddenNow { rule: String },
+    /// Staff.
+    #[error(
+        "its rule counts the link's life from the report's own time, and fewer than {hours} waking hours of it would be left: no link can be made any more; call the patient or give it on paper, and revoke it if it still waits"
+    )]
+    TooShort { hours: u64 },
     /// Staff.
     #[error("no rule asks for a talk before this one leaves; release it, if it waits")]
     NoTalkNeeded,
@@ -197,6 +203,7 @@ impl Desk {
             Ok(()) => Ok(id),
             Err(NotAgain::State(state)) => Err(not_possible("sent again", &state)),
             Err(NotAgain::Outdated { newer }) => Err(DeskError::Outdated { newer }),
+            Err(NotAgain::TooShort) => Err(DeskError::TooShort { hours: WAKING_FLOOR_HOURS }),
         }
     }
 
@@ -252,6 +259,7 @@ enum NotAgain {
     Outdated {
         newer: DeliveryId,
     },
+    TooShort,
 }
 
 fn revoke_held(
@@ -302,6 +310,9 @@ fn send_again(
     let newest = store::standing_delivery_of(tx.conn(), &old.source)?;
     if let Some(newer) = newest.filter(|newest| newest.content_hash != old.content_hash) {
         return Ok(Err(NotAgain::Outdated { newer: newer.id }));
+    }
+    if again.is_too_late(now) {
+        return Ok(Err(NotAgain::TooShort));
     }
     let new = NewDelivery {
         id: id.clone(),

@@ -152,9 +152,44 @@ impl Column {
         }
     }
 
+    /// Whether it matters for a report that the rules leave to a person: nothing of when it would leave by itself does, but for
+    /// how long a talk is waited for once it is released.
+    #[must_use]
+    pub const fn counts_for_a_person(self, talk: Talk) -> bool {
+        match self {
+            Self::Release => false,
+            // A talk is waited for until its back-stop, which never comes before the hold is over.
+            Self::Hold | Self::AutoRelease | Self::Backstop => matches!(talk, Talk::Asked),
+            Self::Action
+            | Self::Expiry
+            | Self::ExpiryFrom
+            | Self::Opens
+            | Self::View
+            | Self::Attempts
+            | Self::Channel
+            | Self::Verify
+            | Self::CodeVia
+            | Self::Wording
+            | Self::Download
+            | Self::Requires
+            | Self::Reissue
+            | Self::Custody
+            | Self::GroupBy
+            | Self::Notify
+            | Self::Retention => true,
+        }
+    }
+
     const fn bit(self) -> u32 {
         1 << (self as u32)
     }
+}
+
+/// Whether a talk with a clinician is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Talk {
+    Asked,
+    NotAsked,
 }
 
 /// Which columns a row speaks of.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::available::Available;
 use super::canon::Canon;
-use super::columns::{Column, Columns};
+use super::columns::{Column, Columns, Talk};
 use super::decide::decide_for_columns;
 use super::decision::{Decision, Terms};
 use super::facts::{Facts, Flag, Lack};
@@ -188,6 +188,8 @@ pub struct Comparison<'r> {
 /// One file's answer, without its reasons.
 struct Answer {
     action: Action,
+    /// The rules leave it to a person, so that it never leaves by itself.
+    is_kept_by_the_rules: bool,
     columns: Columns,
     schedule: Schedule,
 }
@@ -289,7 +291,13 @@ impl<'r> Comparison<'r> {
             }
             Verdict::Block | Verdict::BlockedByDefault => Action::Block,
         };
-        Answer { action: action.max(least), columns: judged.columns, schedule }
+        // What waits for a reason of its own may leave by itself when that reason is gone.
+        let is_kept_by_the_rules = least == Action::Send
+            && match judged.verdict {
+                Verdict::NoRule | Verdict::RuleAsks | Verdict::NoCommonChannel | Verdict::Unknown(_) => true,
+                Verdict::Send | Verdict::Block | Verdict::BlockedByDefault => false,
+            };
+        Answer { action: action.max(least), is_kept_by_the_rules, columns: judged.columns, schedule }
     }
 
     fn within(&self, decision: Decision) -> Decision {
@@ -374,12 +382,19 @@ fn changed(before: &Answer, after: &Answer) -> Vec<Changed> {
     }
     let old = same_ground(before.columns, &after.columns);
     let (new, joined) = (after.columns, before.columns.join(&after.columns));
+    let talk = if new.requires.is_empty() { Talk::NotAsked } else { Talk::Asked };
     if old != new {
         let columns = Column::ALL.into_iter().filter(|column| *column != Column::Action);
         found.extend(columns.filter_map(|column| {
             let (from, to) = (old.show(column), new.show(column));
             let is_tighter = joined.show(column) == to;
-            (from != to).then(|| Changed { column: Some(column), from, to, direction: direction(is_tighter) })
+            let is_idle = after.is_kept_by_the_rules && !is_tighter && !column.counts_for_a_person(talk);
+            (from != to && !is_idle).then(|| Changed {
+                column: Some(column),
+                from,
+                to,
+                direction: direction(is_tighter),
+            })
         }));
     }
     found.extend(by_law(&before.schedule, &after.schedule));

@@ -181,8 +181,8 @@ codes! {
         "Reports get this tag, and no restriction asks anything of them because of it. Add the tag to a \
          restrict row, or take the classify row out.";
     Unreachable = "unreachable-row", Warning,
-        "No report can ever meet this row: its conditions exclude each other, or another row always replaces \
-         it. Correct the condition that the message names, or take the row out.";
+        "No report can ever meet this row: its conditions exclude each other, another row always replaces \
+         it, or a law forbids all that it speaks of. Correct the condition that the message names, or take the row out.";
     Dominated = "dominated-row", Warning,
         "Another row matches whenever this one does and asks for as much or more, so this row changes \
          nothing. Take it out, or correct what it was meant to ask for.";
@@ -206,7 +206,13 @@ codes! {
          take the wait out; ask counsel.";
     OpenToScanners = "open-to-scanners", Warning,
         "The link opens once and asks nothing, so a mail scanner that follows links would use it up before \
-         the patient does. Add verify = [\"code\"], or allow more openings.";
+         the patient does. Add verify = [\"code\"] with code_via = \"other\", or allow more openings.";
+    VisibleAnswer = "visible-answer", Warning,
+        "The code that is asked for may come to the mailbox or telephone that has the link, so whoever reads the one \
+         reads the other. Add code_via = \"other\", which sends it by another channel.";
+    FallsToDefault = "falls-to-default", Warning,
+        "Reports of this code came often and no profile speaks of them, so each of them waits for a person. Name the \
+         code in a profile, also if a person shall look: then it is meant.";
     OwnCodeOnly = "own-code-only", Warning,
         "The tag is given by the report's own code alone, and misses a sensitive test inside a panel or in \
          its order. Use 'holds' or a set, which look at the members and the order too.";

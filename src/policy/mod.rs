@@ -25,6 +25,7 @@ mod few;
 pub mod gates;
 pub mod judge;
 pub mod laws;
+pub mod life;
 pub mod lint;
 pub mod loosenings;
 mod matching;

@@ -3,6 +3,7 @@
 //! Must stay true: every wait counts from the report's own time, so that an old event replayed begins no new one; nothing
 //! leaves before a floor; nothing that a law wants disclosed waits beyond its ceiling; what waits for a person has an end.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
@@ -83,6 +84,21 @@ impl Schedule {
         self.ceilings.first().map_or(self.earliest, |ceiling| self.earliest.min(ceiling.until.max(floor)))
     }
 
+    /// This schedule, with what laws asked for before wherever they now ask for less. It counts from the earlier moment: what
+    /// was over is not begun anew.
+    #[must_use]
+    pub fn with_floors_of(mut self, before: &Self) -> Self {
+        let is_kept =
+            |old: &&LegalWait| !self.floors.iter().any(|floor| floor.rule == old.rule && floor.until >= old.until);
+        let kept: Vec<LegalWait> = before.floors.iter().filter(is_kept).cloned().collect();
+        self.floors.retain(|floor| !kept.iter().any(|old| old.rule == floor.rule));
+        self.floors.extend(kept);
+        self.floors.sort_by(later_first);
+        self.from = self.from.min(before.from);
+        self.earliest = self.floors.first().map_or(self.earliest, |floor| self.earliest.max(floor.until));
+        self
+    }
+
     /// Whether a law keeps it back that did not before, or for longer.
     #[must_use]
     pub fn has_more_floor_than(&self, before: Option<&Self>) -> bool {
@@ -103,7 +119,7 @@ pub(super) fn schedule(
     let from = counted_from(issued, moment.now);
     let zone = content.header.timezone.unwrap_or(moment.zone);
     let mut floors = waits(content, table, judged, RowKind::Floor, from, zone);
-    floors.sort_by(|one, other| other.until.cmp(&one.until).then_with(|| one.rule.cmp(&other.rule)));
+    floors.sort_by(later_first);
     let mut ceilings = waits(content, table, judged, RowKind::Ceiling, from, zone);
     ceilings.sort_by(|one, other| one.until.cmp(&other.until).then_with(|| one.rule.cmp(&other.rule)));
     let floor = floors.first().map_or(from, |floor| floor.until);
@@ -111,6 +127,10 @@ pub(super) fn schedule(
     let ceiling = ceilings.first().map(|ceiling| ceiling.until.max(floor));
     let timing = timing(&judged.columns, from, floor, earliest, ceiling, moment.now);
     Schedule { from, timing, floors, ceilings, earliest }
+}
+
+fn later_first(one: &LegalWait, other: &LegalWait) -> Ordering {
+    other.until.cmp(&one.until).then_with(|| one.rule.cmp(&other.rule))
 }
 
 fn timing(

@@ -153,8 +153,10 @@ fn unsent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> 
 }
 
 fn course_of(delivery: &Delivery) -> Course<'_> {
-    let issued = delivery.facts.as_ref().and_then(|facts| facts.issued);
-    let counts_from = issued.unwrap_or(delivery.created_at).min(delivery.created_at);
+    let issued = delivery.facts.as_ref().and_then(|facts| facts.issued).unwrap_or(delivery.created_at);
+    // The report's own time may be another by now; its hold began with the first.
+    let began = delivery.schedule().map_or(issued, |schedule| schedule.from);
+    let counts_from = issued.min(began).min(delivery.created_at);
     Course { state: &delivery.state, state_at: delivery.state_at, counts_from }
 }
 

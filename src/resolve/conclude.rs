@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 
 use super::compare::{self, Fetched};
-use super::learnt::{learn_in_review, second_thought};
+use super::learnt::learn;
 use super::plan::{self, Before, Doubt, File, OldLinks, Plan};
 use super::prepare::{Prepared, unreadable};
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, Read, ReadEhr, Resolve, ResolveError, back_off};
@@ -318,11 +318,7 @@ fn unchanged(
         }
     }
     for delivery in held_deliveries(tx, source)? {
-        if let Some(why) = second_thought(&delivery, prepared) {
-            step(tx, &delivery, LinkEvent::NeedsReview { why }, now)?;
-            continue;
-        }
-        let delivery = learn_in_review(tx, delivery, prepared, now)?;
+        let delivery = learn(tx, delivery, prepared, now)?;
         if !delivery.state.is_final() {
             store::set_report_version(tx, &delivery, &prepared.version)?;
         }

@@ -1,6 +1,7 @@
 //! What the EHR says otherwise of a report that reads the same, and what that means for what has not left.
 //!
-//! Must stay true: nothing leaves as it was decided before; what waits for a person only ever becomes stricter.
+//! Must stay true: nothing leaves as it was decided before; what waits for a person only ever becomes stricter; what is kept
+//! of a report that waits is what the EHR last said, so that other rules decide about what is true.
 
 use super::conclude::step;
 use super::plan::{self, Decided};
@@ -8,12 +9,52 @@ use super::prepare::Prepared;
 use super::redecide::{self, Verdict};
 use crate::audit::{Actor, AuditEvent, Redecided};
 use crate::base::UtcMillis;
-use crate::policy::{Decision, ReviewReason};
+use crate::policy::schedule::Schedule;
+use crate::policy::{Decision, ReviewReason, Trace};
 use crate::record::{Link, LinkEvent};
 use crate::store::{self, Delivery, StoreError, Tx};
 
+/// Looks once more at a report that reads the same: it waits for a person if it must not leave as it was decided, and what the
+/// EHR says by now is kept beside the decision.
+pub(super) fn learn(
+    tx: &mut Tx,
+    delivery: Delivery,
+    prepared: &Prepared,
+    now: UtcMillis,
+) -> Result<Delivery, StoreError> {
+    let was_decided_by_rules = !delivery.rules_hash.is_empty();
+    let is_news = delivery.facts.as_ref().is_some_and(|facts| *facts != prepared.facts);
+    if let Some(why) = second_thought(&delivery, prepared) {
+        step(tx, &delivery, LinkEvent::NeedsReview { why }, now)?;
+        let delivery = store::delivery(tx.conn(), &delivery.id)?.ok_or(StoreError::Moved)?;
+        // A person's word about it is about all that is known now, not about what it was held against.
+        return learn_in_review(tx, delivery, prepared, now);
+    }
+    if !(was_decided_by_rules && is_news) {
+        return Ok(delivery);
+    }
+    match delivery.state {
+        Link::Review { .. } => learn_in_review(tx, delivery, prepared, now),
+        Link::Recorded | Link::Held { .. } if stands(&delivery, prepared) => {
+            let decision = delivery.decision.clone();
+            keep(tx, &delivery, prepared, &decision, Redecided::Stands, now)
+        }
+        // A person released it as it was, or it has left.
+        Link::Recorded
+        | Link::Held { .. }
+        | Link::Live { .. }
+        | Link::Suspended { .. }
+        | Link::Blocked
+        | Link::Spent
+        | Link::Expired
+        | Link::Revoked { .. }
+        | Link::Recalled
+        | Link::Superseded { .. } => Ok(delivery),
+    }
+}
+
 /// Why a report that still says the same must not leave as it was decided.
-pub(super) fn second_thought(delivery: &Delivery, prepared: &Prepared) -> Option<ReviewReason> {
+fn second_thought(delivery: &Delivery, prepared: &Prepared) -> Option<ReviewReason> {
     let schedule = delivery.schedule();
     let then = Decided {
         decision: &delivery.decision,
@@ -30,39 +71,69 @@ pub(super) fn second_thought(delivery: &Delivery, prepared: &Prepared) -> Option
     plan::second_thought(&delivery.state, &then, &now)
 }
 
-/// A report in review about which the EHR says something else by now: what a person releases leaves under the stricter of
-/// what was decided and what would be now.
-pub(super) fn learn_in_review(
+/// Whether it would leave under the very terms that were decided.
+fn stands(delivery: &Delivery, prepared: &Prepared) -> bool {
+    let is_blocked = matches!(prepared.decision, Decision::Block { .. });
+    let is_same = delivery.decision.terms_to_leave_under() == prepared.decision.terms_to_leave_under();
+    !is_blocked && is_same && !is_kept_longer(delivery.schedule().as_ref(), prepared)
+}
+
+fn is_kept_longer(before: Option<&Schedule>, prepared: &Prepared) -> bool {
+    prepared.schedule.as_ref().is_some_and(|again| again.has_more_floor_than(before))
+}
+
+/// What a person releases leaves under the stricter of what was decided and what would be now.
+fn learn_in_review(
     tx: &mut Tx,
     delivery: Delivery,
     prepared: &Prepared,
     now: UtcMillis,
 ) -> Result<Delivery, StoreError> {
-    let was_decided_by_rules = !delivery.rules_hash.is_empty();
-    let is_news = delivery.facts.as_ref().is_some_and(|facts| *facts != prepared.facts);
-    if !(matches!(delivery.state, Link::Review { .. }) && was_decided_by_rules && is_news) {
-        return Ok(delivery);
-    }
-    let before = delivery.schedule();
-    let is_longer = prepared.schedule.as_ref().is_some_and(|again| again.has_more_floor_than(before.as_ref()));
     let verdict = redecide::compare(&delivery.decision, &prepared.decision);
-    let verdict =
-        if is_longer { verdict.under_a_stricter_law(&delivery.decision, &prepared.decision) } else { verdict };
-    let decision = match verdict {
-        Verdict::Tighter(decision) | Verdict::Mixed(decision) => decision,
-        Verdict::Same | Verdict::Looser => return Ok(delivery),
+    let verdict = if is_kept_longer(delivery.schedule().as_ref(), prepared) {
+        verdict.under_a_stricter_law(&delivery.decision, &prepared.decision)
+    } else {
+        verdict
     };
-    let event = AuditEvent::Redecided {
-        rules_hash: prepared.rules_hash.clone(),
-        decision: serde_json::to_string(&decision).map_err(|_| StoreError::BadRow { column: "delivery.decision" })?,
-        how: Redecided::Tighter,
+    let (decision, how) = match verdict {
+        Verdict::Tighter(decision) | Verdict::Mixed(decision) => (decision, Redecided::Tighter),
+        Verdict::Same | Verdict::Looser => (delivery.decision.clone(), Redecided::Stands),
     };
-    store::append(tx, &delivery.entry(now, Actor::Ehr(delivery.ehr.clone()), event))?;
-    store::set_facts(tx, &delivery.id, &prepared.facts)?;
-    let decided = store::set_decision(tx, &delivery, &decision, &prepared.trace, &prepared.rules_hash)?;
+    let decided = keep(tx, &delivery, prepared, &decision, how, now)?;
     if let Decision::Block { .. } = decision {
         step(tx, &decided, LinkEvent::Forbid, now)?;
         return store::delivery(tx.conn(), &decided.id)?.ok_or(StoreError::Moved);
     }
     Ok(decided)
+}
+
+/// Keeps what the EHR says now, and what was decided about it.
+fn keep(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    prepared: &Prepared,
+    decision: &Decision,
+    how: Redecided,
+    now: UtcMillis,
+) -> Result<Delivery, StoreError> {
+    let event = AuditEvent::Redecided {
+        rules_hash: prepared.rules_hash.clone(),
+        decision: serde_json::to_string(decision).map_err(|_| StoreError::BadRow { column: "delivery.decision" })?,
+        how,
+    };
+    store::append(tx, &delivery.entry(now, Actor::Ehr(delivery.ehr.clone()), event))?;
+    // What other rules would decide was about what the EHR said before.
+    store::forget_redecision(tx, &delivery.id)?;
+    store::set_facts(tx, &delivery.id, &prepared.facts)?;
+    let trace = trace_over(delivery.schedule().as_ref(), prepared)?;
+    store::set_decision(tx, delivery, decision, &trace, &prepared.rules_hash)
+}
+
+/// The new reasons, under the laws' waits that stood before: only their end ends them, not what the EHR says.
+fn trace_over(before: Option<&Schedule>, prepared: &Prepared) -> Result<String, StoreError> {
+    let Some(before) = before else { return Ok(prepared.trace.clone()) };
+    let bad = |_| StoreError::BadRow { column: "delivery.trace" };
+    let trace: Trace = serde_json::from_str(&prepared.trace).map_err(bad)?;
+    let schedule = Some(trace.schedule.map_or_else(|| before.clone(), |again| again.with_floors_of(before)));
+    serde_json::to_string(&Trace { schedule, ..trace }).map_err(bad)
 }

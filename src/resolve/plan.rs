@@ -223,18 +223,18 @@ pub(super) fn second_thought(state: &Link, then: &Decided<'_>, now: &Decided<'_>
     let Decision::Send { terms } = then.decision else { return None };
     let are_others = matches!((then.facts, now.facts), (Some(then), Some(now)) if then != now);
     let otherwise = are_others.then_some(ReviewReason::DecidedOtherwise);
+    let is_longer = now.schedule.is_some_and(|now| now.has_more_floor_than(then.schedule));
     let objection = match now.decision {
-        Decision::Send { terms: again } => {
-            let is_longer = now.schedule.is_some_and(|now| now.has_more_floor_than(then.schedule));
-            otherwise.filter(|_| again != terms || is_longer)
-        }
+        Decision::Send { terms: again } => otherwise.filter(|_| again != terms || is_longer),
         Decision::Block { .. } => otherwise,
-        Decision::Review { why, .. } => match bearing_of(why) {
+        Decision::Review { why, terms: again } => match bearing_of(why) {
             Bearing::Itself => Some(why.clone()),
             Bearing::Rules => otherwise.map(|_| why.clone()),
-            // The address is chosen anew when the link is made.
-            Bearing::Address => Some(why.clone()).filter(|_| is_on_its_way == OnItsWay::Addressed),
-            Bearing::Time => None,
+            Bearing::Address if is_on_its_way == OnItsWay::Addressed => Some(why.clone()),
+            // The address is chosen anew when the link is made, and time was not against it: what the rules say beside counts.
+            Bearing::Address | Bearing::Time => {
+                otherwise.filter(|_| again.as_ref().is_some_and(|again| again != terms) || is_longer)
+            }
         },
     };
     let is_elsewhere = is_on_its_way == OnItsWay::Addressed && now.contact.is_some() && then.contact != now.contact;

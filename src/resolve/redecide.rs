@@ -51,7 +51,8 @@ pub(super) fn compare(then: &Decision, now: &Decision) -> Verdict {
             std::cmp::Ordering::Greater => Verdict::Looser,
         };
     }
-    let (old, new) = (same_ground(terms_of(then), &terms_of(now)), terms_of(now));
+    let (old, new) =
+        (same_ground(then.terms_to_leave_under(), &now.terms_to_leave_under()), now.terms_to_leave_under());
     let (action, terms) = (was.max(is), old.join(&new));
     let (is_old, is_new) = ((action, &terms) == (was, &old), (action, &terms) == (is, &new));
     match (is_old, is_new) {
@@ -67,14 +68,6 @@ const fn action_of(decision: &Decision) -> Action {
         Decision::Send { .. } => Action::Send,
         Decision::Review { .. } => Action::Review,
         Decision::Block { .. } => Action::Block,
-    }
-}
-
-/// The terms under which it leaves, at last by a person's word.
-fn terms_of(decision: &Decision) -> Terms {
-    match decision {
-        Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
-        Decision::Review { terms: None, .. } | Decision::Block { .. } => Terms::by_hand(),
     }
 }
 
@@ -196,7 +189,7 @@ fn is_later(state: &Link, new: HoldEnd) -> bool {
 
 /// How much less a live link gives than it did: openings, seconds of life. `None`: nothing less.
 pub(super) fn live_link(then: &Decision, now: &Decision) -> Option<(u16, u64)> {
-    let (old, new) = (terms_of(then), terms_of(now));
+    let (old, new) = (then.terms_to_leave_under(), now.terms_to_leave_under());
     let less = old.join(&new);
     let is_less = less.opens < old.opens || less.expiry_seconds < old.expiry_seconds;
     is_less.then_some((less.opens.0.get(), less.expiry_seconds))
@@ -204,15 +197,15 @@ pub(super) fn live_link(then: &Decision, now: &Decision) -> Option<(u16, u64)> {
 
 /// Whether a report whose message has not left would wait for more. What a person let go by the same terms stays let go.
 pub(super) fn asks_for_more_first(then: &Decision, now: &Decision) -> bool {
-    let new = terms_of(now);
-    let old = same_ground(terms_of(then), &new);
+    let new = now.terms_to_leave_under();
+    let old = same_ground(then.terms_to_leave_under(), &new);
     let both = old.join(&new);
     both.release != old.release
 }
 
 /// Whether the patient is asked for something more before they may read.
 pub(super) fn asks_for_a_check(then: &Decision, now: &Decision) -> bool {
-    !terms_of(now).challenges.is_subset(&terms_of(then).challenges)
+    !now.terms_to_leave_under().challenges.is_subset(&then.terms_to_leave_under().challenges)
 }
 
 /// Whether a link that is out would not have left by itself.

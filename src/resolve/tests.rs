@@ -203,6 +203,11 @@ fn what_time_or_the_rules_alone_bring_about_changes_nothing_that_is_on_its_way()
             assert_eq!(thought_of(&state, &then, &now, false), None, "{state:?} {now:?}");
         }
         assert_eq!(thought_of(&state, &then, &review(ReviewReason::TooOld), true), None);
+        for (again, expected) in [(&then, None), (&others, Some(ReviewReason::DecidedOtherwise))] {
+            let terms = Some(again.terms_to_leave_under());
+            let now = Decision::Review { why: ReviewReason::TooOld, terms };
+            assert_eq!(thought_of(&state, &then, &now, true), expected, "what time is against hides other terms");
+        }
         assert_eq!(thought_of(&state, &then, &review(ReviewReason::NoRule), true), Some(ReviewReason::NoRule));
         for now in [&others, &block] {
             assert_eq!(thought_of(&state, &then, now, true), Some(ReviewReason::DecidedOtherwise));

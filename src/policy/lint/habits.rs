@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::regions::tag_condition;
 use super::{Look, Regions, Said};
-use crate::policy::calendar::day_of;
 use crate::policy::columns::{Column, Said as SaidColumns};
 use crate::policy::errors::Code;
 use crate::policy::facts::Word;
@@ -186,11 +185,8 @@ fn exceptions(look: &mut Look<'_, '_>) {
     }
 }
 
-/// By the day on which these rules come into force, if that is still to come.
 fn laws(look: &mut Look<'_, '_>) {
-    let content = look.content;
-    let at = content.header.effective.map_or(look.now, |effective| effective.max(look.now));
-    let day = day_of(at, content.header.timezone.unwrap_or(chrono_tz::UTC));
+    let (content, day) = (look.content, look.day);
     for law in &content.laws {
         let header = &law.header;
         if header.standing == Standing::NotVerified && look.has_room(Code::UnverifiedLaw) {

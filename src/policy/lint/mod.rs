@@ -4,22 +4,30 @@
 //! Must stay true: a warning is true of the file as it stands, never a guess; work is bounded, also for the largest file.
 //! Must not know: files, terminals, the clock (`now` is an argument).
 
+mod answers;
 mod habits;
+mod laws;
 mod places;
 mod reach;
 mod regions;
+pub mod seen;
 mod tested;
 mod waits;
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+
 use super::bits::RowNo;
+use super::calendar::day_of;
 use super::errors::{Code, RulesError, Severity};
 use super::rules::{Content, RuleSet, SideFiles, Spot};
 use super::table::RowKind;
 use crate::base::UtcMillis;
+use laws::LawRow;
 use places::{Places, Rows, Said};
 use regions::{Lexicon, Region};
+use seen::Seen;
 
 /// Warnings of one kind; further ones are dropped.
 pub const WARNINGS_MAX: usize = 50;
@@ -40,6 +48,12 @@ impl Report {
 /// Looks at a rules file and the code sets beside it. `now` tells which exceptions are over and which laws count.
 #[must_use]
 pub fn lint(text: &str, files: &SideFiles, now: UtcMillis) -> Report {
+    lint_with(text, files, now, &Seen::default())
+}
+
+/// As [`lint`], also by what came: `seen` counts if it was counted by these rules.
+#[must_use]
+pub fn lint_with(text: &str, files: &SideFiles, now: UtcMillis, seen: &Seen) -> Report {
     let rules = match RuleSet::load(text, files) {
         Ok(rules) => rules,
         Err(errors) => {
@@ -50,18 +64,24 @@ pub fn lint(text: &str, files: &SideFiles, now: UtcMillis) -> Report {
     };
     // What was loaded is TOML.
     let Some(places) = Places::of(text) else { return Report::default() };
+    let content = rules.content();
+    let counts_at = content.header.effective.map_or(now, |effective| effective.max(now));
+    let day = day_of(counts_at, content.header.timezone.unwrap_or(chrono_tz::UTC));
     let mut look = Look {
         rules: &rules,
-        content: rules.content(),
+        content,
         places: &places,
         rows: places.rows(),
         now,
+        day,
         found: Vec::new(),
         counts: BTreeMap::new(),
     };
-    let regions = Regions::of(rules.content());
+    let regions = Regions::of(content, day);
     habits::look(&mut look, &regions);
     waits::look(&mut look, &regions);
+    answers::look(&mut look, &regions);
+    seen::look(&mut look, seen);
     let idle = reach::look(&mut look, &regions);
     tested::look(&mut look, &idle);
     let mut faults = look.found;
@@ -77,6 +97,8 @@ struct Look<'l, 't> {
     places: &'l Places<'t>,
     rows: Rows<'l, 't>,
     now: UtcMillis,
+    /// On which these rules come into force, if that is still to come; else today.
+    day: NaiveDate,
     found: Vec<RulesError>,
     counts: BTreeMap<Code, usize>,
 }
@@ -102,22 +124,24 @@ impl Look<'_, '_> {
     }
 }
 
-/// The regions of the clinic's rows, each list in the order of [`Content`].
+/// The regions of the clinic's rows, each list in the order of [`Content`], and the laws' rows.
 struct Regions<'c> {
     classify: Vec<Region<'c>>,
     profiles: Vec<Region<'c>>,
     restricts: Vec<Region<'c>>,
     exceptions: Vec<Region<'c>>,
+    laws: Vec<LawRow<'c>>,
 }
 
 impl<'c> Regions<'c> {
-    fn of(content: &'c Content) -> Self {
+    fn of(content: &'c Content, day: NaiveDate) -> Self {
         let mut lexicon = Lexicon::of(content);
         Self {
             classify: content.classify.iter().map(|row| lexicon.region(&row.when)).collect(),
             profiles: content.profiles.iter().map(|row| lexicon.region(&row.when)).collect(),
             restricts: content.restricts.iter().map(|row| lexicon.region(&row.when)).collect(),
             exceptions: content.exceptions.iter().map(|row| lexicon.region(&row.when)).collect(),
+            laws: laws::rows(content, &mut lexicon, day),
         }
     }
 }

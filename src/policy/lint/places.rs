@@ -65,6 +65,15 @@ impl<'t> Places<'t> {
         self.fault(item.map_or(0..0, toml::Spanned::span), said)
     }
 
+    /// A fault at a line of `[policy]`, or at its head where it has none of that name.
+    pub(super) fn policy(&self, key: &str, said: Said) -> RulesError {
+        let header = self.document.get("policy").and_then(|policy| policy.get_ref().as_table());
+        match header.and_then(|header| header.get_key_value(key)) {
+            Some((key, value)) => self.fault(key.span().start..value.span().end, said),
+            None => self.head(said),
+        }
+    }
+
     /// A fault of the file as a whole, at its head.
     pub(super) fn head(&self, said: Said) -> RulesError {
         self.fault(self.document.get("policy").map_or(0..0, toml::Spanned::span), said)

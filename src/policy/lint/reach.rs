@@ -6,17 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::regions::Region;
-use super::{Look, Regions};
+use super::{Look, Regions, laws};
 use crate::policy::columns::{Column, Columns};
 use crate::policy::errors::Code;
 use crate::policy::facts::Word;
-use crate::policy::rules::{Content, Profile, Spot};
+use crate::policy::rules::{Content, Profile, Restrict, Spot};
 
 /// Gives the rows that do nothing.
 pub(super) fn look(look: &mut Look<'_, '_>, regions: &Regions<'_>) -> BTreeSet<Spot> {
     let mut idle = contradictions(look, regions);
+    idle.extend(laws::look(look, regions, &idle));
     idle.extend(replaced_profiles(look, regions, &idle));
-    idle.extend(idle_exceptions(look, regions));
+    idle.extend(idle_exceptions(look, regions, &idle));
     idle.extend(dominated_classify(look, regions));
     idle.extend(dominated_restricts(look, regions, &idle));
     idle.extend(dominated_profiles(look, regions, &idle));
@@ -72,15 +73,23 @@ fn replaced_profiles(look: &mut Look<'_, '_>, regions: &Regions<'_>, dead: &BTre
     replaced
 }
 
-/// Exceptions that never meet a restriction that they lift.
-fn idle_exceptions(look: &mut Look<'_, '_>, regions: &Regions<'_>) -> BTreeSet<Spot> {
+/// Exceptions that never meet a restriction that they lift, or only where a law asks for as much, which nobody lifts.
+fn idle_exceptions(look: &mut Look<'_, '_>, regions: &Regions<'_>, dead: &BTreeSet<Spot>) -> BTreeSet<Spot> {
     let content = look.content;
     let mut idle = BTreeSet::new();
-    for (row, region) in content.exceptions.iter().zip(&regions.exceptions) {
-        let mut lifted = content.restricts.iter().zip(&regions.restricts).filter(|(one, _)| row.over.contains(&one.id));
-        if !region.is_empty() && lifted.all(|(_, other)| region.is_apart(other)) {
-            let what =
-                format!("the exception '{}' lifts nothing: what it lifts never speaks of the same reports", row.id);
+    for (row, region) in content.exceptions.iter().zip(&regions.exceptions).filter(|(row, _)| !dead.contains(&row.spot))
+    {
+        let lifted: Vec<_> =
+            content.restricts.iter().zip(&regions.restricts).filter(|(one, _)| row.over.contains(&one.id)).collect();
+        let is_asked_by_law = |asked: &Columns| regions.laws.iter().any(|law| law.covers(region, asked));
+        let is_idle = |(one, other): &(&Restrict, &Region<'_>)| region.is_apart(other) || is_asked_by_law(&one.then);
+        if lifted.iter().all(is_idle) {
+            let why = if lifted.iter().all(|(_, other)| region.is_apart(other)) {
+                "what it lifts never speaks of the same reports"
+            } else {
+                "a law asks for as much of all that it speaks of"
+            };
+            let what = format!("the exception '{}' lifts nothing: {why}", row.id);
             look.at(
                 Code::Unreachable,
                 row.spot,

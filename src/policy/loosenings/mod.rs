@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::columns::{Column, Columns};
+use super::columns::{Column, Columns, Talk};
 use super::compare::is_same;
 use super::needs::Need;
 use super::rules::{Classify, Content, Exception, Restrict, RuleSet};
@@ -48,7 +48,8 @@ impl std::fmt::Display for Loosening {
 #[must_use]
 pub fn loosenings(old: &RuleSet, new: &RuleSet) -> Vec<Loosening> {
     let (was, is) = (&old.content, &new.content);
-    let mut search = Search { old: was, new: is, unsure: unsure::rows(was, is), found: Vec::new() };
+    let talk = if unsure::asks_for_a_talk(is) { Talk::Asked } else { Talk::NotAsked };
+    let mut search = Search { old: was, new: is, talk, unsure: unsure::rows(was, is), found: Vec::new() };
     search.header(old, new);
     search.services();
     search.laws();
@@ -64,6 +65,8 @@ pub fn loosenings(old: &RuleSet, new: &RuleSet) -> Vec<Loosening> {
 struct Search<'r> {
     old: &'r Content,
     new: &'r Content,
+    /// By any of the new rows: it may be in force beside any other.
+    talk: Talk,
     unsure: Vec<Unsure<'r>>,
     found: Vec<Loosening>,
 }
@@ -71,6 +74,21 @@ struct Search<'r> {
 impl Search<'_> {
     fn add(&mut self, row: &str, what: impl Into<String>) {
         self.found.push(Loosening { what: what.into(), row: row.to_owned() });
+    }
+
+    /// The columns in which `new` is not as strict as `old`, each as `opens 1, now 3`.
+    fn looser_columns(&self, old: &Columns, new: &Columns) -> Vec<String> {
+        let joined = old.join(new);
+        if joined == *new {
+            return Vec::new();
+        }
+        // With a row in force that keeps for a person, nothing counts of when the report would leave by itself.
+        let counts = |column: Column| new.action != Action::ManualReview || column.counts_for_a_person(self.talk);
+        Column::ALL
+            .into_iter()
+            .filter(|column| !is_same(*column, &joined, new) && counts(*column))
+            .map(|column| format!("{} {}, now {}", column.as_str(), old.show(column), new.show(column)))
+            .collect()
     }
 
     /// How the new condition stands to the old one.
@@ -189,9 +207,9 @@ impl Search<'_> {
     }
 
     fn restrict(&mut self, was: &Restrict, is: &Restrict) {
-        let looser = looser_columns(&was.then, &is.then);
+        let looser = self.looser_columns(&was.then, &is.then);
         if !looser.is_empty() {
-            self.add(&was.id, format!("it asks for less: {}", looser.join("; ")));
+            self.add(&was.id, asks_for_less(&was.then, &is.then, &looser));
         }
         match self.width(&was.when, &is.when) {
             Width::Same => self.asked_anew(&was.id, &is.then, Some(&was.then)),
@@ -267,15 +285,13 @@ fn by_id<R>(rows: &[R], id: fn(&R) -> &String) -> BTreeMap<&str, &R> {
     rows.iter().map(|row| (id(row).as_str(), row)).collect()
 }
 
-/// The columns in which `new` is not as strict as `old`, each as `opens 1, now 3`.
-fn looser_columns(old: &Columns, new: &Columns) -> Vec<String> {
-    let joined = old.join(new);
-    if joined == *new {
-        return Vec::new();
+/// A row that asks for less in these columns; where it now keeps for a person, what that person gives is meant.
+fn asks_for_less(was: &Columns, is: &Columns, looser: &[String]) -> String {
+    let what = format!("it asks for less: {}", looser.join("; "));
+    if was.action < Action::ManualReview && is.action == Action::ManualReview {
+        return format!(
+            "{what}; that is what a person who releases it gives, so write the old values beside the action"
+        );
     }
-    Column::ALL
-        .into_iter()
-        .filter(|column| !is_same(*column, &joined, new))
-        .map(|column| format!("{} {}, now {}", column.as_str(), old.show(column), new.show(column)))
-        .collect()
+    what
 }

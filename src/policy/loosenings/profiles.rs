@@ -1,7 +1,7 @@
 //! Profiles that came, went or changed. A profile is a permission: with it reports leave, without it they wait for a person.
 
 use super::width::{Width, are_apart};
-use super::{Search, by_id, looser_columns, unsure};
+use super::{Search, asks_for_less, by_id, unsure};
 use crate::policy::columns::Columns;
 use crate::policy::facts::RecipientRole;
 use crate::policy::rules::{Content, Profile};
@@ -27,9 +27,9 @@ fn changed(search: &mut Search<'_>, was: &Profile, is: &Profile) {
         added(search, is);
         return;
     }
-    let looser = looser_columns(&was.then, &is.then);
+    let looser = search.looser_columns(&was.then, &is.then);
     if !looser.is_empty() {
-        search.add(&was.id, format!("it asks for less: {}", looser.join("; ")));
+        search.add(&was.id, asks_for_less(&was.then, &is.then, &looser));
     }
     search.asked_anew(&was.id, &is.then, Some(&was.then));
     for id in is.over.difference(&was.over) {
@@ -47,7 +47,7 @@ fn removed(search: &mut Search<'_>, was: &Profile) {
         return;
     }
     let left = Columns { action: Action::ManualReview, ..Columns::profile() };
-    let looser = looser_columns(&was.then, &left);
+    let looser = search.looser_columns(&was.then, &left);
     if !looser.is_empty() {
         let what = "what it named waits for a person now, but would leave under the easier terms of no profile";
         search.add(&was.id, format!("{what}: {}", looser.join("; ")));
@@ -64,7 +64,7 @@ fn removed(search: &mut Search<'_>, was: &Profile) {
 fn beside(search: &mut Search<'_>, content: &Content, was: &Profile) {
     let others = content.profiles.iter().filter(|other| other.id != was.id && !are_apart(&other.when, &was.when));
     let looser: Vec<&str> = others
-        .filter(|other| !looser_columns(&was.then, &other.then).is_empty())
+        .filter(|other| !search.looser_columns(&was.then, &other.then).is_empty())
         .map(|other| other.id.as_str())
         .collect();
     if !looser.is_empty() {
@@ -90,7 +90,7 @@ fn added(search: &mut Search<'_>, is: &Profile) {
     if is.then.action == Action::ManualReview && is_for_others && were_blocked {
         search.add(&is.id, "it lets a person send to somebody else than the patient what no profile named");
     }
-    let looser = looser_columns(&Columns::profile(), &is.then);
+    let looser = search.looser_columns(&Columns::profile(), &is.then);
     if !looser.is_empty() {
         search.add(&is.id, format!("its terms are easier than those of no profile: {}", looser.join("; ")));
     }
@@ -105,7 +105,7 @@ fn added(search: &mut Search<'_>, is: &Profile) {
 /// What is replaced no longer asks for anything, not even when it is unsure.
 fn replaces(search: &mut Search<'_>, is: &Profile, id: &str) {
     let Some(was) = search.old.profiles.iter().find(|profile| profile.id == id) else { return };
-    let looser = looser_columns(&was.then, &is.then);
+    let looser = search.looser_columns(&was.then, &is.then);
     let is_unsure = is.then.action == Action::Send && unsure::may_be_unknown(search.old, &was.when);
     let is_replaced = search.new.profiles.iter().any(|other| other.over.contains(&is.id));
     if !looser.is_empty() || is_unsure || is_replaced {

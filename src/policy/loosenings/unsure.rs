@@ -76,6 +76,11 @@ fn asking(content: &Content) -> Vec<Asking<'_>> {
     profiles.chain(restricts).chain(laws).collect()
 }
 
+/// Whether any row asks that a clinician talks with the patient first.
+pub(super) fn asks_for_a_talk(content: &Content) -> bool {
+    asking(content).iter().any(|row| !row.then.requires.is_empty())
+}
+
 /// Whether something that a condition looks at may be unknown.
 pub(super) fn may_be_unknown(content: &Content, when: &When) -> bool {
     when.conditions().any(|(predicate, condition)| match predicate {

@@ -75,6 +75,9 @@ fn columns(dice: &mut Dice) -> String {
         ("verify", &["\"code\"", "[\"question\", \"code\"]"]),
         ("hold", &["\"24h\"", "\"72h\""]),
         ("release", &["\"manual\"", "\"auto\""]),
+        ("requires", &["\"discussed\""]),
+        ("auto_release", &["\"5d\"", "\"12d\""]),
+        ("backstop", &["\"release\"", "\"escalate\""]),
         ("wording", &["\"full\"", "\"generic\"", "\"bare\""]),
         ("group_by", &["\"order\"", "\"day\""]),
         ("notify", &["\"staff\"", "\"ordering_provider\""]),
@@ -366,6 +369,40 @@ fn every_kind_of_loosening_is_named_by_its_row() {
         let found = loosenings(&old, &rules(&new));
         assert!(found.is_empty(), "{found:?}\n{new}");
     }
+}
+
+/// Only a person lets it leave, and under no easier terms than before: when it would have left by itself no longer counts.
+#[test]
+fn a_row_that_newly_keeps_for_a_person_is_looser_only_in_what_that_person_gives() {
+    let row = |then: &str| profile("p", "", "category = \"LAB\"", then);
+    let lab = report(&[], &["http://terminology.hl7.org/CodeSystem/v2-0074|LAB"]);
+    let found = |was: &str, is: &str, beside: &str| {
+        let (old, new) = (rules(&format!("{was}{beside}")), rules(&format!("{is}{beside}")));
+        let movement = Comparison::new(&old, &new, None).compare(&lab, AT).movement;
+        let named: Vec<_> = loosenings(&old, &new).into_iter().map(|one| one.what).collect();
+        (movement, named)
+    };
+    let waits = "opens = 1, release = \"manual\", hold = \"72h\", auto_release = \"12d\", backstop = \"escalate\"";
+    let was = row(&format!("action = \"send\", {waits}"));
+    let keeps = row("action = \"manual_review\", opens = 1");
+    assert_eq!(found(&was, &keeps, ""), (Movement::NewlyInReview, Vec::new()));
+
+    // What nobody said has its default, and a person who releases gives that.
+    let bare = row("action = \"manual_review\"");
+    let (movement, named) = found(&was, &bare, "");
+    assert_eq!(movement, Movement::Looser);
+    assert!(named[0].starts_with("it asks for less: opens 1, now 3; that is what a person"), "{named:?}");
+
+    // Once it is released a talk is waited for, as long as these rows say.
+    let talk = "[[restrict]]\nid = \"talk\"\nwhen = { category = \"LAB\" }\n\
+                then = { requires = \"discussed\", auto_release = \"5d\", backstop = \"release\" }\n";
+    let (movement, named) = found(&was, &keeps, talk);
+    assert_eq!(movement, Movement::Looser);
+    let expected = "hold 72 h (clinic_policy), now none; auto_release 12 d, now none; backstop escalate, now release";
+    assert!(named[0].contains(expected), "{named:?}");
+
+    // Back again it leaves by itself.
+    assert_eq!(found(&keeps, &was, "").0, Movement::NewlySent);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::*;
 use crate::policy::calendar::{Wait, local_at};
 use crate::policy::laws::{self, Pack, Standing, Verified, Waiver, parse_pack};
 use crate::policy::reader::{Place, Reader, Value};
+use crate::policy::schedule::{LegalWait, Schedule, Timing};
 
 type RawPack = Pack<String, String>;
 
@@ -246,4 +247,21 @@ fn a_packs_hash_knows_its_rules_and_not_its_vectors() {
     assert_ne!(written(&sound), written(&sound.replace("hours = 200", "hours = 201")));
     assert_ne!(written(&sound), written(&sound.replace("[2026-12-25]", "[2026-12-24]")));
     assert!(written(&sound).contains("\"in_force_from\":null"));
+}
+
+#[test]
+fn a_schedule_under_an_older_one_keeps_each_wait_that_was_longer() {
+    let wait = |rule: &str, hours: u64| LegalWait {
+        rule: rule.to_owned(),
+        until: NOW.plus(crate::base::hours(hours)),
+        waived_by: BTreeSet::new(),
+    };
+    let schedule = |from, floors| Schedule { from, timing: Timing::Now, floors, ceilings: Vec::new(), earliest: from };
+    let before = schedule(NOW, vec![wait("us/gone", 72), wait("us/same", 48), wait("us/longer", 10)]);
+    let later = NOW.plus(crate::base::hours(1));
+    let again = schedule(later, vec![wait("us/longer", 96), wait("us/same", 24), wait("us/new", 5)]);
+    let both = again.clone().with_floors_of(&before);
+    assert_eq!(both.floors, [wait("us/longer", 96), wait("us/gone", 72), wait("us/same", 48), wait("us/new", 5)]);
+    assert_eq!((both.from, both.earliest), (NOW, wait("", 96).until));
+    assert!(!before.has_more_floor_than(Some(&both)) && !again.has_more_floor_than(Some(&both)));
 }

@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::policy::errors::{Code, Severity};
-use crate::policy::lint::{Report, WARNINGS_MAX, lint, untested};
+use crate::policy::errors::{Code, RulesError, Severity};
+use crate::policy::lint::seen::{OFTEN_REPORTS, Seen};
+use crate::policy::lint::{Report, WARNINGS_MAX, lint, lint_with, untested};
 use crate::policy::rules::{PROFILES_MAX, RULES_BYTES_MAX, SideFiles};
 use crate::policy::{cases, lint as room};
 
@@ -32,6 +33,15 @@ fn look(text: &str) -> Report {
     lint(text, &SideFiles::new(), NOW)
 }
 
+/// As [`look`], also by the census beside a seeded file, if there is one: of that very file.
+fn look_at_seeded(name: &str, text: &str) -> Report {
+    let beside = folder("src/policy/tests/faulty").join(name).with_extension("json");
+    let Ok(json) = std::fs::read_to_string(beside) else { return look(text) };
+    let seen: Seen = serde_json::from_str(&json).unwrap();
+    let rules_hash = RuleSet::parse(text).unwrap().rules_hash_hex();
+    lint_with(text, &SideFiles::new(), NOW, &Seen { rules_hash, ..seen })
+}
+
 fn codes(text: &str) -> Vec<&'static str> {
     look(text).faults.iter().map(|fault| fault.code.as_str()).collect()
 }
@@ -47,7 +57,7 @@ fn every_seeded_fault_is_found_by_its_own_code_at_its_line_and_nothing_else() {
     assert!(files.len() >= SEEDED_MIN, "{}", files.len());
     let mut complaints = String::new();
     for (name, text) in &files {
-        let found = look(text).faults;
+        let found = look_at_seeded(name, text).faults;
         let at: BTreeSet<_> = found.iter().map(|fault| (fault.line, fault.code.as_str().to_owned())).collect();
         let expected = marked(text);
         let names_it = expected.iter().any(|(_, code)| name.starts_with(code.as_str()));
@@ -61,8 +71,8 @@ fn every_seeded_fault_is_found_by_its_own_code_at_its_line_and_nothing_else() {
 #[test]
 fn every_code_is_produced_by_a_seeded_file() {
     let mut found: BTreeSet<Code> = toml_files(&folder("src/policy/tests/faulty"))
-        .values()
-        .flat_map(|text| look(text).faults)
+        .iter()
+        .flat_map(|(name, text)| look_at_seeded(name, text).faults)
         .map(|fault| fault.code)
         .collect();
     found.extend(look(&"x".repeat(RULES_BYTES_MAX + 1)).faults.iter().map(|fault| fault.code));
@@ -85,8 +95,8 @@ fn nothing_that_ships_has_an_error_or_a_warning() {
 
 #[test]
 fn a_fault_has_a_remedy_and_two_sentences_about_its_code() {
-    for text in toml_files(&folder("src/policy/tests/faulty")).values() {
-        for fault in look(text).faults {
+    for (name, text) in toml_files(&folder("src/policy/tests/faulty")) {
+        for fault in look_at_seeded(&name, &text).faults {
             let line = text.lines().nth(fault.line - 1).unwrap();
             assert!(fault.column - 1 + fault.width <= line.chars().count(), "{fault:?} in {line}");
             assert!(!fault.what.is_empty() && !fault.remedy.is_empty() && !fault.remedy.ends_with('.'), "{fault:?}");
@@ -147,10 +157,15 @@ fn what_may_be_meant_is_left_alone() {
             + &*restrict("b", "code = \"loinc|58410-2\"", "opens = 1, verify = \"code\""),
         // One opening, guarded by another row, or never sent.
         profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", opens = 1")
-            + &*restrict("b", "recipient = \"patient\"", "verify = \"code\""),
+            + &*restrict("b", "recipient = \"patient\"", "verify = \"code\", code_via = \"other\""),
         profile("a", "", "code = \"loinc|58410-2\"", "action = \"manual_review\", opens = 1"),
-        profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", verify = \"code\"")
+        profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", verify = \"code\", code_via = \"other\"")
             + &*restrict("b", "clinic = \"x\"", "opens = 1"),
+        // The code goes elsewhere by another row, or by every profile that it meets.
+        profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", verify = \"code\"")
+            + &*restrict("b", "recipient = \"patient\"", "code_via = \"other\""),
+        profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", code_via = \"other\"")
+            + &*restrict("b", "clinic = \"x\"", "verify = \"code\""),
         // The flag calls staff and changes nothing that others see.
         restrict("a", "critical = true", "notify = \"staff\""),
         // A question alone, strengthened for the tag; a local code beside a set.
@@ -178,6 +193,72 @@ fn a_hold_has_other_grounds_than_the_clinics_own() {
     assert_eq!(codes(&format!("{law}{}", row(code, "hold = \"24h\", basis = \"individual_harm\""))), ["no-tests"]);
     assert_eq!(codes(&format!("{law}{}", row("preference = \"phone_first\"", "release = \"manual\""))), ["no-tests"]);
     assert_eq!(codes(&format!("{header}{}", row(code, "hold = \"24h\""))), ["no-tests"]);
+}
+
+const US_CA: &str = "laws = [\"us-ca\"]";
+
+#[test]
+fn only_a_law_that_stays_in_force_makes_a_row_needless() {
+    let body = |laws: &str, when: &str, then: &str| {
+        format!(
+            "[policy]\nid = \"t\"\nversion = \"1\"\ntimezone = \"America/Los_Angeles\"\n{laws}\n{}",
+            profile("p", "", when, then)
+        )
+    };
+    let minors = "recipient = \"proxy\", age = \"12..18\", set = \"HIV\"";
+    let send = "action = \"send\"";
+    assert_eq!(codes(&body(US_CA, minors, send)), ["no-tests", "unreachable-row"]);
+    assert_eq!(codes(&body("", minors, send)), ["no-tests"]);
+    // Before the law, in its first year, for younger ones, and by a skeleton.
+    let lint_at = |text: &str, day: &str| {
+        let now = UtcMillis::parse_rfc3339(&format!("{day}T12:00:00Z")).unwrap();
+        lint(text, &SideFiles::new(), now).faults.iter().any(|fault| fault.code == Code::Unreachable)
+    };
+    let text = body(US_CA, minors, send);
+    let days = ["2022-12-31", "2023-06-01", "2024-01-02"];
+    assert_eq!(days.map(|day| lint_at(&text, day)), [false, false, true]);
+    assert_eq!(codes(&body(US_CA, &minors.replace("12..18", "11..18"), send)), ["no-tests"]);
+    let adults = "recipient = \"proxy\", age = \"18..\"";
+    let by_skeleton = codes(&body("laws = [\"pl\"]", adults, "action = \"block\""));
+    assert_eq!(by_skeleton, ["no-tests", "unverified-law"]);
+}
+
+#[test]
+fn laws_beside_what_ships_make_none_of_its_rows_needless() {
+    for (name, text) in toml_files(&folder("policies")) {
+        let header = "[policy]\ntimezone = \"America/Los_Angeles\"\nlaws = [\"us-ca\"]\n";
+        let text = text.replacen("[policy]\n", header, 1);
+        let needless = |fault: &&RulesError| matches!(fault.code, Code::Unreachable | Code::Dominated);
+        let found = look(&text).faults;
+        assert!(!found.iter().any(|fault| fault.code == Code::Syntax), "{name}: {found:#?}");
+        assert_eq!(found.iter().find(needless), None, "policies/{name}.toml");
+    }
+}
+
+#[test]
+fn what_came_counts_by_a_census_of_these_very_rules_and_the_most_frequent_first() {
+    let text = format!("{HEADER}{}", profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\""));
+    let code = |code: &str, uncovered: u64| serde_json::json!({"system": "http://loinc.org", "code": code, "reports": 90, "uncovered": uncovered, "seen_in": ["own"]});
+    let told = |rules_hash: &str, codes: &[serde_json::Value]| {
+        let seen = serde_json::json!({"rules_hash": rules_hash, "since": "2026-08-20T00:00:00.000Z", "codes": codes});
+        let seen: Seen = serde_json::from_value(seen).unwrap();
+        let found = lint_with(&text, &SideFiles::new(), NOW, &seen).faults;
+        found.into_iter().filter(|fault| fault.code == Code::FallsToDefault).map(|fault| fault.what).collect::<Vec<_>>()
+    };
+    let hash = RuleSet::parse(&text).unwrap().rules_hash_hex();
+    let often = code("4548-4", OFTEN_REPORTS);
+    let said = told(&hash, &[often.clone(), code("718-7", OFTEN_REPORTS - 1)]);
+    assert_eq!(
+        said,
+        [
+            "5 of 90 reports with the code http://loinc.org|4548-4 since 2026-08-20 met no profile, and fell to the default"
+        ]
+    );
+    assert_eq!(told("another", &[often]), Vec::<String>::new());
+    let many: Vec<_> = (0..200).map(|at| code(&format!("X{at}"), OFTEN_REPORTS + at)).collect();
+    let said = told(&hash, &many);
+    assert_eq!(said.len(), WARNINGS_MAX);
+    assert!(said.iter().any(|what| what.starts_with("204 of")) && !said.iter().any(|what| what.starts_with("5 of")));
 }
 
 #[test]

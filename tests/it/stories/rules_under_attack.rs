@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chartseal::desk::DeskError;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -83,6 +84,40 @@ async fn a_held_report_that_a_law_newly_speaks_of_does_not_leave_as_first_decide
     clinic.hear_and_settle().await;
     let (state, mails, note) = after(&clinic, 25).await;
     assert_eq!((state, mails), ("review", 0), "{note}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_would_leave_too_little_of_a_links_life_is_refused_at_once() {
+    let asks = |header, expiry: &str| {
+        let counted = format!("\"manual_review\", expiry = \"{expiry}\", expiry_from = \"issued\"");
+        panels("1", header, "", "").replace("\"send\", expiry = \"48h\"", &counted)
+    };
+    let clinic = clinic_with(asks("", "48h")).await;
+    let patient = ehr::new_patient_id();
+    clinic.lab().update(&ehr::patient(&patient, "Garcia", "Ana", "1984-05-06", ANA)).await;
+    let issued = clinic.now().minus(Duration::from_hours(30)).to_rfc3339();
+    clinic.lab().post(&ehr::report(&patient, PANEL, &issued, &paper())).await;
+    let (before, id) = (after(&clinic, 0).await, clinic.only_delivery().await.id);
+    let release = ["deliveries", "release", &id, "--as", "Eve Admin"];
+    let said = crate::support::program::run(&clinic.config_path, &release);
+    assert!(said.code == 1 && said.err.contains("fewer than 12 waking hours"), "{}", said.all());
+    assert_eq!((after(&clinic, 0).await, before.0), (before.clone(), "review"), "a refused release changed something");
+
+    let clinic = clinic_with(panels("1", "", ", expiry_from = \"issued\"", "")).await;
+    panel(&clinic, "1984-05-06", "LAB").await;
+    let (sent, id) = (after(&clinic, 30).await, clinic.only_delivery().await.id);
+    let again = clinic.desk().resend(&id, None).await;
+    assert!(matches!(again, Err(DeskError::TooShort { hours: 12 })), "{again:?}");
+    assert_eq!((after(&clinic, 0).await, sent.0), (sent.clone(), "live"), "a refused resend ended the link");
+
+    for (expiry, is_refused) in [("80h", true), ("100h", false)] {
+        let clinic = clinic_with(asks(KENTUCKY, expiry)).await;
+        panel(&clinic, "1984-05-06", GENETICS).await;
+        let released = clinic.desk().release(&clinic.only_delivery().await.id, None).await;
+        assert_eq!(released.is_err(), is_refused, "by the law's moment {expiry} are 72 hours less: {released:?}");
+        let (state, mails, note) = after(&clinic, 73).await;
+        assert_eq!((state, mails), if is_refused { ("review", 0) } else { ("live", 1) }, "{note}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::clinic::{Clinic, Wishes};
 use crate::support::holder::Holder;
+use crate::support::staff::Staff;
 use crate::support::{ehr, pdf, wait};
 
 const PANEL: &str = "24323-8";
@@ -98,8 +99,7 @@ async fn held_then(change: impl FnOnce(&mut Value)) -> (&'static str, String, us
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_report_whose_category_a_rule_sends_to_review_does_not_leave_as_first_decided() {
-    let special = json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "SP"}]}]);
-    let (state, note, mails) = held_then(|report| report["category"] = special).await;
+    let (state, note, mails) = held_then(|report| report["category"] = special()).await;
     assert_eq!((state, mails), ("review", 0), "{note}");
     assert!(note.contains("'special'"), "{note}");
 }
@@ -115,6 +115,58 @@ async fn a_held_report_that_gains_an_unknown_modifier_does_not_leave() {
 async fn a_held_report_that_changes_in_nothing_that_matters_leaves_when_its_time_has_come() {
     let (state, note, mails) = held_then(|report| report["issued"] = json!("2026-01-01T00:00:00Z")).await;
     assert_eq!((state, mails), ("live", 1), "{note}");
+}
+
+fn special() -> Value {
+    json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "SP"}]}])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn later_rules_decide_a_held_report_by_what_the_ehr_says_of_it_now() {
+    let held_only = HELD.split("[[profile]]\nid = \"special\"").next().unwrap();
+    for waits in ["held", "review"] {
+        let rules =
+            if waits == "held" { held_only.to_owned() } else { held_only.replace("\"send\"", "\"manual_review\"") };
+        let clinic = Clinic::spawn(Wishes { rules: rules.clone(), ..Wishes::default() }).await;
+        let staff = Staff::hire(&clinic.config_path);
+        let (_, report) = clinic.report(ANA, PANEL, &paper()).await;
+        clinic.hear_and_settle().await;
+        clinic.lab().change("DiagnosticReport", &report, |report| report["category"] = special()).await;
+        clinic.hear_and_settle().await;
+        let brief = clinic.only_delivery().await;
+        assert_eq!(brief.state, waits, "{}", brief.note);
+        let shown = clinic.show(&brief.id).await;
+        assert_eq!(shown.facts.unwrap().categories[0].code, "SP", "what is kept is what the EHR said first");
+        let stands = |line: &&Value| line["event"] == "redecided" && line["how"] == "stands";
+        assert_eq!(shown.audit.iter().filter(stands).count(), 1, "{:#?}", shown.audit);
+        let never = "[[restrict]]\nid = \"never\"\nwhen = { recipient = \"patient\", category = \"v2-0074|SP\" }\nthen = { action = \"block\" }\n";
+        staff.brings_into_force(&format!("{}{never}", rules.replace("version = \"1\"", "version = \"2\"")));
+        clinic.settle().await;
+        assert_eq!(clinic.only_delivery().await.state, "blocked", "the new rules decided about what was true before");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_releases_after_a_second_thought_leaves_and_is_not_thought_about_for_ever() {
+    let looser = HELD
+        .replace("id = \"special\"", "id = \"special\"\nover = [\"held\"]")
+        .replace("{ action = \"manual_review\" }", "{ action = \"send\", expiry = \"96h\" }");
+    let modifier = json!([{"url": "http://example.test/not-this-patient", "valueBoolean": true}]);
+    let changes: [(&str, &str, Value); 3] =
+        [(HELD, "category", special()), (&looser, "category", special()), (HELD, "modifierExtension", modifier)];
+    for (rules, field, value) in changes {
+        let clinic = Clinic::spawn(Wishes { rules: rules.to_owned(), ..Wishes::default() }).await;
+        let (_, report) = clinic.report(ANA, PANEL, &paper()).await;
+        clinic.hear_and_settle().await;
+        clinic.lab().change("DiagnosticReport", &report, |report| report[field] = value).await;
+        clinic.hear_and_settle().await;
+        let brief = clinic.only_delivery().await;
+        assert_eq!((brief.state, clinic.mailbox.mails().len()), ("review", 0), "{field}: {}", brief.note);
+        clinic.desk().release(&brief.id, None).await.unwrap();
+        clinic.hear_and_settle().await;
+        let brief = clinic.only_delivery().await;
+        assert_eq!((brief.state, clinic.mails_to(ANA).len()), ("live", 1), "{field}: {}", brief.note);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,50 @@
+//! Checks whose answer stands where the link stands.
+//!
+//! Only a code can be told in the wrong place. What a question asks for is in no rules file and in no message: no text of a row is
+//! ever shown to a patient, and the most that a message names is the clinic.
+
+use super::regions::Region;
+use super::{Look, Regions};
+use crate::policy::columns::Columns;
+use crate::policy::errors::Code;
+use crate::policy::rules::{Profile, Spot};
+use crate::policy::vocabulary::{Action, Challenge, CodeVia};
+
+pub(super) fn look(look: &mut Look<'_, '_>, regions: &Regions<'_>) {
+    let content = look.content;
+    for (profile, region) in content.profiles.iter().zip(&regions.profiles) {
+        if shows_its_code(&profile.then) && !is_told_elsewhere(look, regions, region) {
+            warn(look, &profile.id, profile.spot);
+        }
+    }
+    for (restrict, region) in content.restricts.iter().zip(&regions.restricts) {
+        if !shows_its_code(&restrict.then) || is_told_elsewhere(look, regions, region) {
+            continue;
+        }
+        let is_open = |profile: &Profile| profile.then.action == Action::Send && profile.then.code_via == CodeVia::Any;
+        let mut sent = content.profiles.iter().zip(&regions.profiles).filter(|(profile, _)| is_open(profile));
+        if sent.any(|(_, other)| !region.is_apart(other) && !is_told_elsewhere(look, regions, other)) {
+            warn(look, &restrict.id, restrict.spot);
+        }
+    }
+}
+
+fn shows_its_code(then: &Columns) -> bool {
+    then.action == Action::Send && then.challenges.contains(Challenge::Code) && then.code_via == CodeVia::Any
+}
+
+/// Whether a restriction or a law that matches whenever `region` does sends the code another way, or the report nowhere.
+fn is_told_elsewhere(look: &Look<'_, '_>, regions: &Regions<'_>, region: &Region<'_>) -> bool {
+    let restricts = look.content.restricts.iter().map(|row| &row.then).zip(&regions.restricts);
+    let laws = regions.laws.iter().map(|law| (law.then, &law.region));
+    let mut rows = restricts.chain(laws);
+    rows.any(|(then, other)| {
+        (then.code_via == CodeVia::Other || then.action != Action::Send) && region.is_within(other)
+    })
+}
+
+fn warn(look: &mut Look<'_, '_>, id: &str, spot: Spot) {
+    let what = format!("under '{id}' the code may come to where the link is, so whoever reads the one reads the other");
+    let remedy = "add code_via = \"other\" beside 'verify'";
+    look.at(Code::VisibleAnswer, spot, &["then", "verify"], what, remedy);
+}
