@@ -23,9 +23,6 @@ const LOOK_AT_FIRST: i64 = 4;
 /// Looked at together, when many wait.
 const LOOK_AT_MAX: i64 = 512;
 
-/// Deliveries whose messages the breaker asks for at once: a statement of SQLite takes only so many values.
-const COUNTED_TOGETHER: usize = 1000;
-
 /// A message to be queued.
 pub struct NewNotice {
     pub id: NoticeId,
@@ -166,17 +163,16 @@ pub fn notice(conn: &mut Conn, id: &NoticeId) -> Result<Option<NoticeRow>, Store
     row.map(NoticeRow::try_from).transpose()
 }
 
-/// The messages of a delivery and of the link that it shares.
+/// The messages of a delivery and of the links that it shared.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn notices_of(conn: &mut Conn, delivery: &DeliveryId) -> Result<Vec<NoticeRow>, StoreError> {
-    let shared = delivery::table
-        .filter(delivery::id.eq(delivery.as_str()))
-        .filter(delivery::link_id.is_not_null())
-        .select(delivery::link_id.assume_not_null());
+    // Asked for in two steps: in one, PostgreSQL would look through all messages.
+    let links = deliveries::links_of(conn, delivery)?;
+    let of_links = notice::link_id.eq_any(links.iter().map(LinkId::as_str));
     let rows: Vec<Row> = notice::table
-        .filter(notice::delivery_id.eq(delivery.as_str()).or(notice::link_id.eq_any(shared)))
+        .filter(notice::delivery_id.eq(delivery.as_str()).or(of_links))
         .order(notice::created_at.asc())
         .select(columns!())
         .load(conn)?;
@@ -269,15 +265,29 @@ fn ready_links(
     Ok(sharers.iter().map(|(link, ..)| link).filter(|link| !not_ready.contains(link)).cloned().collect())
 }
 
-/// A delivery that another worker holds is left to it: the notice is found again.
-fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<LeasedNotice>, StoreError> {
-    if !deliveries::try_hold(tx, &before.delivery)? {
-        return Ok(None);
+/// The owner of a message and what else its link holds, all of it held, if all of it still stands open. What another worker
+/// holds is left to it: the message is found again.
+fn held_for(tx: &mut Tx, notice: &NoticeRow) -> Result<Option<(Delivery, Vec<Delivery>)>, StoreError> {
+    let mut others = deliveries::ids_of_sharers(tx.conn(), &notice.link)?;
+    others.retain(|id| *id != notice.delivery);
+    for id in std::iter::once(&notice.delivery).chain(&others) {
+        if !deliveries::try_hold(tx, id)? {
+            return Ok(None);
+        }
     }
+    let mut held = Vec::new();
+    for id in &others {
+        held.extend(deliveries::delivery(tx.conn(), id)?);
+    }
+    let are_live =
+        held.iter().all(|other| matches!(other.state, Link::Live { .. }) && other.link.as_ref() == Some(&notice.link));
     let missing = StoreError::BadRow { column: "notice.delivery_id" };
-    let Some(owner) = deliveries::delivery(tx.conn(), &before.delivery)? else { return Err(missing) };
-    let companions: Vec<Delivery> =
-        deliveries::sharers_of(tx.conn(), &before.link)?.into_iter().filter(|sharer| sharer.id != owner.id).collect();
+    let Some(owner) = deliveries::delivery(tx.conn(), &notice.delivery)? else { return Err(missing) };
+    Ok(are_live.then_some((owner, held)))
+}
+
+fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<LeasedNotice>, StoreError> {
+    let Some((owner, companions)) = held_for(tx, &before)? else { return Ok(None) };
     let quiet = std::iter::once(&owner).chain(&companions).filter_map(|one| quiet_until(&one.decision, now)).max();
     if let Some(until) = quiet {
         diesel::update(notice::table.find(before.id.as_str()).filter(notice::state.eq("queued")))
@@ -311,7 +321,9 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Option<Le
     if changed != 1 {
         return Ok(None);
     }
-    let Some(link) = links::link(tx.conn(), &before.link)? else { return Err(missing) };
+    let Some(link) = links::link(tx.conn(), &before.link)? else {
+        return Err(StoreError::BadRow { column: "notice.link_id" });
+    };
     let (owner, link) = fix_life(tx, owner, link, now)?;
     let attempt = AuditEvent::NoticeAttempted { notice: before.id.clone(), attempt: attempts };
     super::append(tx, &owner.entry(now, Actor::System, attempt))?;
@@ -427,60 +439,6 @@ pub fn hold_unsent_notices(conn: &mut Conn) -> Result<Vec<NoticeRow>, StoreError
     let rows: Vec<Row> =
         notice::table.filter(notice::state.eq_any(["queued", "leased"])).select(columns!()).load(conn)?;
     rows.into_iter().map(NoticeRow::try_from).collect()
-}
-
-/// How many messages were first attempted in `from <= t < until`: the breaker's measure.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn first_attempts_since(conn: &mut Conn, from: UtcMillis, until: UtcMillis) -> Result<i64, StoreError> {
-    Ok(notice::table
-        .filter(notice::first_attempt_at.ge(from.0))
-        .filter(notice::first_attempt_at.lt(until.0))
-        .count()
-        .get_result(conn)?)
-}
-
-/// Whose messages the breaker counts.
-#[derive(Clone, Copy)]
-pub enum CountedBy {
-    Address([u8; 32]),
-    Patient([u8; 32]),
-}
-
-/// Which message of an address or patient since `since` this leased one is, counted from 1 in the order of first
-/// attempts: those leased together with it count only when they come first.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn number_within(
-    conn: &mut Conn,
-    whose: CountedBy,
-    leased: &NoticeRow,
-    since: UtcMillis,
-) -> Result<i64, StoreError> {
-    // Asked in two steps and counted here: in one, PostgreSQL may look through all messages for those of one address.
-    let query = delivery::table.select(delivery::id).into_boxed();
-    let query = match whose {
-        CountedBy::Address(index) => query.filter(delivery::contact_index.eq(index.to_vec())),
-        CountedBy::Patient(index) => query.filter(delivery::patient_index.eq(index.to_vec())),
-    };
-    let deliveries: Vec<String> = query.load(conn)?;
-    let (this, at) = (leased.id.as_str(), leased.first_attempt_at.unwrap_or(leased.created_at).0);
-    let is_before = |(id, state, first): &(String, String, Option<i64>)| {
-        let Some(first) = *first else { return false };
-        let together_before = first == at && (state != "leased" || id.as_str() < this);
-        id != this && first >= since.0 && (first < at || together_before)
-    };
-    let mut before = 0_usize;
-    for some in deliveries.chunks(COUNTED_TOGETHER) {
-        let messages = notice::table
-            .filter(notice::delivery_id.eq_any(some))
-            .select((notice::id, notice::state, notice::first_attempt_at))
-            .load(conn)?;
-        before += messages.iter().filter(|message| is_before(message)).count();
-    }
-    Ok(i64::try_from(before).unwrap_or(i64::MAX - 1) + 1)
 }
 
 /// Ends every unsent notice of a dead link and empties its secret.

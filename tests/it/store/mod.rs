@@ -35,6 +35,7 @@ mod operators;
 mod outages;
 mod polls;
 mod redecisions;
+mod shared_links;
 mod sources;
 mod stage;
 mod versions;
