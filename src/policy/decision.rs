@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::columns::{
     ATTEMPTS_MAX, BACKSTOP_DEFAULT_SECONDS, Columns, Grouping, RETENTION_SECONDS_MAX, VIEW_SECONDS_MAX,
 };
-use super::quiet::Quiet;
+use super::quiet::{Quiet, least_waking_seconds};
+use super::rules::WAKING_FLOOR_SECONDS;
 pub use super::vocabulary::{
     Action, Backstop, Challenge, Channel, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify, Reissue,
     ReleaseBy, Requirement, Wording,
@@ -210,6 +211,21 @@ impl Terms {
     #[must_use]
     pub fn by_hand() -> Self {
         Self::from(&Columns::profile())
+    }
+
+    /// The life of a link that is made at `at` for a report of `issued`; `None` when too little of it would be left to a
+    /// patient who sleeps at night.
+    #[must_use]
+    pub fn life_at(&self, issued: Option<UtcMillis>, at: UtcMillis) -> Option<u64> {
+        match self.expiry_from {
+            ExpiryFrom::Delivered => Some(self.expiry_seconds),
+            ExpiryFrom::Issued => {
+                let gone = at.since(issued.unwrap_or(at).min(at)).as_secs();
+                let life = self.expiry_seconds.saturating_sub(gone);
+                let hours = self.quiet.as_ref().map(|quiet| &quiet.hours);
+                (least_waking_seconds(hours, life) >= WAKING_FLOOR_SECONDS).then_some(life)
+            }
+        }
     }
 
     /// The stricter of both in every column. `channels` may be empty: nothing is common.

@@ -1,13 +1,10 @@
 //! Whether a report may leave now: as the EHR shows it, to the address that its patient has now.
 
 use super::{Hindrance, Release, SourceEhr, failed};
-use crate::base::UtcMillis;
 use crate::fhir::{ContactChoice, PatientAnswer, ReadAnswer, Report, Subject, choose_email};
 use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
-use crate::policy::quiet::least_waking_seconds;
 use crate::policy::rules::WAKING_FLOOR_SECONDS;
-use crate::policy::vocabulary::ExpiryFrom;
-use crate::policy::{Decision, Facts, ReportStatus, ReviewReason, Terms};
+use crate::policy::{Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Card, Link};
 use crate::store::{self, Delivery, SourceRow};
 
@@ -37,7 +34,8 @@ impl Release {
         if let Some(until) = terms.quiet.as_ref().and_then(|quiet| quiet.wait_until(now)) {
             return Err(Hindrance::Quiet { until });
         }
-        let Some(life_seconds) = life_of(&terms, delivery.facts.as_ref(), now) else {
+        let issued = delivery.facts.as_ref().and_then(|facts| facts.issued);
+        let Some(life_seconds) = terms.life_at(issued, now) else {
             return Err(Hindrance::Review(ReviewReason::TooShort { hours: WAKING_FLOOR_SECONDS / 3600 }));
         };
         let terms = Terms { expiry_seconds: life_seconds, ..terms };
@@ -127,20 +125,6 @@ impl Release {
             ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
             ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why })),
             ContactChoice::PatientUnusable { why } => Err(unusable(why)),
-        }
-    }
-}
-
-/// The life of a link that is made now; `None` when too little of it would be left to a patient who sleeps at night.
-fn life_of(terms: &Terms, facts: Option<&Facts>, now: UtcMillis) -> Option<u64> {
-    match terms.expiry_from {
-        ExpiryFrom::Delivered => Some(terms.expiry_seconds),
-        ExpiryFrom::Issued => {
-            let issued = facts.and_then(|facts| facts.issued).unwrap_or(now).min(now);
-            let gone = now.since(issued).as_secs();
-            let life = terms.expiry_seconds.saturating_sub(gone);
-            let hours = terms.quiet.as_ref().map(|quiet| &quiet.hours);
-            (least_waking_seconds(hours, life) >= WAKING_FLOOR_SECONDS).then_some(life)
         }
     }
 }

@@ -1,13 +1,13 @@
 //! One link for the reports that leave together.
 //!
 //! Must stay true: reports share a link only for the same recipient of the same clinic at the same address, under the
-//! strictest terms of them all; link, files, notice and every report's step are one commit.
+//! strictest terms of them all, and none is in a link twice; link, files, notice and every report's step are one commit.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::judge::Judged;
 use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
@@ -60,21 +60,46 @@ struct Making<'a> {
 pub(super) type Attempted = (Result<Box<Ready>, Hindrance>, Vec<StayedBehind>);
 
 impl Release {
-    /// Makes the lead's link, with what its companions add to it in time. A companion hinders nobody but itself.
+    /// Makes the lead's link, with what its companions add to it in time. None keeps another back: companions that the lead
+    /// keeps waiting are given back.
     pub(super) async fn attempt(&self, leased: &Leased) -> Result<Attempted, ReleaseError> {
-        let alone = |hindrance| Ok((Err(hindrance), leased.companions.iter().map(apart).collect()));
-        let lead = match self.judge_anew(&leased.lead).await? {
-            Ok(judged) => Going { delivery: &leased.lead, judged },
-            Err(hindrance) => return alone(hindrance),
+        let keys = LinkKeys::random();
+        let (sealed, companions) = {
+            let mut leading = std::pin::pin!(self.seal_lead(&leased.lead, &keys));
+            match timeout(self.company.wait, &mut leading).await {
+                Ok(sealed) => (sealed?, leased.companions.as_slice()),
+                Err(Elapsed { .. }) => {
+                    self.give_back(leased.companions.clone()).await?;
+                    (leading.await?, [].as_slice())
+                }
+            }
         };
-        let mut making = Making { keys: LinkKeys::random(), sealed: Vec::new() };
-        match self.seal_one(&lead, &making).await {
-            Ok(file) => making.sealed.push((lead, file)),
-            Err(hindrance) => return alone(hindrance),
-        }
-        let behind = self.add_companions(&mut making, &leased.companions).await;
+        let lead = match sealed {
+            Ok(lead) => lead,
+            Err(hindrance) => return Ok((Err(hindrance), companions.iter().map(apart).collect())),
+        };
+        let mut making = Making { keys, sealed: vec![lead] };
+        let behind = self.add_companions(&mut making, companions).await;
         let ready = self.wrap_keys(&leased.lead, making, self.clock.now()).await?;
         Ok((Ok(Box::new(ready)), behind))
+    }
+
+    async fn seal_lead<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        keys: &LinkKeys,
+    ) -> Result<Result<(Going<'a>, NewFile), Hindrance>, ReleaseError> {
+        let lead = match self.judge_anew(delivery).await? {
+            Ok(judged) => Going { delivery, judged },
+            Err(hindrance) => return Ok(Err(hindrance)),
+        };
+        let sealed = self.seal_one(&lead, keys, 0).await;
+        Ok(sealed.map(|file| (lead, file)))
+    }
+
+    async fn give_back(&self, companions: Vec<Delivery>) -> Result<(), StoreError> {
+        let give_back = move |tx: &mut Tx| companions.iter().try_for_each(|one| store::give_back_companion(tx, one));
+        self.store.write(give_back).await
     }
 
     async fn judge_anew(&self, delivery: &Delivery) -> Result<Result<Judged<'_>, Hindrance>, ReleaseError> {
@@ -103,7 +128,7 @@ impl Release {
             }
         }
         for one in going {
-            match timeout_at(end, self.seal_one(&one, making)).await {
+            match timeout_at(end, self.seal_one(&one, &making.keys, making.sealed.len())).await {
                 Ok(Ok(file)) if making.bytes() + file.plain_bytes <= self.company.bytes_max => {
                     making.sealed.push((one, file))
                 }
@@ -121,17 +146,17 @@ impl Release {
             && one.delivery.recipient == lead.delivery.recipient
             && one.delivery.patient_index == lead.delivery.patient_index
             && one.judged.contact_index == lead.judged.contact_index;
-        let others = std::iter::once(lead).chain(joining);
-        let joined = others.fold(one.judged.terms.clone(), |joined, other| joined.join(&other.judged.terms));
+        let others = || std::iter::once(lead).chain(joining);
+        let is_sent_once = others().all(|other| other.delivery.source != one.delivery.source);
+        let joined = others().fold(one.judged.terms.clone(), |joined, other| joined.join(&other.judged.terms));
         let is_possible = matches!((Decision::Send { terms: joined }).within(&self.available), Decision::Send { .. });
-        is_alike && is_possible && one.delivery.decision.gathers_for().is_some()
+        is_alike && is_sent_once && is_possible && one.delivery.decision.gathers_for().is_some()
     }
 
-    async fn seal_one(&self, going: &Going<'_>, making: &Making<'_>) -> Result<NewFile, Hindrance> {
+    async fn seal_one(&self, going: &Going<'_>, keys: &LinkKeys, before: usize) -> Result<NewFile, Hindrance> {
         let none = || Hindrance::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() });
         let attachment = going.judged.report.preferred_attachment().ok_or_else(none)?;
-        let number = u16::try_from(making.sealed.len() + 1).ok().and_then(FileNumber::new).ok_or_else(none)?;
-        let keys = &making.keys;
+        let number = u16::try_from(before + 1).ok().and_then(FileNumber::new).ok_or_else(none)?;
         self.fetch_and_seal(going.judged.ehr, attachment, keys.content(), (&keys.id, number), going.delivery).await
     }
 

@@ -252,15 +252,8 @@ fn check_waking<'t>(reader: &mut Reader<'t>, table: &DeTable<'t>, then: &Then, s
     let (life, why) = match columns.expiry_from {
         ExpiryFrom::Delivered => (columns.expiry_seconds, "whenever the message leaves"),
         ExpiryFrom::Issued => {
-            let held = if columns.waits_for_a_person() { columns.auto_release_seconds } else { columns.hold_seconds };
-            let gathers = match columns.group {
-                Grouping::With { wait_seconds, .. } => wait_seconds,
-                Grouping::Unsaid | Grouping::Alone => 0,
-            };
-            (
-                columns.expiry_seconds.saturating_sub(held.saturating_add(gathers)),
-                "after the longest wait, since expiry_from is \"issued\"",
-            )
+            let waits = if columns.waits_for_a_person() { columns.auto_release_seconds } else { columns.hold_seconds };
+            (columns.expiry_seconds.saturating_sub(waits), "after the longest wait, since expiry_from is \"issued\"")
         }
     };
     if least_waking_seconds(shelf.quiet, life) < WAKING_FLOOR_SECONDS {

@@ -97,12 +97,6 @@ fn faulty_columns_and_ids() -> Vec<(String, usize, &'static str)> {
         (send("hold = \"45d\""), 7, "change [limits]"),
         (send("basis = \"law\""), 7, "add hold = \"72h\""),
         (send("hold = \"1h\", basis = \"because\""), 7, "\"individual_harm\""),
-        (send("expiry = \"24h\", expiry_from = \"issued\", hold = \"2h\""), 7, "write a longer expiry"),
-        (
-            send("expiry = \"24h\", expiry_from = \"issued\", group_by = \"order\", wait = \"2h\""),
-            7,
-            "write a longer expiry",
-        ),
         (send("wording = \"long\""), 7, "write \"full\" or \"generic\" or \"bare\""),
         (send("auto_release = \"45d\""), 7, "change [limits]"),
         (send("colour = 1"), 7, "known here are: action, expiry"),

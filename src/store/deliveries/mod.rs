@@ -39,8 +39,13 @@ use shared::Gathering;
 /// # Errors
 /// [`StoreError::Duplicate`] when this report version already has a delivery of that number.
 pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<(), StoreError> {
-    let gathering =
-        Gathering { kind: new.kind, group_index: new.group_index.as_ref(), decision: &new.decision, trace: &new.trace };
+    let gathering = Gathering {
+        kind: new.kind,
+        group_index: new.group_index.as_ref(),
+        decision: &new.decision,
+        issued: new.facts.issued,
+        trace: &new.trace,
+    };
     let first_due = first_due(&new.state, new.mode, &entry.actor, &gathering, entry.at);
     diesel::insert_into(delivery::table)
         .values((

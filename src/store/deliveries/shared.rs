@@ -4,12 +4,14 @@
 //! `delivery.link_id` alone, so that one that got another link since shares the old one no more; those of one link are held
 //! in the order of their ids, whoever holds them, so that steps which meet on it wait for each other, and never in a ring.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 
 use super::row::{Delivery, Row, columns};
 use super::{as_leased, due_at, find, hold, note_step, write_step};
 use crate::audit::Actor;
-use crate::base::{DeliveryId, LinkId, UtcMillis};
+use crate::base::{DeliveryId, LinkId, UtcMillis, hours};
 use crate::policy::{Decision, Trace};
 use crate::record::{Link, LinkEvent, LiveUntil, Step};
 use crate::store::conn::{Conn, Tx};
@@ -20,6 +22,8 @@ use crate::store::rows::parse;
 use crate::store::schema::delivery;
 use crate::store::{DeliveryKind, Mode, links, openings};
 
+/// So much later than it is due a report may leave.
+const RELEASE_TAKES_MAX: Duration = hours(1);
 /// After so many tries a report leaves without others: nothing about them keeps it back for ever.
 const TRIES_WITH_OTHERS_MAX: i32 = 6;
 /// One that failed more often is left to its own time: it holds up no group again and again.
@@ -30,6 +34,7 @@ pub(super) struct Gathering<'a> {
     pub(super) kind: DeliveryKind,
     pub(super) group_index: Option<&'a [u8; 32]>,
     pub(super) decision: &'a Decision,
+    pub(super) issued: Option<UtcMillis>,
     pub(super) trace: &'a str,
 }
 
@@ -39,19 +44,26 @@ impl<'a> Gathering<'a> {
             kind: delivery.kind,
             group_index: delivery.group_index.as_ref(),
             decision: &delivery.decision,
+            issued: delivery.facts.as_ref().and_then(|facts| facts.issued),
             trace: &delivery.trace,
         }
     }
 }
 
-/// Until when one that may leave by itself from `at` on waits for others of its group: never beyond a law's ceiling. What
-/// takes the place of a link that the patient holds waits for nothing.
+/// Until when one that may leave by itself from `at` on waits for others of its group: never beyond a law's ceiling, and not
+/// at all where the wait would eat up the life of its link. What takes the place of a link that the patient holds waits for
+/// nothing.
 pub(super) fn gathers_until(gathering: &Gathering<'_>, at: UtcMillis) -> UtcMillis {
-    let Gathering { kind: DeliveryKind::New, group_index: Some(_), decision, trace } = gathering else { return at };
-    let Some(wait) = decision.gathers_for() else { return at };
+    let Gathering { kind: DeliveryKind::New, group_index: Some(_), decision, issued, trace } = gathering else {
+        return at;
+    };
+    let (Some(wait), Decision::Send { terms }) = (decision.gathers_for(), decision) else { return at };
     let schedule = serde_json::from_str::<Trace>(trace).ok().and_then(|trace| trace.schedule);
     let ceiling = schedule.and_then(|schedule| schedule.ceilings.first().map(|ceiling| ceiling.until));
-    ceiling.map_or(at.plus(wait), |ceiling| at.plus(wait).min(ceiling)).max(at)
+    let until = ceiling.map_or(at.plus(wait), |ceiling| at.plus(wait).min(ceiling)).max(at);
+    let ready = until.plus(RELEASE_TAKES_MAX);
+    let leaves = terms.quiet.as_ref().and_then(|quiet| quiet.wait_until(ready)).unwrap_or(ready);
+    terms.life_at(*issued, leaves).map_or(at, |_| until)
 }
 
 /// All deliveries whose current link is `link`, oldest first.

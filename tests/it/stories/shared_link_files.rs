@@ -174,6 +174,26 @@ async fn a_companion_whose_file_does_not_come_is_not_waited_for_long() {
     assert_eq!(draw.links().len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_file_does_not_come_keeps_none_that_could_join_it_waiting() {
+    let draw = OddDraw::under(RULES).await;
+    draw.odd.behave(files);
+    for id in ["slow", "other"] {
+        draw.hear(id, PANEL).await;
+    }
+    draw.odd.behave(|asked| if is_file_of(asked, "slow") { Act::Silence } else { files(asked) });
+    draw.clinic.forward(Duration::from_hours(12));
+    let release = draw.release(Company { wait: millis(200), ..Company::default() });
+    let slow = tokio::spawn(async move { release.turn().await });
+    wait::until("the slow file to be asked for", || draw.asked_for("slow").then_some(())).await;
+    let release = draw.release(Company::default());
+    wait::until_async("the other to be free", async || (release.turn().await.unwrap() == 1).then_some(())).await;
+    assert!(!slow.is_finished(), "it was waited for");
+    assert_eq!(draw.state_of("other").await, "live");
+    slow.abort();
+    draw.clinic.settle().await;
+}
+
 fn not_a_report() -> Value {
     json!({"resourceType": "DiagnosticReport", "id": "another", "status": "final"})
 }

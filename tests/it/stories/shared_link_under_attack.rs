@@ -45,6 +45,38 @@ impl Draw {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_report_waits_so_long_for_others_that_it_may_not_leave_any_more() {
+    let issued = RULES.replace("expiry = \"48h\"", "expiry = \"48h\", expiry_from = \"issued\"");
+    let draw = Draw::under(Database::Sqlite, &issued).await;
+    draw.clinic.forward(Duration::from_hours(24));
+    // 28 hours are left of its link: enough now, and too few in twelve hours.
+    let at = draw.clinic.now().minus(Duration::from_hours(20)).to_rfc3339();
+    let mut report = ehr::report(&draw.patient, GLUCOSE, &at, &paper("glucose"));
+    report["basedOn"] = json!([{"reference": "ServiceRequest/draw-1"}]);
+    let glucose = draw.clinic.lab().post(&report).await;
+    draw.clinic.hear_and_settle().await;
+    assert_eq!((draw.state_of(&glucose).await, draw.mails()), ("live", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_was_sent_again_twice_is_in_no_link_twice_and_can_be_taken_back() {
+    let draw = Draw::at(Database::Sqlite).await;
+    let (panel, _, link) = draw.two_in_one().await;
+    draw.after(48 * 60 + 1).await;
+    assert_eq!(says(&link).await, "expired");
+    let id = draw.clinic.delivery_of(&panel).await.id;
+    for _ in 0..2 {
+        draw.clinic.desk().resend(&id, None).await.unwrap();
+    }
+    draw.clinic.settle().await;
+    draw.change(&panel, |report| report["status"] = json!("entered-in-error")).await;
+    for mail in draw.clinic.mails_to(ANA).iter().skip(1) {
+        assert_eq!(says(&mail.link()).await, "recalled");
+    }
+    assert_eq!(draw.mails(), 3);
+}
+
 async fn workers_at_once(database: Database) {
     let draw = Draw::at(database).await;
     let panel = draw.report(PANEL, "draw-1", "panel").await;
