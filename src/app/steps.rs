@@ -25,7 +25,7 @@ use crate::notify::{
 use crate::open::{ClinicCard, Open};
 use crate::outbox::{BreakerLimits, Outbox, Sender};
 use crate::policy::{Available, Channel, Terms};
-use crate::release::{Release, SourceEhr};
+use crate::release::{Company, Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve, Timetable};
 use crate::sealing::hmac_sha256;
 use crate::store::{self, Mode};
@@ -102,6 +102,7 @@ impl Steps {
                 terms_by_hand: Terms::by_hand(),
                 available,
                 mode,
+                company: Company::default(),
                 queued: bells.queued.clone(),
                 changed: bells.due.clone(),
             }),

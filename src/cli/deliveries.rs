@@ -114,14 +114,27 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, pr
             Ok(Outcome::Done)
         }
         DeliveriesCommand::Revoke { id, reason } => {
+            let old = desk.show(&id).await?;
             let id = desk.revoke(&id, reason).await?;
-            let text = format!("{id} is refused from now on; the server's half of its key is destroyed.");
+            let mut text = format!("{id} is refused from now on; the server's half of its key is destroyed.");
+            if let (Link::Live { .. } | Link::Suspended { .. }, [_, ..]) =
+                (&old.link_state, old.shares_link_with.as_slice())
+            {
+                let others = old.shares_link_with.join(", ");
+                text.push_str(&format!(" Its link held others, too, which wait in review for you: {others}."));
+            }
             print.done(&text, &serde_json::json!({"revoked": id}));
             Ok(Outcome::Done)
         }
         DeliveriesCommand::Resend { id, reason } => {
+            let old = desk.show(&id).await?;
             let id = desk.resend(&id, reason).await?;
-            let text = format!("It will be sent again as {id}: {}", what_follows(desk, &id).await?);
+            let mut text = format!("It will be sent again as {id}: {}", what_follows(desk, &id).await?);
+            // Those in a link that still stood open leave again by themselves.
+            if old.link_state.is_final() && !old.shares_link_with.is_empty() {
+                let others = old.shares_link_with.join(", ");
+                text.push_str(&format!(" Its old link held others, too, which are not sent again by this: {others}."));
+            }
             print.done(&text, &serde_json::json!({"delivery": id}));
             Ok(Outcome::Done)
         }
@@ -206,6 +219,9 @@ fn in_words(shown: &Shown) -> String {
     if let (Some(opened), Some(max)) = (shown.opened, shown.opens_max) {
         let until = shown.expires_at.as_deref().unwrap_or("not handed over yet");
         lines.push(format!("link       opened {opened} of {max}, ends {until}"));
+    }
+    if shown.opened_before > 0 {
+        lines.push(format!("before     opened {} in links that it had before", shown.opened_before));
     }
     if let Some(at) = &shown.shredded_at {
         lines.push(format!("shredded   {at}"));

@@ -92,7 +92,8 @@ fn try_to_open(
     };
     let key = ContentKey::derive(secret, &share, &row.id);
     let store = BlobStore::open(&BlobUrl::File(blobs.to_owned()))?;
-    let mut bytes = 0;
+    // One file that opens is one too many, whatever became of the others.
+    let (mut bytes, mut unopened) = (None, None);
     for file in files {
         let context = FileContext {
             link: row.id.clone(),
@@ -104,16 +105,20 @@ fn try_to_open(
         let reader = match store.open_range(&blob, 0, file.sealed_bytes) {
             Ok(reader) => reader,
             Err(BlobError::Missing) => {
-                return refused("the copy of the sealed files does not hold this one".to_owned());
+                unopened = Some("the copy of the sealed files does not hold this one".to_owned());
+                continue;
             }
             Err(other) => return Err(other.into()),
         };
         match sealing::open(&key, &context, reader, std::io::sink()) {
-            Ok(length) => bytes += length,
-            Err(error) => return refused(format!("the sealed file does not open with this link: {error}")),
+            Ok(length) => bytes = Some(bytes.unwrap_or(0) + length),
+            Err(error) => unopened = Some(format!("the sealed file does not open with this link: {error}")),
         }
     }
-    Ok(Attempt::Opened { bytes, epoch: row.epoch.clone() })
+    match bytes {
+        Some(bytes) => Ok(Attempt::Opened { bytes, epoch: row.epoch.clone() }),
+        None => refused(unopened.unwrap_or_else(|| "this copy knows no file of the link".to_owned())),
+    }
 }
 
 fn parse_link(link: &str) -> anyhow::Result<(LinkId, LinkSecret)> {

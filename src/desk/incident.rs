@@ -267,7 +267,7 @@ fn revoke_one(
     let reason = format!("incident {}: {}", incident.n, incident.why);
     let revoked = revoke_held(tx, id, Some(reason), approver.clone(), now)?;
     // Counted after the link is refused: nobody opens it any more.
-    let opened = opened_count(tx.conn(), id)?;
+    let opened = store::opened_of(tx.conn(), id)?;
     let outcome = match (revoked, opened) {
         (Ok(()), 0) => Outcome::RevokedUnopened,
         (Ok(()), _) => Outcome::RevokedOpened,
@@ -276,18 +276,13 @@ fn revoke_one(
     store::settle_affected(tx, incident.n, id, outcome, opened, now)
 }
 
-fn opened_count(conn: &mut Conn, id: &DeliveryId) -> Result<u64, StoreError> {
-    let Some(link) = store::delivery(conn, id)?.and_then(|delivery| delivery.link) else { return Ok(0) };
-    Ok(store::link(conn, &link)?.map_or(0, |link| link.opened.into()))
-}
-
 fn show(conn: &mut Conn, affected: Affected) -> Result<AffectedShown, StoreError> {
     let delivery = store::delivery(conn, &affected.delivery)?.ok_or(StoreError::Moved)?;
     let source = store::source(conn, &delivery.source)?;
     let notices = store::notices_of(conn, &delivery.id)?;
     let opened = match affected.opened {
         Some(opened) => opened,
-        None => opened_count(conn, &delivery.id)?,
+        None => store::opened_of(conn, &delivery.id)?,
     };
     let sent_at = notices.iter().filter_map(|notice| notice.first_attempt_at).min();
     Ok(AffectedShown {

@@ -101,6 +101,8 @@ pub struct Shown {
     pub reference: Option<String>,
     pub expires_at: Option<String>,
     pub opened: Option<u16>,
+    /// How often the links were opened that it had before.
+    pub opened_before: u64,
     pub opens_max: Option<u16>,
     pub shredded_at: Option<String>,
     /// The end of the day after which the epoch key, and with it every backup's copy of the share, is destroyed.
@@ -144,10 +146,10 @@ impl Shown {
             Some(id) => store::link(conn, id)?,
             None => None,
         };
-        let openings = match &delivery.link {
-            Some(id) => store::openings_of(conn, id)?,
-            None => Vec::new(),
-        };
+        let mut openings = Vec::new();
+        for id in store::links_of(conn, &delivery.id)? {
+            openings.extend(store::openings_of(conn, &id)?);
+        }
         let sharers = match &delivery.link {
             Some(id) => store::sharers_of(conn, id)?,
             None => Vec::new(),
@@ -159,6 +161,8 @@ impl Shown {
             reference: link.as_ref().map(|link| link.reference.to_string()),
             expires_at: text(link.as_ref().and_then(|link| link.expires_at)),
             opened: link.as_ref().map(|link| link.opened),
+            opened_before: store::opened_of(conn, &delivery.id)?
+                .saturating_sub(link.as_ref().map_or(0, |link| link.opened.into())),
             opens_max: link.as_ref().map(|link| link.opens_max),
             shredded_at: text(link.as_ref().and_then(|link| link.shredded_at)),
             epoch: link.as_ref().map(|link| link.epoch.clone()),

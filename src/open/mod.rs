@@ -304,10 +304,8 @@ impl Open {
         let cookie_hash = nonce::hash_of(cookie.ok_or(OpenError::NotHolder)?).ok_or(OpenError::NotHolder)?;
         let id = holder::asked_for(link)?;
         let asked = id.clone();
-        let (row, delivery) = self
-            .store
-            .read(move |conn| Ok((store::link(conn, &asked)?, store::delivery_of_link(conn, &asked)?)))
-            .await?;
+        let (row, delivery) =
+            self.store.read(move |conn| Ok((store::link(conn, &asked)?, store::owner_of_link(conn, &asked)?))).await?;
         let known = row.and_then(|row| row.receipt_sealed);
         let key = match &known {
             Some(sealed) => self.vault.open_record(Purpose::ReceiptKey, id.as_str(), sealed)?,

@@ -67,12 +67,12 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::NoContact { .. }
         | ReviewReason::ContactTie
         | ReviewReason::ContactChanged
+        | ReviewReason::GuardiansAddress
         | ReviewReason::NoClinic => true,
         ReviewReason::NoRule
         | ReviewReason::RuleAsks { .. }
         | ReviewReason::NoCommonChannel { .. }
         | ReviewReason::Unknown { .. }
-        | ReviewReason::GuardiansAddress
         | ReviewReason::AddressUnclear { .. }
         | ReviewReason::HeldTooLong
         | ReviewReason::TooShort { .. }

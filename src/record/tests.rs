@@ -220,3 +220,12 @@ fn a_link_that_ends_ends_for_each_report_that_shares_it() {
     }
     assert!(ended > 15, "{ended}");
 }
+
+#[test]
+fn what_is_wrong_with_the_address_is_wrong_for_each_report_in_the_message() {
+    for why in [ReviewReason::GuardiansAddress, ReviewReason::ContactTie, ReviewReason::ContactChanged] {
+        let waits = Link::Live { until: LiveUntil::NotHandedOver };
+        let step = waits.step(LinkEvent::NeedsReview { why: why.clone() }, NOW).unwrap();
+        assert_eq!(step.for_companions(), Some(LinkEvent::NeedsReview { why }));
+    }
+}

@@ -1,11 +1,13 @@
 //! One link for the reports that leave together.
 //!
 //! Must stay true: reports share a link only for the same recipient of the same clinic at the same address, under the
-//! strictest terms of them all; link, files, notice and every report's step are one commit.
+//! strictest terms of them all, and none is in a link twice; link, files, notice and every report's step are one commit.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::judge::Judged;
 use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
@@ -16,9 +18,6 @@ use crate::policy::{Channel, Decision, ReviewReason, Terms};
 use crate::record::{Card, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, FileNumber, Purpose, ReceiptKey};
 use crate::store::{self, Delivery, DeliveryKind, NewFile, NewLink, NewNotice, StoreError, Tx};
-
-/// What the files of several reports may take of a browser's memory together; what is more leaves apart.
-const SHARED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Everything that the commit needs.
 pub(super) struct Ready {
@@ -45,44 +44,62 @@ struct LinkKeys {
     share: Key256,
 }
 
-/// A report that may leave with the others.
+/// A report that may leave.
 struct Going<'a> {
     delivery: &'a Delivery,
     judged: Judged<'a>,
+}
+
+/// A link being made, the lead's file first.
+struct Making<'a> {
+    keys: LinkKeys,
+    sealed: Vec<(Going<'a>, NewFile)>,
 }
 
 /// How the lead fared, and what does not leave with it.
 pub(super) type Attempted = (Result<Box<Ready>, Hindrance>, Vec<StayedBehind>);
 
 impl Release {
-    /// Makes the lead's link, with what its companions may add to it. A companion hinders nobody but itself.
+    /// Makes the lead's link, with what its companions add to it in time. None keeps another back: companions that the lead
+    /// keeps waiting are given back.
     pub(super) async fn attempt(&self, leased: &Leased) -> Result<Attempted, ReleaseError> {
-        let lead = match self.judge_anew(&leased.lead).await? {
-            Ok(judged) => Going { delivery: &leased.lead, judged },
-            Err(hindrance) => return Ok((Err(hindrance), leased.companions.iter().map(apart).collect())),
-        };
-        let (mut going, mut behind) = (vec![lead], Vec::new());
-        let judged = join_all(leased.companions.iter().map(|companion| self.judge_anew(companion))).await;
-        for (delivery, judged) in leased.companions.iter().zip(judged) {
-            match judged? {
-                Ok(judged) if self.fits(&going, delivery, &judged) => going.push(Going { delivery, judged }),
-                Ok(_) => behind.push(apart(delivery)),
-                Err(why) => behind.push(StayedBehind { delivery: delivery.clone(), why: Stays::For(why) }),
+        let keys = LinkKeys::random();
+        let (sealed, companions) = {
+            let mut leading = std::pin::pin!(self.seal_lead(&leased.lead, &keys));
+            match timeout(self.company.wait, &mut leading).await {
+                Ok(sealed) => (sealed?, leased.companions.as_slice()),
+                Err(Elapsed { .. }) => {
+                    self.give_back(leased.companions.clone()).await?;
+                    (leading.await?, [].as_slice())
+                }
             }
-        }
-        going.sort_by(|one, other| {
-            let order = |going: &Going<'_>| {
-                (going.judged.report.issued, going.delivery.created_at, going.delivery.id.to_string())
-            };
-            order(one).cmp(&order(other))
-        });
-        let (keys, sealed) = self.seal_all(going, &leased.lead, &mut behind).await;
-        let (sharers, files) = match sealed {
-            Ok(sealed) => sealed,
-            Err(hindrance) => return Ok((Err(hindrance), behind)),
         };
-        let ready = self.wrap_keys(&leased.lead, sharers, files, keys, self.clock.now()).await?;
+        let lead = match sealed {
+            Ok(lead) => lead,
+            Err(hindrance) => return Ok((Err(hindrance), companions.iter().map(apart).collect())),
+        };
+        let mut making = Making { keys, sealed: vec![lead] };
+        let behind = self.add_companions(&mut making, companions).await;
+        let ready = self.wrap_keys(&leased.lead, making, self.clock.now()).await?;
         Ok((Ok(Box::new(ready)), behind))
+    }
+
+    async fn seal_lead<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        keys: &LinkKeys,
+    ) -> Result<Result<(Going<'a>, NewFile), Hindrance>, ReleaseError> {
+        let lead = match self.judge_anew(delivery).await? {
+            Ok(judged) => Going { delivery, judged },
+            Err(hindrance) => return Ok(Err(hindrance)),
+        };
+        let sealed = self.seal_one(&lead, keys, 0).await;
+        Ok(sealed.map(|file| (lead, file)))
+    }
+
+    async fn give_back(&self, companions: Vec<Delivery>) -> Result<(), StoreError> {
+        let give_back = move |tx: &mut Tx| companions.iter().try_for_each(|one| store::give_back_companion(tx, one));
+        self.store.write(give_back).await
     }
 
     async fn judge_anew(&self, delivery: &Delivery) -> Result<Result<Judged<'_>, Hindrance>, ReleaseError> {
@@ -91,79 +108,64 @@ impl Release {
         Ok(self.judge(delivery, source.as_ref()).await)
     }
 
-    /// Whether a report may share the link of those that are going.
-    fn fits(&self, going: &[Going<'_>], delivery: &Delivery, judged: &Judged<'_>) -> bool {
-        let Some(lead) = going.first() else { return false };
-        let is_alike = delivery.clinic == lead.delivery.clinic
-            && delivery.recipient == lead.delivery.recipient
-            && delivery.patient_index == lead.delivery.patient_index
-            && judged.contact_index == lead.judged.contact_index;
-        let joined = going.iter().fold(judged.terms.clone(), |joined, one| joined.join(&one.judged.terms));
-        let is_possible = matches!((Decision::Send { terms: joined }).within(&self.available), Decision::Send { .. });
-        is_alike && is_possible && delivery.decision.gathers_for().is_some()
-    }
-
-    /// Seals every file under the keys of one new link. Without the lead's there is no link.
-    async fn seal_all(
-        &self,
-        going: Vec<Going<'_>>,
-        lead: &Delivery,
-        behind: &mut Vec<StayedBehind>,
-    ) -> (LinkKeys, Result<(Vec<Sharer>, Vec<NewFile>), Hindrance>) {
-        let keys = LinkKeys::random();
-        let (mut sharers, mut files, mut bytes, mut hindrance) = (Vec::new(), Vec::new(), 0, None);
-        for Going { delivery, judged } in going {
-            let is_lead = delivery.id == lead.id;
-            if hindrance.is_some() {
-                behind.extend((!is_lead).then(|| apart(delivery)));
-                continue;
-            }
-            let sealed = self.seal_one(&judged, delivery, &keys, files.len()).await;
-            match sealed {
-                Ok(file) if !is_lead && bytes + file.plain_bytes > SHARED_BYTES_MAX => behind.push(apart(delivery)),
-                Ok(file) => {
-                    bytes += file.plain_bytes;
-                    let Judged { card, contact_index, terms, .. } = judged;
-                    let (delivery, bytes) = (delivery.clone(), file.plain_bytes);
-                    sharers.push(Sharer { delivery, card, contact_index, terms, bytes });
-                    files.push(file);
+    /// Adds those that may share the lead's link, as long as it waits for them. Returns the others.
+    async fn add_companions<'a>(&'a self, making: &mut Making<'a>, companions: &'a [Delivery]) -> Vec<StayedBehind> {
+        let end = Instant::now() + self.company.wait;
+        let judged = join_all(companions.iter().map(|one| timeout_at(end, self.judge_anew(one)))).await;
+        let (mut going, mut behind): (Vec<Going<'_>>, Vec<_>) = (Vec::new(), Vec::new());
+        for (delivery, judged) in companions.iter().zip(judged) {
+            match judged {
+                Ok(Ok(Ok(judged))) => {
+                    let one = Going { delivery, judged };
+                    if self.fits(making, &going, &one) { going.push(one) } else { behind.push(apart(delivery)) }
                 }
-                Err(why) if is_lead => {
-                    hindrance = Some(why);
-                    behind.extend(sharers.drain(..).map(|sharer| apart(&sharer.delivery)));
+                Ok(Ok(Err(why))) => behind.push(StayedBehind { delivery: delivery.clone(), why: Stays::For(why) }),
+                Ok(Err(error)) => {
+                    tracing::warn!(delivery = %delivery.id, %error, "a report cannot be looked at; it joins no other");
+                    behind.push(apart(delivery));
                 }
-                Err(why) => behind.push(StayedBehind { delivery: delivery.clone(), why: Stays::For(why) }),
+                Err(Elapsed { .. }) => behind.push(apart(delivery)),
             }
         }
-        (keys, hindrance.map_or(Ok((sharers, files)), Err))
+        for one in going {
+            match timeout_at(end, self.seal_one(&one, &making.keys, making.sealed.len())).await {
+                Ok(Ok(file)) if making.bytes() + file.plain_bytes <= self.company.bytes_max => {
+                    making.sealed.push((one, file))
+                }
+                Ok(Err(why)) => behind.push(StayedBehind { delivery: one.delivery.clone(), why: Stays::For(why) }),
+                Ok(Ok(_)) | Err(Elapsed { .. }) => behind.push(apart(one.delivery)),
+            }
+        }
+        behind
     }
 
-    async fn seal_one(
-        &self,
-        judged: &Judged<'_>,
-        delivery: &Delivery,
-        keys: &LinkKeys,
-        before: usize,
-    ) -> Result<NewFile, Hindrance> {
+    /// Whether a report may share the link of the lead and of those that join it.
+    fn fits(&self, making: &Making<'_>, joining: &[Going<'_>], one: &Going<'_>) -> bool {
+        let Some((lead, _)) = making.sealed.first() else { return false };
+        let is_alike = one.delivery.clinic == lead.delivery.clinic
+            && one.delivery.recipient == lead.delivery.recipient
+            && one.delivery.patient_index == lead.delivery.patient_index
+            && one.judged.contact_index == lead.judged.contact_index;
+        let others = || std::iter::once(lead).chain(joining);
+        let is_sent_once = others().all(|other| other.delivery.source != one.delivery.source);
+        let joined = others().fold(one.judged.terms.clone(), |joined, other| joined.join(&other.judged.terms));
+        let is_possible = matches!((Decision::Send { terms: joined }).within(&self.available), Decision::Send { .. });
+        is_alike && is_sent_once && is_possible && one.delivery.decision.gathers_for().is_some()
+    }
+
+    async fn seal_one(&self, going: &Going<'_>, keys: &LinkKeys, before: usize) -> Result<NewFile, Hindrance> {
         let none = || Hindrance::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() });
-        let attachment = judged.report.preferred_attachment().ok_or_else(none)?;
+        let attachment = going.judged.report.preferred_attachment().ok_or_else(none)?;
         let number = u16::try_from(before + 1).ok().and_then(FileNumber::new).ok_or_else(none)?;
-        self.fetch_and_seal(judged.ehr, attachment, keys.content(), (&keys.id, number), delivery).await
+        self.fetch_and_seal(going.judged.ehr, attachment, keys.content(), (&keys.id, number), going.delivery).await
     }
 
     /// Puts the server's half under the epoch key of the last day on which the link can live, and the secret
     /// under this hour's outbox key.
-    async fn wrap_keys(
-        &self,
-        lead: &Delivery,
-        sharers: Vec<Sharer>,
-        files: Vec<NewFile>,
-        keys: LinkKeys,
-        now: UtcMillis,
-    ) -> Result<Ready, ReleaseError> {
+    async fn wrap_keys(&self, lead: &Delivery, making: Making<'_>, now: UtcMillis) -> Result<Ready, ReleaseError> {
         let (vault, delivery) = (self.vault.clone(), lead.clone());
+        let (LinkKeys { id, secret, share }, sharers, files) = making.done();
         let wrapped = tokio::task::spawn_blocking(move || {
-            let LinkKeys { id, secret, share } = keys;
             let Some(terms) = sharers.iter().map(|one| one.terms.clone()).reduce(|one, other| one.join(&other)) else {
                 return Err(VaultError::NotOurs);
             };
@@ -241,6 +243,22 @@ impl LinkKeys {
     }
 }
 
+impl Making<'_> {
+    fn bytes(&self) -> u64 {
+        self.sealed.iter().map(|(_, file)| file.plain_bytes).sum()
+    }
+
+    fn done(self) -> (LinkKeys, Vec<Sharer>, Vec<NewFile>) {
+        let sharer = |(going, file): (Going<'_>, NewFile)| {
+            let Judged { card, contact_index, terms, .. } = going.judged;
+            let (delivery, bytes) = (going.delivery.clone(), file.plain_bytes);
+            (Sharer { delivery, card, contact_index, terms, bytes }, file)
+        };
+        let (sharers, files) = self.sealed.into_iter().map(sharer).unzip();
+        (self.keys, sharers, files)
+    }
+}
+
 impl Ready {
     fn others(&self, lead: &Delivery) -> Vec<Delivery> {
         let all = self.sharers.iter().map(|sharer| &sharer.delivery);
@@ -268,6 +286,7 @@ fn commit_link(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Res
             return Err(StoreError::Refused { why: "a dated key that was replaced" });
         }
     }
+    store::hold_deliveries(tx, ready.sharers.iter().map(|sharer| &sharer.delivery.id))?;
     for Sharer { delivery, card, contact_index, .. } in &ready.sharers {
         let step = delivery.state.clone().step(LinkEvent::Released, now)?;
         store::advance(tx, delivery, &step, Actor::System, now)?;

@@ -46,6 +46,22 @@ pub struct SourceEhr {
     pub called: Bell,
 }
 
+/// What a report whose link could be made does for others that may join it.
+#[derive(Clone, Copy)]
+pub struct Company {
+    /// How long it waits for them; what is slower leaves apart.
+    pub wait: Duration,
+    /// What the files of all may take of a browser's memory together; what is more leaves apart, and a file that is larger by
+    /// itself alone.
+    pub bytes_max: u64,
+}
+
+impl Default for Company {
+    fn default() -> Self {
+        Self { wait: minutes(2), bytes_max: 64 * 1024 * 1024 }
+    }
+}
+
 /// The release step.
 pub struct Release {
     pub store: Store,
@@ -61,6 +77,7 @@ pub struct Release {
     pub available: Available,
     /// In shadow nothing is fetched, whatever was decided before.
     pub mode: Mode,
+    pub company: Company,
     /// Rung when a notice is due.
     pub queued: Bell,
     /// Rung when a resource must be read again first.
@@ -126,25 +143,27 @@ impl Release {
             return Ok(0);
         }
         let (now, ehr) = (self.clock.now(), ehr.clone());
-        let until = now.plus(store::LEASE);
-        let due = self.store.write(move |tx| store::lease_due_deliveries(tx, &ehr, now, until, BATCH)).await?;
+        let due = self.store.write(move |tx| lease_due(tx, &ehr, now)).await?;
         let count = due.len();
-        turns::unless_passing(join_all(due.into_iter().map(|delivery| self.release(delivery))).await)?;
+        turns::unless_passing(join_all(due.into_iter().map(|leased| self.release(leased))).await)?;
         Ok(count)
     }
 
-    async fn release(&self, delivery: Delivery) -> Result<(), ReleaseError> {
-        let leased = self.with_companions(delivery).await?;
+    async fn release(&self, leased: Leased) -> Result<(), ReleaseError> {
         let renew = |leased: Leased| {
             let until = self.clock.now().plus(store::LEASE);
             self.store.write(move |tx| renew(tx, leased, until))
         };
         let attempt = store::while_kept(Box::pin(self.attempt(&leased)), leased.clone(), store::RENEW_EVERY, renew);
         let Some(((attempt, behind), leased)) = attempt.await? else { return Ok(()) };
-        for StayedBehind { delivery, why } in behind {
-            match why {
-                Stays::Apart => self.store.write(move |tx| store::give_back_companion(tx, &delivery)).await?,
-                Stays::For(hindrance) => self.settle(delivery, hindrance).await?,
+        for stayed in behind {
+            match self.leave_behind(stayed).await {
+                Ok(()) => {}
+                // The one that has its link ready does not wait for it.
+                Err(ReleaseError::Store(error)) if error.is_passing() => {
+                    tracing::warn!(%error, "a report that stays behind could not be given back; its lease ends");
+                }
+                Err(error) => return Err(error),
             }
         }
         match attempt {
@@ -153,16 +172,12 @@ impl Release {
         }
     }
 
-    async fn with_companions(&self, lead: Delivery) -> Result<Leased, ReleaseError> {
-        if lead.group_index.is_none() {
-            return Ok(Leased { lead, companions: Vec::new() });
+    async fn leave_behind(&self, stayed: StayedBehind) -> Result<(), ReleaseError> {
+        let StayedBehind { delivery, why } = stayed;
+        match why {
+            Stays::Apart => Ok(self.store.write(move |tx| store::give_back_companion(tx, &delivery)).await?),
+            Stays::For(hindrance) => self.settle(delivery, hindrance).await,
         }
-        let (now, asked) = (self.clock.now(), lead.clone());
-        let companions = self
-            .store
-            .write(move |tx| store::lease_companions(tx, &asked, now, now.plus(store::LEASE), SHARERS_MAX - 1))
-            .await?;
-        Ok(Leased { lead, companions })
     }
 
     async fn settle(&self, delivery: Delivery, hindrance: Hindrance) -> Result<(), ReleaseError> {
@@ -227,6 +242,19 @@ impl Release {
             .await?;
         Ok(())
     }
+}
+
+/// Leases what is due, each with those that may share its link, in one commit: of several that are due together one worker
+/// has them all.
+fn lease_due(tx: &mut store::Tx, ehr: &EhrId, now: UtcMillis) -> Result<Vec<Leased>, StoreError> {
+    let until = now.plus(store::LEASE);
+    let due = store::lease_due_deliveries(tx, ehr, now, until, BATCH)?;
+    due.into_iter()
+        .map(|lead| {
+            let companions = store::lease_companions(tx, &lead, now, until, SHARERS_MAX - 1)?;
+            Ok(Leased { lead, companions })
+        })
+        .collect()
 }
 
 /// Lengthens the leases. A companion that somebody else moved is found out when it is committed.

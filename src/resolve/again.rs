@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 
 use super::plan;
 use super::redecide::{self, Course, Verdict};
+use super::suspend::shares_link;
 use super::timetable::{InForce, Standing};
 use super::{Resolve, ResolveError};
 use crate::audit::{Actor, AuditEvent, Redecided};
@@ -175,6 +176,7 @@ fn tighten(
     store::append(tx, &delivery.entry(ground.now, Actor::System, event))?;
     let decided = store::set_decision(tx, delivery, decision, &afresh.trace, &ground.in_force.hash)?;
     let Some(event) = course_of(&decided).tighter_step(decision, afresh.schedule.as_ref(), ground.now) else {
+        store::shorten_gathering(tx, &decided, ground.now)?;
         return Ok(decided);
     };
     let step = decided.state.clone().step(event, ground.now)?;
@@ -213,13 +215,16 @@ fn sent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> Re
     let asks_for_more = redecide::asks_for_more_first(&delivery.decision, &afresh.decision) && waits != Link::Recorded
         || redecide::asks_for_a_check(&delivery.decision, &afresh.decision)
         || afresh.is_kept_longer_by_law(delivery) && waits != Link::Recorded;
-    if let (true, Link::Live { until: LiveUntil::NotHandedOver }) = (asks_for_more, &delivery.state) {
-        return keep_back(tx, ground, delivery, &afresh);
-    }
-    if redecide::would_not_be_out(&delivery.decision, &afresh.decision) {
-        if let Link::Live { until: LiveUntil::NotHandedOver } = delivery.state {
+    let would_not_be_out = redecide::would_not_be_out(&delivery.decision, &afresh.decision);
+    if let Link::Live { until: LiveUntil::NotHandedOver } = delivery.state {
+        if asks_for_more || would_not_be_out {
             return keep_back(tx, ground, delivery, &afresh);
         }
+        if redecide::shares_no_longer(&delivery.decision, &afresh.decision) && shares_link(tx, delivery)? {
+            return part(tx, ground, delivery, &afresh);
+        }
+    }
+    if would_not_be_out {
         return note(tx, ground, delivery, afresh, NotedVerdict::Stricter);
     }
     match redecide::live_link(&delivery.decision, &afresh.decision) {
@@ -239,6 +244,19 @@ fn keep_back(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: &Afresh)
     store::advance(tx, delivery, &step, Actor::System, ground.now)?;
     let kept = store::delivery(tx.conn(), &delivery.id)?.ok_or(StoreError::Moved)?;
     tighten(tx, ground, &kept, &afresh.decision, afresh).map(|_| ())
+}
+
+/// Its message has not left, and it may share that link no more: each report in it leaves again.
+fn part(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: &Afresh) -> Result<(), StoreError> {
+    let step = delivery.state.clone().step(LinkEvent::Parted, ground.now)?;
+    store::advance(tx, delivery, &step, Actor::System, ground.now)?;
+    let parted = store::delivery(tx.conn(), &delivery.id)?.ok_or(StoreError::Moved)?;
+    match redecide::compare(&parted.decision, &afresh.decision) {
+        Verdict::Tighter(decision) | Verdict::Mixed(decision) => {
+            tighten(tx, ground, &parted, &decision, afresh).map(|_| ())
+        }
+        Verdict::Same | Verdict::Looser => Ok(()),
+    }
 }
 
 /// Takes openings and life from a link that is out.

@@ -6,6 +6,7 @@ use super::compare::{self, Fetched};
 use super::learnt::learn;
 use super::plan::{self, Before, Doubt, File, OldLinks, Plan};
 use super::prepare::{Prepared, unreadable};
+use super::suspend::{is_suspended, restore, suspend};
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, Read, ReadEhr, Resolve, ResolveError, back_off};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
 use crate::base::{DeliveryId, Key256, UtcMillis, random};
@@ -407,38 +408,6 @@ pub(super) fn step(tx: &mut Tx, delivery: &Delivery, event: LinkEvent, now: UtcM
     store::advance(tx, delivery, &step, Actor::Ehr(delivery.ehr.clone()), now)
 }
 
-/// Lets a suspended link in again. The lease of its last opening may have run out meanwhile: then it is spent now.
-fn restore(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), StoreError> {
-    step(tx, delivery, LinkEvent::Restored, now)?;
-    match &delivery.link {
-        Some(link) => store::spend_if_used_up(tx, link, Actor::System, now),
-        None => Ok(()),
-    }
-}
-
-/// What is out is refused, reversibly; what has not left yet is read again before it does.
-fn suspend(tx: &mut Tx, open: &[Delivery], why: SuspendedWhy, now: UtcMillis) -> Result<(), StoreError> {
-    for delivery in open {
-        match delivery.state {
-            Link::Live { .. } => step(tx, delivery, LinkEvent::Suspend { why }, now)?,
-            Link::Recorded | Link::Held { .. } if why == SuspendedWhy::WentBack => {
-                step(tx, delivery, LinkEvent::NeedsReview { why: ReviewReason::WentBack }, now)?;
-            }
-            Link::Recorded
-            | Link::Held { .. }
-            | Link::Review { .. }
-            | Link::Suspended { .. }
-            | Link::Blocked
-            | Link::Spent
-            | Link::Expired
-            | Link::Revoked { .. }
-            | Link::Recalled
-            | Link::Superseded { .. } => {}
-        }
-    }
-    Ok(())
-}
-
 /// The delivery of what the report last said, as far as anybody could tell.
 fn standing_delivery(tx: &mut Tx, source: &SourceRow) -> Result<Option<Delivery>, StoreError> {
     match &source.content_hash {
@@ -464,10 +433,6 @@ fn close_stand_ins(tx: &mut Tx, source: &SourceRow, by: &DeliveryId, now: UtcMil
         }
     }
     Ok(())
-}
-
-const fn is_suspended(delivery: &Delivery) -> bool {
-    matches!(delivery.state, Link::Suspended { .. })
 }
 
 /// What is under way of this resource, held until the transaction ends.

@@ -15,6 +15,7 @@ mod plan;
 mod prepare;
 mod redecide;
 mod rehearse;
+mod suspend;
 #[cfg(test)]
 mod tests;
 mod timetable;

@@ -313,7 +313,9 @@ const fn is_taken_back(latest: &Link) -> TakenBack {
         | Link::Revoked { by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged } => {
             TakenBack::ByTheEhr
         }
-        Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore } => TakenBack::ByStaff,
+        // Who revoked the link that it shared may have seen that the address is wrong: a correction does not settle that.
+        Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore }
+        | Link::Review { why: ReviewReason::SharedLinkRevoked } => TakenBack::ByStaff,
         Link::Recorded
         | Link::Held { .. }
         | Link::Review { .. }

@@ -208,6 +208,12 @@ pub(super) fn asks_for_a_check(then: &Decision, now: &Decision) -> bool {
     !now.terms_to_leave_under().challenges.is_subset(&then.terms_to_leave_under().challenges)
 }
 
+/// Whether a report that may share a link may share none by now, or only with others.
+pub(super) fn shares_no_longer(then: &Decision, now: &Decision) -> bool {
+    let joined = Decision::Send { terms: then.terms_to_leave_under().join(&now.terms_to_leave_under()) };
+    then.gathers_for().is_some() && joined.gathers_for().is_none()
+}
+
 /// Whether a link that is out would not have left by itself.
 pub(super) fn would_not_be_out(then: &Decision, now: &Decision) -> bool {
     action_of(now) > action_of(then)

@@ -44,6 +44,14 @@ pub(super) fn lock_name(conn: &mut Conn, name: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether names are held against anybody: SQLite has a single writer, and nothing needs to be looked up to be held.
+pub(super) const fn has_many_writers(conn: &Conn) -> bool {
+    match conn {
+        Conn::Postgres(_) => true,
+        Conn::Sqlite(_) => false,
+    }
+}
+
 /// Holds `name` beside others who hold it so, and keeps off whoever wants it by [`lock_name`], until the transaction ends.
 pub(super) fn lock_name_shared(conn: &mut Conn, name: &str) -> Result<(), StoreError> {
     match conn {

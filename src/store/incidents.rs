@@ -11,7 +11,7 @@ use super::dialect;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::rows::{from_json, parse, parse_opt, signed, to_json, unsigned};
-use super::schema::{delivery, incident, incident_delivery, link};
+use super::schema::{delivery, former_link, incident, incident_delivery, link};
 use crate::base::{DeliveryId, EhrId, OperatorName, UtcMillis};
 
 /// Deliveries whose traces are looked through at once.
@@ -38,7 +38,7 @@ pub struct IncidentCriteria {
 pub struct Struck {
     pub delivery: DeliveryId,
     pub state: String,
-    /// How often its link was opened.
+    /// How often the links were opened that it had and has.
     pub opened: u64,
 }
 
@@ -61,11 +61,13 @@ pub fn struck(conn: &mut Conn, criteria: &IncidentCriteria) -> Result<Vec<Struck
         let page = page_of(conn, criteria, &after)?;
         let Some((last, ..)) = page.last() else { return Ok(found) };
         after.clone_from(last);
+        let before = opened_before(conn, page.iter().map(|(id, ..)| id.as_str()))?;
         for (id, state, trace, opened) in page {
             if criteria.rule.as_deref().is_some_and(|rule| !is_in_force(&trace, rule)) {
                 continue;
             }
-            let opened = unsigned("link.opened", opened.unwrap_or(0).into())?;
+            let before: i64 = before.iter().filter(|(of, _)| *of == id).map(|(_, opened)| i64::from(*opened)).sum();
+            let opened = unsigned("link.opened", before + i64::from(opened.unwrap_or(0)))?;
             found.push(Struck { delivery: parse("delivery.id", &id)?, state, opened });
         }
     }
@@ -96,6 +98,15 @@ fn page_of(conn: &mut Conn, criteria: &IncidentCriteria, after: &str) -> Result<
         .order(delivery::id.asc())
         .limit(PAGE)
         .select((delivery::id, delivery::state, delivery::trace, link::opened.nullable()))
+        .load(conn)?)
+}
+
+/// How often the links were opened that these deliveries had before.
+fn opened_before<'a>(conn: &mut Conn, ids: impl Iterator<Item = &'a str>) -> Result<Vec<(String, i32)>, StoreError> {
+    Ok(former_link::table
+        .inner_join(link::table.on(link::id.eq(former_link::link_id)))
+        .filter(former_link::delivery_id.eq_any(ids))
+        .select((former_link::delivery_id, link::opened))
         .load(conn)?)
 }
 

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::conn::{Conn, Tx};
 use super::deliveries;
+use super::dialect;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::rows::{hash32, parse, signed, unsigned};
@@ -193,6 +194,17 @@ pub fn link_by_reference(conn: &mut Conn, reference: &Reference) -> Result<Vec<L
     rows.into_iter().map(LinkRow::try_from).collect()
 }
 
+/// How often the links that a delivery had and has were opened.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn opened_of(conn: &mut Conn, id: &DeliveryId) -> Result<u64, StoreError> {
+    let links = deliveries::links_of(conn, id)?;
+    let opened: Vec<i32> =
+        link::table.filter(link::id.eq_any(links.iter().map(LinkId::as_str))).select(link::opened).load(conn)?;
+    opened.into_iter().try_fold(0, |sum, count| Ok(sum + unsigned::<u64>("link.opened", count.into())?))
+}
+
 /// # Errors
 /// [`StoreError`].
 pub fn files_of(conn: &mut Conn, id: &LinkId) -> Result<Vec<FileRow>, StoreError> {
@@ -247,11 +259,14 @@ pub fn sealed_since(
     index.flatten().map(|index| hash32("sealed_file.plain_index", &index)).transpose()
 }
 
-/// Holds the delivery that `id` belongs to: see `audit_log::hold`. An unknown link has nothing to hold.
+/// Holds the deliveries that share `id`: see `audit_log::hold`. An unknown link has nothing to hold.
 pub(super) fn hold(tx: &mut Tx, id: &LinkId) -> Result<(), StoreError> {
+    if !dialect::has_many_writers(tx.conn()) {
+        return Ok(());
+    }
     let owner: Option<String> = link::table.find(id.as_str()).select(link::delivery_id).first(tx.conn()).optional()?;
     match owner {
-        Some(owner) => deliveries::hold(tx, &parse("link.delivery_id", &owner)?),
+        Some(owner) => deliveries::hold_link(tx, id, &parse("link.delivery_id", &owner)?),
         None => Ok(()),
     }
 }

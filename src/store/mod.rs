@@ -30,6 +30,7 @@ mod prepared;
 mod redecisions;
 mod rows;
 mod schema;
+mod sent_lately;
 mod sources;
 mod staff;
 mod versions;
@@ -47,10 +48,11 @@ pub use control::{
 };
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, FactsSeen, Mode, NOTHING_READ, NewDelivery, advance, deliveries, delivery,
-    delivery_of_link, facts_seen, forget_cards, forget_facts, give_back_companion, hold_delivery, insert_delivery,
-    is_hold_over, keep_until, latest_delivery_of, latest_delivery_with, lease_companions, lease_due_deliveries,
-    lease_ended_holds, make_again_after_quiet, next_issue_no, open_deliveries_of, postpone_delivery, ready_between,
-    renew_delivery_lease, set_card, set_report_version, sharers_of, spend_if_used_up, standing_delivery_of,
+    delivery_of_link, facts_seen, forget_cards, forget_facts, give_back_companion, hold_deliveries, hold_delivery,
+    insert_delivery, is_hold_over, keep_until, latest_delivery_of, latest_delivery_with, lease_companions,
+    lease_due_deliveries, lease_ended_holds, links_of, make_again_after_quiet, next_issue_no, open_deliveries_of,
+    owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card, set_report_version, sharers_of,
+    shorten_gathering, spend_if_used_up, standing_delivery_of,
 };
 pub use due::{DueOf, due_deliveries, due_sources};
 pub use error::StoreError;
@@ -67,12 +69,12 @@ pub use lease::{LEASE, RENEW_EVERY, Renewed, give_back, while_kept};
 pub use links::{
     FileRow, LinkRow, LivingLink, NewFile, NewLink, dead_links_with_files, deliveries_under, epochs_in_use, files_of,
     files_removed, forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
-    live_links, living_links, sealed_since, shred_link,
+    live_links, living_links, opened_of, sealed_since, shred_link,
 };
 pub use migrations::{MigrationState, RanRow, audit_migrations, migrate, unaudited_migrations};
 pub use notices::{
-    CountedBy, LeasedNotice, NewNotice, NoticeRow, first_attempts_since, hold_unsent_notices, insert_notice,
-    lease_notices, leased_notices_lost, notice, notices_of, number_within, settle_notice, stale_notices,
+    LeasedNotice, NewNotice, NoticeRow, hold_unsent_notices, insert_notice, lease_notices, leased_notices_lost, notice,
+    notices_of, settle_notice, stale_notices,
 };
 pub use openings::{
     Claim, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,
@@ -93,6 +95,7 @@ pub use redecisions::{
     Noted, NotedVerdict, Redecision, begin_redecision, forget_redecision, note_redecision, noted_redecision,
     noted_redecisions, set_decision, set_facts, tighten_link, undecided_after, went_on_to,
 };
+pub use sent_lately::{CountedBy, first_attempts_since, number_within};
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
     read_again, read_stale_sources_again, renew_source, source,

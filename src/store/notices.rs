@@ -11,14 +11,11 @@ use super::deliveries::{self, Delivery};
 use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::rows::{from_json, parse, to_json};
-use super::schema::{delivery, notice};
+use super::schema::notice;
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, LinkId, NoticeId, UtcMillis};
 use crate::policy::Channel;
 use crate::record::{Notice, NoticeKind, Step};
-
-/// Deliveries whose messages the breaker asks for at once: a statement of SQLite takes only so many values.
-const COUNTED_TOGETHER: usize = 1000;
 
 /// A message to be queued.
 pub struct NewNotice {
@@ -152,17 +149,16 @@ pub fn notice(conn: &mut Conn, id: &NoticeId) -> Result<Option<NoticeRow>, Store
     row.map(NoticeRow::try_from).transpose()
 }
 
-/// The messages of a delivery and of the link that it shares.
+/// The messages of a delivery and of the links that it shared.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn notices_of(conn: &mut Conn, delivery: &DeliveryId) -> Result<Vec<NoticeRow>, StoreError> {
-    let shared = delivery::table
-        .filter(delivery::id.eq(delivery.as_str()))
-        .filter(delivery::link_id.is_not_null())
-        .select(delivery::link_id.assume_not_null());
+    // Asked for in two steps: in one, PostgreSQL would look through all messages.
+    let links = deliveries::links_of(conn, delivery)?;
+    let of_links = notice::link_id.eq_any(links.iter().map(LinkId::as_str));
     let rows: Vec<Row> = notice::table
-        .filter(notice::delivery_id.eq(delivery.as_str()).or(notice::link_id.eq_any(shared)))
+        .filter(notice::delivery_id.eq(delivery.as_str()).or(of_links))
         .order(notice::created_at.asc())
         .select(columns!())
         .load(conn)?;
@@ -257,60 +253,6 @@ pub fn hold_unsent_notices(conn: &mut Conn) -> Result<Vec<NoticeRow>, StoreError
     let rows: Vec<Row> =
         notice::table.filter(notice::state.eq_any(["queued", "leased"])).select(columns!()).load(conn)?;
     rows.into_iter().map(NoticeRow::try_from).collect()
-}
-
-/// How many messages were first attempted in `from <= t < until`.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn first_attempts_since(conn: &mut Conn, from: UtcMillis, until: UtcMillis) -> Result<i64, StoreError> {
-    Ok(notice::table
-        .filter(notice::first_attempt_at.ge(from.0))
-        .filter(notice::first_attempt_at.lt(until.0))
-        .count()
-        .get_result(conn)?)
-}
-
-/// Whose messages the breaker counts.
-#[derive(Clone, Copy)]
-pub enum CountedBy {
-    Address([u8; 32]),
-    Patient([u8; 32]),
-}
-
-/// Which message of an address or patient since `since` this leased one is, counted from 1 in the order of first
-/// attempts: those leased together with it count only when they come first.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn number_within(
-    conn: &mut Conn,
-    whose: CountedBy,
-    leased: &NoticeRow,
-    since: UtcMillis,
-) -> Result<i64, StoreError> {
-    // Asked in two steps and counted here: in one, PostgreSQL may look through all messages for those of one address.
-    let query = delivery::table.select(delivery::id).into_boxed();
-    let query = match whose {
-        CountedBy::Address(index) => query.filter(delivery::contact_index.eq(index.to_vec())),
-        CountedBy::Patient(index) => query.filter(delivery::patient_index.eq(index.to_vec())),
-    };
-    let deliveries: Vec<String> = query.load(conn)?;
-    let (this, at) = (leased.id.as_str(), leased.first_attempt_at.unwrap_or(leased.created_at).0);
-    let is_before = |(id, state, first): &(String, String, Option<i64>)| {
-        let Some(first) = *first else { return false };
-        let together_before = first == at && (state != "leased" || id.as_str() < this);
-        id != this && first >= since.0 && (first < at || together_before)
-    };
-    let mut before = 0_usize;
-    for some in deliveries.chunks(COUNTED_TOGETHER) {
-        let messages = notice::table
-            .filter(notice::delivery_id.eq_any(some))
-            .select((notice::id, notice::state, notice::first_attempt_at))
-            .load(conn)?;
-        before += messages.iter().filter(|message| is_before(message)).count();
-    }
-    Ok(i64::try_from(before).unwrap_or(i64::MAX - 1) + 1)
 }
 
 /// Ends every unsent notice of a dead link and empties its secret.

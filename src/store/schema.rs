@@ -307,6 +307,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    former_link (delivery_id, link_id) {
+        delivery_id -> Text,
+        link_id -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -327,5 +334,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     rules_activation,
     rules_redecision,
     incident,
-    incident_delivery
+    incident_delivery,
+    former_link
 );

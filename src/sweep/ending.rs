@@ -107,7 +107,7 @@ impl Sweep {
 }
 
 fn note_lapse(tx: &mut Tx, link: &LinkId, now: UtcMillis) -> Result<(), StoreError> {
-    let Some(owner) = owner_of(tx, link)? else { return Ok(()) };
+    let Some(owner) = store::owner_of_link(tx.conn(), link)? else { return Ok(()) };
     store::append(tx, &owner.entry(now, Actor::System, AuditEvent::Lapsed { link: link.clone() }))?;
     store::spend_if_used_up(tx, link, Actor::System, now)
 }

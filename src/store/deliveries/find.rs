@@ -8,7 +8,8 @@ use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, SourceId, VersionId};
 use crate::record::Link;
 use crate::store::conn::Conn;
 use crate::store::error::StoreError;
-use crate::store::schema::delivery;
+use crate::store::rows::parse;
+use crate::store::schema::{delivery, former_link, link};
 
 /// # Errors
 /// [`StoreError`].
@@ -26,6 +27,33 @@ pub fn delivery_of_link(conn: &mut Conn, link: &LinkId) -> Result<Option<Deliver
     let sharers = sharers_of(conn, link)?;
     let suspended = sharers.iter().find(|sharer| matches!(sharer.state, Link::Suspended { .. })).cloned();
     Ok(suspended.or_else(|| sharers.into_iter().next()))
+}
+
+/// The delivery in whose chain the message and the openings of a link are told of, whatever link it has by now.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn owner_of_link(conn: &mut Conn, id: &LinkId) -> Result<Option<Delivery>, StoreError> {
+    let row: Option<Row> = delivery::table
+        .inner_join(link::table.on(link::delivery_id.eq(delivery::id)))
+        .filter(link::id.eq(id.as_str()))
+        .select(columns!())
+        .first(conn)
+        .optional()?;
+    row.map(Delivery::try_from).transpose()
+}
+
+/// The links that a delivery had and has.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn links_of(conn: &mut Conn, id: &DeliveryId) -> Result<Vec<LinkId>, StoreError> {
+    let mut links: Vec<String> =
+        former_link::table.filter(former_link::delivery_id.eq(id.as_str())).select(former_link::link_id).load(conn)?;
+    let current: Option<Option<String>> =
+        delivery::table.find(id.as_str()).select(delivery::link_id).first(conn).optional()?;
+    links.extend(current.flatten());
+    links.iter().map(|link| parse("delivery.link_id", link)).collect()
 }
 
 /// All deliveries of a resource that are not in a final state.

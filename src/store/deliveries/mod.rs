@@ -12,14 +12,17 @@ use diesel::prelude::*;
 
 pub use facts_seen::{FactsSeen, facts_seen};
 pub use find::{
-    DeliveryFilter, deliveries, delivery, delivery_of_link, latest_delivery_of, latest_delivery_with, next_issue_no,
-    open_deliveries_of, standing_delivery_of,
+    DeliveryFilter, deliveries, delivery, delivery_of_link, latest_delivery_of, latest_delivery_with, links_of,
+    next_issue_no, open_deliveries_of, owner_of_link, standing_delivery_of,
 };
 pub use forget::{forget_cards, forget_facts};
 pub use holds::{is_hold_over, lease_ended_holds};
 pub use quiet::{keep_until, make_again_after_quiet, ready_between};
 pub use row::{Delivery, DeliveryKind, Mode, NOTHING_READ, NewDelivery};
-pub use shared::{give_back_companion, lease_companions, sharers_of, spend_if_used_up};
+pub use shared::{
+    give_back_companion, hold_deliveries, lease_companions, sharers_of, shorten_gathering, spend_if_used_up,
+};
+pub(super) use shared::{hold_link, ids_of_sharers};
 
 use super::audit_log;
 use super::conn::{LinkDeath, Tx};
@@ -29,7 +32,7 @@ use super::lease::Renewed;
 use super::prepared::Prepare as _;
 use super::redecisions::waits_for_redecision;
 use super::rows::to_json;
-use super::schema::delivery;
+use super::schema::{delivery, former_link};
 use super::{links, notices, openings};
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, UtcMillis, VersionId};
@@ -40,8 +43,13 @@ use shared::Gathering;
 /// # Errors
 /// [`StoreError::Duplicate`] when this report version already has a delivery of that number.
 pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<(), StoreError> {
-    let gathering =
-        Gathering { kind: new.kind, group_index: new.group_index.as_ref(), decision: &new.decision, trace: &new.trace };
+    let gathering = Gathering {
+        kind: new.kind,
+        group_index: new.group_index.as_ref(),
+        decision: &new.decision,
+        issued: new.facts.issued,
+        trace: &new.trace,
+    };
     let first_due = first_due(&new.state, new.mode, &entry.actor, &gathering, entry.at);
     diesel::insert_into(delivery::table)
         .values((
@@ -109,7 +117,7 @@ const fn due_at(state: &Link, mode: Mode, now: UtcMillis) -> Option<UtcMillis> {
     }
 }
 
-/// [`due_at`], after the wait for others of its group; what a person lets go leaves at once.
+/// [`due_at`] of what was decided or held, after the wait for others of its group; what a person lets go leaves at once.
 fn first_due(state: &Link, mode: Mode, actor: &Actor, gathering: &Gathering<'_>, now: UtcMillis) -> Option<UtcMillis> {
     let due = due_at(state, mode, now)?;
     match (state, actor) {
@@ -135,13 +143,12 @@ pub fn advance(
         return Err(StoreError::Moved);
     }
     hold(tx, &before.id)?;
-    let gathering = Gathering {
-        kind: before.kind,
-        group_index: before.group_index.as_ref(),
-        decision: &before.decision,
-        trace: &before.trace,
+    let due = if let Link::Held { .. } = step.from() {
+        first_due(step.to(), before.mode, &actor, &Gathering::of(before), at)
+    } else {
+        due_at(step.to(), before.mode, at)
     };
-    write_step(tx, before, step, first_due(step.to(), before.mode, &actor, &gathering, at), at)?;
+    write_step(tx, before, step, due, at)?;
     if let (Some(death), Some(link)) = (step.death(), &before.link) {
         links::shred_link(tx, link, at)?;
         openings::end_openings(tx, link, at)?;
@@ -206,7 +213,16 @@ impl Delivery {
     }
 }
 
+/// Makes `link` the delivery's current one; that it had another is kept.
 pub(super) fn attach_link(tx: &mut Tx, delivery_id: &DeliveryId, link: &LinkId) -> Result<(), StoreError> {
+    let before: Option<String> =
+        delivery::table.find(delivery_id.as_str()).select(delivery::link_id).first(tx.conn())?;
+    if let Some(before) = before.filter(|before| before != link.as_str()) {
+        diesel::insert_into(former_link::table)
+            .values((former_link::delivery_id.eq(delivery_id.as_str()), former_link::link_id.eq(before)))
+            .prepared()
+            .execute(tx.conn())?;
+    }
     diesel::update(delivery::table.find(delivery_id.as_str()))
         .set(delivery::link_id.eq(link.as_str()))
         .prepared()
@@ -214,13 +230,13 @@ pub(super) fn attach_link(tx: &mut Tx, delivery_id: &DeliveryId, link: &LinkId) 
     Ok(())
 }
 
-/// [`delivery`], held until the transaction ends: nobody else moves it, its link, openings or notices meanwhile, so a
-/// step from what is read here is never [`StoreError::Moved`].
+/// [`delivery`], held until the transaction ends with those that share its link: nobody else moves it, its link, openings
+/// or notices meanwhile, so a step from what is read here is never [`StoreError::Moved`].
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn hold_delivery(tx: &mut Tx, id: &DeliveryId) -> Result<Option<Delivery>, StoreError> {
-    hold(tx, id)?;
+    shared::hold_with_sharers(tx, id)?;
     delivery(tx.conn(), id)
 }
 

@@ -13,10 +13,11 @@ use crate::record::{LinkEvent, Notice, NoticeEvent};
 use crate::store::Delivery;
 use crate::store::conn::{Conn, Tx};
 use crate::store::error::StoreError;
-use crate::store::notices::{NoticeRow, first_attempts_since, settle_notice};
+use crate::store::notices::{NoticeRow, settle_notice};
 use crate::store::prepared::Prepare as _;
 use crate::store::rows::unsigned;
 use crate::store::schema::{delivery, notice};
+use crate::store::sent_lately::first_attempts_since;
 
 /// Gives a leased delivery back, due at its turn behind those that wait for the same end. Workers who count at the same
 /// moment may share a turn: the pace stays.

@@ -1,39 +1,68 @@
 //! Several deliveries with one link: found together, leased together, moved together.
 //!
 //! Must stay true: when a link ends, no delivery that shares it stays alive; who shares a link with whom is told by
-//! `delivery.link_id` alone, so that one that got another link since shares the old one no more.
+//! `delivery.link_id` alone, so that one that got another link since shares the old one no more; those of one link are held
+//! in the order of their ids, whoever holds them, so that steps which meet on it wait for each other, and never in a ring.
+
+use std::time::Duration;
 
 use diesel::prelude::*;
 
 use super::row::{Delivery, Row, columns};
 use super::{as_leased, due_at, find, hold, note_step, write_step};
 use crate::audit::Actor;
-use crate::base::{LinkId, UtcMillis};
+use crate::base::{DeliveryId, LinkId, UtcMillis, hours};
 use crate::policy::{Decision, Trace};
-use crate::record::{Link, LinkEvent, Step};
+use crate::record::{Link, LinkEvent, LiveUntil, Step};
 use crate::store::conn::{Conn, Tx};
 use crate::store::dialect;
 use crate::store::error::StoreError;
 use crate::store::prepared::Prepare as _;
+use crate::store::rows::parse;
 use crate::store::schema::delivery;
 use crate::store::{DeliveryKind, Mode, links, openings};
+
+/// So much later than it is due a report may leave.
+const RELEASE_TAKES_MAX: Duration = hours(1);
+/// After so many tries a report leaves without others: nothing about them keeps it back for ever.
+const TRIES_WITH_OTHERS_MAX: i32 = 6;
+/// One that failed more often is left to its own time: it holds up no group again and again.
+const TRIES_AS_COMPANION_MAX: i32 = 1;
 
 /// What tells how long a delivery waits for others.
 pub(super) struct Gathering<'a> {
     pub(super) kind: DeliveryKind,
     pub(super) group_index: Option<&'a [u8; 32]>,
     pub(super) decision: &'a Decision,
+    pub(super) issued: Option<UtcMillis>,
     pub(super) trace: &'a str,
 }
 
-/// Until when one that may leave by itself from `at` on waits for others of its group: never beyond a law's ceiling. What
-/// takes the place of a link that the patient holds waits for nothing.
+impl<'a> Gathering<'a> {
+    pub(super) fn of(delivery: &'a Delivery) -> Self {
+        Self {
+            kind: delivery.kind,
+            group_index: delivery.group_index.as_ref(),
+            decision: &delivery.decision,
+            issued: delivery.facts.as_ref().and_then(|facts| facts.issued),
+            trace: &delivery.trace,
+        }
+    }
+}
+
+/// Until when one that may leave by itself from `at` on waits for others of its group: never beyond a law's ceiling, and not
+/// at all where the wait would eat up the life of its link. What takes the place of a link that the patient holds waits for
+/// nothing.
 pub(super) fn gathers_until(gathering: &Gathering<'_>, at: UtcMillis) -> UtcMillis {
-    let Gathering { kind: DeliveryKind::New, group_index: Some(_), decision, trace } = gathering else { return at };
-    let Some(wait) = decision.gathers_for() else { return at };
+    let Gathering { kind: DeliveryKind::New, group_index: Some(_), decision, issued, trace } = gathering else {
+        return at;
+    };
+    let (Some(wait), Decision::Send { terms }) = (decision.gathers_for(), decision) else { return at };
     let schedule = serde_json::from_str::<Trace>(trace).ok().and_then(|trace| trace.schedule);
     let ceiling = schedule.and_then(|schedule| schedule.ceilings.first().map(|ceiling| ceiling.until));
-    ceiling.map_or(at.plus(wait), |ceiling| at.plus(wait).min(ceiling)).max(at)
+    let until = ceiling.map_or(at.plus(wait), |ceiling| at.plus(wait).min(ceiling)).max(at);
+    let ready = until.plus(RELEASE_TAKES_MAX);
+    if terms.are_too_late(*issued, ready) { at } else { until }
 }
 
 /// All deliveries whose current link is `link`, oldest first.
@@ -47,6 +76,45 @@ pub fn sharers_of(conn: &mut Conn, link: &LinkId) -> Result<Vec<Delivery>, Store
         .select(columns!())
         .load(conn)?;
     rows.into_iter().map(Delivery::try_from).collect()
+}
+
+/// The ids of [`sharers_of`], in their order.
+pub(in crate::store) fn ids_of_sharers(conn: &mut Conn, link: &LinkId) -> Result<Vec<DeliveryId>, StoreError> {
+    let ids: Vec<String> = delivery::table
+        .filter(delivery::link_id.eq(link.as_str()))
+        .order(delivery::id.asc())
+        .select(delivery::id)
+        .load(conn)?;
+    ids.iter().map(|id| parse("delivery.id", id)).collect()
+}
+
+/// Holds them in the order that is everybody's.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hold_deliveries<'a>(tx: &mut Tx, ids: impl Iterator<Item = &'a DeliveryId>) -> Result<(), StoreError> {
+    let mut ids: Vec<&DeliveryId> = ids.collect();
+    ids.sort();
+    ids.into_iter().try_for_each(|id| hold(tx, id))
+}
+
+/// Holds a delivery with those that share its link.
+pub(super) fn hold_with_sharers(tx: &mut Tx, id: &DeliveryId) -> Result<(), StoreError> {
+    if !dialect::has_many_writers(tx.conn()) {
+        return Ok(());
+    }
+    let link: Option<Option<String>> =
+        delivery::table.find(id.as_str()).select(delivery::link_id).first(tx.conn()).optional()?;
+    match link.flatten() {
+        Some(link) => hold_link(tx, &parse("delivery.link_id", &link)?, id),
+        None => hold(tx, id),
+    }
+}
+
+/// Holds what shares `link`, and `owner`, which may share another by now.
+pub(in crate::store) fn hold_link(tx: &mut Tx, link: &LinkId, owner: &DeliveryId) -> Result<(), StoreError> {
+    let sharers = ids_of_sharers(tx.conn(), link)?;
+    hold_deliveries(tx, sharers.iter().filter(|id| *id != owner).chain([owner]))
 }
 
 /// Takes the step that `step` of `moved` means for each other report in its link.
@@ -66,11 +134,11 @@ pub(super) fn advance_companions(
         if companion.state.is_final() || companion.link.as_ref() != Some(link) {
             continue;
         }
-        let is_parted = event == LinkEvent::Parted;
+        let is_replaced = event == LinkEvent::Parted && was_handed_over(&companion.state);
         let step = companion.state.clone().step(event.clone(), at)?;
         write_step(tx, &companion, &step, due_at(step.to(), companion.mode, at), at)?;
         note_step(tx, &companion, &step, Actor::System, at)?;
-        if is_parted {
+        if is_replaced {
             // The patient may hold the old link: the next message says that it is replaced.
             diesel::update(delivery::table.find(companion.id.as_str()))
                 .set(delivery::kind.eq(DeliveryKind::Updated.as_str()))
@@ -79,6 +147,24 @@ pub(super) fn advance_companions(
         }
     }
     Ok(())
+}
+
+const fn was_handed_over(state: &Link) -> bool {
+    match state {
+        Link::Live { until } | Link::Suspended { until, .. } => match until {
+            LiveUntil::At(_) => true,
+            LiveUntil::NotHandedOver => false,
+        },
+        Link::Recorded
+        | Link::Held { .. }
+        | Link::Review { .. }
+        | Link::Blocked
+        | Link::Spent
+        | Link::Expired
+        | Link::Revoked { .. }
+        | Link::Recalled
+        | Link::Superseded { .. } => false,
+    }
 }
 
 /// Leases those that wait to be released with `lead`, up to `count`, the oldest first, until `until`.
@@ -92,7 +178,12 @@ pub fn lease_companions(
     until: UtcMillis,
     count: i64,
 ) -> Result<Vec<Delivery>, StoreError> {
-    let (Some(group), Some(_)) = (&lead.group_index, lead.decision.gathers_for()) else { return Ok(Vec::new()) };
+    let (Link::Recorded, Some(group), Some(_)) = (&lead.state, &lead.group_index, lead.decision.gathers_for()) else {
+        return Ok(Vec::new());
+    };
+    if lead.tries > TRIES_WITH_OTHERS_MAX {
+        return Ok(Vec::new());
+    }
     dialect::lease_in_turn(tx.conn(), &format!("lease:delivery:{}", lead.ehr))?;
     let candidates: Vec<String> = delivery::table
         .filter(delivery::group_index.eq(group.to_vec()))
@@ -100,6 +191,7 @@ pub fn lease_companions(
         .filter(delivery::mode.eq(Mode::Live.as_str()))
         .filter(delivery::id.ne(lead.id.as_str()))
         .filter(delivery::lease_until.is_null().or(delivery::lease_until.le(now.0)))
+        .filter(delivery::tries.le(TRIES_AS_COMPANION_MAX).or(delivery::due_at.le(now.0)))
         .order((delivery::created_at.asc(), delivery::id.asc()))
         .limit(count)
         .select(delivery::id)
@@ -121,6 +213,16 @@ pub fn lease_companions(
     let mut leased: Vec<Delivery> = rows.into_iter().map(Delivery::try_from).collect::<Result<_, _>>()?;
     leased.sort_by(|one, other| (one.created_at, one.id.as_str()).cmp(&(other.created_at, other.id.as_str())));
     Ok(leased)
+}
+
+/// One that waits for others waits no longer than its decision, which may have become another, lets it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn shorten_gathering(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), StoreError> {
+    let (Link::Recorded, Some(due), 0) = (&delivery.state, delivery.due_at, delivery.tries) else { return Ok(()) };
+    let until = gathers_until(&Gathering::of(delivery), delivery.state_at).max(now);
+    if until < due { super::postpone_delivery(tx, delivery, until) } else { Ok(()) }
 }
 
 /// Gives back one that was leased with another and does not leave with it: due when it was, and no try counted.

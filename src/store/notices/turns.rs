@@ -131,15 +131,29 @@ enum Turn {
     NotYet,
 }
 
-/// A delivery that another worker holds is left to it: the notice is found again.
-fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Turn, StoreError> {
-    if !deliveries::try_hold(tx, &before.delivery)? {
-        return Ok(Turn::NotYet);
+/// The owner of a message and what else its link holds, all of it held, if all of it still stands open. What another worker
+/// holds is left to it: the message is found again.
+fn held_for(tx: &mut Tx, notice: &NoticeRow) -> Result<Option<(Delivery, Vec<Delivery>)>, StoreError> {
+    let mut others = deliveries::ids_of_sharers(tx.conn(), &notice.link)?;
+    others.retain(|id| *id != notice.delivery);
+    for id in std::iter::once(&notice.delivery).chain(&others) {
+        if !deliveries::try_hold(tx, id)? {
+            return Ok(None);
+        }
     }
+    let mut held = Vec::new();
+    for id in &others {
+        held.extend(deliveries::delivery(tx.conn(), id)?);
+    }
+    let are_live =
+        held.iter().all(|other| matches!(other.state, Link::Live { .. }) && other.link.as_ref() == Some(&notice.link));
     let missing = StoreError::BadRow { column: "notice.delivery_id" };
-    let Some(owner) = deliveries::delivery(tx.conn(), &before.delivery)? else { return Err(missing) };
-    let companions: Vec<Delivery> =
-        deliveries::sharers_of(tx.conn(), &before.link)?.into_iter().filter(|sharer| sharer.id != owner.id).collect();
+    let Some(owner) = deliveries::delivery(tx.conn(), &notice.delivery)? else { return Err(missing) };
+    Ok(are_live.then_some((owner, held)))
+}
+
+fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Turn, StoreError> {
+    let Some((owner, companions)) = held_for(tx, &before)? else { return Ok(Turn::NotYet) };
     let is_quiet = |one: &Delivery| one.decision.quiet().is_some_and(|quiet| quiet.end(now).is_some());
     if is_quiet(&owner) || companions.iter().any(is_quiet) {
         deliveries::make_again_after_quiet(tx, &before, &owner, now)?;
@@ -170,7 +184,9 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Turn, Sto
     if changed != 1 {
         return Ok(Turn::NotYet);
     }
-    let Some(link) = links::link(tx.conn(), &before.link)? else { return Err(missing) };
+    let Some(link) = links::link(tx.conn(), &before.link)? else {
+        return Err(StoreError::BadRow { column: "notice.link_id" });
+    };
     let (owner, link) = fix_life(tx, owner, link, now)?;
     let attempt = AuditEvent::NoticeAttempted { notice: before.id.clone(), attempt: attempts };
     crate::store::append(tx, &owner.entry(now, Actor::System, attempt))?;

@@ -37,6 +37,7 @@ mod outages;
 mod polls;
 mod quiet;
 mod redecisions;
+mod shared_links;
 mod sources;
 mod stage;
 mod versions;

@@ -165,6 +165,16 @@ pub fn released(tx: &mut Tx, number: u16, opens: u16) -> Result<Released, StoreE
 }
 
 pub fn release(tx: &mut Tx, delivery: &Delivery, opens: u16) -> Result<Released, StoreError> {
+    release_together(tx, delivery, &[], opens)
+}
+
+/// The same for several in one link, which is the lead's.
+pub fn release_together(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    companions: &[Delivery],
+    opens: u16,
+) -> Result<Released, StoreError> {
     let rng = &mut random::system();
     let (link, notice) = (LinkId::random(rng), NoticeId::random(rng));
     let files = (0..2).map(|number| NewFile {
@@ -180,7 +190,7 @@ pub fn release(tx: &mut Tx, delivery: &Delivery, opens: u16) -> Result<Released,
     let new = NewLink {
         id: link.clone(),
         delivery: delivery.id.clone(),
-        companions: Vec::new(),
+        companions: companions.iter().map(|one| one.id.clone()).collect(),
         report_version: delivery.report_version.clone(),
         life_seconds: LIFE.as_secs(),
         opens_max: opens,
@@ -201,7 +211,9 @@ pub fn release(tx: &mut Tx, delivery: &Delivery, opens: u16) -> Result<Released,
         secret_key: NOW.hour(),
     };
     store::insert_notice(tx, &new, NOW)?;
-    step(tx, &delivery.id, LinkEvent::Released, NOW)?;
+    for sharer in std::iter::once(delivery).chain(companions) {
+        step(tx, &sharer.id, LinkEvent::Released, NOW)?;
+    }
     Ok(Released { delivery: delivery.id.clone(), link, notice })
 }
 

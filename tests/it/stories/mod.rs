@@ -26,6 +26,8 @@ mod rules_under_attack;
 mod rules_versions;
 mod second_thoughts;
 mod shared_link;
+mod shared_link_files;
+mod shared_link_under_attack;
 mod shredding;
 mod signed_hooks;
 mod the_way;

@@ -9,12 +9,12 @@ use crate::support::clinic::{Clinic, Database, Wishes, real_now};
 use crate::support::holder::Holder;
 use crate::support::{ehr, pdf};
 
-const PANEL: &str = "24323-8";
-const GLUCOSE: &str = "2345-7";
+pub(super) const PANEL: &str = "24323-8";
+pub(super) const GLUCOSE: &str = "2345-7";
 const HIV: &str = "75622-1";
-const ANA: &str = "ana@example.test";
+pub(super) const ANA: &str = "ana@example.test";
 
-const RULES: &str = r#"
+pub(super) const RULES: &str = r#"
 [policy]
 id = "test"
 version = "1"
@@ -35,17 +35,17 @@ then = { action = "send", expiry = "48h", opens = 2, wording = "bare", group_by 
 "#;
 
 /// Reports of one patient.
-struct Draw {
-    clinic: Clinic,
-    patient: String,
+pub(super) struct Draw {
+    pub(super) clinic: Clinic,
+    pub(super) patient: String,
 }
 
 impl Draw {
-    async fn at(database: Database) -> Self {
+    pub(super) async fn at(database: Database) -> Self {
         Self::under(database, RULES).await
     }
 
-    async fn under(database: Database, rules: &str) -> Self {
+    pub(super) async fn under(database: Database, rules: &str) -> Self {
         let clinic = Clinic::spawn(Wishes { database, rules: rules.to_owned(), ..Wishes::default() }).await;
         let patient = ehr::new_patient_id();
         clinic.lab().update(&ehr::patient(&patient, "Garcia", "Ana", "1984-05-06", ANA)).await;
@@ -53,7 +53,7 @@ impl Draw {
     }
 
     /// A final report of an order; its id. The file says `text`.
-    async fn report(&self, loinc: &str, order: &str, text: &str) -> String {
+    pub(super) async fn report(&self, loinc: &str, order: &str, text: &str) -> String {
         let mut report = ehr::report(&self.patient, loinc, &real_now(), &paper(text));
         report["basedOn"] = json!([{"reference": format!("ServiceRequest/{order}")}]);
         let id = self.clinic.lab().post(&report).await;
@@ -61,24 +61,24 @@ impl Draw {
         id
     }
 
-    async fn state_of(&self, report: &str) -> &'static str {
+    pub(super) async fn state_of(&self, report: &str) -> &'static str {
         self.clinic.delivery_of(report).await.state
     }
 
-    async fn after(&self, minutes: u64) {
+    pub(super) async fn after(&self, minutes: u64) {
         self.clinic.forward(Duration::from_secs(minutes * 60));
         self.clinic.hear_and_settle().await;
     }
 
-    fn mails(&self) -> usize {
+    pub(super) fn mails(&self) -> usize {
         self.clinic.mails_to(ANA).len()
     }
 
-    async fn link(&self, count: usize) -> String {
+    pub(super) async fn link(&self, count: usize) -> String {
         self.clinic.mailbox.wait_for(ANA, count).await.link()
     }
 
-    async fn change(&self, report: &str, change: impl FnOnce(&mut Value)) {
+    pub(super) async fn change(&self, report: &str, change: impl FnOnce(&mut Value)) {
         let version = self.clinic.lab().change("DiagnosticReport", report, change).await;
         let body = json!({"resourceType": "DiagnosticReport", "id": report, "meta": {"versionId": version}});
         self.clinic.hook(Method::POST, "", &body.to_string()).await;
@@ -86,7 +86,7 @@ impl Draw {
     }
 
     /// A panel and a glucose of one order in one link that was sent.
-    async fn two_in_one(&self) -> (String, String, String) {
+    pub(super) async fn two_in_one(&self) -> (String, String, String) {
         let panel = self.report(PANEL, "draw-1", "panel").await;
         self.after(30).await;
         let glucose = self.report(GLUCOSE, "draw-1", "glucose").await;
@@ -100,11 +100,11 @@ impl Draw {
     }
 }
 
-fn paper(text: &str) -> Vec<u8> {
+pub(super) fn paper(text: &str) -> Vec<u8> {
     pdf::with_pages(&[text])
 }
 
-async fn says(link: &str) -> String {
+pub(super) async fn says(link: &str) -> String {
     Holder::new(link).look().await.says()
 }
 

@@ -143,6 +143,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("files_removed_at", Quiet),
         ],
     ),
+    ("former_link", &[("delivery_id", Quiet), ("link_id", Quiet)]),
     (
         "sealed_file",
         &[

@@ -1,0 +1,66 @@
+//! How many messages left lately: what the breaker goes by.
+
+use diesel::prelude::*;
+
+use super::conn::Conn;
+use super::error::StoreError;
+use super::notices::NoticeRow;
+use super::schema::{delivery, notice};
+use crate::base::UtcMillis;
+
+/// Deliveries whose messages are asked for at once: a statement of SQLite takes only so many values.
+const COUNTED_TOGETHER: usize = 1000;
+
+/// How many messages were first attempted in `from <= t < until`: the breaker's measure.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn first_attempts_since(conn: &mut Conn, from: UtcMillis, until: UtcMillis) -> Result<i64, StoreError> {
+    Ok(notice::table
+        .filter(notice::first_attempt_at.ge(from.0))
+        .filter(notice::first_attempt_at.lt(until.0))
+        .count()
+        .get_result(conn)?)
+}
+
+/// Whose messages the breaker counts.
+#[derive(Clone, Copy)]
+pub enum CountedBy {
+    Address([u8; 32]),
+    Patient([u8; 32]),
+}
+
+/// Which message of an address or patient since `since` this leased one is, counted from 1 in the order of first
+/// attempts: those leased together with it count only when they come first.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn number_within(
+    conn: &mut Conn,
+    whose: CountedBy,
+    leased: &NoticeRow,
+    since: UtcMillis,
+) -> Result<i64, StoreError> {
+    // Asked in two steps and counted here: in one, PostgreSQL may look through all messages for those of one address.
+    let query = delivery::table.select(delivery::id).into_boxed();
+    let query = match whose {
+        CountedBy::Address(index) => query.filter(delivery::contact_index.eq(index.to_vec())),
+        CountedBy::Patient(index) => query.filter(delivery::patient_index.eq(index.to_vec())),
+    };
+    let deliveries: Vec<String> = query.load(conn)?;
+    let (this, at) = (leased.id.as_str(), leased.first_attempt_at.unwrap_or(leased.created_at).0);
+    let is_before = |(id, state, first): &(String, String, Option<i64>)| {
+        let Some(first) = *first else { return false };
+        let together_before = first == at && (state != "leased" || id.as_str() < this);
+        id != this && first >= since.0 && (first < at || together_before)
+    };
+    let mut before = 0_usize;
+    for some in deliveries.chunks(COUNTED_TOGETHER) {
+        let messages = notice::table
+            .filter(notice::delivery_id.eq_any(some))
+            .select((notice::id, notice::state, notice::first_attempt_at))
+            .load(conn)?;
+        before += messages.iter().filter(|message| is_before(message)).count();
+    }
+    Ok(i64::try_from(before).unwrap_or(i64::MAX - 1) + 1)
+}
