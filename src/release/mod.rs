@@ -52,7 +52,7 @@ pub struct Release {
     pub ehrs: Vec<SourceEhr>,
     /// The terms of a delivery that no rule gave any and a person releases.
     pub terms_by_hand: Terms,
-    /// Not even a person's word sends a report without the check that the rules ask for.
+    /// Not even a person's word sends a report without the check that the rules ask for, or by a channel that they forbid.
     pub available: Available,
     /// In shadow nothing is fetched, whatever was decided before.
     pub mode: Mode,
@@ -217,8 +217,15 @@ impl Release {
     async fn attempt(&self, delivery: &Delivery) -> Result<Attempt, ReleaseError> {
         let terms = match &delivery.decision {
             Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
+            Decision::Review { why: why @ ReviewReason::NoCommonChannel { .. }, terms: None } => {
+                return Ok(Attempt::Review(why.clone()));
+            }
             Decision::Review { terms: None, .. } | Decision::Block { .. } => self.terms_by_hand.clone(),
         };
+        if terms.channels.is_empty() {
+            let rules = "that were in force".to_owned();
+            return Ok(Attempt::Review(ReviewReason::NoCommonChannel { rules }));
+        }
         let terms = match (Decision::Send { terms }).within(&self.available) {
             Decision::Send { terms } => terms,
             Decision::Review { why, .. } => return Ok(Attempt::Review(why)),
