@@ -28,6 +28,7 @@ mod contention;
 mod deliveries;
 mod erasure;
 mod events;
+mod facts_seen;
 mod leases;
 mod migrations;
 mod notices;
