@@ -194,6 +194,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::NoTalkNeeded
             | DeskError::ForbiddenNow { .. }
             | DeskError::TooShort { .. }
+            | DeskError::NoChannel { .. }
             | DeskError::ReleaseBeforeTalk
             | DeskError::Staff(_)
             | DeskError::Rules(_)

@@ -46,6 +46,9 @@ impl Desk {
             Decision::Send { terms: was } | Decision::Review { terms: Some(was), .. } => was.join(&terms),
             Decision::Review { terms: None, .. } | Decision::Block { .. } => terms,
         };
+        if terms.channels.is_empty() {
+            return Err(DeskError::NoChannel { rules: "of then and of now".to_owned() });
+        }
         let trace = serde_json::to_string(&decided.trace)
             .map_err(|_| crate::store::StoreError::BadRow { column: "delivery.trace" })?;
         Ok(Again { facts, decision: Decision::Send { terms }, trace, rules_hash: rules.rules_hash_hex() })

@@ -9,11 +9,11 @@ use crate::audit::{Actor, AuditEvent};
 use std::time::Duration;
 
 use crate::base::{DeliveryId, UtcMillis, hours};
-use crate::policy::ReviewReason;
 use crate::policy::laws::Waiver;
 use crate::policy::life::WAKING_FLOOR_HOURS;
 use crate::policy::schedule::{LegalWait, Schedule, Timing};
 use crate::policy::vocabulary::Backstop;
+use crate::policy::{Decision, ReviewReason};
 use crate::record::{BackstopAt, Let, Link, LinkEvent};
 use crate::store::{self, Delivery, Mode, StoreError, Tx};
 
@@ -32,7 +32,23 @@ enum Released {
     Done,
     No(Impossible),
     NotWaivable(String),
+    /// No link could be made.
+    Never(Never),
+}
+
+/// Why no link of a report can be made, whoever asks for it.
+enum Never {
     TooShort,
+    NoChannel { rules: String },
+}
+
+impl From<Never> for DeskError {
+    fn from(never: Never) -> Self {
+        match never {
+            Never::TooShort => Self::TooShort { hours: WAKING_FLOOR_HOURS },
+            Never::NoChannel { rules } => Self::NoChannel { rules },
+        }
+    }
 }
 
 /// How the record of a talk went.
@@ -47,7 +63,7 @@ impl Desk {
     /// Sends what was held or in review; before a law's moment it then waits for that.
     ///
     /// # Errors
-    /// [`DeskError`]; [`DeskError::TooShort`] where no link could be made any more.
+    /// [`DeskError`]; [`DeskError::TooShort`] and [`DeskError::NoChannel`] where no link could be made.
     pub async fn release(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
         self.release_as(asked, reason, Waives::Nothing).await
     }
@@ -81,7 +97,7 @@ impl Desk {
             Released::Done => Ok(id),
             Released::No(state) => Err(not_possible("released", &state)),
             Released::NotWaivable(rule) => Err(DeskError::NotWaivable { rule }),
-            Released::TooShort => Err(DeskError::TooShort { hours: WAKING_FLOOR_HOURS }),
+            Released::Never(why) => Err(why.into()),
         }
     }
 
@@ -131,8 +147,8 @@ fn release_held(
     let said = reason.clone();
     let asked = delivery.entry(now, actor.clone(), AuditEvent::ReleaseAsked { reason });
     if delivery.state == Link::Recorded && delivery.mode == Mode::Shadow {
-        if is_too_late(&delivery, now) {
-            return Ok(Released::TooShort);
+        if let Some(why) = never(&delivery, now) {
+            return Ok(Released::Never(why));
         }
         store::append(tx, &asked)?;
         store::set_mode(tx, id, Mode::Live)?;
@@ -156,8 +172,8 @@ fn release_held(
     let Ok(step) = delivery.state.clone().step(LinkEvent::ReleasedByStaff { to }, now) else {
         return Ok(Released::No(delivery.state));
     };
-    if is_too_late(&delivery, floor.unwrap_or(now)) {
-        return Ok(Released::TooShort);
+    if let Some(why) = never(&delivery, floor.unwrap_or(now)) {
+        return Ok(Released::Never(why));
     }
     store::append(tx, &asked)?;
     if let Waives::By(by) = waives {
@@ -175,10 +191,22 @@ fn release_held(
     Ok(Released::Done)
 }
 
-/// Whether a report that may leave from `at` on, or later, could get no link any more.
-fn is_too_late(delivery: &Delivery, at: UtcMillis) -> bool {
+/// Why a report that may leave from `at` on, or later, could get no link.
+fn never(delivery: &Delivery, at: UtcMillis) -> Option<Never> {
+    let terms = delivery.decision.terms_to_leave_under();
+    if terms.channels.is_empty() {
+        return Some(Never::NoChannel { rules: rules_apart(&delivery.decision) });
+    }
     let issued = delivery.facts.as_ref().and_then(|facts| facts.issued);
-    delivery.decision.terms_to_leave_under().are_too_late(issued, at)
+    terms.are_too_late(issued, at).then_some(Never::TooShort)
+}
+
+/// The rules that have no channel in common.
+fn rules_apart(decision: &Decision) -> String {
+    match decision {
+        Decision::Review { why: ReviewReason::NoCommonChannel { rules }, .. } => rules.clone(),
+        Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. } => "that decided it".to_owned(),
+    }
 }
 
 /// The laws' waits that still run: those that this release ends, and those that stand.

@@ -101,6 +101,11 @@ pub enum DeskError {
     )]
     TooShort { hours: u64 },
     /// Staff.
+    #[error(
+        "rules {rules} allow no channel in common, so no link can be sent: give it to the patient in another way, or change the rules"
+    )]
+    NoChannel { rules: String },
+    /// Staff.
     #[error("no rule asks for a talk before this one leaves; release it, if it waits")]
     NoTalkNeeded,
     /// Staff.

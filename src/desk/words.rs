@@ -14,10 +14,10 @@ use crate::store::Delivery;
 pub fn of_decision(decision: &Decision) -> String {
     match decision {
         Decision::Send { terms } => format!("send: {}", of_terms(terms)),
-        Decision::Review { why, terms: Some(terms) } => {
+        Decision::Review { why, terms: Some(terms) } if !terms.channels.is_empty() => {
             format!("a person looks: {why}. If released: {}", of_terms(terms))
         }
-        Decision::Review { why, terms: None } => format!("a person looks: {why}"),
+        Decision::Review { why, .. } => format!("a person looks: {why}"),
         Decision::Block { rule } => format!("never sent, says the rule '{rule}'"),
     }
 }

@@ -98,21 +98,18 @@ fn conclude(witness: &Witness<'_>, asked: &[(String, &Columns, Said)], rows: &[(
         ids.join(", ")
     };
     let quiet = witness.content.quiet.clone().map(|hours| QuietHours { hours, zone: witness.zone });
-    let terms = (!columns.channels.is_empty()).then(|| Terms { quiet, ..Terms::from(columns) });
-    let send = |terms: Option<Terms>| match terms {
-        Some(terms) => Decision::Send { terms },
-        None => Decision::Review { why: ReviewReason::NoCommonChannel { rules: who(&|_| true) }, terms: None },
-    };
+    let terms = Terms { quiet, ..Terms::from(columns) };
+    let review = |why| Decision::Review { why, terms: Some(terms.clone()) };
     match witness.judged.verdict {
-        Verdict::Send => send(terms),
-        Verdict::NoCommonChannel => send(None),
-        // Without any row the terms are the clinic's own defaults when a person releases it.
-        Verdict::NoRule => Decision::Review { why: ReviewReason::NoRule, terms: terms.filter(|_| !asked.is_empty()) },
-        Verdict::RuleAsks => Decision::Review {
-            why: ReviewReason::RuleAsks { rule: who(&|row| row.action == Action::ManualReview) },
-            terms,
-        },
-        Verdict::Unknown(row) => Decision::Review { why: unknown(row, rows), terms },
+        Verdict::Send => Decision::Send { terms },
+        Verdict::NoCommonChannel => review(ReviewReason::NoCommonChannel { rules: witness.narrowing() }),
+        // Without any row, sure or not, the terms are the clinic's own defaults when a person releases it.
+        Verdict::NoRule => {
+            let is_asked = !asked.is_empty() || !witness.judged.may_apply.is_empty();
+            Decision::Review { why: ReviewReason::NoRule, terms: is_asked.then_some(terms) }
+        }
+        Verdict::RuleAsks => review(ReviewReason::RuleAsks { rule: who(&|row| row.action == Action::ManualReview) }),
+        Verdict::Unknown(row) => review(unknown(row, rows)),
         Verdict::Block => Decision::Block { rule: who(&|row| row.action == Action::Block) },
         Verdict::BlockedByDefault => Decision::Block { rule: DEFAULT_RULE.to_owned() },
     }
@@ -231,6 +228,18 @@ impl<'a> Witness<'a> {
                 Some((self.name(row), columns, self.said(row)))
             })
             .collect()
+    }
+
+    /// The rows that do not allow every channel, also those of which something is unknown.
+    fn narrowing(&self) -> String {
+        let narrows = |no: &RowNo| {
+            columns_of(self.content, self.table, *no).is_some_and(|row| row.channels != Columns::loosest().channels)
+        };
+        let name = |no: RowNo| self.table.rows.get(usize::from(no)).map(|row| self.name(*row)).unwrap_or_default();
+        let sure = self.judged.in_force.iter().filter(narrows).map(name);
+        let unsure = self.judged.may_apply.iter().filter(narrows);
+        let unsure = unsure.map(|no| format!("{} (not known whether it applies)", name(no)));
+        sure.chain(unsure).collect::<Vec<_>>().join(", ")
     }
 
     fn said(&self, row: Row) -> Said {

@@ -55,7 +55,7 @@ pub struct Terms {
     /// Wrong answers to a challenge, for life.
     #[serde(default = "most_attempts")]
     pub attempts: u8,
-    /// Never empty.
+    /// Empty where the rules have none in common: nobody can release it then. Never empty in a `Send`.
     pub channels: BTreeSet<Channel>,
     pub challenges: BTreeSet<Challenge>,
     #[serde(default = "any_channel")]
@@ -109,7 +109,9 @@ pub enum ReviewReason {
     NoRule,
     #[error("the rule '{rule}' sends this kind of report to review")]
     RuleAsks { rule: String },
-    #[error("rules {rules} ask for different channels, and none is allowed by all of them")]
+    #[error(
+        "rules {rules} ask for different channels, and none is allowed by all of them: no release can send it; give it to the patient in another way"
+    )]
     NoCommonChannel { rules: String },
     #[error("{fact} is not known ({why}), and the rule '{rule}' depends on it")]
     Unknown { fact: String, why: String, rule: String },

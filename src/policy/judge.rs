@@ -1,7 +1,8 @@
 //! The answer without its reasons: which rows are in force, and what they join to.
 //!
 //! Must stay true: total; the order of rows and facts never matters; no match means review, for others than the patient
-//! block; an unknown fact on a row that would tighten a send makes it a review.
+//! block; an unknown fact on a row that would tighten a send makes it a review; what a person releases leaves by no channel
+//! that a row forbids, also one that only may apply.
 
 use super::bits::{Bits, RowNo};
 use super::columns::{Columns, Grouping};
@@ -21,6 +22,7 @@ pub enum Verdict {
     NoRule,
     /// A row says `manual_review`.
     RuleAsks,
+    /// No channel is allowed by every row that applies or may.
     NoCommonChannel,
     /// Something is unknown that this row depends on.
     Unknown(RowNo),
@@ -99,7 +101,10 @@ pub(super) fn judge(content: &Content, table: &Table, ready: &Ready, now: UtcMil
             | Verdict::BlockedByDefault => {}
         }
         // What a person releases all the same leaves under the terms of every row that may apply.
-        columns = Columns { action: columns.action, channels: columns.channels, ..joined };
+        columns = Columns { action: columns.action, ..joined };
+    }
+    if columns.channels.is_empty() {
+        verdict = without_channel(verdict);
     }
     if is_tagged {
         columns.group = Grouping::Alone;
@@ -167,8 +172,17 @@ fn verdict_of(columns: &Columns, has_profile: bool, recipient: RecipientRole, ot
         (Action::Block, _) => Verdict::Block,
         (Action::Send | Action::ManualReview, Some(default)) => default,
         (Action::ManualReview, None) => Verdict::RuleAsks,
-        (Action::Send, None) if columns.channels.is_empty() => Verdict::NoCommonChannel,
         (Action::Send, None) => Verdict::Send,
+    }
+}
+
+/// Nobody can release what may leave by no channel, so that comes before every other reason to look.
+const fn without_channel(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Send | Verdict::NoRule | Verdict::RuleAsks | Verdict::NoCommonChannel | Verdict::Unknown(_) => {
+            Verdict::NoCommonChannel
+        }
+        Verdict::Block | Verdict::BlockedByDefault => verdict,
     }
 }
 

@@ -4,7 +4,9 @@
 //! owes them; a later moment never gives a longer life.
 //! Must not know: who lets a report go, or why.
 
-use super::decision::{Decision, Terms};
+use std::collections::BTreeSet;
+
+use super::decision::{Decision, ReviewReason, Terms};
 use super::quiet::least_waking_seconds;
 use super::rules::WAKING_FLOOR_SECONDS;
 use super::vocabulary::ExpiryFrom;
@@ -38,11 +40,15 @@ impl Terms {
 }
 
 impl Decision {
-    /// The terms under which it leaves, at last by a person's word.
+    /// The terms under which it leaves, at last by a person's word; without any channel where the rules have none in common.
     #[must_use]
     pub fn terms_to_leave_under(&self) -> Terms {
         match self {
             Self::Send { terms } | Self::Review { terms: Some(terms), .. } => terms.clone(),
+            // As it was once stored.
+            Self::Review { why: ReviewReason::NoCommonChannel { .. }, terms: None } => {
+                Terms { channels: BTreeSet::new(), ..Terms::by_hand() }
+            }
             Self::Review { terms: None, .. } | Self::Block { .. } => Terms::by_hand(),
         }
     }

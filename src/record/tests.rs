@@ -215,7 +215,13 @@ fn a_link_that_ends_ends_for_each_report_that_shares_it() {
                     | LinkEvent::Revoke { .. }
                     | LinkEvent::NeedsReview { .. }
             );
-            assert_eq!(goes_on, is_of_one_report || step.death().is_none() || matches!(event, LinkEvent::Parted | LinkEvent::QuietBegan), "{event:?}");
+            assert_eq!(
+                goes_on,
+                is_of_one_report
+                    || step.death().is_none()
+                    || matches!(event, LinkEvent::Parted | LinkEvent::QuietBegan),
+                "{event:?}"
+            );
         }
     }
     assert!(ended > 15, "{ended}");

@@ -23,8 +23,15 @@ impl Release {
     pub(super) async fn judge(&self, delivery: &Delivery, source: Option<&SourceRow>) -> Result<Judged<'_>, Hindrance> {
         let terms = match &delivery.decision {
             Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
+            Decision::Review { why: why @ ReviewReason::NoCommonChannel { .. }, terms: None } => {
+                return Err(Hindrance::Review(why.clone()));
+            }
             Decision::Review { terms: None, .. } | Decision::Block { .. } => self.terms_by_hand.clone(),
         };
+        if terms.channels.is_empty() {
+            let rules = "that were in force".to_owned();
+            return Err(Hindrance::Review(ReviewReason::NoCommonChannel { rules }));
+        }
         let terms = match (Decision::Send { terms }).within(&self.available) {
             Decision::Send { terms } => terms,
             Decision::Review { why, .. } => return Err(Hindrance::Review(why)),

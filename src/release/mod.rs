@@ -73,7 +73,7 @@ pub struct Release {
     pub turns_at_once: usize,
     /// The terms of a delivery that no rule gave any and a person releases.
     pub terms_by_hand: Terms,
-    /// Not even a person's word sends a report without the check that the rules ask for.
+    /// Not even a person's word sends a report without the check that the rules ask for, or by a channel that they forbid.
     pub available: Available,
     /// In shadow nothing is fetched, whatever was decided before.
     pub mode: Mode,

@@ -37,8 +37,12 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Whether a person would have to look only because the EHR was slow.
     pub(super) fn wants_time(&self) -> bool {
-        let is_unknown = matches!(&self.decision, Decision::Review { why: ReviewReason::Unknown { .. }, .. });
-        is_unknown && facts::is_for_want_of_time(&self.facts)
+        // A row that only may apply can also forbid every channel.
+        let may_be_unsure = matches!(
+            &self.decision,
+            Decision::Review { why: ReviewReason::Unknown { .. } | ReviewReason::NoCommonChannel { .. }, .. }
+        );
+        may_be_unsure && facts::is_for_want_of_time(&self.facts)
     }
 }
 

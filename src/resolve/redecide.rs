@@ -82,7 +82,7 @@ fn same_ground(mut old: Terms, new: &Terms) -> Terms {
 fn joined(then: &Decision, now: &Decision, terms: Terms) -> Decision {
     if terms.channels.is_empty() {
         let rules = "of the version before and of this one".to_owned();
-        return Decision::Review { why: ReviewReason::NoCommonChannel { rules }, terms: None };
+        return Decision::Review { why: ReviewReason::NoCommonChannel { rules }, terms: Some(terms) };
     }
     match (now, then) {
         (Decision::Review { why, .. }, _) | (_, Decision::Review { why, .. }) => {

@@ -127,7 +127,7 @@ fn next(explained: &Explanation, delivery: Option<&str>) -> Option<String> {
             format!("{release}; or change the action of the row '{rule}'.")
         }
         Decision::Review { why: ReviewReason::NoCommonChannel { rules }, .. } => {
-            format!("give the rows {rules} a channel in common; or {release}.")
+            format!("give the rows {rules} a channel in common; no release can send it without one.")
         }
         Decision::Review { .. } => format!("mend that in the EHR; or {release}."),
         Decision::Block { rule } if rule == DEFAULT_RULE => {

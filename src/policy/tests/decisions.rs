@@ -90,8 +90,9 @@ fn rules_without_a_common_channel_go_to_review_and_say_which() {
     let body = routine("action = \"send\", channel = \"email\"")
         + profile("lab", "", "category = \"LAB\"", "action = \"send\", channel = \"sms\"").as_str();
     let decision = decided(&body, &report(&[CBC], &[LAB])).decision;
-    let why = ReviewReason::NoCommonChannel { rules: "lab, routine".into() };
-    assert_eq!(decision, Decision::Review { why, terms: None });
+    let Decision::Review { why, terms: Some(terms) } = decision else { panic!("{decision:?}") };
+    assert_eq!(why, ReviewReason::NoCommonChannel { rules: "lab, routine".into() });
+    assert!(terms.channels.is_empty());
 }
 
 #[test]

@@ -50,6 +50,8 @@ fn what_no_rule_gave_terms_leaves_under_those_of_a_persons_release() {
     let review = |terms| Decision::Review { why: ReviewReason::NoRule, terms };
     assert_eq!(review(None).terms_to_leave_under(), Terms::by_hand());
     assert_eq!(review(Some(issued_terms(48))).terms_to_leave_under(), issued_terms(48));
+    let apart = Decision::Review { why: ReviewReason::NoCommonChannel { rules: "a, b".into() }, terms: None };
+    assert!(apart.terms_to_leave_under().channels.is_empty(), "no release opens a channel that the rules do not share");
 }
 
 proptest! {

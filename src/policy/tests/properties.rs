@@ -15,7 +15,7 @@ use crate::policy::codes::{LoincForm, loinc_form};
 use crate::policy::columns::{Columns, Grouping};
 use crate::policy::decide::tags_of;
 use crate::policy::decision::Decision;
-use crate::policy::judge::{Judged, Verdict};
+use crate::policy::judge::{Judged, Verdict, columns_of};
 use crate::policy::probe::{Probed, Tags, probe};
 use crate::policy::schedule::{Schedule, Timing};
 use crate::policy::table::{RowKind, when_of};
@@ -135,7 +135,7 @@ proptest! {
 
     /// Contract, behaviour 4. What is sent while something is unknown is sent whatever it turns out to be, under the same
     /// terms unless a row with `over` turns out to count, and never under stricter ones. And the terms of a report that
-    /// waits for want of a fact are at least as strict as they will be, channels apart, which would otherwise be none.
+    /// waits for want of a fact are at least as strict as they will be.
     /// What need not hold: a review for want of a fact may become a block.
     #[test]
     fn unknown_is_not_no_what_is_sent_is_sent_whatever_is_learnt(seed: u64) {
@@ -145,7 +145,6 @@ proptest! {
         let (before, after) = (judged(rules, &facts), judged(rules, &learnt(&facts, dice)));
         let alike = |columns: &Columns| Columns {
             action: before.columns.action,
-            channels: before.columns.channels,
             // Tags that may be there keep a report alone.
             group: Grouping::Alone,
             ..*columns
@@ -158,6 +157,25 @@ proptest! {
             if replacing(rules, &before) == replacing(rules, &after) {
                 prop_assert_eq!(alike(&before.columns), alike(&after.columns));
             }
+        }
+    }
+
+    /// What a person can release leaves by no channel that a row forbids, be it sure that it applies or not; where that leaves
+    /// none, nobody can release it.
+    #[test]
+    fn no_channel_that_a_row_forbids_is_left_to_a_person(seed: u64) {
+        let dice = &mut Dice::of(seed);
+        let (drawn, facts) = policy_and_facts(dice);
+        let judged = judged(&drawn.rules, &facts);
+        let (content, table) = (&drawn.rules.content, &drawn.rules.table);
+        let asked = judged.in_force.iter().chain(judged.may_apply.iter()).filter_map(|no| columns_of(content, table, no));
+        let mut allowed = asked.map(|row| row.channels.iter().collect::<BTreeSet<_>>());
+        match decide(&drawn.rules, &facts, AT).decision {
+            Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => {
+                prop_assert!(allowed.all(|channels| terms.channels.is_subset(&channels)), "{}", drawn.text);
+            }
+            Decision::Review { why, terms: None } => prop_assert_eq!((why, allowed.next()), (ReviewReason::NoRule, None)),
+            Decision::Block { .. } => {}
         }
     }
 
@@ -216,7 +234,10 @@ proptest! {
             prop_assert!(action_of(&decided.decision) >= default.max(Action::ManualReview));
         }
         match decided.decision {
-            Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => prop_assert!(!terms.channels.is_empty()),
+            Decision::Send { terms } => prop_assert!(!terms.channels.is_empty()),
+            Decision::Review { why, terms: Some(terms) } => {
+                prop_assert_eq!(terms.channels.is_empty(), matches!(why, ReviewReason::NoCommonChannel { .. }));
+            }
             Decision::Review { terms: None, .. } => {}
             Decision::Block { rule } => prop_assert!(!rule.is_empty()),
         }

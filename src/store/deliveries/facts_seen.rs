@@ -40,8 +40,10 @@ pub fn facts_seen(
 ) -> Result<Vec<FactsSeen>, StoreError> {
     let newer = diesel::alias!(delivery as newer);
     let (newer_at, newer_no) = (newer.field(delivery::created_at), newer.field(delivery::issue_no));
-    let is_newer =
-        newer_at.gt(delivery::created_at).or(newer_at.eq(delivery::created_at).and(newer_no.gt(delivery::issue_no)));
+    let newer_id = newer.field(delivery::id);
+    // Each version of a report has numbers of its own, so of two that are alike in both one is taken.
+    let is_behind = newer_no.gt(delivery::issue_no).or(newer_no.eq(delivery::issue_no).and(newer_id.gt(delivery::id)));
+    let is_newer = newer_at.gt(delivery::created_at).or(newer_at.eq(delivery::created_at).and(is_behind));
     let replaced = newer
         .filter(newer.field(delivery::source_id).eq(delivery::source_id))
         .filter(newer.field(delivery::recipient).eq(delivery::recipient))

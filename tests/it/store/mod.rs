@@ -29,6 +29,7 @@ mod deliveries;
 mod due;
 mod erasure;
 mod events;
+mod facts_seen;
 mod leases;
 mod migrations;
 mod notices;

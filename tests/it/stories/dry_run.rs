@@ -187,3 +187,39 @@ async fn stored_facts_hold_codes_and_nothing_of_a_patient_and_a_new_text_pattern
     assert!(ran.out.contains("unknown: the text was not kept; 1 report"), "{}", ran.out);
     assert_absent("the dry run", ran.all().as_bytes(), &planted::PATIENT_DATA);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_files_are_compared_on_the_reports_that_came_as_a_dry_run_of_the_newer_one_would() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let posted = post_one_of_each(&clinic).await;
+    let (old, new) = (file(&clinic, "old.toml", RULES), file(&clinic, "new.toml", CHANGED));
+    let [old, new] = [&old, &new].map(|path| path.to_str().unwrap());
+    let diff = |old: &str, new: &str, more: &[&str]| {
+        program::run(&clinic.config_path, &[&["rules", "diff", old, new][..], more].concat())
+    };
+    let compared = diff(old, new, &["--facts-since", "30d", "--json"]);
+    assert_eq!(compared.code, 1, "looser rules are no success: {}", compared.all());
+    let (found, dry) =
+        (compared.json(), done(&clinic.config_path, &["rules", "dry-run", new, "--since", "30d", "--json"]).json());
+    let reports = &found["reports"];
+    for kind in ["newly_sent", "looser", "newly_in_review", "tighter", "same"] {
+        assert_eq!(reports[kind], dry[kind], "{kind}: the rules in force are those of the old file");
+    }
+    let at = |kind: &str| posted[reports[kind]["shown"][0]["report"].as_str().unwrap()];
+    let moved = ["newly_sent", "looser", "newly_in_review", "tighter"].map(at);
+    assert_eq!(moved, [UNMAPPED, PANEL, HBA1C, CBC]);
+    assert!(found["loosenings"].as_array().unwrap().iter().any(|one| one["row"] == "several-openings"), "{found}");
+
+    let told = diff(old, new, &["--facts-since", "30d"]).out;
+    for line in ["The new file can be looser", "5 reports since", "Newly sent, one by one:", "Tighter:"] {
+        assert!(told.contains(line), "no '{line}' in {told}");
+    }
+    // The same file twice, the other way round, and without the reports.
+    let same = diff(old, old, &["--facts-since", "30d", "--json"]);
+    assert_eq!((same.code, &same.json()["reports"]["same"]), (0, &json!(5)), "{}", same.all());
+    let back = diff(new, old, &["--facts-since", "30d", "--json"]).json();
+    assert_eq!(back["reports"]["newly_sent"]["count"], 1, "{back}");
+    assert_eq!(diff(old, new, &["--json"]).json()["reports"], Value::Null);
+    let wrong = diff(old, new, &["--facts-since", "a month"]);
+    assert!(wrong.code == 2 && wrong.err.contains("30d or 12h"), "{}", wrong.all());
+}

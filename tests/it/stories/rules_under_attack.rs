@@ -86,13 +86,15 @@ async fn a_held_report_that_a_law_newly_speaks_of_does_not_leave_as_first_decide
     assert_eq!((state, mails), ("review", 0), "{note}");
 }
 
+/// Panels are for a person, and their links' lives count from the reports' own time.
+fn counted_from_issue(header: &str, expiry: &str) -> String {
+    let counted = format!("\"manual_review\", expiry = \"{expiry}\", expiry_from = \"issued\"");
+    panels("1", header, "", "").replace("\"send\", expiry = \"48h\"", &counted)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_would_leave_too_little_of_a_links_life_is_refused_at_once() {
-    let asks = |header, expiry: &str| {
-        let counted = format!("\"manual_review\", expiry = \"{expiry}\", expiry_from = \"issued\"");
-        panels("1", header, "", "").replace("\"send\", expiry = \"48h\"", &counted)
-    };
-    let clinic = clinic_with(asks("", "48h")).await;
+    let clinic = clinic_with(counted_from_issue("", "48h")).await;
     let patient = ehr::new_patient_id();
     clinic.lab().update(&ehr::patient(&patient, "Garcia", "Ana", "1984-05-06", ANA)).await;
     let issued = clinic.now().minus(Duration::from_hours(30)).to_rfc3339();
@@ -102,16 +104,22 @@ async fn a_release_that_would_leave_too_little_of_a_links_life_is_refused_at_onc
     let said = crate::support::program::run(&clinic.config_path, &release);
     assert!(said.code == 1 && said.err.contains("fewer than 12 waking hours"), "{}", said.all());
     assert_eq!((after(&clinic, 0).await, before.0), (before.clone(), "review"), "a refused release changed something");
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_sent_again_with_too_little_of_its_life_keeps_its_old_link() {
     let clinic = clinic_with(panels("1", "", ", expiry_from = \"issued\"", "")).await;
     panel(&clinic, "1984-05-06", "LAB").await;
     let (sent, id) = (after(&clinic, 30).await, clinic.only_delivery().await.id);
     let again = clinic.desk().resend(&id, None).await;
     assert!(matches!(again, Err(DeskError::TooShort { hours: 12 })), "{again:?}");
     assert_eq!((after(&clinic, 0).await, sent.0), (sent.clone(), "live"), "a refused resend ended the link");
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_before_a_laws_moment_counts_by_what_is_left_of_the_life_then() {
     for (expiry, is_refused) in [("80h", true), ("100h", false)] {
-        let clinic = clinic_with(asks(KENTUCKY, expiry)).await;
+        let clinic = clinic_with(counted_from_issue(KENTUCKY, expiry)).await;
         panel(&clinic, "1984-05-06", GENETICS).await;
         let released = clinic.desk().release(&clinic.only_delivery().await.id, None).await;
         assert_eq!(released.is_err(), is_refused, "by the law's moment {expiry} are 72 hours less: {released:?}");
@@ -285,4 +293,26 @@ async fn a_wish_that_staff_record_holds_what_waits_and_what_comes() {
     assert_eq!(crate::support::program::run(&clinic.config_path, &prefer).code, 0);
     let (state, mails, note) = after(&clinic, 25).await;
     assert_eq!((state, mails), ("review", 0), "it left by itself although the patient asked for a call: {note}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_releases_by_a_channel_that_a_row_forbids_which_may_apply() {
+    let minors = "[[restrict]]\nid = \"minors\"\nwhen = { age = \"12..18\" }\nthen = { channel = \"sms\" }\n";
+    for (channel, refused_at_once) in [("\"email\"", true), ("[\"email\", \"sms\"]", false)] {
+        let clinic = clinic_with(panels("1", "", &format!(", channel = {channel}"), minors)).await;
+        let patient = ehr::new_patient_id();
+        let mut person = ehr::patient(&patient, "Garcia", "Ana", "1984-05-06", ANA);
+        person.as_object_mut().unwrap().remove("birthDate");
+        clinic.lab().update(&person).await;
+        clinic.lab().post(&ehr::report(&patient, PANEL, &real_now(), &paper())).await;
+        clinic.hear_and_settle().await;
+        let brief = clinic.only_delivery().await;
+        assert_eq!(brief.state, "review", "{}", brief.note);
+        let released = clinic.desk().release(&brief.id, None).await;
+        let names_the_rows =
+            matches!(&released, Err(DeskError::NoChannel { rules }) if rules.contains("minors (not known"));
+        assert_eq!((names_the_rows, released.is_err()), (refused_at_once, refused_at_once), "{released:?}");
+        let (state, mails, note) = after(&clinic, 1).await;
+        assert_eq!((state, mails), ("review", 0), "it left by a channel that a row forbids: {note}");
+    }
 }
