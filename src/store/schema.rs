@@ -307,6 +307,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    signing_key (kid) {
+        kid -> Text,
+        algorithm -> Text,
+        turn -> Text,
+        jwk -> Text,
+        sealed -> Binary,
+        made_at -> BigInt,
+        signs_since -> Nullable<BigInt>,
+        ends_at -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -327,5 +340,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     rules_activation,
     rules_redecision,
     incident,
-    incident_delivery
+    incident_delivery,
+    signing_key
 );

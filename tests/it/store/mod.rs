@@ -37,6 +37,7 @@ mod outages;
 mod polls;
 mod quiet;
 mod redecisions;
+mod signing_keys;
 mod sources;
 mod stage;
 mod versions;
