@@ -1,5 +1,7 @@
 //! What opens an EHR: nothing, a fixed header, or a token that is asked for.
 
+use std::sync::Arc;
+
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Request, Response, StatusCode};
 
@@ -36,7 +38,7 @@ pub struct OwnTls {
 pub(super) enum Door {
     Open,
     Fixed(HeaderValue),
-    Token(Box<SignIn>),
+    Token(Arc<SignIn>),
 }
 
 impl Door {
@@ -45,7 +47,7 @@ impl Door {
         let text = match auth {
             Auth::None => return Ok(Self::Open),
             Auth::Token(auth) => {
-                return Ok(Self::Token(Box::new(SignIn::new(auth, base.clone(), http.clone(), limits))));
+                return Ok(Self::Token(Arc::new(SignIn::new(auth, base.clone(), http.clone(), limits))));
             }
             Auth::Basic { user, .. } if user.contains(':') => {
                 return Err(EhrError::Settings { why: "a Basic user name cannot hold a colon" });

@@ -16,6 +16,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use futures_util::future::BoxFuture;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -94,7 +96,7 @@ pub(super) struct SignIn {
     answer_max: Duration,
     held: Mutex<Held>,
     /// Held by whoever asks for a token; all others wait for what comes of it.
-    flight: tokio::sync::Mutex<()>,
+    flight: Arc<tokio::sync::Mutex<()>>,
     found: Mutex<Option<Found>>,
     granted: Mutex<scope::News>,
     /// How far the EHR's clock is ahead of ours, by its last answer here.
@@ -109,7 +111,7 @@ impl SignIn {
             http,
             answer_max: limits.answer_timeout.min(TOKEN_ANSWER_MAX),
             held: Mutex::default(),
-            flight: tokio::sync::Mutex::default(),
+            flight: Arc::default(),
             found: Mutex::default(),
             granted: Mutex::default(),
             clock_off_ms: AtomicI64::new(0),
@@ -117,24 +119,37 @@ impl SignIn {
     }
 
     /// The header that opens the EHR.
-    pub(super) async fn header(&self) -> Result<HeaderValue, EhrError> {
+    pub(super) async fn header(self: &Arc<Self>) -> Result<HeaderValue, EhrError> {
         match self.plan() {
             Plan::Use(header) => Ok(header),
             Plan::Refuse(error) => Err(error),
-            Plan::UseAndRenew(header) => match self.flight.try_lock() {
-                // Whoever else renews it does; the old one is good until then.
-                Err(_) => Ok(header),
-                Ok(_flight) => Ok(self.renew().await.unwrap_or(header)),
-            },
+            Plan::UseAndRenew(header) => {
+                // Whoever else renews it does; the old one is good until then, and nobody waits.
+                if let Ok(flight) = Arc::clone(&self.flight).try_lock_owned() {
+                    drop(self.take_off(flight));
+                }
+                Ok(header)
+            }
             Plan::Ask => {
-                let _flight = self.flight.lock().await;
+                let flight = Arc::clone(&self.flight).lock_owned().await;
                 match self.plan() {
                     Plan::Use(header) | Plan::UseAndRenew(header) => Ok(header),
                     Plan::Refuse(error) => Err(error),
-                    Plan::Ask => self.renew().await,
+                    // A task that broke off has asked for nothing.
+                    Plan::Ask => self.take_off(flight).await.unwrap_or(Err(SignInFault::Unreachable.into())),
                 }
             }
         }
+    }
+
+    /// Asks for a token by itself: who waits for it may give up, and others have it all the same.
+    fn take_off(self: &Arc<Self>, flight: OwnedMutexGuard<()>) -> JoinHandle<Result<HeaderValue, EhrError>> {
+        let sign_in = Arc::clone(self);
+        tokio::spawn(async move {
+            let renewed = sign_in.renew().await;
+            drop(flight);
+            renewed
+        })
     }
 
     /// The EHR answered 401 to `header`. Whether there is any use in trying once more.

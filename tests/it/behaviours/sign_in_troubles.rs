@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::support::clinic::{self, Clinic, Wishes};
 use crate::support::ehr_double::{Act, Asked, Certificates, EhrDouble, Reply, outcome};
-use crate::support::{ehr, pdf};
+use crate::support::{ehr, pdf, wait};
 
 const SECRET: &str = "client-secret-9Qv2xLr71bKd";
 const TOKEN_PATH: &str = "/auth/token";
@@ -120,6 +120,7 @@ async fn event_13_a_hundred_requests_at_once_ask_for_one_token() {
     // At 80 % of its life one asks again, and the others go on with the old one.
     clock.forward(Duration::from_secs(241));
     assert!(join_all((0..20).map(|_| read(&client))).await.iter().all(Result::is_ok));
+    wait::until("the token to be renewed", || (token_requests(&double) >= 2).then_some(())).await;
     assert_eq!(token_requests(&double), 2);
     let sent = double.asked().into_iter().find(asks_token).unwrap();
     assert_eq!(String::from_utf8(sent.body).unwrap(), "grant_type=client_credentials&scope=system%2F*.read");
