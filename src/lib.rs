@@ -21,6 +21,9 @@
 //! **Steps never call steps; they meet in the [`store`].** Each ends in one commit: state change + audit line + the next
 //! step's row. Any process can take the next step; one that dies between two lines loses nothing.
 //!
+//! [`sign_in`] keeps the key pairs by which all replicas show an EHR who we are, and publishes their public halves; [`fhir`]
+//! signs assertions with them and holds the token that they bring.
+//!
 //! # The way of a rule
 //!
 //! 1. An author writes TOML; [`policy`] reads it whole or not at all (`policy::read`), looks at it a second time
@@ -38,9 +41,9 @@
 //! | layer | rooms | may import |
 //! |---|---|---|
 //! | 0 | [`base`] | crates |
-//! | 1, pure | [`policy`], [`sealing`]; [`record`] (knows policy); [`audit`] (knows record) | 0 |
+//! | 1, pure | [`policy`], [`sealing`], [`signing`]; [`record`] (knows policy); [`audit`] (knows record) | 0 |
 //! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`] | 0, 1; not each other |
-//! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`] | 0 to 2; not each other |
+//! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`] | 0 to 2; not each other |
 //! | 4, edge | [`web`] | 0, 1, 3; never the store |
 //! | 5 | [`config`], [`app`], the only wiring | all below |
 //! | 6 | [`demo`]: the whole service with stand-ins around it, for a newcomer | all below |
@@ -109,6 +112,9 @@
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
 //! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
 //!   without it.
+//! - **A pair that signs no more stays ready for a week**: an EHR that answers `invalid_client` is asked once more with it, since it
+//!   may not have read our JWK Set again.
+//! - **A token endpoint at another origin must be configured**: the EHR's own word for it could lead a client secret anywhere.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 
@@ -116,6 +122,7 @@ pub mod base;
 pub mod fhir;
 pub mod policy;
 pub mod sealing;
+pub mod signing;
 
 // The fuzz targets (`fuzz/`) enter none of these: left out, their build takes seconds.
 #[cfg(not(fuzzing))]
@@ -148,6 +155,8 @@ pub mod record;
 pub mod release;
 #[cfg(not(fuzzing))]
 pub mod resolve;
+#[cfg(not(fuzzing))]
+pub mod sign_in;
 #[cfg(not(fuzzing))]
 pub mod store;
 #[cfg(not(fuzzing))]

@@ -23,7 +23,9 @@ use crate::base::{UtcMillis, seconds};
 use crate::config::Config;
 use crate::keys::ReplicaName;
 use crate::store;
-use crate::web::{self, Admin, HOOK_BODY_WAIT_MAX, HookLimits, Hooks, PAGE_BODY_WAIT_MAX, Patient, Readiness, Traffic};
+use crate::web::{
+    self, Admin, HOOK_BODY_WAIT_MAX, HookLimits, Hooks, PAGE_BODY_WAIT_MAX, Patient, PublicKeys, Readiness, Traffic,
+};
 use start::{Ground, Part, Restore, TimeFrom};
 use steps::Steps;
 
@@ -48,6 +50,7 @@ pub struct App {
     admin_listener: TcpListener,
     patient: Arc<Patient>,
     hooks: Arc<Hooks>,
+    keys: Arc<PublicKeys>,
     admin: Arc<Admin>,
     readiness: Arc<Readiness>,
 }
@@ -96,6 +99,7 @@ impl App {
                 &config.server.patient_url,
                 Arc::clone(&traffic),
             )),
+            keys: Arc::new(PublicKeys::new(Arc::clone(&steps.sign_in), config.server.trusted_proxies.clone())),
             admin: Arc::new(Admin::new(Arc::clone(&readiness), traffic)),
             readiness,
             listener,
@@ -122,11 +126,17 @@ impl App {
         self.ground.raise_mark(now).await?;
         self.steps.take_up_rules().await?;
         self.steps.intake.begin().await?;
+        // Published before anybody asks for them.
+        self.steps.sign_in.turn().await?;
         self.readiness.store_reached();
 
         let (patient, hooks, admin) = (Arc::clone(&self.patient), Arc::clone(&self.hooks), Arc::clone(&self.admin));
+        let keys = Arc::clone(&self.keys);
         let site = HttpServer::new(move || {
-            Site::new().configure(|cfg| web::hooks(cfg, &hooks)).configure(|cfg| web::patient(cfg, &patient))
+            Site::new()
+                .configure(|cfg| web::hooks(cfg, &hooks))
+                .configure(|cfg| web::public_keys(cfg, &keys))
+                .configure(|cfg| web::patient(cfg, &patient))
         })
         .workers(HTTP_WORKERS)
         .client_request_timeout(HEAD_WAIT_MAX)

@@ -1,5 +1,6 @@
 //! The steps, wired from the configuration.
 
+mod clients;
 mod workers;
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,9 +16,9 @@ use super::start::Ground;
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, SecretText, minutes};
 use crate::blobs::BlobStore;
-use crate::config::{self, Config, EhrAuth, MailSecurity};
+use crate::config::{self, Config, MailSecurity};
 use crate::desk::InterruptedIncidents;
-use crate::fhir::{Auth, EhrClient, EhrConnection, Limits, Origin, ServiceBase};
+use crate::fhir::EhrClient;
 use crate::intake::{HeardEhr, Hook, HookAuth, Intake, SignatureForm, StartFrom, Subscribe};
 use crate::notify::{
     ClinicPhone, DisplayName, Language, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via,
@@ -28,8 +29,10 @@ use crate::policy::{Available, Channel, Terms};
 use crate::release::{Company, Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve, Timetable};
 use crate::sealing::hmac_sha256;
+use crate::sign_in::SignIn;
 use crate::store::{self, Mode};
 use crate::sweep::{Pace, Retention, Sweep};
+pub use clients::sign_in as sign_in_of;
 pub use workers::EHR_WORKERS_MAX;
 use workers::workers_of_each;
 
@@ -47,6 +50,7 @@ pub struct Steps {
     pub sweep: Arc<Sweep>,
     pub open: Arc<Open>,
     pub incidents: Arc<InterruptedIncidents>,
+    pub sign_in: Arc<SignIn>,
     bells: Bells,
 }
 
@@ -67,7 +71,8 @@ impl Steps {
     pub fn wire(config: &Config, ground: &Ground) -> anyhow::Result<Self> {
         let bells = Bells::default();
         let blobs = BlobStore::open(&config.blobs).context("the folder of the sealed files cannot be used")?;
-        let clients = clients(config)?;
+        let sign_in = Arc::new(clients::sign_in(config, ground));
+        let clients = clients::all(config, ground, &sign_in)?;
         let rules = Arc::new(Timetable::of_file(rules_files::read_rules(config)?));
         let mode = mode_of(config);
         let available = available();
@@ -117,6 +122,7 @@ impl Steps {
                 house(config),
             )),
             incidents: Arc::new(InterruptedIncidents { store: ground.store.clone(), clock: ground.clock.clone() }),
+            sign_in,
             bells,
         })
     }
@@ -158,7 +164,8 @@ impl Steps {
                 + self.release.turn().await?
                 + self.outbox.turn().await?
                 + self.sweep.turn().await?
-                + self.incidents.turn().await?;
+                + self.incidents.turn().await?
+                + self.sign_in.turn().await?;
             if done == 0 {
                 return Ok(());
             }
@@ -186,38 +193,6 @@ pub const fn mode_of(config: &Config) -> Mode {
         config::Mode::Shadow => Mode::Shadow,
         config::Mode::Live => Mode::Live,
     }
-}
-
-fn clients(config: &Config) -> anyhow::Result<Vec<Arc<EhrClient>>> {
-    config
-        .ehrs
-        .iter()
-        .map(|ehr| {
-            let base = ServiceBase::new(ehr.base_url.clone())
-                .with_context(|| format!("the base_url of EHR '{}' is not an http(s) address", ehr.id))?;
-            let auth = match &ehr.auth {
-                EhrAuth::None => Auth::None,
-                EhrAuth::Basic { user, password } => Auth::Basic { user: user.clone(), password: password.clone() },
-                EhrAuth::Bearer { token } => Auth::Bearer(token.clone()),
-            };
-            let usual = Limits::default();
-            let limits = Limits {
-                connect_timeout: usual.connect_timeout.min(ehr.answer_max),
-                read_timeout: usual.read_timeout.min(ehr.answer_max),
-                answer_timeout: ehr.answer_max,
-                attachment_bytes_max: config.limits.attachment_bytes_max,
-                inline_bytes_max: usize::try_from(config.limits.inline_bytes_max).unwrap_or(usize::MAX),
-                ..usual
-            };
-            let attachment_origins = ehr.attachment_origins.iter().filter_map(origin).collect();
-            let connection = EhrConnection { id: ehr.id.clone(), base, auth, attachment_origins, limits };
-            Ok(Arc::new(EhrClient::new(connection).with_context(|| format!("EHR '{}' cannot be used", ehr.id))?))
-        })
-        .collect()
-}
-
-fn origin(origin: &url::Origin) -> Option<Origin> {
-    url::Url::parse(&origin.ascii_serialization()).ok().and_then(|url| Origin::of(&url))
 }
 
 fn heard_ehrs(config: &Config, ground: &Ground, clients: &[Arc<EhrClient>]) -> anyhow::Result<Vec<HeardEhr>> {

@@ -283,6 +283,25 @@ pub enum AuditEvent {
         kind: String,
         name: String,
     },
+    /// A key pair by which EHRs know us.
+    SigningKeyMade {
+        algorithm: String,
+        kid: String,
+    },
+    SigningKeyTookOver {
+        algorithm: String,
+        kid: String,
+        from: String,
+    },
+    /// Its private half was removed.
+    SigningKeyEnded {
+        algorithm: String,
+        kid: String,
+    },
+    /// What an EHR grants changed; `lacking` of what was asked for, nothing when it is all.
+    Granted {
+        lacking: String,
+    },
     /// The schema was brought up to date by one step.
     Migrated {
         name: String,

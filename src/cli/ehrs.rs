@@ -1,12 +1,16 @@
 //! `chartseal ehrs …`
 
+use anyhow::Context;
 use clap::Subcommand;
 
-use super::Outcome;
 use super::print::{Print, table};
+use super::{Acts, Outcome};
 use crate::app::start::Ground;
+use crate::app::steps::sign_in_of;
 use crate::config::{Config, Subscribe};
-use crate::desk::{Followed, HeardEhr, HeardKind, Subscribes, heard_ehrs};
+use crate::desk::{DeskError, Duty, Followed, HeardEhr, HeardKind, Person, Subscribes, heard_ehrs};
+use crate::sign_in::{Haste, SignInError, jwk_set};
+use crate::store::SigningTurn;
 
 const HEAD: [&str; 7] = ["EHR", "reports", "subscription", "last hook", "last good poll", "behind", "note"];
 
@@ -14,17 +18,101 @@ const HEAD: [&str; 7] = ["EHR", "reports", "subscription", "last hook", "last go
 pub(super) enum EhrsCommand {
     /// List how each EHR is heard, and what is wrong with it.
     List,
+    /// Print the public keys by which EHRs know this installation, as the JWK Set that their staff may register by hand.
+    Keys,
+    /// Let the next key take over; EHRs that read /.well-known/jwks.json know it already.
+    RotateKeys {
+        /// The current key may be in wrong hands: also where the next one was published a moment ago.
+        #[arg(long)]
+        at_once: bool,
+    },
+}
+
+impl EhrsCommand {
+    pub(super) const fn acts(&self) -> Acts {
+        match self {
+            Self::List | Self::Keys => Acts::Looks,
+            Self::RotateKeys { .. } => Acts::Changes,
+        }
+    }
 }
 
 pub(super) async fn run(
     command: &EhrsCommand,
     config: &Config,
     ground: &Ground,
+    by: &Person,
     print: Print,
 ) -> anyhow::Result<Outcome> {
     match command {
         EhrsCommand::List => list(config, ground, print).await,
+        EhrsCommand::Keys => keys(config, ground, print).await,
+        EhrsCommand::RotateKeys { at_once } => {
+            let haste = if *at_once { Haste::AtOnce } else { Haste::WhenPublished };
+            rotate_keys(haste, config, ground, by, print).await
+        }
     }
+}
+
+async fn keys(config: &Config, ground: &Ground, print: Print) -> anyhow::Result<Outcome> {
+    let rows = answer_or_fault(sign_in_of(config, ground).listed().await)?;
+    let set = jwk_set(&rows);
+    let told = rows.iter().map(|row| {
+        let stands = match row.turn {
+            SigningTurn::Current { signs_since } => format!("signs since {signs_since}"),
+            SigningTurn::Next => format!("is next; published since {}", row.made_at),
+            SigningTurn::Former { ends_at } => format!("signed before; is kept until {ends_at}"),
+        };
+        format!("{} {} {stands}", row.algorithm, row.kid)
+    });
+    let told: Vec<String> = told.collect();
+    let served = config.server.patient_url.join(".well-known/jwks.json")?;
+    let text = format!(
+        "{}\n\nThe same is served at {served} (or at hook_url, if EHRs reach this server there): register that address \
+         rather than the keys, and they can change without anybody's help.\n{}",
+        serde_json::to_string_pretty(&set)?,
+        told.join("\n")
+    );
+    print.done(&text, &set);
+    Ok(Outcome::Done)
+}
+
+async fn rotate_keys(
+    haste: Haste,
+    config: &Config,
+    ground: &Ground,
+    by: &Person,
+    print: Print,
+) -> anyhow::Result<Outcome> {
+    by.may(Duty::Deliveries).map_err(DeskError::from)?;
+    let took_over = match sign_in_of(config, ground).rotate(haste, by.name.clone()).await {
+        Err(SignInError::TooEarly { algorithm, at }) => {
+            let error = SignInError::TooEarly { algorithm, at };
+            let value = serde_json::json!({"rotated": [], "not_before": at.to_rfc3339()});
+            print.done(&format!("Nothing was changed: {error}."), &value);
+            return Ok(Outcome::No);
+        }
+        other => answer_or_fault(other)?,
+    };
+    let lines: Vec<String> = took_over
+        .iter()
+        .map(|one| format!("{}: {} signs now, and {} is kept for a week.", one.algorithm, one.kid, one.former))
+        .collect();
+    let rotated: Vec<_> = took_over
+        .iter()
+        .map(|one| serde_json::json!({"algorithm": one.algorithm.as_str(), "kid": one.kid, "former": one.former}))
+        .collect();
+    let text = format!(
+        "{}\nAn EHR whose staff registered the keys by hand must be given the new next one within that week: `chartseal ehrs \
+         keys`.",
+        lines.join("\n")
+    );
+    print.done(&text, &serde_json::json!({ "rotated": rotated }));
+    Ok(Outcome::Done)
+}
+
+fn answer_or_fault<T>(answer: Result<T, SignInError>) -> anyhow::Result<T> {
+    answer.context("the keys by which EHRs know this installation cannot be used")
 }
 
 async fn list(config: &Config, ground: &Ground, print: Print) -> anyhow::Result<Outcome> {
@@ -47,6 +135,13 @@ fn in_words(ehrs: &[HeardEhr]) -> String {
     let rows: Vec<Vec<String>> = ehrs.iter().flat_map(|ehr| ehr.kinds.iter().map(|kind| row(ehr, kind))).collect();
     let mut lines = vec![table(&HEAD, &rows)];
     for ehr in ehrs {
+        if !ehr.scope_lacking.is_empty() {
+            lines.push(format!(
+                "{}: it grants less than was asked for, without {}: have its staff allow that, or say in `scope` what \
+                 Chartseal is to do without",
+                ehr.ehr, ehr.scope_lacking
+            ));
+        }
         for calls in &ehr.quarantined {
             lines.push(format!("{}: {} hook calls in quarantine: {}", ehr.ehr, calls.count, calls.why));
         }

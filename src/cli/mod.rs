@@ -101,7 +101,7 @@ enum Command {
     /// Look at deliveries, release, revoke, send again.
     #[command(subcommand)]
     Deliveries(deliveries::DeliveriesCommand),
-    /// Look at how the EHRs are heard, and what is wrong with them.
+    /// Look at how the EHRs are heard, what is wrong with them, and by which keys they know us.
     #[command(subcommand)]
     Ehrs(ehrs::EhrsCommand),
     /// Verify or export the audit.
@@ -245,8 +245,9 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             staff::run(command, &desk, &by, print).await
         }
         Command::Ehrs(command) => {
-            let config = load(&common, variables)?;
-            ehrs::run(&command, &config, &ground(&config).await?, print).await
+            let config = load(&common, variables.clone())?;
+            let (ground, by) = acting(&common, variables, &config, command.acts()).await?;
+            ehrs::run(&command, &config, &ground, &by, print).await
         }
         Command::Audit(command) => audit::run(command, &ground(&load(&common, variables)?).await?, print).await,
         Command::Keys(command) => keys::run(&command, &ground(&load(&common, variables)?).await?, print).await,
@@ -285,9 +286,21 @@ const KEY_VARIABLE: &str = "CHARTSEAL_OPERATOR_KEY";
 const KEY_FILE_BYTES_MAX: u64 = 4096;
 
 async fn desk(common: &Common, variables: Vec<(String, String)>, acts: Acts) -> anyhow::Result<(Desk, Person)> {
+    let config = load(common, variables.clone())?;
+    let (ground, person) = acting(common, variables, &config, acts).await?;
+    let (mode, operator) = (steps::mode_of(&config), person.name.clone());
+    Ok((Desk { store: ground.store, clock: ground.clock, vault: ground.vault, operator, mode }, person))
+}
+
+/// What a command stands on, and who acts.
+async fn acting(
+    common: &Common,
+    variables: Vec<(String, String)>,
+    config: &Config,
+    acts: Acts,
+) -> anyhow::Result<(Ground, Person)> {
     let variable = |wanted: &str| variables.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
     let (logged_in, key) = (variable("USER"), variable(KEY_VARIABLE).map(SecretText::new));
-    let config = load(common, variables)?;
     let name = match (common.operator.clone().or(logged_in), acts) {
         (Some(name), Acts::Changes | Acts::Looks | Acts::ByRootsWord) => name,
         // Looking leaves no line in the audit.
@@ -297,19 +310,18 @@ async fn desk(common: &Common, variables: Vec<(String, String)>, acts: Acts) -> 
         }
     };
     let operator = OperatorName::parse(&name).context("--as is not a name")?;
-    let ground = ground(&config).await?;
+    let ground = ground(config).await?;
     let person = match acts {
-        Acts::Looks | Acts::ByRootsWord => Person { name: operator.clone(), standing: Standing::Believed },
+        Acts::Looks | Acts::ByRootsWord => Person { name: operator, standing: Standing::Believed },
         Acts::Changes => {
             let key = match &common.key_file {
                 Some(path) => Some(key_in(path)?),
                 None => key,
             };
-            desk::prove(&ground.store, &ground.vault, operator.clone(), key, ground.clock.now()).await?
+            desk::prove(&ground.store, &ground.vault, operator, key, ground.clock.now()).await?
         }
     };
-    let mode = steps::mode_of(&config);
-    Ok((Desk { store: ground.store, clock: ground.clock, vault: ground.vault, operator, mode }, person))
+    Ok((ground, person))
 }
 
 fn key_in(path: &Path) -> anyhow::Result<SecretText> {

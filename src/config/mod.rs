@@ -29,6 +29,7 @@ use url::Url;
 
 use crate::base::{ClinicId, EhrId, EmailAddress, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
+use crate::signing::{Algorithm, RotateEvery};
 
 pub use mistake::{ConfigError, Mistake, Place};
 pub use starter::{Starter, starter_config};
@@ -40,6 +41,8 @@ pub struct Config {
     pub store: StoreUrl,
     pub blobs: BlobUrl,
     pub keys_dir: PathBuf,
+    /// How often the keys by which EHRs know us change by themselves.
+    pub rotate_signing_keys: RotateEvery,
     pub mode: Mode,
     pub clinics: Vec<Clinic>,
     pub ehrs: Vec<Ehr>,
@@ -107,6 +110,7 @@ pub struct Ehr {
     /// The FHIR base, with a `/` at its end.
     pub base_url: Url,
     pub auth: EhrAuth,
+    pub tls: EhrTls,
     pub subscribe: Subscribe,
     pub poll_every: Duration,
     pub hook_auth: HookAuth,
@@ -130,6 +134,46 @@ pub enum EhrAuth {
     None,
     Basic { user: String, password: SecretText },
     Bearer { token: SecretText },
+    Token(TokenAuth),
+}
+
+/// A token of OAuth 2.0, as SMART Backend Services asks for it.
+#[derive(Clone)]
+pub struct TokenAuth {
+    pub client_id: String,
+    pub proof: ClientProof,
+    /// As written; `None`: the EHR says it.
+    pub token_url: Option<String>,
+    /// Separated by spaces.
+    pub scope: String,
+}
+
+/// How we show that we are the client.
+#[derive(Clone)]
+pub enum ClientProof {
+    /// One of this installation's keys signs.
+    Key(Algorithm),
+    Secret {
+        secret: SecretText,
+        carried: SecretIn,
+    },
+    /// The one of [`EhrTls::identity`].
+    Certificate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretIn {
+    Basic,
+    Post,
+}
+
+/// What connections to this EHR and its token endpoint need beside the system's certificates.
+#[derive(Clone, Default)]
+pub struct EhrTls {
+    /// Our certificate and its key, PEM.
+    pub identity: Option<SecretText>,
+    /// Authorities to trust, PEM.
+    pub authorities: Option<String>,
 }
 
 /// How this EHR shows that a hook call is its own.

@@ -56,8 +56,16 @@ from = @from
 [[ehr]]
 id = @ehr_id
 base_url = @ehr_base_url
-# "none", "basic" (user, password_file) or "bearer" (token_file).
+# "none", "basic" (user, password_file) or "bearer" (token_file); or a token of SMART Backend Services: "smart" (client_id; one
+# of our keys signs, `chartseal ehrs keys` prints them for the EHR's staff), "client_secret" (client_id, client_secret_file)
+# or "client_certificate" (client_id, certificate_file).
 #auth = "none"
+# How a "smart" client signs, where a "client_secret" stands ("basic": in a header), and what is asked for.
+#   signature = "RS384"   client_secret_in = "basic"   scope = "system/*.read"
+# Only where the EHR's .well-known/smart-configuration does not say it, or names another server.
+#   token_url = "https://auth.ehr.example/token"
+# mTLS, beside any auth: our certificate. And whom to trust beside the system's authorities.
+#   certificate_file = "secrets/ehr-client.pem"   certificate_key_file = "secrets/ehr-client.key"   ca_file = "ehr-ca.pem"
 # "r4" asks the EHR to call us at hook_url; polling goes on beside it.
 #subscribe = "off"
 #hook_url = "https://hooks.clinic.example"
@@ -108,6 +116,9 @@ base_url = @ehr_base_url
 [keys]
 # Back up root/ inside it, somewhere else than the database's backups. Never back up the rest.
 #dir = "keys"
+# "never", or the time after which the next of the keys that sign in to EHRs takes over by itself: only where every EHR
+# reads them at /.well-known/jwks.json.
+#rotate_signing_keys = "never"
 
 [policy]
 #file = "policy.toml"

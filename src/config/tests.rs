@@ -76,7 +76,9 @@ fn every_key_is_read() {
         ("hook", "h00k"),
         ("signing", SIGNING),
         ("policy.toml", ""),
-        ("ca.pem", ""),
+        ("ca.pem", "-----BEGIN CERTIFICATE-----\n"),
+        ("client.pem", "-----BEGIN CERTIFICATE-----\n"),
+        ("client.key", "-----BEGIN EC PRIVATE KEY-----\n"),
     ] {
         fs::write(dir.path().join(name), text).unwrap();
     }
@@ -90,7 +92,9 @@ fn every_key_is_read() {
     assert_eq!(config.mode, Mode::Live);
     assert_eq!(config.clinics[0].timezone, chrono_tz::America::Mexico_City);
     assert_eq!(config.clinics[0].language.as_str(), "en-GB");
-    let [basic, bearer] = config.ehrs.as_slice() else { panic!("two EHRs") };
+    let [basic, bearer, smart, secret, certificate] = config.ehrs.as_slice() else { panic!("five EHRs") };
+    assert_signs_in(smart, secret, certificate);
+    assert_eq!(config.rotate_signing_keys, RotateEvery::Every(hours(90 * 24)));
     assert!(
         matches!(&basic.auth, EhrAuth::Basic { user, password } if user == "seal" && password.expose() == "p4ss word")
     );
@@ -224,6 +228,25 @@ fn the_starter_files_comments_tell_the_defaults() {
 /// As long as a signing secret must be.
 const SIGNING: &str = "0123456789abcdefghijklmn";
 
+fn assert_signs_in(smart: &Ehr, secret: &Ehr, certificate: &Ehr) {
+    let token = |ehr: &Ehr| match &ehr.auth {
+        EhrAuth::Token(token) => token.clone(),
+        EhrAuth::None | EhrAuth::Basic { .. } | EhrAuth::Bearer { .. } => panic!("{} takes a token", ehr.id),
+    };
+    let (smart, secret) = (token(smart), token(secret));
+    assert!(matches!(smart.proof, ClientProof::Key(Algorithm::Es384)));
+    assert_eq!((smart.client_id.as_str(), smart.scope.as_str()), ("seal", "system/*.read system/Binary.read"));
+    assert_eq!(smart.token_url.as_deref(), Some("https://auth.ehr.example"), "letter by letter");
+    assert!(
+        matches!(&secret.proof, ClientProof::Secret { secret, carried: SecretIn::Post } if secret.expose() == "t0ken")
+    );
+    assert!(secret.scope.starts_with("system/DiagnosticReport.rs ") && !secret.scope.contains("Subscription"));
+    assert!(matches!(token(certificate).proof, ClientProof::Certificate));
+    let tls = &certificate.tls;
+    assert!(tls.identity.as_ref().is_some_and(|pem| pem.expose().contains("EC PRIVATE KEY")));
+    assert!(tls.authorities.is_some());
+}
+
 const EVERY_KEY: &str = r#"
 [server]
 listen = "0.0.0.0:8080"
@@ -239,6 +262,7 @@ password_file = "password"
 url = "file:/var/blobs"
 [keys]
 dir = "/var/keys"
+rotate_signing_keys = "90d"
 [mode]
 send = "live"
 [[clinic]]
@@ -271,6 +295,29 @@ token_file = "token"
 hook_auth = "medplum"
 hook_secret_file = "signing"
 start_from = 2026-11-01T00:00:00Z
+[[ehr]]
+id = "smart"
+base_url = "https://smart.example/r4/"
+auth = "smart"
+client_id = "seal"
+signature = "ES384"
+token_url = "https://auth.ehr.example"
+scope = "system/*.read  system/Binary.read"
+[[ehr]]
+id = "secret"
+base_url = "https://secret.example/r4/"
+auth = "client_secret"
+client_id = "seal"
+client_secret_file = "token"
+client_secret_in = "post"
+[[ehr]]
+id = "mtls"
+base_url = "https://mtls.example/r4/"
+auth = "client_certificate"
+client_id = "seal"
+certificate_file = "client.pem"
+certificate_key_file = "client.key"
+ca_file = "ca.pem"
 [mail]
 url = "smtp://relay.example"
 tls = "required"

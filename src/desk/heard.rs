@@ -31,6 +31,8 @@ pub struct HeardEhr {
     pub last_hook_at: Option<String>,
     /// Calls that could not be understood.
     pub quarantined: Vec<QuarantinedCalls>,
+    /// What the EHR did not grant of what was asked for, separated by spaces; empty when it is all.
+    pub scope_lacking: String,
     pub kinds: Vec<HeardKind>,
 }
 
@@ -81,6 +83,7 @@ fn heard(conn: &mut Conn, followed: &Followed, now: UtcMillis) -> Result<HeardEh
         ehr: followed.ehr.to_string(),
         last_hook_at: store::last_hook_at(conn, &followed.ehr)?.map(UtcMillis::to_rfc3339),
         quarantined: quarantined.into_iter().map(|(why, count)| QuarantinedCalls { why, count }).collect(),
+        scope_lacking: store::scope_lacking(conn, &followed.ehr)?,
         kinds: kinds?,
     })
 }

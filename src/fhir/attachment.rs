@@ -86,7 +86,7 @@ impl EhrClient {
         let wanted = attachment.content_type.as_deref().unwrap_or("application/pdf");
         let accept = format!("{wanted}, application/fhir+json;q=0.9, */*;q=0.1");
         let request = self.request(place, Method::GET, url).header(ACCEPT, accept);
-        let response = transport::send(request, self.limits.attachment_timeout).await?;
+        let response = self.send(request, self.limits.attachment_timeout).await?;
         let status = response.status();
         if status != StatusCode::OK {
             return Err(match (place, status.as_u16()) {

@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response};
 use url::Url;
 
+use super::door::{Auth, Door, OwnTls};
 use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
 use super::gather::RecentParts;
@@ -16,8 +17,9 @@ use super::guard::{Guard, Origin, Place};
 use super::patient::{Patient, read_patient};
 use super::report::{Report, read_report, read_status};
 use super::service::ServiceBase;
+use super::sign_in::Granted;
 use super::transport::{self, FHIR_JSON};
-use crate::base::{EhrId, FhirId, ResourceType, SecretText, UtcMillis, minutes, seconds};
+use crate::base::{EhrId, FhirId, ResourceType, UtcMillis, minutes, seconds};
 use crate::policy::ReportStatus;
 
 /// Where an EHR is and how Chartseal shows who it is.
@@ -28,17 +30,6 @@ pub struct EhrConnection {
     /// Servers beside the EHR from which attachments may be fetched, without the token.
     pub attachment_origins: Vec<Origin>,
     pub limits: Limits,
-}
-
-pub enum Auth {
-    None,
-    /// RFC 7617.
-    Basic {
-        user: String,
-        password: SecretText,
-    },
-    /// RFC 6750.
-    Bearer(SecretText),
 }
 
 /// How long and how much an EHR may answer.
@@ -99,7 +90,7 @@ pub struct EhrClient {
     pub(super) limits: Limits,
     ehr: reqwest::Client,
     listed: reqwest::Client,
-    authorization: Option<HeaderValue>,
+    door: Door,
     pub(super) recent: RecentParts,
 }
 
@@ -159,12 +150,21 @@ impl EhrClient {
     /// # Errors
     /// `Settings` when TLS or the credentials cannot be used.
     pub fn new(connection: EhrConnection) -> Result<Self, EhrError> {
+        Self::with_tls(connection, &OwnTls::default())
+    }
+
+    /// As [`Self::new`], with a certificate of our own or authorities beside the system's.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_tls(connection: EhrConnection, tls: &OwnTls) -> Result<Self, EhrError> {
         let EhrConnection { id, base, auth, attachment_origins, limits } = connection;
         let guard = Guard::new(&base, attachment_origins)?;
+        let ehr = transport::http(Place::Ehr, &guard, &limits, tls)?;
         Ok(Self {
-            authorization: authorization(&auth)?,
-            ehr: transport::http(Place::Ehr, &guard, &limits)?,
-            listed: transport::http(Place::Listed, &guard, &limits)?,
+            door: Door::new(auth, &base, &ehr, &limits)?,
+            ehr,
+            listed: transport::http(Place::Listed, &guard, &limits, tls)?,
             recent: RecentParts::default(),
             id,
             base,
@@ -228,7 +228,7 @@ impl EhrClient {
 
     /// Sends and reads a FHIR JSON answer; 404 and 410 are told apart from everything else.
     pub(super) async fn fetch_json(&self, request: RequestBuilder, limit_bytes: usize) -> Result<Fetched, EhrError> {
-        let response = transport::send(request, self.limits.answer_timeout).await?;
+        let response = self.send(request, self.limits.answer_timeout).await?;
         let status = response.status();
         if matches!(status.as_u16(), 404 | 410) {
             return Ok(Fetched::Gone(fhir_body(response).await?));
@@ -243,22 +243,41 @@ impl EhrClient {
         Ok(Fetched::Body { body: transport::body(response, limit_bytes).await?, headers })
     }
 
-    /// A request to the EHR's own origin, with the token.
+    /// What the EHR granted with its last token, as long as nobody has said that staff know it.
+    #[must_use]
+    pub fn granted_news(&self) -> Option<Granted> {
+        self.door.granted_news()
+    }
+
+    /// Staff know it.
+    pub fn granted_noted(&self, granted: &Granted) {
+        self.door.granted_noted(granted);
+    }
+
+    /// A request to the EHR's own origin.
     pub(super) fn ask(&self, method: Method, url: Url) -> RequestBuilder {
         self.request(Place::Ehr, method, url).header(ACCEPT, FHIR_JSON)
     }
 
     pub(super) fn request(&self, place: Place, method: Method, url: Url) -> RequestBuilder {
         match place {
-            // The origin is looked at once more, whatever the caller believes.
-            Place::Ehr if self.guard.is_ehr(&url) => {
-                let request = self.ehr.request(method, url);
-                match &self.authorization {
-                    Some(value) => request.header(AUTHORIZATION, value),
-                    None => request,
-                }
-            }
+            Place::Ehr if self.guard.is_ehr(&url) => self.ehr.request(method, url),
             Place::Ehr | Place::Listed => self.listed.request(method, url),
+        }
+    }
+}
+
+impl EhrClient {
+    /// Sends, with what opens the EHR where the request goes to its own origin. A token that the EHR refuses is replaced, and
+    /// the request sent again, once.
+    pub(super) async fn send(&self, request: RequestBuilder, total: Duration) -> Result<Response, EhrError> {
+        let (http, request) = request.timeout(total).build_split();
+        let request = request.map_err(|_| EhrError::Settings { why: "a request to the EHR cannot be made" })?;
+        // The origin is looked at once more, whatever the caller believes.
+        if self.guard.is_ehr(request.url()) {
+            self.door.send(&http, request).await
+        } else {
+            transport::execute(&http, request).await
         }
     }
 }
@@ -285,26 +304,6 @@ fn judge_report(
     };
     let status = read_status(kind, body).filter(|(read, _)| read == id).map(|(_, status)| status);
     ReadAnswer::Unreadable { status, why }
-}
-
-fn authorization(auth: &Auth) -> Result<Option<HeaderValue>, EhrError> {
-    use base64::Engine as _;
-    let text = match auth {
-        Auth::None => return Ok(None),
-        Auth::Basic { user, .. } if user.contains(':') => {
-            return Err(EhrError::Settings { why: "a Basic user name cannot hold a colon" });
-        }
-        Auth::Basic { user, password } => {
-            let pair = zeroize::Zeroizing::new(format!("{user}:{}", password.expose()));
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair.as_bytes()))
-        }
-        Auth::Bearer(token) => format!("Bearer {}", token.expose()),
-    };
-    let text = zeroize::Zeroizing::new(text);
-    let mut value = HeaderValue::from_str(&text)
-        .map_err(|_| EhrError::Settings { why: "the token holds a character that a header cannot carry" })?;
-    value.set_sensitive(true);
-    Ok(Some(value))
 }
 
 async fn fhir_body(response: Response) -> Result<FhirBody, EhrError> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::sign_in::SignInFault;
+
 /// A resource that is not what the standard says. Names the place and the fault, never the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path} {why}")]
@@ -38,6 +40,8 @@ pub enum EhrError {
     CutShort,
     #[error("the EHR refused access with status {status}; check the credentials and their scopes")]
     Refused { status: u16 },
+    #[error(transparent)]
+    SignIn(#[from] SignInFault),
     #[error("the EHR asks for fewer requests")]
     Overloaded { retry_after: Option<Duration> },
     #[error("the EHR failed with status {status}")]
@@ -72,6 +76,7 @@ impl EhrError {
     #[must_use]
     pub const fn class(&self) -> FaultClass {
         match self {
+            Self::SignIn(fault) => fault.class(),
             Self::Unreachable
             | Self::TimedOut
             | Self::CutShort

@@ -10,6 +10,7 @@ mod attachment;
 mod client;
 mod contact;
 mod dates;
+mod door;
 mod element;
 mod error;
 mod facts;
@@ -25,6 +26,7 @@ mod report;
 mod schema;
 mod search;
 mod service;
+mod sign_in;
 mod sniff;
 mod subscription;
 mod transport;
@@ -33,8 +35,9 @@ mod transport;
 mod tests;
 
 pub use attachment::AttachmentStream;
-pub use client::{Auth, EhrClient, EhrConnection, FhirBody, Limits, PatientAnswer, ReadAnswer};
+pub use client::{EhrClient, EhrConnection, FhirBody, Limits, PatientAnswer, ReadAnswer};
 pub use contact::{ContactChoice, choose_email};
+pub use door::{Auth, OwnTls};
 pub use error::{EhrError, FaultClass, Malformed};
 pub use facts::{Circumstances, age_of, facts_of};
 pub use gather::{CONSENT_SYSTEM, Evidence, ReportText};
@@ -47,6 +50,9 @@ pub use report::{
 };
 pub use search::{Changes, Completeness, SEARCH_CLOCK_DRIFT, SEARCH_COMMIT_LAG, SearchAnswer, Window};
 pub use service::ServiceBase;
+pub use sign_in::{
+    AssertionKeys, ClientProof, Granted, KeysAway, KeysNow, Proof, SecretCarried, SignInFault, TokenAuth,
+};
 pub use sniff::{SNIFF_BYTES, sniff};
 pub use subscription::{HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, UpdateReason, Wish};
 pub use transport::install_tls;

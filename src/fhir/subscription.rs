@@ -174,7 +174,7 @@ impl EhrClient {
             }
         };
         let request = request.header(CONTENT_TYPE, FHIR_JSON).body(body.to_string());
-        let response = transport::send(request, self.limits.answer_timeout).await?;
+        let response = self.send(request, self.limits.answer_timeout).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         if !status.is_success() {
             return Err(transport::refusal(status, &headers));

@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::DateTime;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{ClientBuilder, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Request, RequestBuilder, Response, StatusCode};
 use zeroize::Zeroizing;
 
 use super::client::Limits;
+use super::door::OwnTls;
 use super::error::EhrError;
 use super::guard::{Guard, Place};
 use crate::base::{UtcMillis, hours};
@@ -26,7 +27,7 @@ pub fn install_tls() {
 }
 
 /// The client for `place`: only the one for listed origins filters what names resolve to.
-pub(super) fn http(place: Place, guard: &Guard, limits: &Limits) -> Result<reqwest::Client, EhrError> {
+pub(super) fn http(place: Place, guard: &Guard, limits: &Limits, tls: &OwnTls) -> Result<reqwest::Client, EhrError> {
     install_tls();
     let builder = ClientBuilder::new()
         .redirect(reqwest::redirect::Policy::none())
@@ -36,16 +37,32 @@ pub(super) fn http(place: Place, guard: &Guard, limits: &Limits) -> Result<reqwe
         .read_timeout(limits.read_timeout)
         .pool_idle_timeout(limits.idle_connection)
         .user_agent(concat!("chartseal/", env!("CARGO_PKG_VERSION")));
-    let builder = match place {
-        Place::Ehr => builder,
-        Place::Listed => builder.dns_resolver(guard.clone()),
+    let builder = match &tls.authorities {
+        None => builder,
+        Some(pem) => builder.tls_certs_merge(
+            Certificate::from_pem_bundle(pem.as_bytes())
+                .map_err(|_| EhrError::Settings { why: "ca_file holds no certificates in PEM" })?,
+        ),
     };
+    let builder =
+        match (place, &tls.identity) {
+            (Place::Ehr, None) => builder,
+            (Place::Ehr, Some(pem)) => builder.identity(Identity::from_pem(pem.expose().as_bytes()).map_err(|_| {
+                EhrError::Settings { why: "certificate_file and certificate_key_file are no pair in PEM" }
+            })?),
+            (Place::Listed, _) => builder.dns_resolver(guard.clone()),
+        };
     builder.build().map_err(|_| EhrError::Settings { why: "TLS cannot be set up" })
 }
 
+/// Sends; a redirect is an answer like any other.
+pub(super) async fn send_raw(request: RequestBuilder, total: Duration) -> Result<Response, EhrError> {
+    request.timeout(total).send().await.map_err(|error| fault(&error))
+}
+
 /// Sends, and tells a redirect from an answer.
-pub(super) async fn send(request: RequestBuilder, total: Duration) -> Result<Response, EhrError> {
-    let response = request.timeout(total).send().await.map_err(|error| fault(&error))?;
+pub(super) async fn execute(http: &Client, request: Request) -> Result<Response, EhrError> {
+    let response = http.execute(request).await.map_err(|error| fault(&error))?;
     if response.status().is_redirection() {
         return Err(EhrError::ForbiddenUrl { why: "the server answers with a redirect" });
     }

@@ -7,6 +7,7 @@
 
 mod authentic;
 mod extract;
+mod granted;
 mod hook;
 mod poll;
 mod subscribe;
@@ -165,6 +166,7 @@ impl Intake {
             }
             turns.push(self.poll_turn(ehr, kind).await);
         }
+        turns.push(self.note_granted(ehr).await.map(|()| 0));
         turns.into_iter().sum()
     }
 

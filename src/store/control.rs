@@ -64,6 +64,30 @@ pub fn set_control(tx: &mut Tx, name: &str, value: &str, at: UtcMillis, by: &str
     }
 }
 
+/// What `ehr` did not grant of what was asked for, when it was last heard to grant less; empty when it granted all.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn scope_lacking(conn: &mut Conn, ehr: &EhrId) -> Result<String, StoreError> {
+    Ok(control(conn, &scope_lacking_of(ehr))?.unwrap_or_default())
+}
+
+/// Notes it, with a line in the audit where it is news.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn set_scope_lacking(tx: &mut Tx, ehr: &EhrId, lacking: &str, at: UtcMillis) -> Result<(), StoreError> {
+    if scope_lacking(tx.conn(), ehr)? == lacking {
+        return Ok(());
+    }
+    set_control(tx, &scope_lacking_of(ehr), lacking, at, "chartseal")?;
+    record(tx, Chain::Ehr(ehr.clone()), at, AuditEvent::Granted { lacking: lacking.to_owned() })
+}
+
+fn scope_lacking_of(ehr: &EhrId) -> String {
+    format!("scope_lacking:{ehr}")
+}
+
 /// # Errors
 /// [`StoreError`].
 pub fn paused(conn: &mut Conn) -> Result<Pause, StoreError> {

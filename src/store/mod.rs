@@ -31,6 +31,7 @@ mod redecisions;
 mod rows;
 mod schema;
 mod sent_lately;
+mod signing_keys;
 mod sources;
 mod staff;
 mod versions;
@@ -44,7 +45,7 @@ pub use backup::{BackupError, backup};
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use control::{
     KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
-    last_hook_at, mark_key, pause, paused, resume, resumed_at, set_control,
+    last_hook_at, mark_key, pause, paused, resume, resumed_at, scope_lacking, set_control, set_scope_lacking,
 };
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, FactsSeen, Mode, NOTHING_READ, NewDelivery, advance, deliveries, delivery,
@@ -96,6 +97,10 @@ pub use redecisions::{
     noted_redecisions, set_decision, set_facts, tighten_link, undecided_after, went_on_to,
 };
 pub use sent_lately::{CountedBy, first_attempts_since, number_within};
+pub use signing_keys::{
+    NewSigningKey, SigningKeyRow, SigningTurn, TurnOver, add_signing_key, end_signing_keys, signing_keys,
+    turn_signing_keys,
+};
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
     read_again, read_stale_sources_again, renew_source, source,

@@ -314,6 +314,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    signing_key (kid) {
+        kid -> Text,
+        algorithm -> Text,
+        turn -> Text,
+        jwk -> Text,
+        sealed -> Binary,
+        made_at -> BigInt,
+        signs_since -> Nullable<BigInt>,
+        ends_at -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -335,5 +348,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     rules_redecision,
     incident,
     incident_delivery,
-    former_link
+    former_link,
+    signing_key
 );

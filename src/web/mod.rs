@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! patients   GET /r/{…}   POST /r/{id}/{begin,look,open,receipt}   GET /r/{id}/files/{n}   GET /assets/{hash}/{…}
-//! EHRs       POST PUT DELETE /fhir/hook/{ehr}[/{Type}/{id}]
+//! EHRs       POST PUT DELETE /fhir/hook/{ehr}[/{Type}/{id}]   GET /.well-known/jwks.json
 //! operators  GET /healthz /readyz /metrics   (an address of its own)
 //! ```
 
@@ -21,6 +21,7 @@ mod hooks;
 mod limits;
 mod page;
 mod protocol;
+mod public_keys;
 mod range;
 mod traffic;
 mod unproven;
@@ -46,6 +47,7 @@ use crate::open::Open;
 pub use health::{Admin, Readiness};
 pub use hooks::{HOOK_BODY_WAIT_MAX, HookLimits, Hooks};
 pub use protocol::PAGE_BODY_WAIT_MAX;
+pub use public_keys::PublicKeys;
 pub use traffic::Traffic;
 
 const ROBOTS: &str = "User-agent: *\nDisallow: /\n";
@@ -126,6 +128,16 @@ pub fn hooks(cfg: &mut ServiceConfig, hooks: &Arc<Hooks>) {
             .service(web::resource("/{ehr}").to(hooks::hook))
             .service(web::resource("/{ehr}/{kind}/{id}").to(hooks::hook))
             .default_service(web::to(|| async { answers::nothing_here() })),
+    );
+}
+
+/// Where EHRs read the keys by which they know us.
+pub fn public_keys(cfg: &mut ServiceConfig, keys: &Arc<PublicKeys>) {
+    cfg.app_data(web::Data::from(Arc::clone(keys))).service(
+        web::resource("/.well-known/jwks.json")
+            .wrap(from_fn(observe))
+            .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(public_keys::jwks))
+            .default_service(web::to(|| async { answers::method_not_allowed("GET, HEAD") })),
     );
 }
 

@@ -63,7 +63,7 @@ async fn the_ehr_keeps_documents_binaries_changes_and_deletes() {
 #[tokio::test]
 async fn the_ehr_can_push_by_post_refer_absolutely_and_ask_for_credentials() {
     let auth = EhrAuth::Basic { user: "ehr".into(), password: "pw".into() };
-    let options = EhrOptions { pushes: Pushes::Post, references: References::Absolute, auth };
+    let options = EhrOptions { pushes: Pushes::Post, references: References::Absolute, auth, ..EhrOptions::default() };
     let ehr = Ehr::start(options).await;
     let lab = ehr.lab();
     let patient_url = format!("{}/Patient/works-own", ehr.base_url());

@@ -71,6 +71,8 @@ impl Steps {
             crew.join("outbox", &bells.queued, LOOK_EVERY, &self.outbox, |step| async move { step.turn().await });
         }
         crew.join("sweep", &bells.sweep, LOOK_EVERY, &self.sweep, |step| async move { step.turn().await });
+        let sign_in = &self.sign_in;
+        crew.join("keys", &Bell::default(), LOOK_UNCALLED_EVERY, sign_in, |step| async move { step.turn().await });
         crew.join("incidents", &Bell::default(), LOOK_EVERY, &self.incidents, |step| async move { step.turn().await });
     }
 }

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::server::reachable_locally;
-use super::{did_you_mean, is_loopback, parse_origin, parse_web_url, with_slash};
+use super::{did_you_mean, ehr_auth, is_loopback, parse_origin, parse_web_url, with_slash};
 use crate::base::{ClinicId, EhrId, UtcMillis, minutes, seconds};
-use crate::config::section::{Context, Section, not_empty};
+use crate::config::section::{Context, Section};
 use crate::config::source::Table;
-use crate::config::{Ehr, EhrAuth, HookAuth, StartFrom, Subscribe};
+use crate::config::{Ehr, HookAuth, StartFrom, Subscribe};
 
 const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
 const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
@@ -42,8 +42,9 @@ pub(super) fn read_all(
 fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<ClinicId>) -> Option<Ehr> {
     let id = section.required("id", "1 to 40 of a-z, 0-9 and inner hyphens", EhrId::parse);
     let base_url = section.required("base_url", BASE, |text| parse_web_url(text, BASE)).map(with_slash);
-    let auth = auth(section);
+    let tls = ehr_auth::tls(section);
     let subscribe = section.choice("subscribe", &[("r4", Subscribe::R4), ("off", Subscribe::Off)], Subscribe::Off);
+    let auth = ehr_auth::read(section, subscribe, &tls);
     let poll_every = Duration::from_secs(section.number("poll_seconds", 60, 1..=86_400));
     let hook_auth = hook_auth(section, subscribe);
     let answer_max = seconds(section.number("answer_seconds", 60, 1..=600));
@@ -59,6 +60,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         id: id?,
         base_url: base_url?,
         auth: auth?,
+        tls,
         subscribe,
         poll_every,
         hook_auth: hook_auth?,
@@ -70,48 +72,6 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         attachment_origins,
         recheck_every,
     })
-}
-
-#[derive(Clone, Copy)]
-enum Scheme {
-    None,
-    Basic,
-    Bearer,
-}
-
-fn auth(section: &mut Section<'_>) -> Option<EhrAuth> {
-    let schemes = [("none", Scheme::None), ("basic", Scheme::Basic), ("bearer", Scheme::Bearer)];
-    let scheme = section.choice("auth", &schemes, Scheme::None);
-    let user = section.optional("user", not_empty);
-    let password = section.secret("password", "password_file");
-    let token = section.secret("token", "token_file");
-    match scheme {
-        Scheme::None => {
-            for (key, is_given) in
-                [("user", user.is_some()), ("password_file", password.is_some()), ("token_file", token.is_some())]
-            {
-                if is_given {
-                    section.complain(key, "not used with auth = \"none\": set `auth`, or remove it");
-                }
-            }
-            Some(EhrAuth::None)
-        }
-        Scheme::Basic => {
-            if user.is_none() && !section.is_written("user") {
-                section.complain("user", "missing: auth = \"basic\" needs it");
-            }
-            if password.is_none() && !section.is_written("password_file") && !section.is_written("password") {
-                section.complain("password_file", "missing: auth = \"basic\" needs it");
-            }
-            Some(EhrAuth::Basic { user: user?, password: password? })
-        }
-        Scheme::Bearer => {
-            if token.is_none() && !section.is_written("token_file") && !section.is_written("token") {
-                section.complain("token_file", "missing: auth = \"bearer\" needs it");
-            }
-            Some(EhrAuth::Bearer { token: token? })
-        }
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Each section's keys, defaults and bounds, and what must hold between sections.
 
 mod ehr;
+mod ehr_auth;
 mod mail;
 mod server;
 
@@ -13,9 +14,15 @@ use url::Url;
 use super::mistake::{Mistakes, did_you_mean};
 use super::section::{Context, Section, not_empty};
 use super::source::{Source, Table};
+use super::units;
 use super::{Clinic, ClinicPhone, Config, ConfigError, Language, Limits, Mode, Retention, StoreUrl};
-use crate::base::{ClinicId, EmailAddress, seconds};
+use crate::base::{ClinicId, EmailAddress, hours, seconds};
 use crate::blobs::BlobUrl;
+use crate::signing::RotateEvery;
+
+/// Bounds of `rotate_signing_keys`: EHRs must have the time to read each next key.
+const ROTATE_MIN: std::time::Duration = hours(24);
+const ROTATE_MAX: std::time::Duration = hours(2 * 365 * 24);
 
 pub(super) fn read(
     text: &str,
@@ -30,11 +37,13 @@ pub(super) fn read(
     let ehrs = ehr::read_all(source.take_all("ehr"), server.listen, &clinic_ids, context);
     let mail = if source.has("mail") { mail::read(source.take("mail"), context) } else { MailRead::Absent };
     let mode = mode(source.take("mode"), &mail, context);
+    let (keys_dir, rotate_signing_keys) = keys(source.take("keys"), context);
     let config = Config {
         server,
         store: store(source.take("store"), context),
         blobs: blobs(source.take("blobs"), context),
-        keys_dir: keys_dir(source.take("keys"), context),
+        keys_dir,
+        rotate_signing_keys,
         mode,
         clinics,
         ehrs,
@@ -113,11 +122,18 @@ fn blobs(table: Table, context: Context<'_>) -> BlobUrl {
     url.unwrap_or_else(|| BlobUrl::File(context.base_dir.join("blobs")))
 }
 
-fn keys_dir(table: Table, context: Context<'_>) -> std::path::PathBuf {
+fn keys(table: Table, context: Context<'_>) -> (std::path::PathBuf, RotateEvery) {
     let mut section = Section::new("keys", table, context);
     let dir = section.path("dir", "keys");
+    let rotate = section.optional("rotate_signing_keys", |text| match text {
+        "never" => Ok(RotateEvery::Never),
+        text => units::parse_duration(text)
+            .filter(|span| (ROTATE_MIN..=ROTATE_MAX).contains(span))
+            .map(RotateEvery::Every)
+            .ok_or("expected \"never\", or a time from \"1d\" to \"2y\" after which the next key takes over by itself"),
+    });
     section.finish();
-    dir
+    (dir, rotate.unwrap_or(RotateEvery::Never))
 }
 
 fn policy_file(table: Table, context: Context<'_>) -> std::path::PathBuf {

@@ -124,6 +124,73 @@ fn mistakes_about_clinics_are_told_with_line_and_remedy() {
 }
 
 #[test]
+fn mistakes_about_signing_in_are_told_with_line_and_remedy() {
+    let lab = |key: &str| format!("[[ehr]] number 1, \"lab\": {key}");
+    for (line, key, remedy) in [
+        ("auth = \"SMART\"", "auth", "or \"smart\" or \"client_secret\" or \"client_certificate\""),
+        ("client_id = \"seal\"", "client_id", "not used with auth = \"none\""),
+        ("scope = \"system/*.read\"", "scope", "not used with auth = \"none\""),
+        ("signature = \"ES384\"", "signature", "not used with auth = \"none\""),
+        ("client_secret_in = \"post\"", "client_secret_in", "not used with auth = \"none\""),
+        ("signature = \"RS256\"", "signature", "\"RS384\" or \"ES384\""),
+        ("certificate_file = \"nope\"", "certificate_file", "there is no file"),
+        ("ca_file = \"nope\"", "ca_file", "there is no file"),
+    ] {
+        let found = mistakes(&format!("{EHR}{line}\n{CLINIC}"), &[]);
+        let is_it = |found: &Mistake| found.key == lab(key) && found.remedy.contains(remedy);
+        assert!(found.iter().any(is_it), "{line}\n→ {found:#?}");
+    }
+    let smart = format!("{EHR}auth = \"smart\"\nclient_id = \"seal\"\n");
+    for (line, key, remedy) in [
+        ("token_url = \"http://auth.ehr.example/token\"", "token_url", "without https"),
+        ("token_url = \"auth\"", "token_url", "https://auth.ehr.example/token"),
+        ("scope = \" \"", "scope", "separated by spaces"),
+        ("scope = \"a\\nb\"", "scope", "separated by spaces"),
+        ("client_secret_in = \"post\"", "client_secret_in", "not used with auth = \"smart\""),
+    ] {
+        check(&format!("{smart}{line}"), 6, &lab(key), remedy);
+    }
+    for (text, key, remedy) in [
+        (format!("{EHR}auth = \"smart\""), "client_id", "auth = \"smart\" needs it"),
+        (
+            format!("{EHR}auth = \"client_secret\"\nclient_id = \"seal\""),
+            "client_secret_file",
+            "auth = \"client_secret\" needs it",
+        ),
+        (
+            format!("{EHR}auth = \"client_certificate\"\nclient_id = \"seal\""),
+            "certificate_file",
+            "auth = \"client_certificate\" needs it",
+        ),
+    ] {
+        check(&text, 1, &lab(key), remedy);
+    }
+    for text in ["[keys]\nrotate_signing_keys = \"1h\"", "[keys]\nrotate_signing_keys = \"often\""] {
+        check(text, 2, "keys.rotate_signing_keys", "\"never\", or a time from \"1d\"");
+    }
+}
+
+#[test]
+fn a_certificate_without_its_key_and_a_file_that_is_none_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let part = |kind: &str| format!("-----BEGIN {kind}-----\nAA==\n-----END {kind}-----\n");
+    fs::write(dir.path().join("cert"), part("CERTIFICATE")).unwrap();
+    fs::write(dir.path().join("key"), part("PRIVATE KEY")).unwrap();
+    for (lines, key, remedy) in [
+        ("certificate_file = \"cert\"", "certificate_key_file", "`certificate_file` is of no use without it"),
+        ("certificate_key_file = \"key\"", "certificate_file", "`certificate_key_file` is of no use without it"),
+        ("certificate_file = \"key\"\ncertificate_key_file = \"key\"", "certificate_file", "a CERTIFICATE in it"),
+        ("certificate_file = \"cert\"\ncertificate_key_file = \"cert\"", "certificate_key_file", "a PRIVATE KEY in it"),
+    ] {
+        let Err(ConfigError::Mistakes(found)) = parse_at(dir.path(), &format!("{EHR}{lines}\n{CLINIC}"), &[]) else {
+            panic!("{lines} is taken");
+        };
+        let key = format!("[[ehr]] number 1, \"lab\": {key}");
+        assert!(found.len() == 1 && found[0].key == key && found[0].remedy.contains(remedy), "{lines}\n→ {found:#?}");
+    }
+}
+
+#[test]
 fn mistakes_about_ehrs_are_told_with_line_and_remedy() {
     for (line, key, remedy) in [
         ("auth = \"oauth\"", "[[ehr]] number 1, \"lab\": auth", "\"none\" or \"basic\" or \"bearer\""),

@@ -10,7 +10,7 @@ use super::part::{ENCOUNTER, ORDER, Part, ROLE};
 use super::source::Shelves;
 use crate::base::FhirId;
 use crate::fhir::client::{EhrClient, Fetched, apart};
-use crate::fhir::error::EhrError;
+use crate::fhir::error::{EhrError, FaultClass};
 use crate::policy::facts::Lack;
 
 /// Readings of one kind on their way at the same time, so that one report does not fill the EHR's queue.
@@ -73,6 +73,10 @@ impl EhrClient {
 /// What is not known after a reading that failed.
 pub(super) const fn lack_of(error: &EhrError) -> Lack {
     match error {
+        EhrError::SignIn(fault) => match fault.class() {
+            FaultClass::Transient => Lack::TimedOut,
+            FaultClass::Settings | FaultClass::Permanent => Lack::Refused,
+        },
         EhrError::Unreachable
         | EhrError::TimedOut
         | EhrError::CutShort

@@ -10,3 +10,5 @@ mod events_under_fire;
 mod links;
 mod links_in_a_browser;
 mod links_under_fire;
+mod sign_in;
+mod sign_in_troubles;

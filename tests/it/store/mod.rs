@@ -39,6 +39,7 @@ mod polls;
 mod quiet;
 mod redecisions;
 mod shared_links;
+mod signing_keys;
 mod sources;
 mod stage;
 mod versions;

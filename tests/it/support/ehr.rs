@@ -23,6 +23,8 @@ pub struct EhrOptions {
     pub pushes: Pushes,
     pub references: References,
     pub auth: EhrAuth,
+    /// Where it listens, for a clinic that was set up before it; `None`: anywhere.
+    pub port: Option<u16>,
 }
 
 /// How a classic subscription with a payload arrives.
@@ -54,13 +56,23 @@ pub enum EhrAuth {
     Bearer {
         token: String,
     },
-    /// SMART Backend Services: a registered client with a key, and tokens that live this long.
+    /// SMART Backend Services: a registered client, and tokens that live this long.
     Smart {
         client_id: String,
-        public_key_pem: String,
+        registered: Registered,
         scopes: String,
         token_lifetime_seconds: u32,
     },
+}
+
+/// What the server was told of its client.
+#[derive(Clone)]
+pub enum Registered {
+    /// Public keys, typed in by hand.
+    Jwks(Value),
+    /// Where the public keys are read.
+    JwksUrl(String),
+    Secret(String),
 }
 
 /// A running server with a store of its own; it ends when dropped or when the test process dies.
@@ -133,7 +145,7 @@ impl Ehr {
     /// When the server is not installed or does not start.
     pub async fn start(options: EhrOptions) -> Self {
         let place = Place::new("ehr");
-        let port = place.port();
+        let port = options.port.unwrap_or_else(|| place.port());
         let base_url = format!("http://127.0.0.1:{port}/fhir");
         write_settings(&place, port, &base_url, &options);
         let recipe = Recipe {
@@ -336,9 +348,13 @@ fn write_settings(folder: &Path, port: u16, base_url: &str, options: &EhrOptions
             json!({"types": ["basic", "bearer"], "users": {user: password}, "tokens": [DRIVER_TOKEN]})
         }
         EhrAuth::Bearer { token } => json!({"types": ["bearer"], "tokens": [token, DRIVER_TOKEN]}),
-        EhrAuth::Smart { client_id, public_key_pem, scopes, token_lifetime_seconds } => {
-            std::fs::write(folder.join("client.pub"), public_key_pem).expect("the folder is ours");
-            let client = json!({"client_id": client_id, "public_key_path": "client.pub", "scopes": scopes});
+        EhrAuth::Smart { client_id, registered, scopes, token_lifetime_seconds } => {
+            let (how, what) = match registered {
+                Registered::Jwks(set) => ("jwks", set.clone()),
+                Registered::JwksUrl(url) => ("jwks_url", json!(url)),
+                Registered::Secret(secret) => ("client_secret", json!(secret)),
+            };
+            let client = json!({"client_id": client_id, how: what, "scopes": scopes});
             json!({
                 "types": ["smart", "bearer"],
                 "tokens": [DRIVER_TOKEN],

@@ -49,6 +49,13 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// What a client of a double needs that asks for certificates; PEM.
+pub struct Certificates {
+    pub authority_pem: String,
+    pub client_pem: String,
+    pub client_key_pem: String,
+}
+
 /// A running double; it stops when dropped.
 pub struct EhrDouble {
     /// The FHIR base, without a trailing slash.
@@ -122,6 +129,44 @@ impl EhrDouble {
             .with_single_cert(vec![made.cert.der().clone()], key)
             .expect("the key fits");
         Self::serve("https", Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    /// Over TLS, for those alone who show a certificate of the same authority.
+    pub async fn start_asking_for_certificates() -> (Self, Certificates) {
+        let authority_key = rcgen::KeyPair::generate().expect("a key can be made");
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority_made = authority.self_signed(&authority_key).expect("an authority signs itself");
+        let authority_der = authority_made.der().clone();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let sign = |name: &str, usage| {
+            let key = rcgen::KeyPair::generate().expect("a key can be made");
+            let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+            params.extended_key_usages = vec![usage];
+            (params.signed_by(&key, &issuer).expect("the authority signs"), key)
+        };
+        let (server, server_key) = sign("127.0.0.1", rcgen::ExtendedKeyUsagePurpose::ServerAuth);
+        let (client, client_key) = sign("chartseal.test", rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority_der).expect("an authority");
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring knows the protocols")
+            .with_client_cert_verifier(verifier.build().expect("an authority is known"))
+            .with_single_cert(
+                vec![server.der().clone()],
+                rustls::pki_types::PrivateKeyDer::try_from(server_key.serialize_der()).expect("a key"),
+            )
+            .expect("the key fits");
+        let double = Self::serve("https", Some(TlsAcceptor::from(Arc::new(config)))).await;
+        let certificates = Certificates {
+            authority_pem: authority_made.pem(),
+            client_pem: client.pem(),
+            client_key_pem: client_key.serialize_pem(),
+        };
+        (double, certificates)
     }
 
     async fn serve(scheme: &str, tls: Option<TlsAcceptor>) -> Self {

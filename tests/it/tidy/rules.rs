@@ -5,9 +5,9 @@ use super::Source;
 /// The rooms, lowest first. A room imports only from lower layers, and from its own layer only what [`NEIGHBOURS`] says.
 const LAYERS: [&[&str]; 9] = [
     &["base"],
-    &["policy", "record", "sealing", "audit"],
+    &["policy", "record", "sealing", "signing", "audit"],
     &["store", "fhir", "blobs", "keys", "notify"],
-    &["intake", "resolve", "release", "outbox", "open", "desk", "sweep"],
+    &["intake", "resolve", "release", "outbox", "open", "desk", "sweep", "sign_in"],
     &["web"],
     &["config", "app"],
     // The whole service with stand-ins around it.
@@ -24,7 +24,7 @@ const NEIGHBOURS: [(&str, &str); 3] = [("record", "policy"), ("audit", "record")
 const CLOSED_DOORS: [(&str, &str); 1] = [("web", "store")];
 
 /// Crates that live in some rooms only.
-const CONFINED_CRATES: [(&str, &[&str]); 9] = [
+const CONFINED_CRATES: [(&str, &[&str]); 10] = [
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
     ("fhirbolt", &["fhir"]),
@@ -33,6 +33,7 @@ const CONFINED_CRATES: [(&str, &[&str]); 9] = [
     ("lettre", &["notify"]),
     ("aes_gcm", &["sealing"]),
     ("aead_stream", &["sealing"]),
+    ("rsa", &["signing"]),
     ("unsafe", &[]),
 ];
 

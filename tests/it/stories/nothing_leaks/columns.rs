@@ -229,6 +229,19 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
         ],
     ),
     (
+        "signing_key",
+        &[
+            ("kid", Quiet),
+            ("algorithm", Quiet),
+            ("turn", Quiet),
+            ("jwk", Quiet),
+            ("sealed", Sealed),
+            ("made_at", Quiet),
+            ("signs_since", Quiet),
+            ("ends_at", Quiet),
+        ],
+    ),
+    (
         "operator",
         &[
             ("name", Quiet),
