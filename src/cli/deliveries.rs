@@ -116,25 +116,16 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, pr
         DeliveriesCommand::Revoke { id, reason } => {
             let old = desk.show(&id).await?;
             let id = desk.revoke(&id, reason).await?;
-            let mut text = format!("{id} is refused from now on; the server's half of its key is destroyed.");
-            if let (Link::Live { .. } | Link::Suspended { .. }, [_, ..]) =
-                (&old.link_state, old.shares_link_with.as_slice())
-            {
-                let others = old.shares_link_with.join(", ");
-                text.push_str(&format!(" Its link held others, too, which wait in review for you: {others}."));
-            }
+            let others = of_others_revoked(&old);
+            let text = format!("{id} is refused from now on; the server's half of its key is destroyed.{others}");
             print.done(&text, &serde_json::json!({"revoked": id}));
             Ok(Outcome::Done)
         }
         DeliveriesCommand::Resend { id, reason } => {
             let old = desk.show(&id).await?;
             let id = desk.resend(&id, reason).await?;
-            let mut text = format!("It will be sent again as {id}: {}", what_follows(desk, &id).await?);
-            // Those in a link that still stood open leave again by themselves.
-            if old.link_state.is_final() && !old.shares_link_with.is_empty() {
-                let others = old.shares_link_with.join(", ");
-                text.push_str(&format!(" Its old link held others, too, which are not sent again by this: {others}."));
-            }
+            let others = of_others_left(&old);
+            let text = format!("It will be sent again as {id}: {}{others}", what_follows(desk, &id).await?);
             print.done(&text, &serde_json::json!({"delivery": id}));
             Ok(Outcome::Done)
         }
@@ -239,4 +230,20 @@ fn in_words(shown: &Shown) -> String {
 
 fn note(note: &str) -> String {
     if note.is_empty() { String::new() } else { format!(": {note}") }
+}
+
+/// What becomes of the others in a link that a person ended.
+fn of_others_revoked(old: &Shown) -> String {
+    if old.link_state.is_final() || !old.link_state.was_released() || old.shares_link_with.is_empty() {
+        return String::new();
+    }
+    format!(" Its link held others, too, which wait in review for you: {}.", old.shares_link_with.join(", "))
+}
+
+/// What a new link leaves out; those in a link that still stood open leave again by themselves.
+fn of_others_left(old: &Shown) -> String {
+    if !old.link_state.is_final() || old.shares_link_with.is_empty() {
+        return String::new();
+    }
+    format!(" Its old link held others, too, which are not sent again by this: {}.", old.shares_link_with.join(", "))
 }

@@ -66,12 +66,11 @@ impl Release {
         let keys = LinkKeys::random();
         let (sealed, companions) = {
             let mut leading = std::pin::pin!(self.seal_lead(&leased.lead, &keys));
-            match timeout(self.company.wait, &mut leading).await {
-                Ok(sealed) => (sealed?, leased.companions.as_slice()),
-                Err(Elapsed { .. }) => {
-                    self.give_back(leased.companions.clone()).await?;
-                    (leading.await?, [].as_slice())
-                }
+            if let Ok(sealed) = timeout(self.company.wait, &mut leading).await {
+                (sealed?, leased.companions.as_slice())
+            } else {
+                self.give_back(leased.companions.clone()).await?;
+                (leading.await?, [].as_slice())
             }
         };
         let lead = match sealed {
@@ -130,7 +129,7 @@ impl Release {
         for one in going {
             match timeout_at(end, self.seal_one(&one, &making.keys, making.sealed.len())).await {
                 Ok(Ok(file)) if making.bytes() + file.plain_bytes <= self.company.bytes_max => {
-                    making.sealed.push((one, file))
+                    making.sealed.push((one, file));
                 }
                 Ok(Err(why)) => behind.push(StayedBehind { delivery: one.delivery.clone(), why: Stays::For(why) }),
                 Ok(Ok(_)) | Err(Elapsed { .. }) => behind.push(apart(one.delivery)),

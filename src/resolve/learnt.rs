@@ -28,13 +28,13 @@ pub(super) fn learn(
         step(tx, &delivery, LinkEvent::NeedsReview { why }, now)?;
         let delivery = store::delivery(tx.conn(), &delivery.id)?.ok_or(StoreError::Moved)?;
         // A person's word about it is about all that is known now, not about what it was held against.
-        return learn_in_review(tx, delivery, prepared, now);
+        return learn_in_review(tx, &delivery, prepared, now);
     }
     if !(was_decided_by_rules && is_news) {
         return Ok(delivery);
     }
     match delivery.state {
-        Link::Review { .. } => learn_in_review(tx, delivery, prepared, now),
+        Link::Review { .. } => learn_in_review(tx, &delivery, prepared, now),
         Link::Recorded | Link::Held { .. } if stands(&delivery, prepared) => {
             let decision = delivery.decision.clone();
             keep(tx, &delivery, prepared, &decision, Redecided::Stands, now)
@@ -85,7 +85,7 @@ fn is_kept_longer(before: Option<&Schedule>, prepared: &Prepared) -> bool {
 /// What a person releases leaves under the stricter of what was decided and what would be now.
 fn learn_in_review(
     tx: &mut Tx,
-    delivery: Delivery,
+    delivery: &Delivery,
     prepared: &Prepared,
     now: UtcMillis,
 ) -> Result<Delivery, StoreError> {
@@ -99,7 +99,7 @@ fn learn_in_review(
         Verdict::Tighter(decision) | Verdict::Mixed(decision) => (decision, Redecided::Tighter),
         Verdict::Same | Verdict::Looser => (delivery.decision.clone(), Redecided::Stands),
     };
-    let decided = keep(tx, &delivery, prepared, &decision, how, now)?;
+    let decided = keep(tx, delivery, prepared, &decision, how, now)?;
     if let Decision::Block { .. } = decision {
         step(tx, &decided, LinkEvent::Forbid, now)?;
         return store::delivery(tx.conn(), &decided.id)?.ok_or(StoreError::Moved);
