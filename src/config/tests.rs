@@ -60,7 +60,7 @@ fn an_ehr_has_careful_defaults() {
     assert_eq!(ehr.base_url.as_str(), "https://ehr.example/fhir/r4/");
     assert_eq!(ehr.hook_base.as_str(), "http://127.0.0.1:8080/");
     assert!(matches!(ehr.auth, EhrAuth::None));
-    assert_eq!((ehr.subscribe, ehr.start_from), (Subscribe::Off, StartFrom::Now));
+    assert_eq!((ehr.subscribe.clone(), ehr.start_from), (Subscribe::Off, StartFrom::Now));
     assert_eq!((ehr.poll_every, ehr.recheck_every, ehr.report_age_max), (seconds(60), minutes(15), hours(7 * 24)));
     assert_eq!(ehr.answer_max, seconds(60));
     assert_eq!(ehr.clinic.as_ref().map(ClinicId::as_str), Some("main"), "the only clinic");
@@ -214,7 +214,7 @@ fn the_starter_files_comments_tell_the_defaults() {
     let of_ehr = |config: &Ehr| {
         (
             (config.poll_every, config.answer_max, config.recheck_every),
-            (config.report_age_max, config.start_from, config.subscribe),
+            (config.report_age_max, config.start_from, config.subscribe.clone()),
         )
     };
     assert_eq!(of_ehr(&told.ehrs[0]), of_ehr(&left_out.ehrs[0]));

@@ -19,6 +19,7 @@ mod given;
 mod guard;
 mod hook;
 mod identity;
+mod notification;
 mod patient;
 mod project;
 mod report;
@@ -27,6 +28,7 @@ mod search;
 mod service;
 mod sniff;
 mod subscription;
+mod topic;
 mod transport;
 
 #[cfg(test)]
@@ -40,7 +42,8 @@ pub use facts::{Circumstances, age_of, facts_of};
 pub use gather::{CONSENT_SYSTEM, Evidence, ReportText};
 pub use given::{Given, GivenError, GivenFile};
 pub use guard::Origin;
-pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, read_hook};
+pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
+pub use notification::{Notification, NotificationKind};
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
@@ -49,4 +52,5 @@ pub use search::{Changes, Completeness, SEARCH_CLOCK_DRIFT, SEARCH_COMMIT_LAG, S
 pub use service::ServiceBase;
 pub use sniff::{SNIFF_BYTES, sniff};
 pub use subscription::{HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, UpdateReason, Wish};
+pub use topic::{EventsSaid, Insist, StatusSaid, TopicContent, TopicFilter, TopicForm, TopicState, TopicWish};
 pub use transport::install_tls;

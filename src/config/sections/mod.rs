@@ -3,6 +3,7 @@
 mod ehr;
 mod mail;
 mod server;
+mod topic;
 
 use std::collections::BTreeSet;
 use std::path::Path;
