@@ -90,12 +90,16 @@ fn every_key_is_read() {
     assert_eq!(config.mode, Mode::Live);
     assert_eq!(config.clinics[0].timezone, chrono_tz::America::Mexico_City);
     assert_eq!(config.clinics[0].language.as_str(), "en-GB");
-    let [basic, bearer] = config.ehrs.as_slice() else { panic!("two EHRs") };
+    let [basic, bearer, feed] = config.ehrs.as_slice() else { panic!("three EHRs") };
     assert!(
         matches!(&basic.auth, EhrAuth::Basic { user, password } if user == "seal" && password.expose() == "p4ss word")
     );
     assert!(matches!(&bearer.auth, EhrAuth::Bearer { token } if token.expose() == "t0ken"));
     assert_eq!(basic.subscribe, Subscribe::R4);
+    let Subscribe::Topic(topic) = &feed.subscribe else { panic!("a topic") };
+    assert_eq!((topic.form, topic.topic.as_str()), (TopicForm::R5, "http://feed.example/SubscriptionTopic/reports"));
+    assert_eq!((topic.filters.len(), topic.content, topic.events_max), (1, TopicContent::Empty, 7));
+    assert_eq!((topic.heartbeat, feed.events, basic.events), (Duration::ZERO, Events::Strict, Events::Resetting));
     assert_eq!(basic.hook_base.as_str(), "https://hooks.clinic.example/seal/");
     assert!(matches!(&basic.hook_auth, HookAuth::Secret(Some(secret)) if secret.expose() == "h00k"));
     assert!(matches!(&bearer.hook_auth, HookAuth::Medplum(key) if key.expose() == SIGNING));
@@ -271,6 +275,17 @@ token_file = "token"
 hook_auth = "medplum"
 hook_secret_file = "signing"
 start_from = 2026-11-01T00:00:00Z
+[[ehr]]
+id = "feed"
+base_url = "https://feed.example/r5/"
+subscribe = "topic-r5"
+topic = "http://feed.example/SubscriptionTopic/reports"
+topic_filters = ["DiagnosticReport?category=LAB"]
+topic_content = "empty"
+heartbeat_seconds = 0
+events_per_call = 7
+events = "strict"
+hook_url = "https://hooks.clinic.example"
 [mail]
 url = "smtp://relay.example"
 tls = "required"

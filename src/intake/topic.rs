@@ -269,7 +269,7 @@ fn next_look(row: &TopicRow, heartbeat: Duration, now: UtcMillis) -> UtcMillis {
     }
     let missed = heartbeat * HEARTBEATS_MISSED + Duration::from_millis(1);
     let last = row.heard_at.max(row.asked_at).unwrap_or(now);
-    soon.min(last.plus(missed).max(now.plus(heartbeat)))
+    soon.min(last.plus(missed))
 }
 
 /// Compares the count that the EHR gave when it was asked with what was counted before the question.

@@ -39,5 +39,6 @@ mod quiet;
 mod redecisions;
 mod sources;
 mod stage;
+mod topics;
 mod versions;
 mod writes;
