@@ -109,6 +109,8 @@
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
 //! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
 //!   without it.
+//! - **The numbers of a topic's events decide only whether to search** (`intake/count.rs`): each event is heard whatever its number,
+//!   and a doubt costs a search, never a report.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 

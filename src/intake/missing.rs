@@ -80,6 +80,10 @@ fn close(
         Ok(EventsSaid::Says(said)) => answered(said, asked),
         Ok(EventsSaid::NotOffered) | Err(_) => (Vec::new(), How::Search),
     };
+    // Before sources and polls: whoever else tells of this EHR takes its chain first.
+    if is_open {
+        fault(tx, ehr, in_words(asked, how), now)?;
+    }
     for one in heard {
         hear_one(tx, ehr, one, AuditEvent::Heard { sha256: String::new(), by: HeardBy::Poll }, now)?;
     }
@@ -91,7 +95,7 @@ fn close(
     if how == How::Search {
         store::poll_sooner(tx, ehr, now)?;
     }
-    fault(tx, ehr, in_words(asked, how), now)
+    Ok(())
 }
 
 /// What the EHR told of `asked`, and whether a search must find the rest.

@@ -287,7 +287,7 @@ fn compare_counter(
     let Some(row) = store::topic_of(tx.conn(), &asked_at.ehr)? else { return Ok(()) };
     let began_anew = asked_at.highest.is_some_and(|highest| said < highest) && row.highest == asked_at.highest;
     let kind = if began_anew { NotificationKind::Handshake } else { NotificationKind::QueryStatus };
-    apply(tx, &row, row.numbered.clone(), &Told { kind, count: Some(said), runs: Vec::new() }, numbering, now)
+    apply(tx, &row, row.numbered.as_deref(), &Told { kind, count: Some(said), runs: Vec::new() }, numbering, now)
 }
 
 /// Notes what a notification shows: that the subscription lives, and which events arrived.
@@ -320,20 +320,20 @@ pub(super) fn note(
     }
     let told = Told { kind: notification.kind, count: notification.count, runs: runs(&notification.numbers) };
     let whose = notification.subscription.as_ref().map(ToString::to_string).or_else(|| row.numbered.clone());
-    apply(tx, &row, whose, &told, numbering, now)
+    apply(tx, &row, whose.as_deref(), &told, numbering, now)
 }
 
 fn apply(
     tx: &mut Tx,
     row: &TopicRow,
-    whose: Option<String>,
+    whose: Option<&str>,
     told: &Told,
     numbering: Numbering,
     now: UtcMillis,
 ) -> Result<(), StoreError> {
     let open = store::gaps_of(tx.conn(), &row.ehr)?;
     // Another subscription's numbers begin anew by right.
-    let before = if row.numbered == whose {
+    let before = if row.numbered.as_deref() == whose {
         Counted {
             highest: row.highest,
             gaps: open.iter().map(|gap| Run { first: gap.first, last: gap.last }).collect(),
@@ -342,8 +342,8 @@ fn apply(
         Counted { highest: None, gaps: Vec::new() }
     };
     let Counting { after, restart, too_many } = count(&before, told, numbering);
-    if after.highest != row.highest || whose != row.numbered {
-        store::set_counted(tx, &row.ehr, whose.as_deref(), after.highest)?;
+    if after.highest != row.highest || whose != row.numbered.as_deref() {
+        store::set_counted(tx, &row.ehr, whose, after.highest)?;
     }
     let due_at = |gap: &Run| {
         let known = open.iter().find(|one| one.first <= gap.first && gap.last <= one.last);

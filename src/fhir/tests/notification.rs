@@ -2,8 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::super::hook::{Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
-use super::super::notification::{Notification, NotificationKind};
 use super::*;
 use crate::base::ResourceType;
 

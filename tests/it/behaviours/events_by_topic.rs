@@ -56,13 +56,17 @@ fn answer(desk: &mut Desk, asked: &Asked) -> Act {
     }
 }
 
+fn serve(double: &EhrDouble, desk: &Arc<Mutex<Desk>>) {
+    let desk = Arc::clone(desk);
+    double.behave(move |asked| answer(&mut desk.lock().unwrap(), asked));
+}
+
 impl Feed {
     /// A clinic whose subscription is active and whose polls have just been made.
     async fn start(more: &str) -> Self {
         let (double, mailbox) = (EhrDouble::start().await, Mailbox::start(Manner::Plain).await);
         let desk = Arc::new(Mutex::new(Desk::default()));
-        let at_the_desk = Arc::clone(&desk);
-        double.behave(move |asked| answer(&mut at_the_desk.lock().unwrap(), asked));
+        serve(&double, &desk);
         let wishes = Wishes {
             hears: Hears::Topic,
             ehr_base: Some(double.base_url.clone()),
@@ -287,6 +291,50 @@ async fn event_07_a_heartbeat_that_stops_is_noticed_after_two_periods_and_the_su
     feed.later(Duration::from_mins(1)).await;
     let row = feed.row().await;
     assert_eq!((row.status.as_str(), row.why), ("active", None), "it lives again");
+}
+
+/// As a server does that keeps its subscriptions in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_07_an_ehr_that_was_away_and_forgot_the_subscription_is_asked_for_it_anew() {
+    let feed = Feed::start("heartbeat_seconds = 0\nevents = \"strict\"").await;
+    feed.put("r9");
+    feed.tell("event-notification", 9, &[(9, "r9")]).await;
+    feed.double.behave(|_| Act::HangUp);
+    feed.later(Duration::from_mins(5)).await;
+    assert!(feed.row().await.why.unwrap().contains("cannot be reached"), "staff are told within five minutes");
+    feed.desk.lock().unwrap().stored = None;
+    serve(&feed.double, &feed.desk);
+    let missed = feed.put("missed");
+    let written = feed.written();
+    // Back-off ends at fifteen minutes, however long the EHR was away; the polls keep their own pace.
+    feed.later(Duration::from_mins(15)).await;
+    assert_eq!(feed.written(), written + 1);
+    assert!(feed.audit().await.contains("had lost the subscription"), "{}", feed.audit().await);
+    feed.tell("handshake", 0, &[]).await;
+    feed.later(Duration::from_hours(1)).await;
+    assert_eq!((feed.mails(&missed), feed.gaps().await), (1, vec![]));
+    assert_eq!(feed.row().await.status, "active");
+}
+
+/// An EHR that fails when it is asked by number is searched as well; one that answers with other events too.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_06_an_answer_that_fails_or_tells_of_others_leaves_the_rest_to_a_search() {
+    let feed = Feed::start("events = \"strict\"\nheartbeat_seconds = 0").await;
+    feed.tell("handshake", 0, &[]).await;
+    let (first, second, third) = (feed.put("first"), feed.put("second"), feed.put("third"));
+    feed.tell("event-notification", 3, &[(3, "third")]).await;
+    let mut said = notification("query-event", 3, &[(2, "second")]);
+    said["entry"][0]["resource"]["parameter"][2]["valueCode"] = json!("query-event");
+    feed.desk.lock().unwrap().events_say = Some(said);
+    feed.later(GRACE).await;
+    assert_eq!([&first, &second, &third].map(|email| feed.mails(email)), [1, 1, 1]);
+    assert!(feed.audit().await.contains("events 1 to 2 did not arrive"), "{}", feed.audit().await);
+    let fifth = feed.put("fifth");
+    feed.desk.lock().unwrap().events_say = Some(json!({"resourceType": "OperationOutcome"}));
+    feed.later(Duration::from_secs(6)).await;
+    feed.tell("heartbeat", 5, &[]).await;
+    feed.later(GRACE).await;
+    assert_eq!((feed.mails(&fifth), feed.gaps().await), (1, vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
