@@ -115,6 +115,8 @@
 //! - **A pair that signs no more stays ready for a week**: an EHR that answers `invalid_client` is asked once more with it, since it
 //!   may not have read our JWK Set again.
 //! - **A token endpoint at another origin must be configured**: the EHR's own word for it could lead a client secret anywhere.
+//! - **The numbers of a topic's events decide only whether to search** (`intake/count.rs`): each event is heard whatever its number,
+//!   and a doubt costs a search, never a report.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 

@@ -18,8 +18,8 @@ use crate::base::{Bell, ClinicId, SecretText, minutes};
 use crate::blobs::BlobStore;
 use crate::config::{self, Config, MailSecurity};
 use crate::desk::InterruptedIncidents;
-use crate::fhir::EhrClient;
-use crate::intake::{HeardEhr, Hook, HookAuth, Intake, SignatureForm, StartFrom, Subscribe};
+use crate::fhir::{EhrClient, TopicForm};
+use crate::intake::{HeardEhr, Hook, HookAuth, Intake, Numbering, SignatureForm, StartFrom, Subscribe, TopicSettings};
 use crate::notify::{
     ClinicPhone, DisplayName, Language, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via,
 };
@@ -209,9 +209,15 @@ fn heard_ehrs(config: &Config, ground: &Ground, clients: &[Arc<EhrClient>]) -> a
                 config::HookAuth::WebSub(key) => HookAuth::Signature { form: SignatureForm::WebSub, key: key.clone() },
             },
             endpoint,
-            subscribe: match ehr.subscribe {
+            subscribe: match &ehr.subscribe {
                 config::Subscribe::R4 => Subscribe::R4,
+                config::Subscribe::Topic(settings) => Subscribe::Topic(topic_settings(settings)),
                 config::Subscribe::Off => Subscribe::Off,
+            },
+            numbering: match ehr.events {
+                config::Events::Strict => Numbering::Strict,
+                config::Events::Resetting => Numbering::Resetting,
+                config::Events::None => Numbering::None,
             },
         };
         Ok(HeardEhr {
@@ -225,6 +231,20 @@ fn heard_ehrs(config: &Config, ground: &Ground, clients: &[Arc<EhrClient>]) -> a
         })
     };
     config.ehrs.iter().zip(clients).map(one).collect()
+}
+
+fn topic_settings(settings: &config::Topic) -> TopicSettings {
+    TopicSettings {
+        form: match settings.form {
+            config::TopicForm::R4 | config::TopicForm::R4b => TopicForm::Backport,
+            config::TopicForm::R5 => TopicForm::Native,
+        },
+        topic: settings.topic.clone(),
+        filters: settings.filters.clone(),
+        content: settings.content,
+        heartbeat: settings.heartbeat,
+        events_max: settings.events_max,
+    }
 }
 
 /// A secret of this EHR's own, the same on every replica, that nobody had to write down.

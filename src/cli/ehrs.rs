@@ -8,7 +8,7 @@ use super::{Acts, Outcome};
 use crate::app::start::Ground;
 use crate::app::steps::sign_in_of;
 use crate::config::{Config, Subscribe};
-use crate::desk::{DeskError, Duty, Followed, HeardEhr, HeardKind, Person, Subscribes, heard_ehrs};
+use crate::desk::{DeskError, Duty, Followed, HeardEhr, HeardKind, HeardTopic, Person, Subscribes, heard_ehrs};
 use crate::sign_in::{Haste, SignInError, jwk_set};
 use crate::store::SigningTurn;
 
@@ -118,8 +118,9 @@ fn answer_or_fault<T>(answer: Result<T, SignInError>) -> anyhow::Result<T> {
 async fn list(config: &Config, ground: &Ground, print: Print) -> anyhow::Result<Outcome> {
     let followed = config.ehrs.iter().map(|ehr| Followed {
         ehr: ehr.id.clone(),
-        subscribes: match ehr.subscribe {
+        subscribes: match &ehr.subscribe {
             Subscribe::R4 => Subscribes::Chartseal,
+            Subscribe::Topic(_) => Subscribes::ChartsealByTopic,
             Subscribe::Off => Subscribes::Others,
         },
     });
@@ -142,6 +143,7 @@ fn in_words(ehrs: &[HeardEhr]) -> String {
                 ehr.ehr, ehr.scope_lacking
             ));
         }
+        lines.extend(ehr.topic.as_ref().map(|topic| format!("{}: {}", ehr.ehr, topic_in_words(topic))));
         for calls in &ehr.quarantined {
             lines.push(format!("{}: {} hook calls in quarantine: {}", ehr.ehr, calls.count, calls.why));
         }
@@ -149,13 +151,32 @@ fn in_words(ehrs: &[HeardEhr]) -> String {
     lines.join("\n")
 }
 
+fn topic_in_words(topic: &HeardTopic) -> String {
+    let heard = topic.last_heard_at.as_deref().map_or("never heard".to_owned(), |at| format!("last heard at {at}"));
+    let mut told = format!("the topic's subscription is {}, {heard}", topic.status);
+    if let Some(why) = &topic.why {
+        told.push_str("; ");
+        told.push_str(why);
+    }
+    if !topic.missing.is_empty() {
+        let runs = topic
+            .missing
+            .iter()
+            .map(|(first, last)| if first == last { first.to_string() } else { format!("{first} to {last}") });
+        told.push_str("; events that did not arrive so far: ");
+        told.push_str(&runs.collect::<Vec<_>>().join(", "));
+    }
+    told
+}
+
 fn row(ehr: &HeardEhr, kind: &HeardKind) -> Vec<String> {
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let subscription = kind.subscription.as_ref();
+    let topic = ehr.topic.as_ref().map_or("-", |topic| topic.status.as_str());
     vec![
         ehr.ehr.clone(),
         kind.kind.to_owned(),
-        subscription.map_or("-", |found| found.status.as_str()).to_owned(),
+        subscription.map_or(topic, |found| found.status.as_str()).to_owned(),
         or_dash(&ehr.last_hook_at),
         or_dash(&kind.last_poll_at),
         kind.behind_seconds.map_or_else(|| "-".to_owned(), span),

@@ -29,6 +29,7 @@ use url::Url;
 
 use crate::base::{ClinicId, EhrId, EmailAddress, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
+use crate::fhir::{TopicContent, TopicFilter};
 use crate::signing::{Algorithm, RotateEvery};
 
 pub use mistake::{ConfigError, Mistake, Place};
@@ -112,6 +113,7 @@ pub struct Ehr {
     pub auth: EhrAuth,
     pub tls: EhrTls,
     pub subscribe: Subscribe,
+    pub events: Events,
     pub poll_every: Duration,
     pub hook_auth: HookAuth,
     /// For one answer, other than an attachment; no silence within any answer may be longer.
@@ -187,10 +189,41 @@ pub enum HookAuth {
     WebSub(SecretText),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subscribe {
     R4,
+    Topic(Topic),
     Off,
+}
+
+/// The subscription to a topic that Chartseal keeps at an EHR.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    pub form: TopicForm,
+    /// The topic's canonical URL.
+    pub topic: String,
+    pub filters: Vec<TopicFilter>,
+    pub content: TopicContent,
+    /// Zero: none.
+    pub heartbeat: Duration,
+    /// Events in one notification at most.
+    pub events_max: u32,
+}
+
+/// The release that the EHR speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicForm {
+    R4,
+    R4b,
+    R5,
+}
+
+/// How an EHR numbers the events of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Events {
+    Strict,
+    Resetting,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

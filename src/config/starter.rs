@@ -66,9 +66,15 @@ base_url = @ehr_base_url
 #   token_url = "https://auth.ehr.example/token"
 # mTLS, beside any auth: our certificate. And whom to trust beside the system's authorities.
 #   certificate_file = "secrets/ehr-client.pem"   certificate_key_file = "secrets/ehr-client.key"   ca_file = "ehr-ca.pem"
-# "r4" asks the EHR to call us at hook_url; polling goes on beside it.
+# "r4" asks the EHR to call us at hook_url; polling goes on beside it. "topic-r4", "topic-r4b" and "topic-r5" ask for the
+# events of a topic, in the words of the EHR's release.
 #subscribe = "off"
+# With a topic: its canonical as `topic` (US Core's patient-data-feed), `topic_filters` such as
+# ["DiagnosticReport?category=LAB"], `topic_content` ("id-only"), `heartbeat_seconds` (60), `events_per_call` (20).
 #hook_url = "https://hooks.clinic.example"
+# How the EHR numbers a topic's events: "strict" (without end), "resetting" (the count may begin anew, as after a restart)
+# or "none" (per call, or not at all). A missing number is asked for again, or searched.
+#events = "resetting"
 # How the EHR shows that a call is its own: "secret" (the header X-Chartseal-Hook carries it; without hook_secret_file one
 # is derived from the root key), or an HMAC-SHA256 of the body by the same secret: "medplum" (X-Signature) or "websub"
 # (X-Hub-Signature: sha256=…). For the last two the EHR's staff make the Subscription; subscribe stays "off".

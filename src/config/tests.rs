@@ -60,7 +60,7 @@ fn an_ehr_has_careful_defaults() {
     assert_eq!(ehr.base_url.as_str(), "https://ehr.example/fhir/r4/");
     assert_eq!(ehr.hook_base.as_str(), "http://127.0.0.1:8080/");
     assert!(matches!(ehr.auth, EhrAuth::None));
-    assert_eq!((ehr.subscribe, ehr.start_from), (Subscribe::Off, StartFrom::Now));
+    assert_eq!((ehr.subscribe.clone(), ehr.start_from), (Subscribe::Off, StartFrom::Now));
     assert_eq!((ehr.poll_every, ehr.recheck_every, ehr.report_age_max), (seconds(60), minutes(15), hours(7 * 24)));
     assert_eq!(ehr.answer_max, seconds(60));
     assert_eq!(ehr.clinic.as_ref().map(ClinicId::as_str), Some("main"), "the only clinic");
@@ -92,7 +92,7 @@ fn every_key_is_read() {
     assert_eq!(config.mode, Mode::Live);
     assert_eq!(config.clinics[0].timezone, chrono_tz::America::Mexico_City);
     assert_eq!(config.clinics[0].language.as_str(), "en-GB");
-    let [basic, bearer, smart, secret, certificate] = config.ehrs.as_slice() else { panic!("five EHRs") };
+    let [basic, bearer, smart, secret, certificate, feed] = config.ehrs.as_slice() else { panic!("six EHRs") };
     assert_signs_in(smart, secret, certificate);
     assert_eq!(config.rotate_signing_keys, RotateEvery::Every(hours(90 * 24)));
     assert!(
@@ -100,6 +100,10 @@ fn every_key_is_read() {
     );
     assert!(matches!(&bearer.auth, EhrAuth::Bearer { token } if token.expose() == "t0ken"));
     assert_eq!(basic.subscribe, Subscribe::R4);
+    let Subscribe::Topic(topic) = &feed.subscribe else { panic!("a topic") };
+    assert_eq!((topic.form, topic.topic.as_str()), (TopicForm::R5, "http://feed.example/SubscriptionTopic/reports"));
+    assert_eq!((topic.filters.len(), topic.content, topic.events_max), (1, TopicContent::Empty, 7));
+    assert_eq!((topic.heartbeat, feed.events, basic.events), (Duration::ZERO, Events::Strict, Events::Resetting));
     assert_eq!(basic.hook_base.as_str(), "https://hooks.clinic.example/seal/");
     assert!(matches!(&basic.hook_auth, HookAuth::Secret(Some(secret)) if secret.expose() == "h00k"));
     assert!(matches!(&bearer.hook_auth, HookAuth::Medplum(key) if key.expose() == SIGNING));
@@ -218,7 +222,7 @@ fn the_starter_files_comments_tell_the_defaults() {
     let of_ehr = |config: &Ehr| {
         (
             (config.poll_every, config.answer_max, config.recheck_every),
-            (config.report_age_max, config.start_from, config.subscribe),
+            (config.report_age_max, config.start_from, config.subscribe.clone()),
         )
     };
     assert_eq!(of_ehr(&told.ehrs[0]), of_ehr(&left_out.ehrs[0]));
@@ -318,6 +322,17 @@ client_id = "seal"
 certificate_file = "client.pem"
 certificate_key_file = "client.key"
 ca_file = "ca.pem"
+[[ehr]]
+id = "feed"
+base_url = "https://feed.example/r5/"
+subscribe = "topic-r5"
+topic = "http://feed.example/SubscriptionTopic/reports"
+topic_filters = ["DiagnosticReport?category=LAB"]
+topic_content = "empty"
+heartbeat_seconds = 0
+events_per_call = 7
+events = "strict"
+hook_url = "https://hooks.clinic.example"
 [mail]
 url = "smtp://relay.example"
 tls = "required"

@@ -19,6 +19,8 @@ pub struct Followed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subscribes {
     Chartseal,
+    /// Chartseal, one to a topic for all resource types.
+    ChartsealByTopic,
     /// Others, or nobody.
     Others,
 }
@@ -33,6 +35,8 @@ pub struct HeardEhr {
     pub quarantined: Vec<QuarantinedCalls>,
     /// What the EHR did not grant of what was asked for, separated by spaces; empty when it is all.
     pub scope_lacking: String,
+    /// `None` where no subscription to a topic is looked after or was ever heard.
+    pub topic: Option<HeardTopic>,
     pub kinds: Vec<HeardKind>,
 }
 
@@ -60,6 +64,19 @@ pub struct HeardKind {
     pub clock_off_seconds: Option<i64>,
 }
 
+/// A subscription to a topic.
+#[derive(Clone, Debug, Serialize)]
+pub struct HeardTopic {
+    /// The EHR's word: requested, active, error, off; `none` before the first look, or where others look after it.
+    pub status: String,
+    /// What the last look found wrong.
+    pub why: Option<String>,
+    /// When it was last heard, be it a heartbeat.
+    pub last_heard_at: Option<String>,
+    /// Numbers of events that did not arrive so far.
+    pub missing: Vec<(u64, u64)>,
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct HeardSubscription {
     /// The EHR's word: requested, active, error, off; `none` before the first look.
@@ -84,8 +101,28 @@ fn heard(conn: &mut Conn, followed: &Followed, now: UtcMillis) -> Result<HeardEh
         last_hook_at: store::last_hook_at(conn, &followed.ehr)?.map(UtcMillis::to_rfc3339),
         quarantined: quarantined.into_iter().map(|(why, count)| QuarantinedCalls { why, count }).collect(),
         scope_lacking: store::scope_lacking(conn, &followed.ehr)?,
+        topic: heard_topic(conn, followed)?,
         kinds: kinds?,
     })
+}
+
+fn heard_topic(conn: &mut Conn, followed: &Followed) -> Result<Option<HeardTopic>, StoreError> {
+    let Some(row) = store::topic_of(conn, &followed.ehr)? else { return Ok(None) };
+    let is_told = match followed.subscribes {
+        Subscribes::ChartsealByTopic => true,
+        Subscribes::Chartseal => false,
+        Subscribes::Others => row.heard_at.is_some(),
+    };
+    if !is_told {
+        return Ok(None);
+    }
+    let missing = store::gaps_of(conn, &followed.ehr)?.into_iter().map(|gap| (gap.first, gap.last)).collect();
+    Ok(Some(HeardTopic {
+        status: row.status,
+        why: row.why,
+        last_heard_at: row.heard_at.map(UtcMillis::to_rfc3339),
+        missing,
+    }))
 }
 
 fn heard_kind(
@@ -100,7 +137,7 @@ fn heard_kind(
             let found = store::subscriptions(conn)?.into_iter().find(|row| row.ehr == followed.ehr && row.kind == kind);
             found.map(|row| HeardSubscription { status: row.status, why: row.why })
         }
-        Subscribes::Others => None,
+        Subscribes::ChartsealByTopic | Subscribes::Others => None,
     };
     let seen_until = poll.as_ref().map(|row| row.watermark);
     Ok(HeardKind {

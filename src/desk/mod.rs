@@ -32,7 +32,9 @@ use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Sto
 
 pub use census::{Census, CodeSeen, SeenIn};
 pub use dry_run::{DryRun, DryRunAsked, ReportRef};
-pub use heard::{Followed, HeardEhr, HeardKind, HeardSubscription, QuarantinedCalls, Subscribes, heard_ehrs};
+pub use heard::{
+    Followed, HeardEhr, HeardKind, HeardSubscription, HeardTopic, QuarantinedCalls, Subscribes, heard_ehrs,
+};
 pub use holds::Waives;
 pub use incident::{AffectedShown, IncidentRecord, IncidentRefusal, InterruptedIncidents, Preview};
 pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};

@@ -7,6 +7,7 @@
 
 use serde_json::Value;
 
+use super::notification::{Notification, is_status_type, notification_of};
 use super::service::split_reference;
 use crate::base::{FhirId, ResourceType, VersionId};
 
@@ -61,9 +62,34 @@ pub enum HookPath<'a> {
     },
 }
 
+/// One call of a hook, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookSaid {
+    pub content: HookContent,
+    /// What its head says, where it is a topic-based notification.
+    pub notification: Option<Notification>,
+}
+
 /// Understands one call of a hook.
 #[must_use]
-pub fn read_hook(body: &[u8], path: HookPath<'_>, method: HookMethod) -> HookContent {
+pub fn read_hook(body: &[u8], path: HookPath<'_>, method: HookMethod) -> HookSaid {
+    let read = match method {
+        HookMethod::Delete => Err(HookContent::Ping),
+        HookMethod::Post | HookMethod::Put => parse_body(body),
+    };
+    let (content, notification) = match &read {
+        Ok(value) => (read_value(value), notification_of(value)),
+        Err(content) => (content.clone(), None),
+    };
+    HookSaid { content: with_path(path, content), notification }
+}
+
+/// As a hook's body is read; for what an EHR answers instead of telling it.
+pub(super) fn read_answer(value: &Value) -> HookSaid {
+    HookSaid { content: read_value(value), notification: notification_of(value) }
+}
+
+fn with_path(path: HookPath<'_>, content: HookContent) -> HookContent {
     let named = match path {
         HookPath::Bare => None,
         HookPath::Resource { kind, id } => match (kind.parse(), FhirId::parse(id)) {
@@ -71,10 +97,6 @@ pub fn read_hook(body: &[u8], path: HookPath<'_>, method: HookMethod) -> HookCon
             (Err(_), _) => return HookContent::Other(plain_name(kind)),
             (_, Err(_)) => return HookContent::Unreadable { why: "the id in the path is not a FHIR id" },
         },
-    };
-    let content = match method {
-        HookMethod::Delete => HookContent::Ping,
-        HookMethod::Post | HookMethod::Put => read_body(body),
     };
     // The path is enough: what an odd body adds to it is heard too, what it lacks is not missed.
     match (named, content) {
@@ -91,24 +113,25 @@ pub fn read_hook(body: &[u8], path: HookPath<'_>, method: HookMethod) -> HookCon
     }
 }
 
-fn read_body(body: &[u8]) -> HookContent {
+fn parse_body(body: &[u8]) -> Result<Value, HookContent> {
     if body.trim_ascii().is_empty() {
-        return HookContent::Ping;
+        return Err(HookContent::Ping);
     }
-    let Ok(value) = serde_json::from_slice::<Value>(body) else {
-        return HookContent::Unreadable { why: "the body is not JSON" };
-    };
+    serde_json::from_slice(body).map_err(|_| HookContent::Unreadable { why: "the body is not JSON" })
+}
+
+fn read_value(value: &Value) -> HookContent {
     let Some(members) = value.as_object() else {
         return HookContent::Unreadable { why: "the body is not a JSON object" };
     };
     if members.is_empty() {
         return HookContent::Ping;
     }
-    match kind_of(&value) {
+    match kind_of(value) {
         None => HookContent::Unreadable { why: "the body names no resource type" },
-        Some("Bundle") => read_bundle(&value),
-        Some("Parameters" | "SubscriptionStatus") => read_entries(std::slice::from_ref(&value), Some),
-        Some(kind) => match (kind.parse::<ResourceType>(), heard_resource(&value)) {
+        Some("Bundle") => read_bundle(value),
+        Some(kind) if kind == "Parameters" || is_status_type(kind) => read_entries(std::slice::from_ref(value), Some),
+        Some(kind) => match (kind.parse::<ResourceType>(), heard_resource(value)) {
             (Ok(_), Some(heard)) => HookContent::Changed(vec![heard]),
             (Ok(_), None) => HookContent::Unreadable { why: "the resource has no usable id" },
             (Err(_), _) => HookContent::Other(plain_name(kind)),
@@ -171,7 +194,7 @@ impl Tally {
     fn add_resource(&mut self, resource: &Value) {
         match kind_of(resource) {
             Some("Parameters") => self.add_parameters(resource),
-            Some("SubscriptionStatus") => self.add_status(resource),
+            Some(kind) if is_status_type(kind) => self.add_status(resource),
             Some(kind) if kind.parse::<ResourceType>().is_ok() => match heard_resource(resource) {
                 Some(heard) => self.add(heard),
                 None => self.broken = true,

@@ -20,6 +20,7 @@ mod given;
 mod guard;
 mod hook;
 mod identity;
+mod notification;
 mod patient;
 mod project;
 mod report;
@@ -29,6 +30,7 @@ mod service;
 mod sign_in;
 mod sniff;
 mod subscription;
+mod topic;
 mod transport;
 
 #[cfg(test)]
@@ -43,7 +45,8 @@ pub use facts::{Circumstances, age_of, facts_of};
 pub use gather::{CONSENT_SYSTEM, Evidence, ReportText};
 pub use given::{Given, GivenError, GivenFile};
 pub use guard::Origin;
-pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, read_hook};
+pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
+pub use notification::{Notification, NotificationKind};
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
@@ -55,4 +58,5 @@ pub use sign_in::{
 };
 pub use sniff::{SNIFF_BYTES, sniff};
 pub use subscription::{HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, UpdateReason, Wish};
+pub use topic::{EventsSaid, Insist, StatusSaid, TopicContent, TopicFilter, TopicForm, TopicState, TopicWish};
 pub use transport::install_tls;

@@ -13,12 +13,12 @@ use zeroize::Zeroizing;
 use super::client::{EhrClient, Fetched};
 use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
-use super::service::split_reference;
+use super::notification::subscription_id;
 use super::transport::{self, FHIR_JSON};
 use crate::base::{FhirId, ResourceType, SecretText, VersionId};
 
 /// A Subscription is small; a larger answer is refused.
-const SUBSCRIPTION_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const SUBSCRIPTION_BYTES_MAX: usize = 1024 * 1024;
 
 /// The header by which the EHR shows that a hook call comes from it. Use a secret without a colon: some servers
 /// cut the value at the second one.
@@ -57,6 +57,18 @@ pub enum SubscriptionStatus {
     Unrecognised,
 }
 
+impl SubscriptionStatus {
+    pub(super) fn named(name: &str) -> Self {
+        match name {
+            "requested" => Self::Requested,
+            "active" => Self::Active,
+            "error" => Self::Error,
+            "off" => Self::Off,
+            _ => Self::Unrecognised,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscriptionAction {
     Kept,
@@ -76,6 +88,10 @@ pub enum UpdateReason {
     WasInError,
     /// As above, but switched off.
     WasOff,
+    /// Its end has come, or is near.
+    Expires,
+    /// The server calls it active, but its heartbeat has stopped.
+    FellSilent,
 }
 
 /// A subscription found on the server.
@@ -185,7 +201,7 @@ impl EhrClient {
         let id = match (remote.as_ref(), old) {
             (Some(remote), _) => Some(remote.id.clone()),
             (None, Some(old)) => Some(old.id.clone()),
-            (None, None) => transport::location(&headers).as_deref().and_then(located_id),
+            (None, None) => transport::location(&headers).as_deref().and_then(subscription_id),
         };
         Ok(SubscriptionState {
             id: id.ok_or_else(|| Malformed::new("Subscription.id", "is missing"))?,
@@ -212,13 +228,7 @@ impl Remote {
         Some(Self {
             id: FhirId::parse(text("/id")?).ok()?,
             version: text("/meta/versionId").and_then(|version| VersionId::parse(version).ok()),
-            status: match text("/status") {
-                Some("requested") => SubscriptionStatus::Requested,
-                Some("active") => SubscriptionStatus::Active,
-                Some("error") => SubscriptionStatus::Error,
-                Some("off") => SubscriptionStatus::Off,
-                Some(_) | None => SubscriptionStatus::Unrecognised,
-            },
+            status: SubscriptionStatus::named(text("/status").unwrap_or_default()),
             criteria: text("/criteria").unwrap_or_default().to_owned(),
             same_endpoint,
             same_channel: same_endpoint
@@ -230,12 +240,7 @@ impl Remote {
 }
 
 fn resource(wish: &Wish<'_>, criteria: &str, old: Option<&Remote>) -> Result<Value, EhrError> {
-    // Checked here, so that no header can smuggle a second one into the EHR's requests.
-    let name = HeaderName::from_bytes(wish.header.name.as_bytes());
-    let value = HeaderValue::from_str(wish.header.secret.expose());
-    if name.is_err() || value.is_err() {
-        return Err(EhrError::Settings { why: "the hook's header cannot be sent" });
-    }
+    check(wish.header)?;
     let mut resource = json!({
         "resourceType": "Subscription",
         "status": "requested",
@@ -254,18 +259,21 @@ fn resource(wish: &Wish<'_>, criteria: &str, old: Option<&Remote>) -> Result<Val
     Ok(resource)
 }
 
-fn line(header: &HookHeader) -> Zeroizing<String> {
+/// No header can smuggle a second one into the EHR's requests.
+pub(super) fn check(header: &HookHeader) -> Result<(), EhrError> {
+    let name = HeaderName::from_bytes(header.name.as_bytes());
+    let value = HeaderValue::from_str(header.secret.expose());
+    if name.is_err() || value.is_err() {
+        return Err(EhrError::Settings { why: "the hook's header cannot be sent" });
+    }
+    Ok(())
+}
+
+pub(super) fn line(header: &HookHeader) -> Zeroizing<String> {
     Zeroizing::new(format!("{}: {}", header.name, header.secret.expose()))
 }
 
 /// `DiagnosticReport?`, `DiagnosticReport` and HAPI's `[DiagnosticReport]` ask for the same.
 fn bare(criteria: &str) -> &str {
     criteria.trim().trim_end_matches('?').trim_start_matches('[').trim_end_matches(']')
-}
-
-fn located_id(location: &str) -> Option<FhirId> {
-    let parts: Vec<&str> = location.split('/').collect();
-    let start = parts.iter().rposition(|part| *part == "Subscription")?;
-    let tail = parts.get(start..).unwrap_or_default().join("/");
-    split_reference(&tail).map(|(_, id, _)| id)
 }

@@ -1,9 +1,11 @@
 //! From kept events to resources that are due.
 
+use super::count::Numbering;
+use super::topic::note;
 use super::{Intake, IntakeError, LEASE};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, HeardBy};
-use crate::base::{ResourceKey, UtcMillis, minutes, random};
-use crate::fhir::{Heard, HookContent, HookMethod, HookPath, read_hook};
+use crate::base::{EhrId, ResourceKey, UtcMillis, minutes, random};
+use crate::fhir::{Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
 use crate::keys::{KeyKind, KeyName, VaultError};
 use crate::sealing::Purpose;
 use crate::store::{self, EventEnd, Hearing, StoreError, StoredEvent, Tx};
@@ -41,10 +43,11 @@ impl Intake {
         })
         .await
         .map_err(|_| IntakeError::Stopped)?;
-        let content = match body {
+        let said = match body {
             Ok(body) => understand(&event, &body),
             Err(VaultError::KeyGone | VaultError::NotOurs) => {
-                HookContent::Unreadable { why: "the key of the kept body is gone" }
+                let content = HookContent::Unreadable { why: "the key of the kept body is gone" };
+                HookSaid { content, notification: None }
             }
             Err(VaultError::Key(error)) => {
                 tracing::error!(%error, "an intake key cannot be read");
@@ -52,11 +55,13 @@ impl Intake {
                 return Ok(self.store.write(move |tx| store::retry_event(tx, &event.id, retry)).await?);
             }
         };
-        Ok(self.store.write(move |tx| conclude(tx, &event, content, now)).await?)
+        let hook = self.ehr(&event.ehr).and_then(|ehr| ehr.hook.as_ref());
+        let numbering = hook.map_or(Numbering::None, |hook| hook.numbering);
+        Ok(self.store.write(move |tx| conclude(tx, &event, said, numbering, now)).await?)
     }
 }
 
-fn understand(event: &StoredEvent, body: &[u8]) -> HookContent {
+fn understand(event: &StoredEvent, body: &[u8]) -> HookSaid {
     let method = match event.method.as_str() {
         "PUT" => HookMethod::Put,
         "DELETE" => HookMethod::Delete,
@@ -69,13 +74,24 @@ fn understand(event: &StoredEvent, body: &[u8]) -> HookContent {
     read_hook(body, path, method)
 }
 
-fn conclude(tx: &mut Tx, event: &StoredEvent, content: HookContent, now: UtcMillis) -> Result<(), StoreError> {
-    let end = match content {
+fn conclude(
+    tx: &mut Tx,
+    event: &StoredEvent,
+    said: HookSaid,
+    numbering: Numbering,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    // First: whoever looks after the subscription takes its row before any other.
+    if let Some(notification) = &said.notification {
+        note(tx, &event.ehr, notification, numbering, now)?;
+    }
+    let end = match said.content {
         HookContent::Changed(mut changed) => {
             // In one order everywhere: who hears the same in another order would wait for us, and we for them.
             changed.sort_by(|one, other| one.place().cmp(&other.place()));
             for heard in changed {
-                hear_one(tx, event, heard, now)?;
+                let by_hook = AuditEvent::Heard { sha256: event.sha256.clone(), by: HeardBy::Hook };
+                hear_one(tx, &event.ehr, heard, by_hook, now)?;
             }
             EventEnd::Done
         }
@@ -95,18 +111,19 @@ fn conclude(tx: &mut Tx, event: &StoredEvent, content: HookContent, now: UtcMill
     store::finish_event(tx, &event.id, &end)
 }
 
-fn hear_one(tx: &mut Tx, event: &StoredEvent, heard: Heard, now: UtcMillis) -> Result<(), StoreError> {
-    let key = ResourceKey { ehr: event.ehr.clone(), kind: heard.kind, id: heard.id };
+/// Makes one resource due, and says by `event` in its chain how it was heard of.
+pub(super) fn hear_one(
+    tx: &mut Tx,
+    ehr: &EhrId,
+    heard: Heard,
+    event: AuditEvent,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let key = ResourceKey { ehr: ehr.clone(), kind: heard.kind, id: heard.id };
     match store::hear(tx, &key, heard.version.as_ref(), now, &mut random::system())? {
         Hearing::Due(source) => store::append(
             tx,
-            &Entry {
-                chain: Chain::Source(source),
-                at: now,
-                clinic: None,
-                actor: Actor::Ehr(event.ehr.clone()),
-                event: AuditEvent::Heard { sha256: event.sha256.clone(), by: HeardBy::Hook },
-            },
+            &Entry { chain: Chain::Source(source), at: now, clinic: None, actor: Actor::Ehr(ehr.clone()), event },
         ),
         Hearing::Known(_) => Ok(()),
     }

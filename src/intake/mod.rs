@@ -6,11 +6,14 @@
 //! Must not know: what a report means, rules, patients.
 
 mod authentic;
+mod count;
 mod extract;
 mod granted;
 mod hook;
+mod missing;
 mod poll;
 mod subscribe;
+mod topic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +24,9 @@ use crate::keys::Vault;
 use crate::store::{Store, StoreError};
 
 pub use authentic::{Authentic, HOOK_HEADER, HookAuth, HookHeaders, Proving, SignatureForm};
+pub use count::Numbering;
 pub use hook::{HookBody, HookCall, Named};
+pub use topic::TopicSettings;
 
 /// A step holds an event or a look at a subscription at most so long.
 const LEASE: Duration = minutes(2);
@@ -41,24 +46,26 @@ pub struct Hook {
     /// `…/fhir/hook/{ehr}`, as the EHR sees it.
     pub endpoint: url::Url,
     pub subscribe: Subscribe,
+    pub numbering: Numbering,
 }
 
 impl Hook {
     /// The secret to give to the EHR in Subscriptions of our own. One that signs was given to it by its staff.
     fn to_subscribe(&self) -> Option<&SecretText> {
-        match (self.subscribe, &self.auth) {
-            (Subscribe::R4, HookAuth::Secret(secret)) => Some(secret),
-            (Subscribe::R4 | Subscribe::Off, HookAuth::Signature { .. }) | (Subscribe::Off, HookAuth::Secret(_)) => {
-                None
-            }
+        match (&self.subscribe, &self.auth) {
+            (Subscribe::R4 | Subscribe::Topic(_), HookAuth::Secret(secret)) => Some(secret),
+            (Subscribe::R4 | Subscribe::Topic(_) | Subscribe::Off, HookAuth::Signature { .. })
+            | (Subscribe::Off, HookAuth::Secret(_)) => None,
         }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Subscribe {
     /// Create or find classic R4 Subscriptions.
     R4,
+    /// Create or find one Subscription to a topic.
+    Topic(TopicSettings),
     /// Somebody else made them.
     Off,
 }
@@ -119,7 +126,10 @@ impl Intake {
                 StartFrom::Now => now,
                 StartFrom::At(at) => at,
             };
-            let subscribes = ehr.hook.as_ref().is_some_and(|hook| hook.to_subscribe().is_some());
+            let classic = |hook: &Hook| matches!(hook.subscribe, Subscribe::R4) && hook.to_subscribe().is_some();
+            let subscribes = ehr.hook.as_ref().is_some_and(classic);
+            // Where others made a subscription to a topic, its events are counted all the same.
+            let counts = ehr.hook.as_ref().is_some_and(|hook| !matches!(hook.subscribe, Subscribe::R4));
             self.store
                 .write(move |tx| {
                     for kind in ResourceType::ALL {
@@ -127,6 +137,9 @@ impl Intake {
                         if subscribes {
                             crate::store::ensure_subscription_row(tx, &id, kind, now)?;
                         }
+                    }
+                    if counts {
+                        crate::store::ensure_topic(tx, &id, now)?;
                     }
                     Ok(())
                 })
@@ -159,6 +172,8 @@ impl Intake {
         for kind in ResourceType::ALL {
             turns.push(self.subscribe_turn(ehr, kind).await);
         }
+        turns.push(self.topic_turn(ehr).await);
+        turns.push(self.missing_turn(ehr).await);
         for kind in ResourceType::ALL {
             // Without the database each further turn would only wait for it in vain.
             if turns.iter().any(|turn| turn.as_ref().is_err_and(IntakeError::is_outage)) {

@@ -2,26 +2,30 @@
 
 use std::time::Duration;
 
-use super::{HOOK_HEADER, HeardEhr, Hook, Intake, IntakeError, LEASE};
+use super::{HOOK_HEADER, HeardEhr, Hook, Intake, IntakeError, LEASE, Subscribe};
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{FhirId, ResourceType, SecretText, UtcMillis, minutes, seconds};
 use crate::fhir::{EhrError, HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, Wish};
 use crate::store::{self, SubscriptionRow};
 
 /// How often a working subscription is looked at.
-const LOOK_EVERY: Duration = minutes(4);
+pub(super) const LOOK_EVERY: Duration = minutes(4);
 /// A subscription that was just requested is looked at again soon.
 const LOOK_SOON: Duration = seconds(2);
 /// The longest wait after failures.
-const BACK_OFF_MAX: Duration = minutes(15);
+pub(super) const BACK_OFF_MAX: Duration = minutes(15);
 /// The text by which the EHR's staff recognise it.
-const REASON: &str = "Chartseal: deliver final reports to patients by link";
+pub(super) const REASON: &str = "Chartseal: deliver final reports to patients by link";
 
 impl Intake {
     pub(super) async fn subscribe_turn(&self, ehr: &HeardEhr, kind: ResourceType) -> Result<usize, IntakeError> {
         let Some((hook, secret)) = ehr.hook.as_ref().and_then(|hook| Some((hook, hook.to_subscribe()?))) else {
             return Ok(0);
         };
+        match hook.subscribe {
+            Subscribe::R4 => {}
+            Subscribe::Topic(_) | Subscribe::Off => return Ok(0),
+        }
         let (id, now) = (ehr.client.id().clone(), self.clock.now());
         let row = self.store.write(move |tx| store::lease_subscription(tx, &id, kind, now, now.plus(LEASE))).await?;
         let Some(row) = row else { return Ok(0) };
@@ -73,7 +77,7 @@ impl Intake {
 
 /// Whether hooks may have been missed since the last look.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Lost {
+pub(super) enum Lost {
     Nothing,
     Perhaps,
 }
@@ -120,12 +124,12 @@ fn judge(
     }
 }
 
-fn back_off(tries: i32) -> Duration {
+pub(super) fn back_off(tries: i32) -> Duration {
     let doublings = u32::try_from(tries.clamp(1, 12) - 1).unwrap_or(0);
     LOOK_SOON.saturating_mul(1 << doublings).min(BACK_OFF_MAX)
 }
 
-const fn status_word(status: SubscriptionStatus) -> &'static str {
+pub(super) const fn status_word(status: SubscriptionStatus) -> &'static str {
     match status {
         SubscriptionStatus::Requested => "requested",
         SubscriptionStatus::Active => "active",
@@ -135,12 +139,14 @@ const fn status_word(status: SubscriptionStatus) -> &'static str {
     }
 }
 
-const fn reason(why: crate::fhir::UpdateReason) -> &'static str {
+pub(super) const fn reason(why: crate::fhir::UpdateReason) -> &'static str {
     use crate::fhir::UpdateReason;
     match why {
         UpdateReason::CriteriaDiffered => "its criteria differed",
         UpdateReason::ChannelDiffered => "its address or secret differed",
         UpdateReason::WasInError => "the EHR had put it into error",
         UpdateReason::WasOff => "the EHR had switched it off",
+        UpdateReason::Expires => "it was about to end",
+        UpdateReason::FellSilent => "it had fallen silent",
     }
 }

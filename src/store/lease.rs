@@ -13,7 +13,7 @@ use diesel::prelude::*;
 use super::conn::Tx;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
-use super::schema::{delivery, event, notice, poll, source, subscription};
+use super::schema::{delivery, event, notice, poll, source, subscription, topic};
 use crate::base::{UtcMillis, minutes, seconds};
 
 /// So long after a worker died another takes what it held.
@@ -98,6 +98,10 @@ pub fn give_back(tx: &mut Tx, now: UtcMillis) -> Result<usize, StoreError> {
             .execute(conn)?
         + free!(subscription, subscription::next_at.is_not_null())
             .set(subscription::lease_until.eq(none))
+            .prepared()
+            .execute(conn)?
+        + free!(topic, topic::next_at.is_not_null())
+            .set((topic::lease_until.eq(none), topic::next_at.eq(now.0)))
             .prepared()
             .execute(conn)?)
 }

@@ -34,6 +34,7 @@ mod sent_lately;
 mod signing_keys;
 mod sources;
 mod staff;
+mod topics;
 mod versions;
 mod writer;
 
@@ -106,6 +107,10 @@ pub use sources::{
     read_again, read_stale_sources_again, renew_source, source,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
+pub use topics::{
+    GapRow, SignOfLife, TopicRow, ensure_topic, gaps_of, hold_topic, hold_topic_quietly, lease_topic, look_sooner,
+    set_counted, set_gaps, settle_topic, take_gap, topic_of,
+};
 pub use versions::{
     ActivatedBy, ActivationRow, Approval, Bundle, NewVersion, Proposed, Reactivated, VersionRow, VersionState,
     Withdrawn, activations, approve_version, bundle_of, hold_rules, propose_version, reactivate_version,

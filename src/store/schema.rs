@@ -232,6 +232,34 @@ diesel::table! {
 }
 
 diesel::table! {
+    topic (ehr) {
+        ehr -> Text,
+        remote_id -> Nullable<Text>,
+        status -> Text,
+        terms -> Nullable<Text>,
+        next_at -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        lease_holder -> Nullable<Text>,
+        tries -> Integer,
+        why -> Nullable<Text>,
+        asked_at -> Nullable<BigInt>,
+        heard_at -> Nullable<BigInt>,
+        beat_at -> Nullable<BigInt>,
+        numbered -> Nullable<Text>,
+        highest -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    event_gap (ehr, first_number) {
+        ehr -> Text,
+        first_number -> BigInt,
+        last_number -> BigInt,
+        due_at -> BigInt,
+    }
+}
+
+diesel::table! {
     operator (name) {
         name -> Text,
         role -> Text,
@@ -342,6 +370,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     preference,
     poll,
     subscription,
+    topic,
+    event_gap,
     operator,
     rules_version,
     rules_activation,

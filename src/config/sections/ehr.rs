@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::server::reachable_locally;
+use super::topic::{Asks, asks, events, subscribe};
 use super::{did_you_mean, ehr_auth, is_loopback, parse_origin, parse_web_url, with_slash};
 use crate::base::{ClinicId, EhrId, UtcMillis, minutes, seconds};
 use crate::config::section::{Context, Section};
 use crate::config::source::Table;
-use crate::config::{Ehr, HookAuth, StartFrom, Subscribe};
+use crate::config::{Ehr, HookAuth, StartFrom};
 
 const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
 const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
@@ -17,7 +18,7 @@ const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
 const SIGNING_SECRET_BYTES_MIN: usize = 24;
 const SIGNING_SECRET_SHORT: &str =
     "expected a random secret of at least 24 characters: who sees one signed call can guess a shorter one in peace";
-const SIGNS_AND_SUBSCRIBES: &str = "expected \"secret\" beside subscribe = \"r4\"; for signed calls let the EHR's staff make the Subscription, with its secret in it, and set subscribe = \"off\"";
+const SIGNS_AND_SUBSCRIBES: &str = "expected \"secret\" beside a subscription of ours; for signed calls let the EHR's staff make the Subscription, with its secret in it, and set subscribe = \"off\"";
 const HOOK: &str = "the address at which the EHR reaches this server, such as \"https://hooks.clinic.example\"";
 
 pub(super) fn read_all(
@@ -43,12 +44,14 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let id = section.required("id", "1 to 40 of a-z, 0-9 and inner hyphens", EhrId::parse);
     let base_url = section.required("base_url", BASE, |text| parse_web_url(text, BASE)).map(with_slash);
     let tls = ehr_auth::tls(section);
-    let subscribe = section.choice("subscribe", &[("r4", Subscribe::R4), ("off", Subscribe::Off)], Subscribe::Off);
-    let auth = ehr_auth::read(section, subscribe, &tls);
+    let asks = asks(section);
+    let subscribe = subscribe(section, asks);
+    let events = events(section);
+    let auth = ehr_auth::read(section, asks, &tls);
     let poll_every = Duration::from_secs(section.number("poll_seconds", 60, 1..=86_400));
-    let hook_auth = hook_auth(section, subscribe);
+    let hook_auth = hook_auth(section, asks);
     let answer_max = seconds(section.number("answer_seconds", 60, 1..=600));
-    let hook_base = hook_base(section, listen, base_url.as_ref(), subscribe);
+    let hook_base = hook_base(section, listen, base_url.as_ref(), asks);
     let start_from = section.optional("start_from", parse_start).unwrap_or(StartFrom::Now);
     let report_age_max = section.duration("report_age_max", "7d", ("1h", "1y"));
     let clinic = clinic(section, clinics);
@@ -62,6 +65,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         auth: auth?,
         tls,
         subscribe,
+        events,
         poll_every,
         hook_auth: hook_auth?,
         answer_max,
@@ -81,7 +85,7 @@ enum HookForm {
     WebSub,
 }
 
-fn hook_auth(section: &mut Section<'_>, subscribe: Subscribe) -> Option<HookAuth> {
+fn hook_auth(section: &mut Section<'_>, asks: Asks) -> Option<HookAuth> {
     let forms = [("secret", HookForm::Secret), ("medplum", HookForm::Medplum), ("websub", HookForm::WebSub)];
     let form = section.choice("hook_auth", &forms, HookForm::Secret);
     let secret = section.secret("hook_secret", "hook_secret_file");
@@ -98,7 +102,7 @@ fn hook_auth(section: &mut Section<'_>, subscribe: Subscribe) -> Option<HookAuth
         (HookForm::Medplum | HookForm::WebSub, Some(secret)) if secret.expose().len() < SIGNING_SECRET_BYTES_MIN => {
             complain(SIGNING_SECRET_SHORT);
         }
-        (HookForm::Medplum | HookForm::WebSub, Some(_)) if subscribe == Subscribe::R4 => {
+        (HookForm::Medplum | HookForm::WebSub, Some(_)) if asks != Asks::Nothing => {
             section.complain("hook_auth", SIGNS_AND_SUBSCRIBES);
         }
         (HookForm::Medplum, Some(secret)) => return Some(HookAuth::Medplum(secret)),
@@ -107,22 +111,17 @@ fn hook_auth(section: &mut Section<'_>, subscribe: Subscribe) -> Option<HookAuth
     None
 }
 
-fn hook_base(
-    section: &mut Section<'_>,
-    listen: SocketAddr,
-    base_url: Option<&url::Url>,
-    subscribe: Subscribe,
-) -> url::Url {
+fn hook_base(section: &mut Section<'_>, listen: SocketAddr, base_url: Option<&url::Url>, asks: Asks) -> url::Url {
     let is_written = section.is_written("hook_url");
     let written = section.optional("hook_url", |text| parse_web_url(text, HOOK));
     let itself = reachable_locally(listen);
     let ehr_is_elsewhere = base_url.is_some_and(|url| !is_loopback(url));
-    match subscribe {
-        Subscribe::R4 if !is_written && ehr_is_elsewhere && is_loopback(&itself) => {
+    match asks {
+        Asks::Classic | Asks::Topic(_) if !is_written && ehr_is_elsewhere && is_loopback(&itself) => {
             section
                 .complain("hook_url", format!("missing, and {itself} cannot be reached from the EHR: expected {HOOK}"));
         }
-        Subscribe::R4 | Subscribe::Off => {}
+        Asks::Classic | Asks::Topic(_) | Asks::Nothing => {}
     }
     with_slash(written.unwrap_or(itself))
 }

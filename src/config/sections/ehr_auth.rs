@@ -5,10 +5,11 @@ use std::fs;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::topic::Asks;
 use super::{is_loopback, parse_web_url};
 use crate::base::SecretText;
 use crate::config::section::{Section, not_empty};
-use crate::config::{ClientProof, EhrAuth, EhrTls, SecretIn, Subscribe, TokenAuth};
+use crate::config::{ClientProof, EhrAuth, EhrTls, SecretIn, TokenAuth};
 use crate::signing::Algorithm;
 
 const TOKEN_URL: &str = "the EHR's token endpoint, such as \"https://auth.ehr.example/token\"";
@@ -54,7 +55,7 @@ struct Given {
 
 const CLIENTS: &[Scheme] = &[Scheme::Smart, Scheme::ClientSecret, Scheme::ClientCertificate];
 
-pub(super) fn read(section: &mut Section<'_>, subscribe: Subscribe, tls: &EhrTls) -> Option<EhrAuth> {
+pub(super) fn read(section: &mut Section<'_>, asks: Asks, tls: &EhrTls) -> Option<EhrAuth> {
     let scheme = section.choice("auth", &SCHEMES, Scheme::None);
     let given = Given {
         user: section.optional("user", not_empty),
@@ -100,9 +101,9 @@ pub(super) fn read(section: &mut Section<'_>, subscribe: Subscribe, tls: &EhrTls
         }
     };
     needs(section, scheme, "client_id", &["client_id"]);
-    let usual = || match subscribe {
-        Subscribe::R4 => format!("{SCOPE} {SCOPE_TO_SUBSCRIBE}"),
-        Subscribe::Off => SCOPE.to_owned(),
+    let usual = || match asks {
+        Asks::Classic | Asks::Topic(_) => format!("{SCOPE} {SCOPE_TO_SUBSCRIBE}"),
+        Asks::Nothing => SCOPE.to_owned(),
     };
     let scope = given.scope.unwrap_or_else(usual);
     Some(EhrAuth::Token(TokenAuth { client_id: given.client_id?, proof: proof?, token_url: given.token_url, scope }))

@@ -4,6 +4,7 @@ mod ehr;
 mod ehr_auth;
 mod mail;
 mod server;
+mod topic;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -195,6 +195,10 @@ fn mistakes_about_ehrs_are_told_with_line_and_remedy() {
     for (line, key, remedy) in [
         ("auth = \"oauth\"", "[[ehr]] number 1, \"lab\": auth", "\"none\" or \"basic\" or \"bearer\""),
         ("subscribe = \"R4\"", "[[ehr]] number 1, \"lab\": subscribe", "did you mean `r4`?"),
+        ("subscribe = \"topic\"", "[[ehr]] number 1, \"lab\": subscribe", "\"topic-r4b\""),
+        ("events = \"loose\"", "[[ehr]] number 1, \"lab\": events", "\"strict\" or \"resetting\" or \"none\""),
+        ("topic = \"urn:x\"", "[[ehr]] number 1, \"lab\": topic", "not used without a topic"),
+        ("heartbeat_seconds = 60", "[[ehr]] number 1, \"lab\": heartbeat_seconds", "not used without a topic"),
         ("poll_seconds = 0", "[[ehr]] number 1, \"lab\": poll_seconds", "from 1 to 86400"),
         ("poll_seconds = \"60\"", "[[ehr]] number 1, \"lab\": poll_seconds", "a number from 1"),
         ("recheck_minutes = 0", "[[ehr]] number 1, \"lab\": recheck_minutes", "from 1 to 1440"),
@@ -332,6 +336,27 @@ fn a_secret_file_holds_one_line() {
     }
     fs::write(dir.path().join("hook"), "a:b").unwrap();
     assert!(parse_at(dir.path(), &format!("{EHR}hook_secret_file = \"hook\""), &[]).is_err());
+}
+
+#[test]
+fn mistakes_about_topics_are_told_with_line_and_remedy() {
+    let topic = format!("{EHR}subscribe = \"topic-r4\"\nhook_url = \"https://hooks.example\"\n");
+    for (line, key, remedy) in [
+        ("topic = \"patient-data-feed\"", "topic", "the topic's canonical URL"),
+        ("topic = \"http://x.example/t?y=1\"", "topic", "the topic's canonical URL"),
+        ("topic_filters = [\"LAB\"]", "topic_filters", "DiagnosticReport?category=LAB"),
+        ("topic_filters = [\"DiagnosticReport?status=final\"]", "topic_filters", "hides what is taken back"),
+        ("topic_filters = [\"DiagnosticReport?patient=p1\"]", "topic_filters", "the clinic's patients change"),
+        ("topic_content = \"all\"", "topic_content", "\"id-only\" or \"empty\" or \"full-resource\""),
+        ("heartbeat_seconds = 3601", "heartbeat_seconds", "from 0 to 3600"),
+        ("events_per_call = 0", "events_per_call", "from 1 to 1000"),
+        ("hook_auth = \"websub\"\nhook_secret_file = \"nope\"", "hook_secret_file", "there is no file"),
+    ] {
+        let found = mistakes(&format!("{topic}{line}"), &[]);
+        assert!(found[0].key.ends_with(key) && found[0].remedy.contains(remedy), "{line}: {found:?}");
+    }
+    let alone = mistakes(&format!("{EHR}subscribe = \"topic-r5\""), &[]);
+    assert!(alone[0].key.ends_with("hook_url"), "{alone:?}");
 }
 
 #[test]

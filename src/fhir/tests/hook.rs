@@ -6,7 +6,7 @@ use super::*;
 use crate::base::{ResourceType, VersionId};
 
 fn post(body: &str) -> HookContent {
-    read_hook(body.as_bytes(), HookPath::Bare, HookMethod::Post)
+    read_hook(body.as_bytes(), HookPath::Bare, HookMethod::Post).content
 }
 
 fn heard(id_text: &str, version: Option<&str>) -> Heard {
@@ -123,7 +123,7 @@ fn entries_without_a_resource_are_known_by_their_request() {
 #[test]
 fn the_path_is_heard_whatever_the_body_says() {
     let path = |kind, id| HookPath::Resource { kind, id };
-    let call = |body: &str, path, method| read_hook(body.as_bytes(), path, method);
+    let call = |body: &str, path, method| read_hook(body.as_bytes(), path, method).content;
     let report = stored(REPORT, &[]).to_string();
     assert_eq!(call(&report, path("DiagnosticReport", "r1"), HookMethod::Put), changed("r1", Some("3")));
     assert_eq!(call("", path("DiagnosticReport", "r1"), HookMethod::Delete), changed("r1", None));

@@ -7,11 +7,13 @@ mod contact;
 mod contacts;
 mod gather;
 mod hook;
+mod notification;
 mod report;
 mod scripted;
 mod search;
 mod stated;
 mod subscription;
+mod topic;
 
 use serde_json::{Value, json};
 use url::Url;

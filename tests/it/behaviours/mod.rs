@@ -6,6 +6,8 @@
 mod at_rest;
 mod big_and_flat;
 mod events;
+mod events_by_topic;
+mod events_by_topic_under_fire;
 mod events_under_fire;
 mod links;
 mod links_in_a_browser;

@@ -23,7 +23,8 @@ async fn lease_one_of_each(store: &Store) -> usize {
             + store::lease_events(tx, NOW, until, 1)?.len()
             + store::lease_poll(tx, &stage::ehr(), ResourceType::DiagnosticReport, NOW, until)?.map_or(0, |_| 1)
             + store::lease_subscription(tx, &stage::ehr(), ResourceType::DiagnosticReport, NOW, until)?
-                .map_or(0, |_| 1))
+                .map_or(0, |_| 1)
+            + store::lease_topic(tx, &stage::ehr(), NOW, until)?.map_or(0, |_| 1))
     });
     leased.await.unwrap()
 }
@@ -35,6 +36,7 @@ async fn something_due(bed: &Bed) {
         store::hear(tx, &stage::report(2), None, NOW, &mut chartseal::base::random::system())?;
         store::ensure_poll(tx, &stage::ehr(), ResourceType::DiagnosticReport, NOW, NOW)?;
         store::ensure_subscription_row(tx, &stage::ehr(), ResourceType::DiagnosticReport, NOW)?;
+        store::ensure_topic(tx, &stage::ehr(), NOW)?;
         super::events::keep(tx, NOW)
     })
     .await;
@@ -48,14 +50,14 @@ on_both! {
     async fn a_replica_that_starts_again_takes_up_at_once_what_its_former_self_held(bed: Bed) {
         something_due(&bed).await;
         let (main, other) = (replica(&bed, "main"), replica(&bed, "other"));
-        assert_eq!(lease_one_of_each(&main).await, 5);
+        assert_eq!(lease_one_of_each(&main).await, 6);
         assert_eq!(lease_one_of_each(&other).await, 0, "all of it is leased");
         assert_eq!(give_back(&other, NOW).await, 0, "the other replica lives");
         assert_eq!(lease_one_of_each(&other).await, 0, "all of it is leased still");
         drop(main);
         let again = replica(&bed, "main");
-        assert_eq!(give_back(&again, NOW).await, 5);
-        assert_eq!(lease_one_of_each(&again).await, 5);
+        assert_eq!(give_back(&again, NOW).await, 6);
+        assert_eq!(lease_one_of_each(&again).await, 6);
     }
 
     async fn a_message_that_a_dead_process_had_under_way_is_of_unknown_fate_at_once(bed: Bed) {

@@ -42,5 +42,6 @@ mod shared_links;
 mod signing_keys;
 mod sources;
 mod stage;
+mod topics;
 mod versions;
 mod writes;

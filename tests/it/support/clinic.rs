@@ -33,6 +33,8 @@ pub enum Database {
 pub enum Hears {
     /// By its own subscription; polling is an hour away.
     Hooks,
+    /// By its own subscription to a topic; polling is an hour away.
+    Topic,
     /// By polling alone.
     Polls,
 }
@@ -377,6 +379,7 @@ pub async fn write_installation(folder: &Place, wishes: &Wishes, ehr_base: &str,
     };
     let (subscribe, poll_seconds) = match wishes.hears {
         Hears::Hooks => ("r4", 3600),
+        Hears::Topic => ("topic-r4", 3600),
         Hears::Polls => ("off", 5),
     };
     let (send, mail_tls) = (wishes.send, wishes.mail_tls);

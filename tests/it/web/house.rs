@@ -19,7 +19,7 @@ use chartseal::base::{
 use chartseal::blobs::{BlobKey, BlobStore, BlobUrl};
 use chartseal::config::Config;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
-use chartseal::intake::{HeardEhr, Hook, HookAuth, Intake, SignatureForm, StartFrom, Subscribe};
+use chartseal::intake::{HeardEhr, Hook, HookAuth, Intake, Numbering, SignatureForm, StartFrom, Subscribe};
 use chartseal::keys::{KeyName, KeyRing, Vault};
 use chartseal::open::{ClinicCard, Open};
 use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
@@ -48,7 +48,7 @@ fn heard(id: &str, auth: HookAuth) -> HeardEhr {
     let endpoint = Url::parse(&format!("{ORIGIN}/fhir/hook/{id}")).unwrap();
     HeardEhr {
         client: Arc::new(client.unwrap()),
-        hook: Some(Hook { auth, endpoint, subscribe: Subscribe::Off }),
+        hook: Some(Hook { auth, endpoint, subscribe: Subscribe::Off, numbering: Numbering::None }),
         poll_every: minutes(5),
         start_from: StartFrom::Now,
     }

@@ -242,6 +242,26 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
         ],
     ),
     (
+        "topic",
+        &[
+            ("ehr", Quiet),
+            ("remote_id", Quiet),
+            ("status", Quiet),
+            ("terms", Quiet),
+            ("next_at", Quiet),
+            ("lease_until", Quiet),
+            ("lease_holder", Quiet),
+            ("tries", Quiet),
+            ("why", Quiet),
+            ("asked_at", Quiet),
+            ("heard_at", Quiet),
+            ("beat_at", Quiet),
+            ("numbered", Quiet),
+            ("highest", Quiet),
+        ],
+    ),
+    ("event_gap", &[("ehr", Quiet), ("first_number", Quiet), ("last_number", Quiet), ("due_at", Quiet)]),
+    (
         "operator",
         &[
             ("name", Quiet),

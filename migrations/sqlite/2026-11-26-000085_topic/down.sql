@@ -1,0 +1,2 @@
+DROP TABLE event_gap;
+DROP TABLE topic;
