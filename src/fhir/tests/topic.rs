@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::topic::{
-    EventsSaid, Insist, StatusSaid, TopicContent, TopicFilter, TopicForm, TopicState, TopicWish,
-};
 use super::scripted::{Say, ScriptedEhr, answer, fhir};
 use super::*;
 use crate::base::UtcMillis;

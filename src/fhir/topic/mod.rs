@@ -15,6 +15,9 @@ use serde_json::Value;
 use url::Url;
 use zeroize::Zeroizing;
 
+use written::resource;
+
+use crate::base::{FhirId, SecretText, UtcMillis, VersionId, minutes};
 use crate::fhir::client::{EhrClient, Fetched};
 use crate::fhir::error::{EhrError, Malformed};
 use crate::fhir::gate::parse_json;
@@ -24,9 +27,6 @@ use crate::fhir::subscription::{
     HookHeader, SUBSCRIPTION_BYTES_MAX, SubscriptionAction, SubscriptionStatus, UpdateReason, check, line,
 };
 use crate::fhir::transport::{self, FHIR_JSON};
-use written::resource;
-
-use crate::base::{FhirId, SecretText, UtcMillis, VersionId, minutes};
 
 /// A subscription that ends so soon is asked for anew before it does.
 const ENDS_SOON: Duration = minutes(10);
