@@ -199,8 +199,15 @@ impl SignIn {
         *self.published.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// What signs first, then what will, then what did.
     async fn rows(&self) -> Result<Vec<SigningKeyRow>, SignInError> {
-        Ok(self.store.read(store::signing_keys).await?)
+        let mut rows = self.store.read(store::signing_keys).await?;
+        rows.sort_by_key(|row| match row.turn {
+            SigningTurn::Current { .. } => 0,
+            SigningTurn::Next => 1,
+            SigningTurn::Former { .. } => 2,
+        });
+        Ok(rows)
     }
 
     async fn next_of(&self, algorithm: Algorithm) -> Result<Option<SigningKeyRow>, SignInError> {

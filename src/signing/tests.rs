@@ -23,16 +23,12 @@ fn bytes(jwk: &Value, member: &str) -> Vec<u8> {
 
 /// By the public half alone, as an EHR would.
 fn verifies(jwk: &Value, message: &[u8], signature: &[u8]) -> bool {
-    match jwk["kty"].as_str() {
-        Some("RSA") => {
-            let public = RsaPublicKeyComponents { n: bytes(jwk, "n"), e: bytes(jwk, "e") };
-            public.verify(&RSA_PKCS1_2048_8192_SHA384, message, signature).is_ok()
-        }
-        _ => {
-            let point = [vec![4], bytes(jwk, "x"), bytes(jwk, "y")].concat();
-            UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point).verify(message, signature).is_ok()
-        }
+    if jwk["kty"] == "RSA" {
+        let public = RsaPublicKeyComponents { n: bytes(jwk, "n"), e: bytes(jwk, "e") };
+        return public.verify(&RSA_PKCS1_2048_8192_SHA384, message, signature).is_ok();
     }
+    let point = [vec![4], bytes(jwk, "x"), bytes(jwk, "y")].concat();
+    UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point).verify(message, signature).is_ok()
 }
 
 #[test]

@@ -50,10 +50,13 @@ pub(super) async fn ask(
     let response = transport::send_raw(request, answer_max).await.map_err(fault::of_connection)?;
     let (status, headers) = (response.status(), response.headers().clone());
     if !status.is_success() {
-        return Err(match transport::refusal(status, &headers) {
-            passing @ (EhrError::Overloaded { .. } | EhrError::TimedOut) => passing,
-            EhrError::Server { status } => SignInFault::Server { status }.into(),
-            _ => SignInFault::NoConfiguration.into(),
+        let plain = transport::refusal(status, &headers);
+        return Err(if matches!(plain, EhrError::Overloaded { .. }) {
+            plain
+        } else if status.is_server_error() {
+            SignInFault::Server { status: status.as_u16() }.into()
+        } else {
+            SignInFault::NoConfiguration.into()
         });
     }
     let body = match transport::body(response, BYTES_MAX).await {

@@ -99,11 +99,12 @@ impl SignInFault {
 
 /// The connection to the token endpoint, not to the EHR's FHIR base, is at fault.
 pub(super) fn of_connection(error: EhrError) -> EhrError {
-    match error {
-        EhrError::Unreachable | EhrError::CutShort => SignInFault::Unreachable.into(),
-        EhrError::TimedOut => SignInFault::TimedOut.into(),
-        EhrError::ForbiddenUrl { .. } => SignInFault::Redirect.into(),
-        other => other,
+    if matches!(error, EhrError::TimedOut) {
+        SignInFault::TimedOut.into()
+    } else if matches!(error, EhrError::Unreachable | EhrError::CutShort) {
+        SignInFault::Unreachable.into()
+    } else {
+        error
     }
 }
 

@@ -1,4 +1,4 @@
-//! Signing in to an EHR by a token of OAuth 2.0 (client_credentials, RFC 6749 §4.4), as SMART Backend Services asks.
+//! Signing in to an EHR by a token of OAuth 2.0 (`client_credentials`, RFC 6749 §4.4), as SMART Backend Services asks.
 //!
 //! Must stay true: at any time at most one request for a token is under way; a secret, an assertion and a token go to the
 //! token endpoint and to the EHR's own origin alone; nothing of them reaches a log, an error or a `Debug`.

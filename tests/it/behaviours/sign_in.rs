@@ -125,7 +125,11 @@ async fn event_13_keys_take_turns_without_a_moment_in_which_the_ehr_refuses_us()
     let port = place.port();
     let wishes = Wishes {
         ehr_base: Some(format!("http://127.0.0.1:{port}/fhir")),
-        ehr_more: "auth = \"smart\"\nclient_id = \"link-svc\"\nsignature = \"ES384\"\n".to_owned(),
+        // Configured, so that nothing but the refusal of the first assertion tells that the EHR's clock is another.
+        ehr_more: format!(
+            "auth = \"smart\"\nclient_id = \"link-svc\"\nsignature = \"ES384\"\n\
+             token_url = \"http://127.0.0.1:{port}/auth/token\"\n"
+        ),
         ..Wishes::default()
     };
     let clinic = Clinic::spawn_with(wishes, ehr::lease().await, mailbox).await;
