@@ -259,18 +259,18 @@ async fn event_13_secret_and_token_go_to_no_other_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn event_13_a_client_certificate_opens_token_endpoint_and_ehr() {
     let ((double, certificates), clock) = (EhrDouble::start_asking_for_certificates().await, a_clock());
-    let Certificates { authority_pem, client_pem, client_key_pem } = certificates;
+    let Certificates { authority, client, client_key } = certificates;
     put_one(&double, "r1");
     let url = token_url(&double);
     double.behave(move |asked| signing_in(asked, &url));
     let with = |identity| {
-        let tls = OwnTls { identity, authorities: Some(authority_pem.clone()) };
+        let tls = OwnTls { identity, authorities: Some(authority.clone()) };
         EhrClient::with_tls(connection(&double, &clock, ClientProof::Certificate), &tls).unwrap()
     };
     let stranger = with(None);
     assert_eq!(read(&stranger).await, Err(EhrError::SignIn(SignInFault::Unreachable)));
     assert!(double.asked().is_empty());
-    let known = with(Some(SecretText::new(format!("{client_pem}{client_key_pem}"))));
+    let known = with(Some(SecretText::new(format!("{client}{client_key}"))));
     assert_eq!(read(&known).await, Ok(()));
     let asked = double.asked().into_iter().find(asks_token).unwrap();
     let body = String::from_utf8(asked.body).unwrap();

@@ -51,9 +51,9 @@ pub struct Reply {
 
 /// What a client of a double needs that asks for certificates; PEM.
 pub struct Certificates {
-    pub authority_pem: String,
-    pub client_pem: String,
-    pub client_key_pem: String,
+    pub authority: String,
+    pub client: String,
+    pub client_key: String,
 }
 
 /// A running double; it stops when dropped.
@@ -162,9 +162,9 @@ impl EhrDouble {
             .expect("the key fits");
         let double = Self::serve("https", Some(TlsAcceptor::from(Arc::new(config)))).await;
         let certificates = Certificates {
-            authority_pem: authority_made.pem(),
-            client_pem: client.pem(),
-            client_key_pem: client_key.serialize_pem(),
+            authority: authority_made.pem(),
+            client: client.pem(),
+            client_key: client_key.serialize_pem(),
         };
         (double, certificates)
     }
