@@ -37,15 +37,6 @@ pub(super) fn events(section: &mut Section<'_>) -> Events {
 }
 
 pub(super) fn subscribe(section: &mut Section<'_>, asks: Asks) -> Subscribe {
-    let form = match asks {
-        Asks::Topic(form) => Some(form),
-        Asks::Classic | Asks::Nothing => {
-            for key in KEYS.into_iter().filter(|key| section.is_written(key)) {
-                section.complain(key, "not used without a topic: set subscribe = \"topic-r4\", or remove it");
-            }
-            None
-        }
-    };
     let topic = section.optional("topic", canonical).unwrap_or_else(|| TOPIC_DEFAULT.to_owned());
     let filters = section.list("topic_filters", TopicFilter::parse).unwrap_or_default();
     if filters.len() > FILTERS_MAX {
@@ -59,10 +50,21 @@ pub(super) fn subscribe(section: &mut Section<'_>, asks: Asks) -> Subscribe {
     let content = section.choice("topic_content", &contents, TopicContent::IdOnly);
     let heartbeat = seconds(section.number("heartbeat_seconds", 60, 0..=3_600));
     let events_max = u32::try_from(section.number("events_per_call", 20, 1..=1_000)).unwrap_or(1);
-    match (asks, form) {
-        (_, Some(form)) => Subscribe::Topic(Topic { form, topic, filters, content, heartbeat, events_max }),
-        (Asks::Classic, None) => Subscribe::R4,
-        (Asks::Topic(_) | Asks::Nothing, None) => Subscribe::Off,
+    let unused = |section: &Section<'_>| {
+        for key in KEYS.into_iter().filter(|key| section.is_written(key)) {
+            section.complain(key, "not used without a topic: set subscribe = \"topic-r4\", or remove it");
+        }
+    };
+    match asks {
+        Asks::Topic(form) => Subscribe::Topic(Topic { form, topic, filters, content, heartbeat, events_max }),
+        Asks::Classic => {
+            unused(section);
+            Subscribe::R4
+        }
+        Asks::Nothing => {
+            unused(section);
+            Subscribe::Off
+        }
     }
 }
 
