@@ -48,7 +48,8 @@ pub fn after_restore(
     Ok(restored)
 }
 
-/// Ends links that must not live; returns how many did.
+/// Ends links that must not live; returns how many did. Of several reports in one link nobody can say for the sake of which it
+/// died, and whether the others left again in another: a person looks at each.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -59,7 +60,11 @@ pub fn end_links(tx: &mut Tx, links: &[LinkId], now: UtcMillis) -> Result<u64, S
             store::shred_link(tx, link, now)?;
             continue;
         };
-        if let Ok(step) = owner.state.clone().step(LinkEvent::Revoke { by: RevokedBy::Restore }, now) {
+        let event = match store::sharers_of(tx.conn(), link)?.as_slice() {
+            [] | [_] => LinkEvent::Revoke { by: RevokedBy::Restore },
+            [_, ..] => LinkEvent::NeedsReview { why: ReviewReason::Restored },
+        };
+        if let Ok(step) = owner.state.clone().step(event, now) {
             store::advance(tx, &owner, &step, Actor::System, now)?;
             ended += 1;
         }

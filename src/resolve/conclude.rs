@@ -279,6 +279,7 @@ fn apply(
             let replaces = open.last().map(|delivery| delivery.id.clone());
             let made = deliver(tx, ground, source, prepared, kind, doubt, replaces)?;
             for delivery in &open {
+                store::wait_no_longer_than(tx, delivery, &made)?;
                 match old {
                     OldLinks::Keep if is_suspended(delivery) => restore(tx, delivery, now)?,
                     OldLinks::Keep if matches!(delivery.state, Link::Live { .. }) => {}

@@ -54,7 +54,7 @@ pub use deliveries::{
     insert_delivery, is_hold_over, keep_until, latest_delivery_of, latest_delivery_with, lease_companions,
     lease_due_deliveries, lease_ended_holds, links_of, make_again_after_quiet, next_issue_no, open_deliveries_of,
     owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card, set_report_version, sharers_of,
-    shorten_gathering, spend_if_used_up, standing_delivery_of,
+    shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
 };
 pub use due::{DueOf, due_deliveries, due_sources};
 pub use error::StoreError;

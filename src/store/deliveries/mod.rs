@@ -21,6 +21,7 @@ pub use quiet::{keep_until, make_again_after_quiet, ready_between};
 pub use row::{Delivery, DeliveryKind, Mode, NOTHING_READ, NewDelivery};
 pub use shared::{
     give_back_companion, hold_deliveries, lease_companions, sharers_of, shorten_gathering, spend_if_used_up,
+    wait_no_longer_than,
 };
 pub(super) use shared::{hold_link, ids_of_sharers};
 

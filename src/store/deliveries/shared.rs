@@ -225,13 +225,32 @@ pub fn shorten_gathering(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Re
     if until < due { super::postpone_delivery(tx, delivery, until) } else { Ok(()) }
 }
 
-/// Gives back one that was leased with another and does not leave with it: due when it was, and no try counted.
+/// What takes the place of one that waited for others waits no longer than that would have.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn wait_no_longer_than(tx: &mut Tx, replaced: &Delivery, by: &DeliveryId) -> Result<(), StoreError> {
+    let (Link::Recorded, Some(due)) = (&replaced.state, replaced.due_at) else { return Ok(()) };
+    let waits = delivery::table.find(by.as_str()).filter(delivery::state.eq(Link::Recorded.name()));
+    diesel::update(waits.filter(delivery::due_at.gt(due.0)))
+        .set(delivery::due_at.eq(due.0))
+        .prepared()
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Gives back one that was leased with another and does not leave with it: due when it was, and no try counted. Whoever had
+/// it leased so has it no more, though the next lease counts the same tries.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn give_back_companion(tx: &mut Tx, companion: &Delivery) -> Result<(), StoreError> {
     diesel::update(as_leased!(companion))
-        .set((delivery::lease_until.eq(None::<i64>), delivery::tries.eq((companion.tries - 1).max(0))))
+        .set((
+            delivery::lease_until.eq(None::<i64>),
+            delivery::tries.eq((companion.tries - 1).max(0)),
+            delivery::row_version.eq(companion.row_version + 1),
+        ))
         .prepared()
         .execute(tx.conn())?;
     Ok(())

@@ -114,6 +114,10 @@ on_both! {
             let joined = lease(tx, &lead, later)?;
             assert_eq!(joined.len(), 1, "its own time has come");
             store::give_back_companion(tx, &joined[0])?;
+            let again = lease(tx, &lead, later)?.remove(0);
+            assert_eq!(again.tries, joined[0].tries, "a try is counted");
+            let kept = store::renew_delivery_lease(tx, joined[0].clone(), later.plus(after(600)))?;
+            assert!(matches!(kept, store::Renewed::Lost), "who gave it back keeps it from others");
             let mut tired = lead;
             tired.tries = 7;
             assert_eq!(lease(tx, &tired, later)?.len(), 0, "others keep it back for ever");

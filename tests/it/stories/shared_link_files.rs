@@ -17,6 +17,7 @@ use crate::support::clinic::{Clinic, Wishes, real_now};
 use crate::support::ehr;
 use crate::support::ehr_double::{Act, Asked, EhrDouble, Reply};
 use crate::support::holder::Holder;
+use crate::support::mailbox::Mail;
 use crate::support::wait;
 
 /// A clinic whose reports come from a double.
@@ -62,7 +63,7 @@ impl OddDraw {
     }
 
     fn links(&self) -> Vec<String> {
-        self.clinic.mails_to(ANA).iter().map(|mail| mail.link()).collect()
+        self.clinic.mails_to(ANA).iter().map(Mail::link).collect()
     }
 
     fn asked_for(&self, id: &str) -> bool {

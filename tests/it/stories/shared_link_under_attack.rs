@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chartseal::app::start::Restore;
 use chartseal::store::IncidentCriteria;
 use serde_json::{Value, json};
 
@@ -75,6 +76,23 @@ async fn a_report_that_was_sent_again_twice_is_in_no_link_twice_and_can_be_taken
         assert_eq!(says(&mail.link()).await, "recalled");
     }
     assert_eq!(draw.mails(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_correction_of_what_waits_for_others_does_not_begin_the_wait_anew() {
+    let draw = Draw::at(Database::Sqlite).await;
+    let panel = draw.report(PANEL, "draw-1", "panel").await;
+    draw.after(300).await;
+    draw.change(&panel, |report| {
+        report["status"] = json!("corrected");
+        report["presentedForm"] =
+            ehr::report("x", PANEL, "2026-01-01T00:00:00Z", &paper("corrected"))["presentedForm"].clone();
+    })
+    .await;
+    assert_eq!((draw.state_of(&panel).await, draw.mails()), ("recorded", 0));
+    draw.after(300).await;
+    assert_eq!((draw.state_of(&panel).await, draw.mails()), ("live", 1), "twelve hours after it first could have left");
+    assert_eq!(Holder::new(&draw.link(1).await).read_all().await, [paper("corrected")]);
 }
 
 async fn workers_at_once(database: Database) {
@@ -289,4 +307,33 @@ async fn one_of_a_living_link_sent_again_takes_the_others_along_in_one_new_link(
     assert_eq!((draw.state_of(&panel).await, draw.state_of(&glucose).await, draw.mails()), ("live", "live", 2));
     assert_eq!(Holder::new(&draw.link(2).await).read_all().await.len(), 2);
     assert_eq!(says(&old).await, "superseded");
+}
+
+async fn of_a_restored_database(database: Database) {
+    let mut draw = Draw::at(database).await;
+    let (panel, glucose, old) = draw.two_in_one().await;
+    let backup = Backup::of(&draw.clinic).await;
+    draw.change(&glucose, |report| report["status"] = json!("entered-in-error")).await;
+    let new = draw.link(2).await;
+    draw.clinic.stop().await.unwrap();
+    backup.put_back(&draw.clinic);
+    draw.clinic.start_again(Restore::Said).await.unwrap();
+    for _ in 0..3 {
+        draw.clinic.hear_and_settle().await;
+    }
+    assert_ne!(says(&old).await, "ready", "the link still holds the recalled report");
+    assert_eq!((says(&new).await.as_str(), draw.mails()), ("unknown", 2));
+    let left = draw.clinic.delivery_of(&panel).await;
+    assert_eq!(left.state, "review", "nobody hears that its second link is gone: {}", left.note);
+    assert_eq!((draw.state_of(&glucose).await, draw.mails()), ("recalled", 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_a_person_looks_at_each_report_of_a_link_that_died_since_on_sqlite() {
+    of_a_restored_database(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_a_person_looks_at_each_report_of_a_link_that_died_since_on_postgresql() {
+    of_a_restored_database(Database::Postgres).await;
 }
