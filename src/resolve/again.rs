@@ -153,7 +153,7 @@ fn unsent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> 
     }
 }
 
-fn course_of(delivery: &Delivery) -> Course<'_> {
+pub(super) fn course_of(delivery: &Delivery) -> Course<'_> {
     let issued = delivery.facts.as_ref().and_then(|facts| facts.issued).unwrap_or(delivery.created_at);
     // The report's own time may be another by now; its hold began with the first.
     let began = delivery.schedule().map_or(issued, |schedule| schedule.from);

@@ -3,6 +3,7 @@
 //! Must stay true: nothing leaves as it was decided before; what waits for a person only ever becomes stricter; what is kept
 //! of a report that waits is what the EHR last said, so that other rules decide about what is true.
 
+use super::again::course_of;
 use super::conclude::step;
 use super::plan::{self, Decided};
 use super::prepare::Prepared;
@@ -12,7 +13,7 @@ use crate::base::UtcMillis;
 use crate::policy::schedule::Schedule;
 use crate::policy::{Decision, ReviewReason, Trace};
 use crate::record::{Link, LinkEvent};
-use crate::store::{self, Delivery, StoreError, Tx};
+use crate::store::{self, Delivery, Noted, NotedVerdict, StoreError, Tx};
 
 /// Looks once more at a report that reads the same: it waits for a person if it must not leave as it was decided, and what the
 /// EHR says by now is kept beside the decision.
@@ -95,16 +96,47 @@ fn learn_in_review(
     } else {
         verdict
     };
-    let (decision, how) = match verdict {
-        Verdict::Tighter(decision) | Verdict::Mixed(decision) => (decision, Redecided::Tighter),
-        Verdict::Same | Verdict::Looser => (delivery.decision.clone(), Redecided::Stands),
+    let then = &delivery.decision;
+    let (decision, how, is_easier) = match verdict {
+        Verdict::Same => (then.clone(), Redecided::Stands, false),
+        Verdict::Looser => (then.clone(), Redecided::Stands, true),
+        Verdict::Tighter(decision) => (decision, Redecided::Tighter, false),
+        Verdict::Mixed(decision) => (decision, Redecided::Tighter, true),
     };
     let decided = keep(tx, delivery, prepared, &decision, how, now)?;
     if let Decision::Block { .. } = decision {
         step(tx, &decided, LinkEvent::Forbid, now)?;
         return store::delivery(tx.conn(), &decided.id)?.ok_or(StoreError::Moved);
     }
+    if is_easier {
+        note_easier(tx, &decided, then, prepared, now)?;
+    }
     Ok(decided)
+}
+
+/// What would be easier now is for a person to say, as after a change of the rules; while no version is in force nobody can.
+fn note_easier(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    then: &Decision,
+    prepared: &Prepared,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let in_force = store::rules_in_force(tx.conn(), now)?;
+    if in_force.is_none_or(|row| row.hash != prepared.rules_hash) {
+        return Ok(());
+    }
+    let state = course_of(delivery).looser_state(then, &prepared.decision, prepared.schedule.as_ref(), now);
+    let noted = Noted {
+        delivery: delivery.id.clone(),
+        rules_hash: prepared.rules_hash.clone(),
+        verdict: NotedVerdict::Looser,
+        decision: prepared.decision.clone(),
+        trace: prepared.trace.clone(),
+        state,
+        noted_at: now,
+    };
+    store::note_redecision(tx, &noted)
 }
 
 /// Keeps what the EHR says now, and what was decided about it.

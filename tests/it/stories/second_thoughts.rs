@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::clinic::{Clinic, Wishes};
 use crate::support::holder::Holder;
-use crate::support::staff::Staff;
+use crate::support::staff::{LEAD, Staff};
 use crate::support::{ehr, pdf, wait};
 
 const PANEL: &str = "24323-8";
@@ -144,6 +144,29 @@ async fn later_rules_decide_a_held_report_by_what_the_ehr_says_of_it_now() {
         clinic.settle().await;
         assert_eq!(clinic.only_delivery().await.state, "blocked", "the new rules decided about what was true before");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_ehr_mends_makes_a_report_in_review_easier_by_a_persons_word_alone() {
+    let clinic = Clinic::spawn(Wishes::default()).await;
+    let staff = Staff::hire(&clinic.config_path);
+    staff.brings_into_force(HELD);
+    clinic.settle().await;
+    let (_, report) = clinic.report(ANA, PANEL, &paper()).await;
+    clinic.lab().change("DiagnosticReport", &report, |report| report["category"] = special()).await;
+    clinic.hear_and_settle().await;
+    let brief = clinic.only_delivery().await;
+    assert_eq!(brief.state, "review", "{}", brief.note);
+    clinic.lab().change("DiagnosticReport", &report, |report| report["category"] = json!([])).await;
+    clinic.hear_and_settle().await;
+    assert_eq!(clinic.only_delivery().await.state, "review", "it became easier by itself");
+    let listed = || staff.does(LEAD, &["rules", "looser"]);
+    assert_eq!(listed()[0]["id"], json!(brief.id), "{}", listed());
+    clinic.desk().redecide(&brief.id).await.unwrap();
+    assert_eq!((clinic.only_delivery().await.state, listed()), ("held", json!([])));
+    clinic.forward(Duration::from_hours(73));
+    clinic.hear_and_settle().await;
+    assert_eq!(clinic.mails_to(ANA).len(), 1, "{}", clinic.only_delivery().await.note);
 }
 
 #[tokio::test(flavor = "multi_thread")]
