@@ -348,7 +348,7 @@ diesel::table! {
         algorithm -> Text,
         turn -> Text,
         jwk -> Text,
-        sealed -> Binary,
+        key_sealed -> Binary,
         made_at -> BigInt,
         signs_since -> Nullable<BigInt>,
         ends_at -> Nullable<BigInt>,

@@ -164,7 +164,7 @@ fn insert(tx: &mut Tx, key: &NewSigningKey, turn: &'static str, at: UtcMillis) -
                 signing_key::algorithm.eq(key.algorithm.as_str()),
                 signing_key::turn.eq(turn),
                 signing_key::jwk.eq(&key.jwk),
-                signing_key::sealed.eq(&key.sealed),
+                signing_key::key_sealed.eq(&key.sealed),
                 signing_key::made_at.eq(at.0),
                 signing_key::signs_since.eq(signs_since),
             ))

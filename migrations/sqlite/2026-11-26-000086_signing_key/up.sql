@@ -4,7 +4,7 @@ CREATE TABLE signing_key (
     algorithm TEXT NOT NULL,
     turn TEXT NOT NULL CHECK (turn IN ('next', 'current', 'former')),
     jwk TEXT NOT NULL,
-    sealed BLOB NOT NULL,
+    key_sealed BLOB NOT NULL,
     made_at BIGINT NOT NULL,
     signs_since BIGINT,
     ends_at BIGINT

@@ -235,7 +235,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("algorithm", Quiet),
             ("turn", Quiet),
             ("jwk", Quiet),
-            ("sealed", Sealed),
+            ("key_sealed", Sealed),
             ("made_at", Quiet),
             ("signs_since", Quiet),
             ("ends_at", Quiet),
