@@ -325,6 +325,10 @@ const POSTGRES_SESSION: &str = "SET statement_timeout = '20s'; SET lock_timeout 
 const SQLITE_SESSION: &str = "PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; \
      PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;";
 
+/// As long as a statement waits for another process.
+const SETTING_WAIT_MAX: std::time::Duration = crate::base::seconds(10);
+const SETTING_AGAIN_AFTER: std::time::Duration = crate::base::millis(50);
+
 fn connect_sqlite(path: &std::path::Path, access: Access) -> Result<Conn, StoreError> {
     let text = path
         .to_str()
@@ -338,8 +342,7 @@ fn connect_sqlite(path: &std::path::Path, access: Access) -> Result<Conn, StoreE
         Access::Read => "PRAGMA query_only = ON",
     };
     for setting in [dialect::SQLITE_WAIT, SQLITE_SESSION, mode] {
-        conn.batch_execute(setting).map_err(|error| {
-            let error = StoreError::from(error);
+        set_up(&mut conn, setting).map_err(|error| {
             let why = "the file in [store] url is not a SQLite database".to_owned();
             if error.is_passing() { error } else { StoreError::CannotOpen { why } }
         })?;
@@ -351,6 +354,19 @@ fn connect_sqlite(path: &std::path::Path, access: Access) -> Result<Conn, StoreE
         Access::Read => {}
     }
     Ok(Conn::Sqlite(conn))
+}
+
+/// Of two processes that bring a new file into WAL mode at once SQLite refuses one without waiting.
+fn set_up(conn: &mut diesel::SqliteConnection, setting: &str) -> Result<(), StoreError> {
+    let began = std::time::Instant::now();
+    loop {
+        match conn.batch_execute(setting).map_err(StoreError::from) {
+            Err(error) if error.is_passing() && began.elapsed() < SETTING_WAIT_MAX => {
+                std::thread::sleep(SETTING_AGAIN_AFTER);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Makes a new database readable by its owner alone; SQLite gives its log the same mode. Failing is no harm here: opening
