@@ -104,6 +104,14 @@ struct Remote {
     same_channel: bool,
 }
 
+/// What a server said to a Subscription that was written.
+pub(super) struct Written {
+    /// `None`: nothing that can be read.
+    pub(super) answer: Option<Value>,
+    /// A server may answer a create without a body and name the id in Location only.
+    pub(super) named: Option<FhirId>,
+}
+
 impl EhrClient {
     /// Makes the server hold what `wish` says, changing as little as possible.
     ///
@@ -179,36 +187,46 @@ impl EhrClient {
         old: Option<&Remote>,
     ) -> Result<SubscriptionState, EhrError> {
         let body = Zeroizing::new(resource(wish, criteria, old)?.to_string());
-        let request = match old {
-            None => self.ask(Method::POST, self.base.at(&["Subscription"])),
-            Some(old) => {
-                let request = self.ask(Method::PUT, self.base.at(&["Subscription", old.id.as_str()]));
-                match &old.version {
-                    Some(version) => request.header(IF_MATCH, format!("W/\"{version}\"")),
-                    None => request,
-                }
-            }
-        };
-        let request = request.header(CONTENT_TYPE, FHIR_JSON).body(body.to_string());
-        let response = self.send(request, self.limits.answer_timeout).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        if !status.is_success() {
-            return Err(transport::refusal(status, &headers));
-        }
-        let answer = transport::body(response, SUBSCRIPTION_BYTES_MAX).await?;
-        let remote = parse_json(&answer).ok().and_then(|answer| Remote::read(&answer, wish));
-        // A server may answer a create without a body and name the id in Location only.
-        let id = match (remote.as_ref(), old) {
-            (Some(remote), _) => Some(remote.id.clone()),
-            (None, Some(old)) => Some(old.id.clone()),
-            (None, None) => transport::location(&headers).as_deref().and_then(subscription_id),
-        };
+        let old = old.map(|old| (&old.id, old.version.as_ref()));
+        let Written { answer, named } = self.write_subscription(&body, old).await?;
+        let remote = answer.and_then(|answer| Remote::read(&answer, wish));
+        let id = remote.as_ref().map(|remote| remote.id.clone()).or(named);
         Ok(SubscriptionState {
             id: id.ok_or_else(|| Malformed::new("Subscription.id", "is missing"))?,
             status: remote.map_or(SubscriptionStatus::Requested, |remote| remote.status),
             action: SubscriptionAction::Kept,
             duplicates: 0,
         })
+    }
+
+    /// Writes a Subscription, in the place of the one with this id in this version if there is one.
+    pub(super) async fn write_subscription(
+        &self,
+        body: &str,
+        old: Option<(&FhirId, Option<&VersionId>)>,
+    ) -> Result<Written, EhrError> {
+        let request = match old {
+            None => self.ask(Method::POST, self.base.at(&["Subscription"])),
+            Some((id, version)) => {
+                let request = self.ask(Method::PUT, self.base.at(&["Subscription", id.as_str()]));
+                match version {
+                    Some(version) => request.header(IF_MATCH, format!("W/\"{version}\"")),
+                    None => request,
+                }
+            }
+        };
+        let request = request.header(CONTENT_TYPE, FHIR_JSON).body(body.to_owned());
+        let response = self.send(request, self.limits.answer_timeout).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if !status.is_success() {
+            return Err(transport::refusal(status, &headers));
+        }
+        let answer = transport::body(response, SUBSCRIPTION_BYTES_MAX).await?;
+        let named = match old {
+            Some((id, _)) => Some(id.clone()),
+            None => transport::location(&headers).as_deref().and_then(subscription_id),
+        };
+        Ok(Written { answer: parse_json(&answer).ok(), named })
     }
 }
 

@@ -7,24 +7,31 @@
 use super::{Link, LinkEvent, LiveUntil, RevokedBy, Step};
 use crate::policy::ReviewReason;
 
+impl Link {
+    /// `None` where nothing of it is out.
+    #[must_use]
+    pub const fn lives_until(&self) -> Option<LiveUntil> {
+        match self {
+            Self::Live { until } | Self::Suspended { until, .. } => Some(*until),
+            Self::Recorded
+            | Self::Held { .. }
+            | Self::Review { .. }
+            | Self::Blocked
+            | Self::Spent
+            | Self::Expired
+            | Self::Revoked { .. }
+            | Self::Recalled
+            | Self::Superseded { .. } => None,
+        }
+    }
+}
+
 impl Step<Link> {
     /// What this step means for the other reports in the same link; `None`: nothing.
     #[must_use]
     pub fn for_companions(&self) -> Option<LinkEvent> {
-        let until = |state: &Link| match state {
-            Link::Live { until } | Link::Suspended { until, .. } => Some(*until),
-            Link::Recorded
-            | Link::Held { .. }
-            | Link::Review { .. }
-            | Link::Blocked
-            | Link::Spent
-            | Link::Expired
-            | Link::Revoked { .. }
-            | Link::Recalled
-            | Link::Superseded { .. } => None,
-        };
-        let before = until(&self.from)?;
-        if let Some(after) = until(&self.to) {
+        let before = self.from.lives_until()?;
+        if let Some(after) = self.to.lives_until() {
             return match (before, after) {
                 (LiveUntil::NotHandedOver, LiveUntil::At(expires_at)) => Some(LinkEvent::FirstAttempt { expires_at }),
                 (LiveUntil::At(was), LiveUntil::At(expires_at)) if expires_at < was => {

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, IF_MATCH};
 use serde_json::Value;
 use url::Url;
 use zeroize::Zeroizing;
@@ -22,11 +21,10 @@ use crate::fhir::client::{EhrClient, Fetched};
 use crate::fhir::error::{EhrError, Malformed};
 use crate::fhir::gate::parse_json;
 use crate::fhir::hook::{HookSaid, read_answer};
-use crate::fhir::notification::{Notification, notifications_in, subscription_id};
+use crate::fhir::notification::{Notification, notifications_in};
 use crate::fhir::subscription::{
-    HookHeader, SUBSCRIPTION_BYTES_MAX, SubscriptionAction, SubscriptionStatus, UpdateReason, check, line,
+    HookHeader, SUBSCRIPTION_BYTES_MAX, SubscriptionAction, SubscriptionStatus, UpdateReason, Written, check, line,
 };
-use crate::fhir::transport::{self, FHIR_JSON};
 
 /// A subscription that ends so soon is asked for anew before it does.
 const ENDS_SOON: Duration = minutes(10);
@@ -259,30 +257,10 @@ impl EhrClient {
     async fn write_topic(&self, wish: &TopicWish<'_>, old: Option<&Remote>) -> Result<TopicState, EhrError> {
         check(wish.header)?;
         let body = Zeroizing::new(resource(wish, old.map(|old| &old.id)).to_string());
-        let request = match old {
-            None => self.ask(Method::POST, self.base.at(&["Subscription"])),
-            Some(old) => {
-                let request = self.ask(Method::PUT, self.base.at(&["Subscription", old.id.as_str()]));
-                match &old.version {
-                    Some(version) => request.header(IF_MATCH, format!("W/\"{version}\"")),
-                    None => request,
-                }
-            }
-        };
-        let request = request.header(CONTENT_TYPE, FHIR_JSON).body(body.to_string());
-        let response = self.send(request, self.limits.answer_timeout).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        if !status.is_success() {
-            return Err(transport::refusal(status, &headers));
-        }
-        let answer = transport::body(response, SUBSCRIPTION_BYTES_MAX).await?;
-        let remote = parse_json(&answer).ok().and_then(|answer| Remote::read(&answer, wish));
-        // A server may answer a create without a body and name the id in Location only.
-        let id = match (remote.as_ref(), old) {
-            (Some(remote), _) => Some(remote.id.clone()),
-            (None, Some(old)) => Some(old.id.clone()),
-            (None, None) => transport::location(&headers).as_deref().and_then(subscription_id),
-        };
+        let old = old.map(|old| (&old.id, old.version.as_ref()));
+        let Written { answer, named } = self.write_subscription(&body, old).await?;
+        let remote = answer.and_then(|answer| Remote::read(&answer, wish));
+        let id = remote.as_ref().map(|remote| remote.id.clone()).or(named);
         Ok(TopicState {
             id: id.ok_or_else(|| Malformed::new("Subscription.id", "is missing"))?,
             status: remote.map_or(SubscriptionStatus::Requested, |remote| remote.status),

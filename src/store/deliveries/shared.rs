@@ -134,7 +134,7 @@ pub(super) fn advance_companions(
         if companion.state.is_final() || companion.link.as_ref() != Some(link) {
             continue;
         }
-        let is_replaced = event == LinkEvent::Parted && was_handed_over(&companion.state);
+        let is_replaced = event == LinkEvent::Parted && matches!(companion.state.lives_until(), Some(LiveUntil::At(_)));
         let step = companion.state.clone().step(event.clone(), at)?;
         write_step(tx, &companion, &step, due_at(step.to(), companion.mode, at), at)?;
         note_step(tx, &companion, &step, Actor::System, at)?;
@@ -147,24 +147,6 @@ pub(super) fn advance_companions(
         }
     }
     Ok(())
-}
-
-const fn was_handed_over(state: &Link) -> bool {
-    match state {
-        Link::Live { until } | Link::Suspended { until, .. } => match until {
-            LiveUntil::At(_) => true,
-            LiveUntil::NotHandedOver => false,
-        },
-        Link::Recorded
-        | Link::Held { .. }
-        | Link::Review { .. }
-        | Link::Blocked
-        | Link::Spent
-        | Link::Expired
-        | Link::Revoked { .. }
-        | Link::Recalled
-        | Link::Superseded { .. } => false,
-    }
 }
 
 /// Leases those that wait to be released with `lead`, up to `count`, the oldest first, until `until`.
