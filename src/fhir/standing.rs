@@ -48,8 +48,11 @@ impl EhrClient {
             current = match self.read_patient(&next).await {
                 Ok(PatientAnswer::Patient { patient }) => patient,
                 Ok(PatientAnswer::Gone { .. } | PatientAnswer::Unreadable { .. }) => break,
-                Err(error) if error.class() == FaultClass::Permanent => break,
-                Err(error) => return Err(error),
+                Err(error) => match error.class() {
+                    FaultClass::Transient => return Err(error),
+                    // The record that was asked for came: it is this one that is not to be had.
+                    FaultClass::Permanent | FaultClass::Settings => break,
+                },
             };
         }
         Ok(PatientStanding::Merged { into: None })

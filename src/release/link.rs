@@ -317,8 +317,12 @@ fn recognise(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Resul
     store::hold_documents(tx, &all, std::iter::empty())?;
     for (source, delivery, mark) in marks {
         store::note_marks(tx, &source.id, std::slice::from_ref(&mark), &delivery.content_hash, now)?;
-        let mut alike = store::alike(tx.conn(), (&source.id, source.key.kind), &[mark])?;
-        alike.retain(|one| one.noted_at >= now.minus(store::SAME_FOR));
+        let mut alike = Vec::new();
+        for one in store::alike(tx.conn(), (&source.id, source.key.kind), &[mark])? {
+            if store::is_still_the_same(tx.conn(), &one, now)? {
+                alike.push(one);
+            }
+        }
         if store::lead_elsewhere(tx.conn(), &alike, &delivery)?.is_some() {
             return Ok(Some(delivery.id));
         }

@@ -80,7 +80,7 @@ impl Resolve {
                         for delivery in &open {
                             step(tx, delivery, LinkEvent::Recall, now)?;
                         }
-                        document::part(tx, &source, &open, now)?;
+                        document::part(tx, &source, now)?;
                         None
                     }
                     (_, FhirBody::Yes | FhirBody::No, _) => {
@@ -134,7 +134,7 @@ impl Resolve {
                     for delivery in &open {
                         step(tx, delivery, LinkEvent::Recall, now)?;
                     }
-                    document::part(tx, &source, &open, now)?;
+                    document::part(tx, &source, now)?;
                 } else {
                     suspend(tx, &open, SuspendedWhy::WentBack, now)?;
                 }
@@ -219,7 +219,11 @@ impl Conclusion {
         scene.apply(tx, course)?;
         if plan::is_understood(read.status) {
             document::replace(tx, source, &prepared.replaces, now)?;
-            store::note_marks(tx, &source.id, &prepared.marks, &read.content_hash, now)?;
+            // What it has long said is as old as that: a later reading makes it no newer.
+            let since = newest.as_ref().filter(|_| reading.is_known()).map_or(now, |newest| newest.created_at);
+            if since >= now.minus(store::MARKS_KEPT) {
+                store::note_marks(tx, &source.id, &prepared.marks, &read.content_hash, since)?;
+            }
             others.keep_word(tx, prepared, source, now)?;
         }
         let kept = reading_of(source, prepared, &read, self.clinic.clone(), now);
@@ -281,7 +285,7 @@ impl Scene<'_> {
                 for delivery in under_all() {
                     step(tx, delivery, LinkEvent::Recall, now)?;
                 }
-                document::part(tx, source, &others.open, now)?;
+                document::part(tx, source, now)?;
                 note(tx, AuditEvent::NotForSending { version, status })
             }
             Course::AsPlanned(Plan::Revoke(by)) => {
@@ -295,7 +299,7 @@ impl Scene<'_> {
                     | RevokedBy::Operator(_)
                     | RevokedBy::SubjectChanged
                     | RevokedBy::PatientMerged
-                    | RevokedBy::Restore => document::part(tx, source, &others.open, now)?,
+                    | RevokedBy::Restore => document::part(tx, source, now)?,
                 }
                 note(tx, AuditEvent::NotForSending { version, status })
             }
@@ -408,7 +412,7 @@ impl Scene<'_> {
         match old {
             OldLinks::Suspend => close_stand_ins(tx, source, &made, now),
             // Whose it is under its other names is not known from here.
-            OldLinks::Revoke => document::part(tx, source, &others.open, now),
+            OldLinks::Revoke => document::part(tx, source, now),
             OldLinks::Supersede | OldLinks::Keep | OldLinks::RevokeMerged => Ok(()),
         }
     }

@@ -87,10 +87,10 @@ impl Document {
             }
             for one in store::alike(tx.conn(), (&source.id, source.key.kind), marks)? {
                 let is_known = found.others.contains(&one.source);
-                if !is_known && one.noted_at < now.minus(store::SAME_FOR) {
+                if !is_known && !store::is_still_the_same(tx.conn(), &one, now)? {
                     continue;
                 }
-                if !is_known && is_to_be_had(tx, &one.source)? {
+                if !is_known && still_says(tx, &one)? {
                     store::make_one(tx, &source.id, &one.source, now)?;
                 }
                 found.alike.push(one);
@@ -275,9 +275,9 @@ pub(super) fn under_all_names(tx: &mut Tx, source: &SourceRow) -> Result<Vec<Del
 
 /// It was taken back under this name, which counts no more for the others, nor for what it replaced: they are read again, and
 /// a person sees what they say by themselves.
-pub(super) fn part(tx: &mut Tx, source: &SourceRow, open: &[Delivery], now: UtcMillis) -> Result<(), StoreError> {
-    for other in open.iter().filter(|delivery| delivery.source != source.id) {
-        store::read_again(tx, &other.source, now)?;
+pub(super) fn part(tx: &mut Tx, source: &SourceRow, now: UtcMillis) -> Result<(), StoreError> {
+    for other in store::family_of(tx.conn(), &source.id)? {
+        store::read_again(tx, &other, now)?;
     }
     store::leave_family(tx, &source.id)?;
     replace(tx, source, &[], now)
@@ -372,10 +372,13 @@ impl Reading<'_> {
     }
 }
 
-/// Whether the EHR shows it, and not as taken back.
-fn is_to_be_had(tx: &mut Tx, id: &SourceId) -> Result<bool, StoreError> {
-    let row = store::source(tx.conn(), id)?;
-    Ok(row.is_some_and(|row| row.status.is_some_and(plan::is_understood) && row.gone_at.is_none()))
+/// Whether it is the document by what it says now, as far as anybody knows.
+fn still_says(tx: &mut Tx, alike: &Alike) -> Result<bool, StoreError> {
+    let row = store::source(tx.conn(), &alike.source)?;
+    Ok(row.is_some_and(|row| {
+        let is_current = row.content_hash == Some(alike.content_hash) && row.gone_at.is_none();
+        is_current && row.status.is_some_and(plan::is_understood)
+    }))
 }
 
 /// Whether nothing was to be said against it when it was last read.

@@ -128,7 +128,10 @@ pub(super) fn plan(before: &Before<'_>, now: &Now) -> Plan {
         ReportStatus::Unknown => OldLinks::Suspend,
     };
     let Some((newest, newest_content)) = before.newest else {
-        return Plan::Deliver { kind: DeliveryKind::New, old, doubt: Doubt::None };
+        // What another document replaced, and stands again, was perhaps read under that name.
+        let stands_again = before.status == Some(ReportStatus::Superseded);
+        let doubt = if stands_again { Doubt::Reinstated } else { Doubt::None };
+        return Plan::Deliver { kind: DeliveryKind::New, old, doubt };
     };
     let subject_changed = matches!((before.subject_index, now.subject_index), (Some(was), Some(is)) if was != is);
     if subject_changed {

@@ -21,9 +21,13 @@ use crate::base::{FhirId, ResourceKey, ResourceType, SourceId, UtcMillis, hours}
 use crate::policy::{Decision, ReviewReason};
 use crate::record::Link;
 
-/// A file that comes again under another name after this time is another document: its report would be too old by then to
-/// leave by itself.
-pub const SAME_FOR: Duration = hours(7 * 24);
+/// A file that comes again under another name after this time, when nothing of it is under way any more, is another document: its
+/// report would be too old by then to leave by itself.
+const SAME_FOR: Duration = hours(7 * 24);
+
+/// What documents are recognised by is kept so long after they said something new: several times [`SAME_FOR`], for corrections
+/// that come late under another name.
+pub const MARKS_KEPT: Duration = hours(30 * 24);
 
 /// So many deliveries that took each other's place are followed.
 const REPLACED_IN_TURN_MAX: usize = 16;
@@ -187,6 +191,15 @@ pub fn alike(conn: &mut Conn, (id, kind): (&SourceId, ResourceType), marks: &[Ma
         }
     }
     Ok(found)
+}
+
+/// Whether what comes now under another name is this document again: it was heard lately, or is still under way.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_still_the_same(conn: &mut Conn, alike: &Alike, now: UtcMillis) -> Result<bool, StoreError> {
+    let is_recent = alike.noted_at >= now.minus(SAME_FOR);
+    Ok(is_recent || !deliveries::open_deliveries_of(conn, &alike.source)?.is_empty())
 }
 
 /// The deliveries of the same document under other names than `id`, each as what took its place by now.

@@ -58,9 +58,9 @@ pub use deliveries::{
     shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
 };
 pub use documents::{
-    Alike, Mark, MarkKind, SAME_FOR, Said, alike, deliveries_alike, family_of, forget_marks, hold_documents,
-    hold_family, is_replaced, lead_elsewhere, leave_family, make_one, marks_of, note_marks, note_said, said_of,
-    set_replaced,
+    Alike, MARKS_KEPT, Mark, MarkKind, Said, alike, deliveries_alike, family_of, forget_marks, hold_documents,
+    hold_family, is_replaced, is_still_the_same, lead_elsewhere, leave_family, make_one, marks_of, note_marks,
+    note_said, said_of, set_replaced,
 };
 pub use due::{DueOf, due_deliveries, due_sources, is_anything_urgent};
 pub use error::StoreError;

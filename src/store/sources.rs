@@ -322,7 +322,7 @@ pub fn finish_source(tx: &mut Tx, seen: &SourceRow, reading: &SourceReading) -> 
     // What was announced and never shown is forgotten: else each later reading would be taken for an old one.
     let announced = if reading.gone_at.is_some() { &seen.heard_version } else { &reading.version };
     diesel::update(source::table.find(seen.id.as_str()).filter(source::heard_count.eq(seen.heard_count)))
-        .set(source::heard_version.eq(announced.as_ref().map(VersionId::as_str)))
+        .set((source::heard_version.eq(announced.as_ref().map(VersionId::as_str)), source::urgent_at.eq(None::<i64>)))
         .prepared()
         .execute(tx.conn())?;
     Ok(())
@@ -349,7 +349,7 @@ fn end_lease(tx: &mut Tx, seen: &SourceRow, next_at: Option<UtcMillis>) -> Resul
         return Err(StoreError::Moved);
     }
     diesel::update(row.filter(source::heard_count.eq(seen.heard_count)))
-        .set((source::due_at.eq(next_at.map(|at| at.0)), source::urgent_at.eq(None::<i64>)))
+        .set(source::due_at.eq(next_at.map(|at| at.0)))
         .prepared()
         .execute(tx.conn())?;
     Ok(())

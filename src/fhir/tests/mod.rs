@@ -7,6 +7,7 @@ mod contact;
 mod contacts;
 mod gather;
 mod hook;
+mod likeness;
 mod notification;
 mod report;
 mod scripted;

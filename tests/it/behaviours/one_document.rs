@@ -133,7 +133,11 @@ async fn event_08_a_file_that_comes_as_report_and_as_document_makes_one_link_und
         assert_eq!(ana.states(&second).await, Vec::<&str>::new(), "noted, and no more");
         assert_eq!(ana.opens_max(&first).await, Some(1), "the stricter of both");
         let shown = ana.clinic.show(&ana.clinic.delivery_of(&first).await.id).await;
-        assert!(shown.also_heard_as.len() == 1 && shown.also_heard_as[0].ends_with(&second), "{:?}", shown.also_heard_as);
+        assert!(
+            shown.also_heard_as.len() == 1 && shown.also_heard_as[0].ends_with(&second),
+            "{:?}",
+            shown.also_heard_as
+        );
         assert_eq!(Holder::new(&link).read().await, paper("one"));
         // Later versions of either say nothing new.
         for (kind, id) in [("DiagnosticReport", &first), ("DocumentReference", &second)] {
@@ -192,7 +196,10 @@ async fn event_08_what_waits_under_one_name_does_not_leave_under_the_other() {
         assert_eq!((ana.mails(), ana.states(&document).await), (0, vec![state]), "{code}");
         assert_eq!(ana.states(&report).await, Vec::<&str>::new(), "{code}");
     }
-    // Of a document that no rule speaks of the report's rule says what becomes.
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_08_of_a_name_that_no_rule_speaks_of_the_rules_for_the_other_say_what_becomes() {
     let ana = Ana::comes().await;
     let document = ana.hears_of(&ana.a_document(NO_RULE, "one")).await;
     assert_eq!(ana.states(&document).await, ["review"]);
@@ -343,13 +350,25 @@ async fn event_08_a_correction_under_both_names_is_one_correction_whichever_is_h
             assert_eq!((says(&old).await.as_str(), ana.mails()), ("superseded", 2), "{first:?} {kind}");
         }
         let new = ana.link(2).await;
-        assert_eq!(Holder::new(&new).read().await, paper("two"), "{first:?}");
+        assert_eq!(says(&new).await, "ready", "{first:?}");
         let lead = if first == First::Report { &report } else { &document };
         assert_eq!(ana.opens_max(lead).await, Some(1), "{first:?}: the stricter terms are forgotten");
         assert!(ana.clinic.mails_to(ANA)[1].text.contains("takes the place"), "{first:?}");
         ana.changes("DocumentReference", &document, |resource| resource["docStatus"] = json!("entered-in-error")).await;
         assert_eq!(says(&new).await, "recalled", "{first:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_08_a_file_that_becomes_another_under_one_name_is_sent_under_the_terms_of_both() {
+    let ana = Ana::comes().await;
+    let report = ana.hears_of(&ana.a_report("one")).await;
+    ana.hears_of(&ana.a_document(LETTER, "one")).await;
+    ana.changes("DiagnosticReport", &report, |report| corrected(report, "two")).await;
+    let new = ana.link(2).await;
+    assert_eq!(ana.opens_max(&report).await, Some(1));
+    assert_eq!(Holder::new(&new).read().await, paper("two"));
+    assert_eq!(Holder::new(&new).look().await.says(), "opened_elsewhere");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,15 +1,23 @@
 //! What takes another's place: documents that replace, restate or add to others, and patients' records that were merged.
+//!
+//! A report that becomes another patient's, the rest of event behaviour 10, is in `stories/corrections.rs`.
 
 use std::time::Duration;
 
+use chartseal::app::Workers;
+use chartseal::app::steps::EHR_WORKERS_MAX;
 use chartseal::base::{FhirId, ResourceKey, ResourceType};
 use chartseal::store;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::clinic::{self, Clinic, Wishes};
+use crate::support::ehr_double::{Act, EhrDouble};
+use crate::support::front::{Front, Reply};
 use crate::support::holder::Holder;
-use crate::support::{ehr, pdf};
+use crate::support::mailbox::{Mailbox, Manner};
+use crate::support::{ehr, pdf, wait};
 
 const ANA: &str = "ana@example.test";
 const MOVED: &str = "ana.new@example.test";
@@ -115,8 +123,11 @@ async fn event_08_a_replaced_document_that_is_heard_after_its_replacement_is_not
     ana.clinic.hear_and_settle().await;
     assert_eq!((ana.mails(), ana.states(&id).await, says(&link).await.as_str()), (1, vec![], "ready"));
     // The replacement is taken back: a person sees, and nobody is sent the old one by itself.
-    ana.changes("DocumentReference", new["id"].as_str().unwrap(), |new| new["status"] = json!("entered-in-error")).await;
+    ana.changes("DocumentReference", new["id"].as_str().unwrap(), |new| new["status"] = json!("entered-in-error"))
+        .await;
     assert_eq!(says(&link).await, "recalled");
+    ana.clinic.hear_and_settle().await;
+    assert_eq!((ana.mails(), ana.states(&id).await), (1, vec!["review"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,6 +166,7 @@ async fn event_08_what_transforms_or_signs_a_document_makes_no_second_message_wh
         let link = ana.link(1).await;
         let other = ana.hears_of(&ana.that(relation, &original, "one, signed")).await;
         assert_eq!((ana.mails(), ana.states(&other).await.len(), says(&link).await.as_str()), (1, 0, "ready"));
+        drop(ana);
         let ana = Ana::comes().await;
         let id = format!("original-{}", ana.patient);
         ana.hears_of(&ana.that(relation, &id, "one, signed")).await;
@@ -186,7 +198,8 @@ async fn event_09_preliminary_unknown_and_unsaid_never_leave_by_themselves() {
         report["status"] = status;
         report
     };
-    for (status, state) in [("registered", None), ("partial", None), ("preliminary", None), ("unknown", Some("review"))] {
+    for (status, state) in [("registered", None), ("partial", None), ("preliminary", None), ("unknown", Some("review"))]
+    {
         let id = ana.hears_of(&report(json!(status))).await;
         assert_eq!(ana.states(&id).await, Vec::from_iter(state), "{status}");
     }
@@ -285,7 +298,8 @@ async fn event_10_an_undone_merge_sends_nothing_again_by_itself_and_refuses_what
     assert_eq!(merged.mails(), (1, 0), "the undone merge sent the report again");
     let open = merged.states().await;
     assert_eq!(open.last(), Some(&"review"), "{open:?}");
-    // A person sends it after all, the records are merged once more, a person sends it there, and that is undone, too.
+    drop(merged);
+    // What a person sent to the other record is refused when the merge is undone after it.
     let merged = Merged::after_sending().await;
     merged.says_that_it_is(Some("replaced-by")).await;
     let waiting = merged.ana.clinic.delivery_of(&merged.report).await.id;
@@ -310,6 +324,32 @@ async fn event_10_a_report_of_a_record_that_was_merged_before_waits_and_one_merg
     ana.clinic.desk().release(&waiting.id, None).await.unwrap();
     ana.clinic.settle().await;
     assert_eq!((ana.states(&report).await, ana.mails()), (vec!["review"], 0), "nobody knows whose it is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_10_a_surviving_record_that_fails_to_come_is_asked_for_again_and_one_that_is_refused_refuses_the_link() {
+    for (status, state) in [(503, "ready"), (403, "recalled")] {
+        let ehr = ehr::lease().await;
+        let front = Front::start(ehr.base_url());
+        let wishes = Wishes { ehr_base: Some(front.base_url.clone()), ..Wishes::default() };
+        let clinic = Clinic::spawn_with(wishes, ehr, Mailbox::start(Manner::Plain).await).await;
+        let patient = ehr::new_patient_id();
+        clinic.lab().update(&ehr::patient(&patient, "Garcia", "Ana", "1984-05-06", ANA)).await;
+        let ana = Ana { clinic, patient };
+        let report = ana.hears_of(&ehr::report(&ana.patient, PANEL, &clinic::real_now(), &paper("one"))).await;
+        let (link, survivor) = (ana.link(1).await, ehr::new_patient_id());
+        ana.clinic.lab().update(&ehr::patient(&survivor, "Garcia", "Ana", "1984-05-06", MOVED)).await;
+        let merged = Merged { ana, report, survivor, link };
+        let refused = Reply::Whole { status, kind: "application/fhir+json", body: b"{}".to_vec() };
+        front.script(&format!("Patient/{}", merged.survivor), [refused]);
+        merged.says_that_it_is(Some("replaced-by")).await;
+        assert_eq!(says(&merged.link).await, state, "{status}");
+        front.script(&format!("Patient/{}", merged.survivor), [Reply::PassedOn]);
+        merged.ana.rechecked().await;
+        merged.ana.clinic.hear_and_settle().await;
+        assert_eq!((says(&merged.link).await.as_str(), merged.mails()), ("recalled", (1, 0)), "{status}");
+        assert_eq!(merged.states().await.last(), Some(&"review"), "{status}");
+    }
 }
 
 /// More versions than reports are read in one turn; a smaller number than an EHR would bump, through the front door.
@@ -350,7 +390,8 @@ async fn event_08_a_recall_is_read_before_new_reports_that_were_heard_first() {
     let ana = Ana::comes().await;
     let sent = ana.hears_of(&ehr::report(&ana.patient, PANEL, &clinic::real_now(), &paper("one"))).await;
     let link = ana.link(1).await;
-    let heard = |id: &str| json!({"resourceType": "DiagnosticReport", "id": id, "meta": {"versionId": "2"}}).to_string();
+    let heard =
+        |id: &str| json!({"resourceType": "DiagnosticReport", "id": id, "meta": {"versionId": "2"}}).to_string();
     for number in 0..BACKLOG {
         assert_eq!(ana.clinic.hook(Method::POST, "", &heard(&format!("new-{number}"))).await, StatusCode::OK);
     }
@@ -366,4 +407,46 @@ async fn event_08_a_recall_is_read_before_new_reports_that_were_heard_first() {
     let unread = ana.clinic.ground.store.read(move |conn| store::source_of(conn, &key)).await.unwrap();
     assert!(unread.unwrap().read_at.is_none());
     ana.clinic.settle().await;
+}
+
+/// Every reading that the workers may have at once hangs, and more wait behind them.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_08_a_recall_is_obeyed_while_every_other_reading_hangs() {
+    const HANGING: usize = 8 * EHR_WORKERS_MAX;
+    let (double, mailbox) = (EhrDouble::start().await, Mailbox::start(Manner::Plain).await);
+    let wishes = Wishes {
+        ehr_base: Some(double.base_url.clone()),
+        ehr_more: "answer_seconds = 300".to_owned(),
+        workers: Workers::Spawned,
+        ..Wishes::default()
+    };
+    let clinic = Clinic::spawn_with(wishes, ehr::lease().await, mailbox).await;
+    double.put(&ehr::patient("ana", "Garcia", "Ana", "1984-05-06", ANA));
+    let mut report = ehr::report("ana", PANEL, &clinic::real_now(), &paper("one"));
+    report["id"] = json!("one");
+    double.put(&report);
+    let heard =
+        |id: &str| json!({"resourceType": "DiagnosticReport", "id": id, "meta": {"versionId": "2"}}).to_string();
+    assert_eq!(clinic.hook(Method::POST, "", &heard("one", "1")).await, StatusCode::OK);
+    let link = clinic.mailbox.wait_for(ANA, 1).await.link();
+    let until = CancellationToken::new();
+    let hang = until.clone();
+    double.behave(
+        move |asked| {
+            if asked.target.contains("/slow-") { Act::AsUsualAfter(hang.clone()) } else { Act::AsUsual }
+        },
+    );
+    for number in 0..2 * HANGING {
+        assert_eq!(clinic.hook(Method::POST, "", &heard(&format!("slow-{number}"), "1")).await, StatusCode::OK);
+    }
+    wait::until("all readings to hang", || {
+        let hanging = double.asked().iter().filter(|asked| asked.target.contains("/slow-")).count();
+        (hanging >= HANGING).then_some(())
+    })
+    .await;
+    report["status"] = json!("entered-in-error");
+    double.put(&report);
+    assert_eq!(clinic.hook(Method::POST, "", &heard("one", "2")).await, StatusCode::OK);
+    wait::until_async("the recall", async || (says(&link).await == "recalled").then_some(())).await;
+    until.cancel();
 }

@@ -1,6 +1,6 @@
 //! Resources that are one document, documents that others replace, and what is read first.
 
-use chartseal::base::{FhirId, ResourceKey, ResourceType, SourceId, random};
+use chartseal::base::{FhirId, ResourceKey, ResourceType, SourceId, UtcMillis, random};
 use chartseal::policy::{Decision, ReviewReason};
 use chartseal::record::{Link, LinkEvent};
 use chartseal::store::{self, Hearing, Mark, MarkKind, Said, StoreError, Tx};
@@ -217,6 +217,46 @@ on_both! {
             let again = store::lease_urgent_sources(tx, &stage::ehr(), later, later.plus(after(120)), 10)?;
             assert_eq!(again.len(), 1);
             assert_eq!(again[0].id, twin);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn an_index_run_adds_nothing_and_makes_nothing_urgent(bed: Bed) {
+        const REPORTS: u16 = 1000;
+        const AT_ONCE: i64 = 100;
+        let marks = |number: u16| {
+            let [high, low] = number.to_be_bytes();
+            let mut mark = [0; 32];
+            mark[..2].copy_from_slice(&[high, low]);
+            [Mark { kind: MarkKind::Sha256, mark }]
+        };
+        bed.write(move |tx| {
+            for run in 1..=3_u8 {
+                let (said, at) = (version(&run.to_string()), NOW.plus(after(u64::from(run) * 60)));
+                for number in 0..REPORTS {
+                    store::hear(tx, &stage::report(number), Some(&said), at, &mut random::system())?;
+                }
+                assert!(!store::is_anything_urgent(tx.conn(), &stage::ehr(), at)?);
+                let mut read = 0;
+                loop {
+                    let leased = store::lease_sources(tx, &stage::ehr(), at, at.plus(after(120)), AT_ONCE)?;
+                    if leased.is_empty() {
+                        break;
+                    }
+                    read += leased.len();
+                    for row in leased {
+                        let number = row.key.id.as_str().trim_start_matches("report-").parse().unwrap();
+                        store::note_marks(tx, &row.id, &marks(number), &SAYS, at)?;
+                        store::finish_source(tx, &row, &stage::reading(at, &run.to_string()))?;
+                    }
+                }
+                assert_eq!(read, usize::from(REPORTS), "each is read once a run");
+            }
+            // Of all runs together there is one mark of each, as old as the first.
+            let second_run = NOW.plus(after(120));
+            assert_eq!(store::forget_marks(tx, second_run)?, u64::from(REPORTS));
+            assert_eq!(store::forget_marks(tx, UtcMillis(i64::MAX))?, 0);
             Ok(())
         })
         .await;
