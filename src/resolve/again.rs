@@ -98,6 +98,10 @@ fn next_batch(tx: &mut Tx, ground: &Ground, activation: i64) -> Result<Batch, St
         }
     }
     let count = ids.len();
+    if count == 0 {
+        // What other names of a document say is known from their readings alone.
+        store::read_twins_again(tx, ground.now)?;
+    }
     store::went_on_to(tx, activation, ids.into_iter().next_back(), ground.now)?;
     Ok(if count == 0 { Batch::Last } else { Batch::Some(count) })
 }

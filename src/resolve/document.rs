@@ -81,16 +81,19 @@ impl Document {
             alike: Vec::new(),
             before: DeliveryKind::New,
         };
-        if plan::is_understood(read.status) {
+        let is_understood = plan::is_understood(read.status);
+        if is_understood {
             for key in replaced_keys(source, prepared) {
                 found.take_the_place_of(tx, source, &key, read, now)?;
             }
+        }
+        if plan::may_leave(read.status) {
             for one in store::alike(tx.conn(), (&source.id, source.key.kind), marks)? {
                 let is_known = found.others.contains(&one.source);
                 if !is_known && !store::is_still_the_same(tx.conn(), &one, now)? {
                     continue;
                 }
-                if !is_known && still_says(tx, &one)? {
+                if is_understood && !is_known && still_says(tx, &one)? {
                     store::make_one(tx, &source.id, &one.source, now)?;
                 }
                 found.alike.push(one);
@@ -190,7 +193,20 @@ impl Document {
     /// What was found to be the same only when its file was fetched joins the other, unless that is for the other to do. What has
     /// its link under another name may ask for more than it did.
     fn fold(&self, tx: &mut Tx, ground: &Ground<'_>, reading: &Reading<'_>) -> Result<Course, StoreError> {
-        let is_unsent = |own: &&Delivery| matches!(own.state, Link::Recorded | Link::Held { .. } | Link::Review { .. });
+        // Of what nobody understands only a person says that it leaves: until then it waits for them by itself.
+        let is_understood = plan::is_understood(reading.read.status);
+        let is_unsent = |own: &&Delivery| match own.state {
+            Link::Recorded => true,
+            Link::Held { .. } | Link::Review { .. } => is_understood,
+            Link::Live { .. }
+            | Link::Suspended { .. }
+            | Link::Blocked
+            | Link::Spent
+            | Link::Expired
+            | Link::Revoked { .. }
+            | Link::Recalled
+            | Link::Superseded { .. } => false,
+        };
         let lead = match reading.newest {
             Some(own) if reading.open.iter().any(|open| open.id == own.id) => match Some(own).filter(is_unsent) {
                 Some(own) => store::lead_elsewhere(tx.conn(), &self.alike, own)?,
@@ -322,7 +338,8 @@ pub(super) fn tighten_lead(
     now: UtcMillis,
 ) -> Result<(), StoreError> {
     let prepared = reading.prepared;
-    let Some(word) = word_of(&prepared.decision) else { return Ok(()) };
+    let word = word_of(&prepared.decision).filter(|_| plan::is_understood(reading.read.status));
+    let Some(word) = word else { return Ok(()) };
     let Some(lead) = store::hold_delivery(tx, &lead.id)?.filter(|lead| !lead.state.is_final()) else { return Ok(()) };
     // What is out gives less under other rules, and ends only by a person's word.
     let by_rules_alone = store::said_of(tx.conn(), &reading.source.id)?

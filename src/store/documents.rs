@@ -137,7 +137,8 @@ pub fn note_marks(
                         likeness::noted_at.eq(at.0),
                     ))
                     .prepared()
-                    .execute(tx.conn())?;
+                    .execute(tx.conn())
+                    .map_err(by_somebody_else)?;
             }
         }
     }
@@ -286,6 +287,14 @@ fn differ(conn: &mut Conn, marks: &[Mark], other: &SourceId) -> Result<bool, Sto
     Ok(false)
 }
 
+/// What another transaction kept at this moment is seen at the next try.
+fn by_somebody_else(error: diesel::result::Error) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::Duplicate => StoreError::Moved,
+        other => other,
+    }
+}
+
 /// The other resources that are one document with `id`, by their ids; held until the transaction ends.
 ///
 /// # Errors
@@ -339,7 +348,8 @@ fn add_member(tx: &mut Tx, id: &SourceId, family: &str, at: UtcMillis) -> Result
     diesel::insert_into(twin::table)
         .values((twin::source_id.eq(id.as_str()), twin::family.eq(family), twin::noted_at.eq(at.0)))
         .prepared()
-        .execute(tx.conn())?;
+        .execute(tx.conn())
+        .map_err(by_somebody_else)?;
     Ok(())
 }
 

@@ -5,7 +5,9 @@ mod turns;
 use diesel::prelude::*;
 use rand_core::CryptoRng;
 
-pub use turns::{due_for_recheck, lease_sources, lease_urgent_sources, read_stale_sources_again, renew_source};
+pub use turns::{
+    due_for_recheck, lease_sources, lease_urgent_sources, read_stale_sources_again, read_twins_again, renew_source,
+};
 
 use super::audit_log;
 use super::conn::{Conn, Tx};

@@ -158,6 +158,23 @@ fn twins_due_for_recheck(
     .execute(tx.conn())?)
 }
 
+/// Makes all names of documents due that have several and are under way: other rules may say something else of them.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn read_twins_again(tx: &mut Tx, now: UtcMillis) -> Result<usize, StoreError> {
+    let (watched, other) = diesel::alias!(twin as watched_twin, twin as other_twin);
+    let families = watched
+        .inner_join(delivery::table.on(delivery::source_id.eq(watched.field(twin::source_id))))
+        .filter(delivery::state.eq_any(["live", "suspended", "recorded", "held", "review"]))
+        .select(watched.field(twin::family));
+    let twins = other.filter(other.field(twin::family).eq_any(families)).select(other.field(twin::source_id));
+    Ok(diesel::update(source::table.filter(source::id.eq_any(twins)).filter(source::due_at.is_null()))
+        .set(source::due_at.eq(now.0))
+        .prepared()
+        .execute(tx.conn())?)
+}
+
 /// Makes the sources of queued notices due that were last read before `read_before`: no message leaves for a report
 /// that was not looked at lately. A reading that failed keeps its own time. None while sending is paused.
 ///

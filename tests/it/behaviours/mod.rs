@@ -13,6 +13,7 @@ mod links;
 mod links_in_a_browser;
 mod links_under_fire;
 mod one_document;
+mod one_document_under_fire;
 mod replaced_and_merged;
 mod sign_in;
 mod sign_in_troubles;

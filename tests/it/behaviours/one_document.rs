@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::clinic::{self, Clinic, Wishes};
 use crate::support::holder::Holder;
+use crate::support::staff::Staff;
 use crate::support::{ehr, pdf};
 
 const ANA: &str = "ana@example.test";
@@ -297,6 +298,22 @@ async fn event_08_a_file_that_only_its_bytes_tell_is_recognised_before_a_second_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn event_09_a_document_that_does_not_say_whether_it_is_finished_waits_and_is_recognised_when_a_person_releases_it()
+ {
+    let ana = Ana::comes().await;
+    let report = ana.hears_of(&ana.a_report("one")).await;
+    let mut unsaid = ana.a_document(LETTER, "one");
+    unsaid.as_object_mut().unwrap().remove("docStatus");
+    let document = ana.hears_of(&unsaid).await;
+    assert_eq!((ana.states(&report).await, ana.states(&document).await), (vec!["live"], vec!["review"]));
+    let id = ana.clinic.delivery_of(&document).await.id;
+    ana.clinic.desk().release(&id, None).await.unwrap();
+    ana.clinic.hear_and_settle().await;
+    assert_eq!((ana.mails(), ana.states(&document).await), (1, vec!["superseded"]));
+    assert_eq!((ana.states(&report).await, ana.opens_max(&report).await), (vec!["live"], Some(3)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn event_08_a_document_that_names_its_report_is_the_same_unless_its_file_is_known_to_be_another() {
     let ana = Ana::comes().await;
     let report = ana.hears_of(&ana.a_report("one")).await;
@@ -320,6 +337,30 @@ async fn event_08_the_same_file_of_two_patients_is_two_documents() {
     ana.clinic.lab().update(&ehr::patient(&ben, "Miller", "Ben", "1970-01-02", "ben@example.test")).await;
     ana.hears_of(&ehr::document(&ben, LETTER, &clinic::real_now(), &paper("one"))).await;
     assert_eq!((ana.mails(), ana.clinic.mails_to("ben@example.test").len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_08_other_rules_for_the_second_name_hold_back_what_has_not_left_and_end_no_link_by_themselves() {
+    let stricter = |rules: &str| {
+        let by_a_person = rules.replace("\"loinc|58410-2\", \"loinc|4548-4\", \"loinc|11502-2\"", "\"loinc|58410-2\"");
+        format!("{by_a_person}{MORE_RULES}")
+            .replace("loinc|34133-9", "loinc|11502-2")
+            .replace("version = \"1\"", "version = \"2\"")
+    };
+    for is_held in [true, false] {
+        let ana = Ana::comes().await;
+        let staff = Staff::hire(&ana.clinic.config_path);
+        let mut report = ana.a_report("one");
+        if is_held {
+            report["code"]["coding"][0]["code"] = json!(HELD);
+        }
+        let report = ana.hears_of(&report).await;
+        ana.hears_of(&ana.a_document(LETTER, "one")).await;
+        assert_eq!(ana.states(&report).await, [if is_held { "held" } else { "live" }]);
+        staff.brings_into_force(&stricter(clinic::RULES));
+        ana.clinic.settle().await;
+        assert_eq!(ana.states(&report).await, [if is_held { "review" } else { "live" }]);
+    }
 }
 
 fn corrected(resource: &mut Value, text: &str) {

@@ -425,8 +425,9 @@ async fn event_08_a_recall_is_obeyed_while_every_other_reading_hangs() {
     let mut report = ehr::report("ana", PANEL, &clinic::real_now(), &paper("one"));
     report["id"] = json!("one");
     double.put(&report);
-    let heard =
-        |id: &str| json!({"resourceType": "DiagnosticReport", "id": id, "meta": {"versionId": "2"}}).to_string();
+    let heard = |id: &str, version: &str| {
+        json!({"resourceType": "DiagnosticReport", "id": id, "meta": {"versionId": version}}).to_string()
+    };
     assert_eq!(clinic.hook(Method::POST, "", &heard("one", "1")).await, StatusCode::OK);
     let link = clinic.mailbox.wait_for(ANA, 1).await.link();
     let until = CancellationToken::new();
