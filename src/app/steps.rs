@@ -261,6 +261,7 @@ fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
         report_age_max: ehr.report_age_max,
         recheck_every: ehr.recheck_every,
         called: Bell::default(),
+        alarmed: Bell::default(),
     };
     config.ehrs.iter().zip(clients).map(one).collect()
 }

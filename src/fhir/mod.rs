@@ -20,6 +20,7 @@ mod given;
 mod guard;
 mod hook;
 mod identity;
+mod likeness;
 mod notification;
 mod patient;
 mod project;
@@ -29,6 +30,7 @@ mod search;
 mod service;
 mod sign_in;
 mod sniff;
+mod standing;
 mod subscription;
 mod topic;
 mod transport;
@@ -46,6 +48,7 @@ pub use gather::{CONSENT_SYSTEM, Evidence, ReportText};
 pub use given::{Given, GivenError, GivenFile};
 pub use guard::Origin;
 pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
+pub use likeness::Likeness;
 pub use notification::{Notification, NotificationKind};
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use report::{
@@ -57,6 +60,7 @@ pub use sign_in::{
     AssertionKeys, ClientProof, Granted, KeysAway, KeysNow, Proof, SecretCarried, SignInFault, TokenAuth,
 };
 pub use sniff::{SNIFF_BYTES, sniff};
+pub use standing::PatientStanding;
 pub use subscription::{HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, UpdateReason, Wish};
 pub use topic::{EventsSaid, Insist, StatusSaid, TopicContent, TopicFilter, TopicForm, TopicState, TopicWish};
 pub use transport::install_tls;

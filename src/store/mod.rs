@@ -13,6 +13,7 @@ mod conn;
 mod control;
 mod deliveries;
 mod dialect;
+mod documents;
 mod due;
 mod error;
 mod events;
@@ -56,7 +57,12 @@ pub use deliveries::{
     owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card, set_report_version, sharers_of,
     shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
 };
-pub use due::{DueOf, due_deliveries, due_sources};
+pub use documents::{
+    Alike, Mark, MarkKind, SAME_FOR, Said, alike, deliveries_alike, family_of, forget_marks, hold_documents,
+    hold_family, is_replaced, lead_elsewhere, leave_family, make_one, marks_of, note_marks, note_said, said_of,
+    set_replaced,
+};
+pub use due::{DueOf, due_deliveries, due_sources, is_anything_urgent};
 pub use error::StoreError;
 pub use events::{
     EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
@@ -103,8 +109,8 @@ pub use signing_keys::{
     turn_signing_keys,
 };
 pub use sources::{
-    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
-    read_again, read_stale_sources_again, renew_source, source,
+    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources,
+    lease_urgent_sources, others_gone, read_again, read_stale_sources_again, renew_source, source, source_of,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
 pub use topics::{

@@ -12,5 +12,7 @@ mod events_under_fire;
 mod links;
 mod links_in_a_browser;
 mod links_under_fire;
+mod one_document;
+mod replaced_and_merged;
 mod sign_in;
 mod sign_in_troubles;

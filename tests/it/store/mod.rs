@@ -26,6 +26,7 @@ mod bed;
 mod claims;
 mod contention;
 mod deliveries;
+mod documents;
 mod due;
 mod erasure;
 mod events;

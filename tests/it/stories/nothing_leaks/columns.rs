@@ -84,8 +84,31 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("gone_at", Quiet),
             ("why", Quiet),
             ("lease_holder", Quiet),
+            ("urgent_at", Quiet),
         ],
     ),
+    (
+        "likeness",
+        &[
+            ("mark", Pseudonymous),
+            ("source_id", Quiet),
+            ("kind", Quiet),
+            ("content_hash", Pseudonymous),
+            ("noted_at", Quiet),
+        ],
+    ),
+    (
+        "twin",
+        &[
+            ("source_id", Quiet),
+            ("family", Quiet),
+            ("decision", Quiet),
+            ("trace", Code),
+            ("rules_hash", Quiet),
+            ("noted_at", Quiet),
+        ],
+    ),
+    ("replacement", &[("ehr", Quiet), ("resource_id", Pseudonymous), ("by_source", Quiet)]),
     (
         "delivery",
         &[
