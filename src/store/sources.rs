@@ -37,6 +37,8 @@ pub struct SourceRow {
     pub subject_index: Option<[u8; 32]>,
     pub gone_at: Option<UtcMillis>,
     pub why: Option<String>,
+    /// Set while nothing but a reading of the past has told of it: what comes of it is recorded, and never leaves by itself.
+    pub backfilled_at: Option<UtcMillis>,
 }
 
 impl SourceRow {
@@ -59,6 +61,7 @@ impl SourceRow {
             subject_index: None,
             gone_at: None,
             why: None,
+            backfilled_at: None,
         }
     }
 }
@@ -114,7 +117,7 @@ pub fn hear(
     }
 }
 
-fn id_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceId>, StoreError> {
+pub(super) fn id_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceId>, StoreError> {
     let id: Option<String> = source::table
         .filter(source::ehr.eq(key.ehr.as_str()))
         .filter(source::kind.eq(key.kind.as_str()))
@@ -152,6 +155,7 @@ fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMi
             source::heard_version.eq(newest.map(String::from)),
             source::due_at.eq(now.0),
             source::tries.eq(0),
+            source::backfilled_at.eq(None::<i64>),
         ))
         .prepared()
         .execute(tx.conn())?;
@@ -176,6 +180,7 @@ type Row = (
     Option<Vec<u8>>,
     Option<i64>,
     Option<String>,
+    Option<i64>,
 );
 
 macro_rules! columns {
@@ -198,6 +203,7 @@ macro_rules! columns {
             source::subject_index,
             source::gone_at,
             source::why,
+            source::backfilled_at,
         )
     };
 }
@@ -221,6 +227,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         subject,
         gone_at,
         why,
+        backfilled_at,
     ) = row;
     Ok(SourceRow {
         id: parse("source.id", &id)?,
@@ -242,6 +249,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         subject_index: subject.map(|bytes| hash32("source.subject_index", &bytes)).transpose()?,
         gone_at: gone_at.map(UtcMillis),
         why,
+        backfilled_at: backfilled_at.map(UtcMillis),
     })
 }
 
