@@ -19,7 +19,10 @@ use crate::blobs::BlobStore;
 use crate::config::{self, Config, MailSecurity};
 use crate::desk::InterruptedIncidents;
 use crate::fhir::{EhrClient, TopicForm};
-use crate::intake::{HeardEhr, Hook, HookAuth, Intake, IntakeError, KnownOffers, Numbering, SignatureForm, StartFrom, Subscribe, TopicSettings};
+use crate::intake::{
+    HeardEhr, Hook, HookAuth, Intake, IntakeError, KnownOffers, Numbering, SignatureForm, StartFrom, Subscribe,
+    TopicSettings,
+};
 use crate::notify::{
     ClinicPhone, DisplayName, Language, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via,
 };

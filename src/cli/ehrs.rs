@@ -10,8 +10,8 @@ use crate::app::start::Ground;
 use crate::app::steps::sign_in_of;
 use crate::config::{Config, Subscribe};
 use crate::desk::{
-    Desk, DeskError, Duty, Followed, HeardEhr, HeardKind, HeardLook, HeardPanel, HeardTopic, LookedAt, Person, Subscribes,
-    heard_ehrs,
+    Desk, DeskError, Duty, Followed, HeardEhr, HeardKind, HeardLook, HeardPanel, HeardTopic, LookedAt, Person,
+    Subscribes, heard_ehrs,
 };
 use crate::sign_in::{Haste, SignInError, jwk_set};
 use crate::store::SigningTurn;
@@ -188,9 +188,13 @@ fn topic_in_words(topic: &HeardTopic) -> String {
 
 fn panel_in_words(panel: &HeardPanel) -> String {
     let HeardPanel { patients, failing, seen_until } = panel;
-    let seen = seen_until.as_deref().map_or_else(String::new, |at| format!(", everything of everybody seen up to {at}"));
-    let failing =
-        if *failing == 0 { String::new() } else { format!("; about {failing} of them it could not be asked the last time") };
+    let seen =
+        seen_until.as_deref().map_or_else(String::new, |at| format!(", everything of everybody seen up to {at}"));
+    let failing = if *failing == 0 {
+        String::new()
+    } else {
+        format!("; about {failing} of them it could not be asked the last time")
+    };
     format!("it is asked about the {} of its panel one by one{seen}{failing}", count(*patients, "patient"))
 }
 

@@ -249,7 +249,13 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let config = load(&common, variables.clone())?;
             let (ground, by) = acting(&common, variables, &config, command.acts()).await?;
             let (mode, operator) = (steps::mode_of(&config), by.name.clone());
-            let desk = Desk { store: ground.store.clone(), clock: ground.clock.clone(), vault: ground.vault.clone(), operator, mode };
+            let desk = Desk {
+                store: ground.store.clone(),
+                clock: ground.clock.clone(),
+                vault: ground.vault.clone(),
+                operator,
+                mode,
+            };
             ehrs::run(&command, &config, &ground, &desk, &by, print).await
         }
         Command::Audit(command) => audit::run(command, &ground(&load(&common, variables)?).await?, print).await,

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
+use super::Outcome;
 use super::print::{Print, count};
 use super::rules_look::span;
-use super::Outcome;
 use crate::base::{EhrId, UtcMillis};
 use crate::config::Config;
 use crate::desk::{Desk, DeskError, Duty, HeardPast, PastBegun, Person, Stretch};

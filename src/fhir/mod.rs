@@ -51,12 +51,12 @@ pub use guard::Origin;
 pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
 pub use notification::{Notification, NotificationKind};
 pub use offers::Offers;
+pub use pace::Pace;
+pub use panel::PanelSource;
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
 };
-pub use pace::Pace;
-pub use panel::PanelSource;
 pub use search::{
     Changes, Completeness, SEARCH_CLOCK_DRIFT, SEARCH_COMMIT_LAG, SearchAnswer, Sought, Step, Walk, WalkEnd, Window,
 };

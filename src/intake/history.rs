@@ -1,4 +1,4 @@
-//! What the history of a type tells beside a search: what was deleted, and every version that a search may have hidden.
+//! What the history of a type tells beside a search: what was deleted.
 
 use super::hearing::HearAs;
 use super::look::{failed, not_offered, walked};

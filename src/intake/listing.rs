@@ -64,13 +64,7 @@ impl Intake {
         self.look_turn(ehr, Look::Panel, |row, now| self.list(ehr, panel, row, now)).await
     }
 
-    async fn list(
-        &self,
-        ehr: &HeardEhr,
-        panel: &Panel,
-        row: LookRow,
-        now: UtcMillis,
-    ) -> Result<LookEnd, IntakeError> {
+    async fn list(&self, ehr: &HeardEhr, panel: &Panel, row: LookRow, now: UtcMillis) -> Result<LookEnd, IntakeError> {
         let (mut listed, mut faults, mut wait) = (BTreeSet::new(), Vec::new(), panel.refresh_every);
         for list in &panel.lists {
             let found = match list {
@@ -97,12 +91,7 @@ impl Intake {
         Ok(LookEnd { watermark: None, offered: row.offered, next_at: now.plus(wait), why: Some(why) })
     }
 
-    async fn note_listed(
-        &self,
-        ehr: &HeardEhr,
-        listed: BTreeSet<FhirId>,
-        now: UtcMillis,
-    ) -> Result<(), IntakeError> {
+    async fn note_listed(&self, ehr: &HeardEhr, listed: BTreeSet<FhirId>, now: UtcMillis) -> Result<(), IntakeError> {
         let id = ehr.client.id().clone();
         let followed = self.store.read(move |conn| store::followed_since(conn, &id)).await?;
         // Whoever comes to the panel later is searched as far back as a report may leave by itself.
@@ -161,7 +150,8 @@ fn ids_in(bytes: &[u8]) -> Result<BTreeSet<FhirId>, String> {
         if text.is_empty() || (number == 0 && HEADS.contains(&text.to_ascii_lowercase().as_str())) {
             continue;
         }
-        let id = FhirId::parse(text).map_err(|_| format!("line {} does not begin with the id of a patient", number + 1))?;
+        let id =
+            FhirId::parse(text).map_err(|_| format!("line {} does not begin with the id of a patient", number + 1))?;
         found.insert(id);
     }
     Ok(found)
@@ -177,7 +167,8 @@ mod tests {
 
     #[test]
     fn the_first_column_of_a_file_names_the_patients() {
-        let file = "\u{feff}Patient_ID,name\r\n# who came last week\r\np-1,\"Garcia, Ana\"\r\n\r\nPatient/p-2\r\np-1\r\n";
+        let file =
+            "\u{feff}Patient_ID,name\r\n# who came last week\r\np-1,\"Garcia, Ana\"\r\n\r\nPatient/p-2\r\np-1\r\n";
         assert_eq!(ids(file).unwrap(), ["p-1", "p-2"]);
         assert_eq!(ids("").unwrap(), Vec::<String>::new());
     }

@@ -111,12 +111,8 @@ pub(super) fn walked(
     ehr: &HeardEhr,
     now: UtcMillis,
 ) -> LookEnd {
-    let fault = |why: &str, next_at| LookEnd {
-        watermark: None,
-        offered: Offered::Yes,
-        next_at,
-        why: Some(why.to_owned()),
-    };
+    let fault =
+        |why: &str, next_at| LookEnd { watermark: None, offered: Offered::Yes, next_at, why: Some(why.to_owned()) };
     let soon = now.plus(ehr.poll_every);
     match walked {
         Walked::Whole { date } => {

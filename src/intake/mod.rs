@@ -199,6 +199,7 @@ impl Intake {
         }
         turns.push(self.topic_turn(ehr).await);
         turns.push(self.missing_turn(ehr).await);
+        turns.push(self.listing_turn(ehr).await);
         for kind in ResourceType::ALL {
             // Without the database each further turn would only wait for it in vain.
             if turns.iter().any(|turn| turn.as_ref().is_err_and(IntakeError::is_outage)) {
@@ -211,14 +212,14 @@ impl Intake {
         turns.into_iter().sum()
     }
 
-    /// Looks at `ehr` in the ways that nobody waits for: who its patients are, what is from late by its own date, and what a person
-    /// asked to have read of the past. Returns how much was done.
+    /// Looks at `ehr` in the ways that nobody waits for: what is of late by its own date, and what a person asked to have read of the
+    /// past. Returns how much was done.
     ///
     /// # Errors
     /// The first [`IntakeError`], after everything else was done all the same; what was not done stays due.
     pub async fn look_back_turn(&self, ehr: &EhrId) -> Result<usize, IntakeError> {
         let Some(ehr) = self.ehr(ehr) else { return Ok(0) };
-        let mut turns = vec![self.listing_turn(ehr).await];
+        let mut turns = Vec::new();
         for kind in ResourceType::ALL {
             turns.push(self.by_date_turn(ehr, kind).await);
         }

@@ -56,7 +56,10 @@ impl Intake {
         let (after, apart) = (after(held, stepped, tally, now), apart(ehr, what));
         let after = match after.why {
             // No heap of work: what this step made due is read before the next one begins.
-            None => PastRow { next_at: now.plus(apart.saturating_mul(u32::try_from(tally.due).unwrap_or(u32::MAX))), ..after },
+            None => PastRow {
+                next_at: now.plus(apart.saturating_mul(u32::try_from(tally.due).unwrap_or(u32::MAX))),
+                ..after
+            },
             Some(_) => after,
         };
         self.store
@@ -113,10 +116,8 @@ impl Intake {
         now: UtcMillis,
     ) -> Result<(Stepped, Tally), IntakeError> {
         let (id, kind, after) = (ehr.client.id().clone(), row.reached.kind, row.reached.patient);
-        let patients = self
-            .store
-            .read(move |conn| store::next_patients(conn, &id, kind, after, PATIENTS_A_STEP))
-            .await?;
+        let patients =
+            self.store.read(move |conn| store::next_patients(conn, &id, kind, after, PATIENTS_A_STEP)).await?;
         let mut tally = Tally::default();
         for patient in &patients {
             let id = self.opened(ehr.client.id(), patient)?;

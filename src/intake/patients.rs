@@ -42,10 +42,8 @@ impl Intake {
         now: UtcMillis,
     ) -> Result<PollEnd, IntakeError> {
         let (id, kind) = (ehr.client.id().clone(), row.kind);
-        let due = self
-            .store
-            .read(move |conn| store::due_patients(conn, &id, kind, now, as_count(PATIENTS_A_TURN)))
-            .await?;
+        let due =
+            self.store.read(move |conn| store::due_patients(conn, &id, kind, now, as_count(PATIENTS_A_TURN))).await?;
         let (count, mut failing) = (due.len(), 0);
         for batch in due.chunks(AT_ONCE) {
             let asked = join_all(batch.iter().map(|patient| self.ask_about(ehr, row, patient, now))).await;
@@ -84,7 +82,8 @@ impl Intake {
         }
         // More may wait.
         let next_at = if count == PATIENTS_A_TURN { now } else { soon };
-        let why = if summary.failing > 0 { self.fault(row, SOME_FAIL.to_owned(), next_at, now).await?.why } else { None };
+        let why =
+            if summary.failing > 0 { self.fault(row, SOME_FAIL.to_owned(), next_at, now).await?.why } else { None };
         Ok(PollEnd { watermark: summary.watermark, next_at, why })
     }
 

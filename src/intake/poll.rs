@@ -163,12 +163,7 @@ pub(super) fn until(row: &PollRow, now: UtcMillis) -> UtcMillis {
 
 /// How far a whole walk has seen: up to the EHR's own time at its beginning, less what a transaction may still hold back and
 /// what its clocks may differ.
-pub(super) fn seen_until(
-    watermark: UtcMillis,
-    date: Option<UtcMillis>,
-    until: UtcMillis,
-    now: UtcMillis,
-) -> UtcMillis {
+pub(super) fn seen_until(watermark: UtcMillis, date: Option<UtcMillis>, until: UtcMillis, now: UtcMillis) -> UtcMillis {
     let reached = date.unwrap_or(now).minus(SEARCH_COMMIT_LAG).minus(SEARCH_CLOCK_DRIFT);
     // It follows the EHR's clock, which may be set back; what was not asked for was not seen.
     reached.max(watermark.minus(BACK_MAX)).min(until)

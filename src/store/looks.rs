@@ -16,7 +16,7 @@ use crate::base::{EhrId, ResourceType, UtcMillis};
 /// One way to look at an EHR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Every version of a type, deletes among them.
+    /// The history of a type: what was deleted.
     History(ResourceType),
     /// The reports of late, by their own date, whenever they changed.
     ByDate(ResourceType),
@@ -158,7 +158,8 @@ pub fn ensure_look(
 /// # Errors
 /// [`StoreError`].
 pub fn is_look_due(conn: &mut Conn, ehr: &EhrId, what: Look, now: UtcMillis) -> Result<bool, StoreError> {
-    let row: Option<Row> = look::table.find((ehr.as_str(), what.to_string())).select(columns!()).first(conn).optional()?;
+    let row: Option<Row> =
+        look::table.find((ehr.as_str(), what.to_string())).select(columns!()).first(conn).optional()?;
     let row = row.map(typed).transpose()?;
     Ok(row.is_some_and(|row| row.next_at <= now && row.lease_until.is_none_or(|until| until <= now)))
 }

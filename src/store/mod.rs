@@ -78,7 +78,9 @@ pub use links::{
     files_removed, forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
     live_links, living_links, opened_of, sealed_since, shred_link,
 };
-pub use looks::{Look, LookEnd, LookRow, Offered, ensure_look, is_look_due, lease_look, looks_of, renew_look, settle_look};
+pub use looks::{
+    Look, LookEnd, LookRow, Offered, ensure_look, is_look_due, lease_look, looks_of, renew_look, settle_look,
+};
 pub use migrations::{MigrationState, RanRow, audit_migrations, migrate, unaudited_migrations};
 pub use notices::{
     LeasedNotice, NewNotice, NoticeRow, hold_unsent_notices, insert_notice, lease_notices, leased_notices_lost, notice,
@@ -93,12 +95,12 @@ pub use operators::{
     rekey_operator,
 };
 pub use panel::{
-    Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, forget_unlisted, list_patient, next_patients, panel_summary,
-    settle_patient,
+    Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, forget_unlisted, list_patient, next_patients,
+    panel_summary, settle_patient,
 };
 pub use past::{
-    Past, PastAsked, PastRow, PastState, Reached, begin_past, is_past_due, lease_past, past_of, renew_past, resume_past,
-    settle_past, stop_past,
+    Past, PastAsked, PastRow, PastState, Reached, begin_past, is_past_due, lease_past, past_of, renew_past,
+    resume_past, settle_past, stop_past,
 };
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{

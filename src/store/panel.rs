@@ -196,9 +196,8 @@ pub fn panel_summary(conn: &mut Conn, ehr: &EhrId, kind: ResourceType) -> Result
     let of_panel = || {
         panel_patient::table.filter(panel_patient::ehr.eq(ehr.as_str())).filter(panel_patient::kind.eq(kind.as_str()))
     };
-    let (patients, watermark): (i64, Option<i64>) = of_panel()
-        .select((diesel::dsl::count_star(), diesel::dsl::min(panel_patient::watermark)))
-        .first(conn)?;
+    let (patients, watermark): (i64, Option<i64>) =
+        of_panel().select((diesel::dsl::count_star(), diesel::dsl::min(panel_patient::watermark))).first(conn)?;
     let failing: i64 = of_panel().filter(panel_patient::why.is_not_null()).count().get_result(conn)?;
     Ok(PanelSummary {
         patients: unsigned("panel_patient.count", patients)?,

@@ -10,8 +10,8 @@ use crate::app::start::Ground;
 use crate::base::minutes;
 use crate::config::{self, Config, EhrAuth, SecretIn};
 use crate::fhir::{
-    AssertionKeys, Auth, ClientProof, EhrClient, EhrConnection, Limits, Origin, OwnTls, Pace, PanelSource, SecretCarried,
-    ServiceBase, TokenAuth,
+    AssertionKeys, Auth, ClientProof, EhrClient, EhrConnection, Limits, Origin, OwnTls, Pace, PanelSource,
+    SecretCarried, ServiceBase, TokenAuth,
 };
 use crate::intake::{Panel, PanelList, Seeks};
 use crate::sign_in::SignIn;

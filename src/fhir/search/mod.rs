@@ -44,7 +44,7 @@ pub enum Sought {
     ChangedOf(FhirId, Window),
     /// What carries a date from `from` on in the parameter of this name, whenever it changed; of one patient where one is named.
     Dated { patient: Option<FhirId>, parameter: &'static str, from: UtcMillis },
-    /// Every version since, deletes among them.
+    /// What was deleted since.
     History { since: UtcMillis },
 }
 

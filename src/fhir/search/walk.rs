@@ -23,7 +23,10 @@ const DROPPED: &str = "the server counted more than it showed on all its pages";
 /// What came next.
 pub enum Step {
     /// What was on no page before. `deleted` is told by a history alone.
-    Page { changed: Vec<Heard>, deleted: Vec<FhirId> },
+    Page {
+        changed: Vec<Heard>,
+        deleted: Vec<FhirId>,
+    },
     End(WalkEnd),
 }
 
@@ -211,9 +214,13 @@ impl<'a> Walk<'a> {
             if !last_updated.is_none_or(|at| self.is_inside(at)) {
                 self.outside_window += 1;
             }
-            match how {
-                Change::Written => changed.push(heard),
-                Change::Deleted => deleted.push(heard.id),
+            match (how, &self.sought) {
+                // Its newest version is found by a search, and needs no reading for each older one.
+                (Change::Written, Sought::History { .. }) => {}
+                (Change::Written, Sought::Changed(_) | Sought::ChangedOf(..) | Sought::Dated { .. }) => {
+                    changed.push(heard)
+                }
+                (Change::Deleted, _) => deleted.push(heard.id),
             }
         }
         if let Some(next) = page.next.filter(|_| !is_past) {

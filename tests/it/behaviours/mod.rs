@@ -12,5 +12,8 @@ mod events_under_fire;
 mod links;
 mod links_in_a_browser;
 mod links_under_fire;
+mod polling;
+mod polling_by_patient;
+mod reading_the_past;
 mod sign_in;
 mod sign_in_troubles;
