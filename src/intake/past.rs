@@ -142,7 +142,7 @@ impl Intake {
 
 fn fault(walked: Walked, ehr: &HeardEhr) -> Stepped {
     let (why, wait) = match walked {
-        Walked::Whole { .. } | Walked::TooMuch => (String::new(), ehr.poll_every),
+        Walked::Whole { .. } | Walked::TooMuch => ("it shows more at once than is taken".to_owned(), ehr.poll_every),
         Walked::Incomplete { why } => (why.to_owned(), ehr.poll_every),
         Walked::Forgotten => ("the EHR forgot its page links".to_owned(), ehr.poll_every),
         Walked::Failed(error) => (error.to_string(), wait_after(&error, ehr)),

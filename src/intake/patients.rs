@@ -156,11 +156,11 @@ impl Asked {
     }
 }
 
-/// Whether the next patient would fare no better. A server may well fail of one patient alone.
+/// Whether the next patient would fare no better. A server may well fail of one patient alone, and keep some records to itself.
 pub(super) fn fails_for_all(error: &EhrError) -> bool {
+    let is_of_one = matches!(error, EhrError::Server { .. } | EhrError::CutShort | EhrError::Refused { status: 403 });
     match error.class() {
-        FaultClass::Transient => !matches!(error, EhrError::Server { .. } | EhrError::CutShort),
-        FaultClass::Settings => true,
+        FaultClass::Transient | FaultClass::Settings => !is_of_one,
         FaultClass::Permanent => false,
     }
 }
