@@ -19,7 +19,10 @@ use crate::blobs::BlobStore;
 use crate::config::{self, Config, MailSecurity};
 use crate::desk::InterruptedIncidents;
 use crate::fhir::{EhrClient, TopicForm};
-use crate::intake::{HeardEhr, Hook, HookAuth, Intake, Numbering, SignatureForm, StartFrom, Subscribe, TopicSettings};
+use crate::intake::{
+    HeardEhr, Hook, HookAuth, Intake, IntakeError, KnownOffers, Numbering, SignatureForm, StartFrom, Subscribe,
+    TopicSettings,
+};
 use crate::notify::{
     ClinicPhone, DisplayName, Language, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via,
 };
@@ -175,8 +178,10 @@ impl Steps {
 
     async fn watch_all(&self) -> anyhow::Result<usize> {
         let watched = self.intake.watched();
-        let turns = join_all(watched.iter().map(|ehr| self.intake.watch_turn(ehr))).await;
-        Ok(turns.into_iter().sum::<Result<usize, _>>()?)
+        let turns = join_all(watched.iter().map(|ehr| async move {
+            Ok::<_, IntakeError>(self.intake.watch_turn(ehr).await? + self.intake.look_back_turn(ehr).await?)
+        }));
+        Ok(turns.await.into_iter().sum::<Result<usize, _>>()?)
     }
 }
 
@@ -228,6 +233,10 @@ fn heard_ehrs(config: &Config, ground: &Ground, clients: &[Arc<EhrClient>]) -> a
                 config::StartFrom::Now => StartFrom::Now,
                 config::StartFrom::At(at) => StartFrom::At(at),
             },
+            seeks: clients::seeks(ehr),
+            by_date_every: ehr.by_date_every,
+            report_age_max: ehr.report_age_max,
+            offers: KnownOffers::default(),
         })
     };
     config.ehrs.iter().zip(clients).map(one).collect()

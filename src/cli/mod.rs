@@ -14,6 +14,7 @@ mod ehrs;
 mod incident;
 mod init;
 mod keys;
+mod past;
 mod patients;
 mod print;
 mod rehearse;
@@ -247,7 +248,15 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Ehrs(command) => {
             let config = load(&common, variables.clone())?;
             let (ground, by) = acting(&common, variables, &config, command.acts()).await?;
-            ehrs::run(&command, &config, &ground, &by, print).await
+            let (mode, operator) = (steps::mode_of(&config), by.name.clone());
+            let desk = Desk {
+                store: ground.store.clone(),
+                clock: ground.clock.clone(),
+                vault: ground.vault.clone(),
+                operator,
+                mode,
+            };
+            ehrs::run(&command, &config, &ground, &desk, &by, print).await
         }
         Command::Audit(command) => audit::run(command, &ground(&load(&common, variables)?).await?, print).await,
         Command::Keys(command) => keys::run(&command, &ground(&load(&common, variables)?).await?, print).await,

@@ -20,6 +20,7 @@ mod units;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::base::{ClinicId, EhrId, EmailAddress, SecretText, UtcMillis};
+use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
 use crate::fhir::{TopicContent, TopicFilter};
 use crate::signing::{Algorithm, RotateEvery};
@@ -129,6 +130,23 @@ pub struct Ehr {
     pub attachment_origins: Vec<url::Origin>,
     /// How often the sources of live links are read again.
     pub recheck_every: Duration,
+    /// Calls that it allows us; `None`: it names no number.
+    pub calls_per_minute: Option<NonZeroU32>,
+    /// Who it is asked about one by one; empty where it lets itself be searched over all.
+    pub panel: Vec<PanelList>,
+    pub panel_refresh_every: Duration,
+    /// How often the reports of late are searched by their own date; zero: never.
+    pub by_date_every: Duration,
+}
+
+/// A list of the patients that an EHR is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PanelList {
+    Group(FhirId),
+    Appointments,
+    Orders,
+    /// With the id of one patient in the first column of each line.
+    File(PathBuf),
 }
 
 #[derive(Clone)]

@@ -22,6 +22,9 @@ mod hook;
 mod identity;
 mod likeness;
 mod notification;
+mod offers;
+mod pace;
+mod panel;
 mod patient;
 mod project;
 mod report;
@@ -50,11 +53,16 @@ pub use guard::Origin;
 pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
 pub use likeness::Likeness;
 pub use notification::{Notification, NotificationKind};
+pub use offers::Offers;
+pub use pace::Pace;
+pub use panel::PanelSource;
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
 };
-pub use search::{Changes, Completeness, SEARCH_CLOCK_DRIFT, SEARCH_COMMIT_LAG, SearchAnswer, Window};
+pub use search::{
+    Changes, Completeness, SEARCH_CLOCK_DRIFT, SEARCH_COMMIT_LAG, SearchAnswer, Sought, Step, Walk, WalkEnd, Window,
+};
 pub use service::ServiceBase;
 pub use sign_in::{
     AssertionKeys, ClientProof, Granted, KeysAway, KeysNow, Proof, SecretCarried, SignInFault, TokenAuth,

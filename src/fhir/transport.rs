@@ -87,6 +87,14 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap) -> EhrError {
     }
 }
 
+/// For how long the server asks to be left alone.
+pub(super) fn asked_pause(response: &Response) -> Option<Duration> {
+    match response.status() {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => retry_after(response.headers()),
+        _ => None,
+    }
+}
+
 /// The whole body, unless it grows over `limit_bytes`.
 pub(super) async fn body(mut response: Response, limit_bytes: usize) -> Result<Zeroizing<Vec<u8>>, EhrError> {
     let too_large = EhrError::TooLarge { limit_bytes: limit_bytes as u64 };

@@ -48,7 +48,7 @@ impl Resolve {
                 clinic: ehr.clinic.clone(),
                 activation: rules.activation,
             };
-            let (vault, mode) = (self.vault.clone(), self.mode);
+            let (vault, mode) = (self.vault.clone(), self.mode_for(&source));
             let concluded =
                 self.store.write(move |tx| conclusion.conclude(tx, &Ground { vault: &vault, mode, now })).await?;
             match concluded {
@@ -126,7 +126,7 @@ impl Resolve {
     ) -> Result<(), ResolveError> {
         let now = self.clock.now();
         let prepared = unreadable(&source, &why)?;
-        let (vault, mode) = (self.vault.clone(), self.mode);
+        let (vault, mode) = (self.vault.clone(), self.mode_for(&source));
         self.store
             .write(move |tx| {
                 let open = document::under_all_names(tx, &source)?;

@@ -242,6 +242,11 @@ impl Resolve {
         }
     }
 
+    /// What only a look back has found is recorded, and leaves by a person's word alone.
+    const fn mode_for(&self, source: &SourceRow) -> Mode {
+        if source.backfilled_at.is_some() { Mode::Shadow } else { self.mode }
+    }
+
     async fn fail(&self, source: SourceRow, why: String, at: Option<UtcMillis>) -> Result<(), ResolveError> {
         let now = self.clock.now();
         let is_news = source.why.as_deref() != Some(&why);

@@ -71,8 +71,16 @@ impl Resolve {
         let facts = facts::facts(ehr, read, &rules.rules, now);
         let Answer { facts, decided, objection: of_address } =
             answer(ehr, facts, choice.as_ref(), &read.beside, &rules.rules, now);
-        let objection =
-            objection(ehr, report, patient, choice.as_ref(), &Circumstances { since, now, rules: &rules.rules });
+        // What only a look back found leaves by a person's word alone, however old it is: nobody need look at each.
+        let age_max = source.backfilled_at.is_none().then_some(ehr.report_age_max);
+        let since = since.filter(|_| source.backfilled_at.is_none());
+        let objection = objection(
+            ehr,
+            report,
+            patient,
+            choice.as_ref(),
+            &Circumstances { since, age_max, now, rules: &rules.rules },
+        );
         let patient_index = record.map(|record| match record {
             PatientRecord::Read(patient) => self.vault.patient_index(&source.key.ehr, &patient),
             PatientRecord::LostInMerge { of } => self.vault.lost_patient_index(&source.key.ehr, &of),
@@ -251,6 +259,8 @@ fn answer(
 /// What a decision depends on besides the report.
 struct Circumstances<'a> {
     since: Option<UtcMillis>,
+    /// `None`: no age is too great.
+    age_max: Option<std::time::Duration>,
     now: UtcMillis,
     rules: &'a RuleSet,
 }
@@ -263,7 +273,7 @@ fn objection(
     choice: Option<&ContactChoice>,
     circumstances: &Circumstances<'_>,
 ) -> Option<ReviewReason> {
-    let Circumstances { since, now, rules } = circumstances;
+    let Circumstances { since, age_max, now, rules } = circumstances;
     if let Some(element) = report.unknown_modifiers.first() {
         return Some(ReviewReason::UnknownModifier { element: element.clone() });
     }
@@ -285,7 +295,9 @@ fn objection(
     if report.preferred_attachment().is_none() {
         return Some(ReviewReason::Attachment { why: "the report carries none".to_owned() });
     }
-    if let Err(why) = policy::age_gate(report.issued, ehr.report_age_max, *now) {
+    if let Some(age_max) = age_max
+        && let Err(why) = policy::age_gate(report.issued, *age_max, *now)
+    {
         return Some(why);
     }
     if matches!((report.issued, since), (Some(issued), Some(since)) if issued < *since) {

@@ -3,6 +3,7 @@
 mod ehr;
 mod ehr_auth;
 mod mail;
+mod panel;
 mod server;
 mod topic;
 

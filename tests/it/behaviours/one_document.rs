@@ -133,7 +133,11 @@ async fn event_08_a_file_that_comes_as_report_and_as_document_makes_one_link_und
         assert_eq!(ana.states(&second).await, Vec::<&str>::new(), "noted, and no more");
         assert_eq!(ana.opens_max(&first).await, Some(1), "the stricter of both");
         let shown = ana.clinic.show(&ana.clinic.delivery_of(&first).await.id).await;
-        assert!(shown.also_heard_as.len() == 1 && shown.also_heard_as[0].ends_with(&second), "{:?}", shown.also_heard_as);
+        assert!(
+            shown.also_heard_as.len() == 1 && shown.also_heard_as[0].ends_with(&second),
+            "{:?}",
+            shown.also_heard_as
+        );
         assert_eq!(Holder::new(&link).read().await, paper("one"));
         // Later versions of either say nothing new.
         for (kind, id) in [("DiagnosticReport", &first), ("DocumentReference", &second)] {

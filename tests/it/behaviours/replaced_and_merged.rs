@@ -115,7 +115,8 @@ async fn event_08_a_replaced_document_that_is_heard_after_its_replacement_is_not
     ana.clinic.hear_and_settle().await;
     assert_eq!((ana.mails(), ana.states(&id).await, says(&link).await.as_str()), (1, vec![], "ready"));
     // The replacement is taken back: a person sees, and nobody is sent the old one by itself.
-    ana.changes("DocumentReference", new["id"].as_str().unwrap(), |new| new["status"] = json!("entered-in-error")).await;
+    ana.changes("DocumentReference", new["id"].as_str().unwrap(), |new| new["status"] = json!("entered-in-error"))
+        .await;
     assert_eq!(says(&link).await, "recalled");
 }
 
@@ -186,7 +187,8 @@ async fn event_09_preliminary_unknown_and_unsaid_never_leave_by_themselves() {
         report["status"] = status;
         report
     };
-    for (status, state) in [("registered", None), ("partial", None), ("preliminary", None), ("unknown", Some("review"))] {
+    for (status, state) in [("registered", None), ("partial", None), ("preliminary", None), ("unknown", Some("review"))]
+    {
         let id = ana.hears_of(&report(json!(status))).await;
         assert_eq!(ana.states(&id).await, Vec::from_iter(state), "{status}");
     }
@@ -350,7 +352,8 @@ async fn event_08_a_recall_is_read_before_new_reports_that_were_heard_first() {
     let ana = Ana::comes().await;
     let sent = ana.hears_of(&ehr::report(&ana.patient, PANEL, &clinic::real_now(), &paper("one"))).await;
     let link = ana.link(1).await;
-    let heard = |id: &str| json!({"resourceType": "DiagnosticReport", "id": id, "meta": {"versionId": "2"}}).to_string();
+    let heard =
+        |id: &str| json!({"resourceType": "DiagnosticReport", "id": id, "meta": {"versionId": "2"}}).to_string();
     for number in 0..BACKLOG {
         assert_eq!(ana.clinic.hook(Method::POST, "", &heard(&format!("new-{number}"))).await, StatusCode::OK);
     }

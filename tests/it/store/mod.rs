@@ -32,6 +32,7 @@ mod erasure;
 mod events;
 mod facts_seen;
 mod leases;
+mod looks;
 mod migrations;
 mod notices;
 mod operators;
