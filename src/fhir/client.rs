@@ -90,7 +90,7 @@ pub struct EhrClient {
     pub(super) limits: Limits,
     ehr: reqwest::Client,
     listed: reqwest::Client,
-    door: Door,
+    pub(super) door: Door,
     pub(super) recent: RecentParts,
 }
 

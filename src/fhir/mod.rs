@@ -22,6 +22,7 @@ mod hook;
 mod identity;
 mod notification;
 mod patient;
+mod probe;
 mod project;
 mod report;
 mod schema;
@@ -39,7 +40,7 @@ mod tests;
 pub use attachment::AttachmentStream;
 pub use client::{EhrClient, EhrConnection, FhirBody, Limits, PatientAnswer, ReadAnswer};
 pub use contact::{ContactChoice, choose_email};
-pub use door::{Auth, OwnTls};
+pub use door::{Auth, OwnTls, SignedIn};
 pub use error::{EhrError, FaultClass, Malformed};
 pub use facts::{Circumstances, age_of, facts_of};
 pub use gather::{CONSENT_SYSTEM, Evidence, ReportText};
@@ -48,6 +49,10 @@ pub use guard::Origin;
 pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
 pub use notification::{Notification, NotificationKind};
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
+pub use probe::{
+    Access, CertificateFault, CertificateSeen, Claims, Honoured, Interaction, Obedience, OwnAddress, PatientNeeded,
+    ReachFault, Reached, Release, TRIAL_SYSTEM, TrialKind, Way, own_address,
+};
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
 };

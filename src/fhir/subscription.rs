@@ -122,12 +122,7 @@ impl EhrClient {
         let duplicates = found.len().saturating_sub(1);
         let chosen = found.iter().position(|remote| Some(&remote.id) == wish.known).unwrap_or(0);
         if chosen >= found.len() {
-            let criteria = format!("{}?", wish.kind);
-            let created = match self.write(wish, &criteria, None).await {
-                Err(EhrError::Rejected { status: 400 | 422 }) => self.write(wish, wish.kind.as_str(), None).await?,
-                answer => answer?,
-            };
-            return Ok(SubscriptionState { action: SubscriptionAction::Created, duplicates, ..created });
+            return Ok(SubscriptionState { duplicates, ..self.create_subscription(wish).await? });
         }
         let remote = found.swap_remove(chosen);
         let same_criteria = bare(&remote.criteria) == wish.kind.as_str();
@@ -152,6 +147,18 @@ impl EhrClient {
         let criteria = if same_criteria { remote.criteria.clone() } else { format!("{}?", wish.kind) };
         let updated = self.write(wish, &criteria, Some(&remote)).await?;
         Ok(SubscriptionState { action: SubscriptionAction::Updated { why }, duplicates, ..updated })
+    }
+
+    /// Asks for a subscription, whatever the server holds.
+    ///
+    /// # Errors
+    /// See [`EhrError::class`].
+    pub async fn create_subscription(&self, wish: &Wish<'_>) -> Result<SubscriptionState, EhrError> {
+        let created = match self.write(wish, &format!("{}?", wish.kind), None).await {
+            Err(EhrError::Rejected { status: 400 | 422 }) => self.write(wish, wish.kind.as_str(), None).await?,
+            answer => answer?,
+        };
+        Ok(SubscriptionState { action: SubscriptionAction::Created, ..created })
     }
 
     /// Ours on the server: the known one, and those of the same type and endpoint.

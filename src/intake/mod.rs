@@ -7,6 +7,7 @@
 
 mod authentic;
 mod count;
+mod examine;
 mod extract;
 mod granted;
 mod hook;
@@ -25,6 +26,7 @@ use crate::store::{Store, StoreError};
 
 pub use authentic::{Authentic, HOOK_HEADER, HookAuth, HookHeaders, Proving, SignatureForm};
 pub use count::Numbering;
+pub use examine::{Finding, TRIAL_WAIT_MAX, TrialAsked, Verdict, patient_address};
 pub use hook::{HookBody, HookCall, Named};
 pub use topic::TopicSettings;
 

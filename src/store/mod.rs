@@ -104,7 +104,7 @@ pub use signing_keys::{
 };
 pub use sources::{
     Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
-    read_again, read_stale_sources_again, renew_source, source,
+    read_again, read_stale_sources_again, renew_source, source, source_of,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
 pub use topics::{

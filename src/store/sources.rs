@@ -252,6 +252,14 @@ pub fn source(conn: &mut Conn, id: &SourceId) -> Result<Option<SourceRow>, Store
     row.map(typed).transpose()
 }
 
+/// Under which name `key` is followed, if it ever was heard of.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn source_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceId>, StoreError> {
+    id_of(conn, key)
+}
+
 /// Leases up to `count` due resources of `ehr` until `until`: one reader per resource at a time.
 ///
 /// # Errors
