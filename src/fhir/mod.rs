@@ -1,7 +1,7 @@
 //! The EHR: asking it, believing as little of its answers as possible.
 //!
 //! Job: read reports, patients and attachments over FHIR R4 REST, gather what a report names for the rules, search for
-//! what changed, keep a subscription, understand what a hook says, choose a patient's address.
+//! what changed, keep a subscription, understand what a hook says, choose a patient's address; find out what a server can do.
 //! Must stay true: no wire bytes reach `fhirbolt` (see `gate`); no error, log or `Debug` carries a value,
 //! a URL or a token; the token goes to the EHR's own origin alone; a 404 is never mistaken for "nothing".
 //! Must not know: databases, rules, links, mail.
@@ -50,8 +50,8 @@ pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, re
 pub use notification::{Notification, NotificationKind};
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use probe::{
-    Access, CertificateFault, CertificateSeen, Claims, Honoured, Interaction, Obedience, OwnAddress, PatientNeeded,
-    ReachFault, Reached, Release, TRIAL_SYSTEM, TrialKind, Way, own_address,
+    Access, CertificateFault, CertificateSeen, Claims, Honoured, Interaction, Obedience, Offered, OfferedProof,
+    OwnAddress, PatientNeeded, ReachFault, Reached, Release, TRIAL_SYSTEM, TrialKind, Way, own_address,
 };
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,

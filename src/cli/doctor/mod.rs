@@ -80,18 +80,19 @@ pub(super) async fn run(
     }
     let steps = Steps::wire(config, &ground)?;
     let ehrs = join_all(chosen.iter().map(|id| steps.intake.examine(id))).await;
-    let heard = heard_ehrs(&ground.store, followed(config), ground.clock.now()).await?;
     let mut ehrs: Vec<OfEhr> = chosen
         .iter()
         .zip(ehrs)
-        .map(|(id, found)| {
-            let mut findings = found.unwrap_or_default();
-            findings.extend(heard.iter().filter(|one| one.ehr == id.as_str()).flat_map(heard::findings));
-            OfEhr { ehr: id.to_string(), findings }
-        })
+        .map(|(id, found)| OfEhr { ehr: id.to_string(), findings: found.unwrap_or_default() })
         .collect();
     if args.round_trip {
         round_trips(&args, &steps, &chosen, &mut ehrs).await?;
+    }
+    // After a trial, whose call is then the last.
+    for heard in heard_ehrs(&ground.store, followed(config), ground.clock.now()).await? {
+        if let Some(told) = ehrs.iter_mut().find(|one| one.ehr == heard.ehr) {
+            told.findings.extend(heard::findings(&heard));
+        }
     }
     let installation = installation::look(config, &ground).await;
     let ok = ehrs.iter().flat_map(|one| &one.findings).chain(&installation).all(|one| one.verdict != Verdict::Fails);

@@ -6,6 +6,7 @@
 
 mod claims;
 mod honoured;
+mod offered;
 mod reach;
 mod trial;
 
@@ -24,6 +25,7 @@ use crate::base::{FhirId, UtcMillis};
 
 pub use claims::{Claims, Interaction, Release};
 pub use honoured::{Honoured, Obedience, PatientNeeded};
+pub use offered::{Offered, OfferedProof};
 pub use reach::{CertificateFault, CertificateSeen, OwnAddress, ReachFault, Reached, own_address};
 pub use trial::{TRIAL_SYSTEM, TrialKind};
 

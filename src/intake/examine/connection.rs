@@ -91,6 +91,14 @@ pub(super) async fn claims(ehr: &HeardEhr, findings: &mut Vec<Finding>) -> Optio
             findings.push(Finding::note(FHIR, format!("what the EHR can do is not told: {error}")));
             None
         }
+        Err(EhrError::Malformed(_)) => {
+            findings.push(Finding::fails(
+                FHIR,
+                "what the EHR answers at /metadata is no CapabilityStatement",
+                "compare base_url with the FHIR base that its staff name",
+            ));
+            None
+        }
         Err(error) => {
             findings.push(Finding::fault(FHIR, &error));
             None
@@ -99,11 +107,16 @@ pub(super) async fn claims(ehr: &HeardEhr, findings: &mut Vec<Finding>) -> Optio
 }
 
 fn release(ehr: &HeardEhr, claims: &Claims) -> Finding {
-    let software = if claims.software.is_empty() { String::new() } else { format!(", {}", claims.software) };
     let form = ehr.hook.as_ref().and_then(|hook| match &hook.subscribe {
         Subscribe::Topic(settings) => Some(settings.form),
         Subscribe::R4 | Subscribe::Off => None,
     });
+    spoken(form, claims)
+}
+
+/// Whether the EHR's release is one that is read here, and fits the form in which topics are asked for.
+pub(super) fn spoken(form: Option<TopicForm>, claims: &Claims) -> Finding {
+    let software = if claims.software.is_empty() { String::new() } else { format!(", {}", claims.software) };
     let name = match &claims.release {
         Release::R4 => "R4",
         Release::R4b => "R4B",
@@ -137,7 +150,7 @@ fn release(ehr: &HeardEhr, claims: &Claims) -> Finding {
     }
 }
 
-fn claimed(claims: &Claims) -> Finding {
+pub(super) fn claimed(claims: &Claims) -> Finding {
     const WHAT: &str = "claims";
     let words = |kind: &str| {
         let all = claims.of(kind).map(|all| all.iter().map(|one| one.word()).collect::<Vec<_>>().join(", "));

@@ -57,12 +57,13 @@ fn is_wanted(ehr: &HeardEhr) -> Wanted {
     }
 }
 
-/// Whether the hook's address leads to this program, seen from here.
+/// Whether the hook's address leads to this program, seen from here. To which installation of it, only a call that it keeps
+/// would show.
 pub(super) async fn address(ehr: &HeardEhr, now: UtcMillis) -> Option<Finding> {
     let hook = ehr.hook.as_ref()?;
     let finding = match own_address(&hook.endpoint).await {
         Ok(OwnAddress { status: METHOD_NOT_ALLOWED, is_ours: true, certificate }) => {
-            answered(HOOK, "the hook's address leads to this program", certificate, now)
+            answered(HOOK, "the hook's address leads to a running Chartseal", certificate, now)
         }
         other => elsewhere(HOOK, &other, "hook_url"),
     };
@@ -77,7 +78,7 @@ pub async fn patient_address(patient_url: &Url, now: UtcMillis) -> Finding {
     let page = patient_url.join("robots.txt").unwrap_or_else(|_| patient_url.clone());
     match own_address(&page).await {
         Ok(OwnAddress { status: 200, is_ours: true, certificate }) => {
-            answered(PATIENT, "patients' links lead to this program", certificate, now)
+            answered(PATIENT, "patients' links lead to a running Chartseal", certificate, now)
         }
         other => elsewhere(PATIENT, &other, "patient_url"),
     }

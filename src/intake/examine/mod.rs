@@ -6,6 +6,7 @@
 mod access;
 mod connection;
 mod finding;
+mod first;
 mod hooks;
 mod trial;
 
@@ -14,6 +15,7 @@ use crate::base::{EhrId, UtcMillis};
 use crate::fhir::ReachFault;
 
 pub use finding::{Finding, Verdict};
+pub use first::{FirstLook, first_look};
 pub use hooks::patient_address;
 pub use trial::{TRIAL_WAIT_MAX, TrialAsked};
 

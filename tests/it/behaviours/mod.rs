@@ -5,6 +5,7 @@
 
 mod at_rest;
 mod big_and_flat;
+mod doctor;
 mod events;
 mod events_by_topic;
 mod events_by_topic_under_fire;
@@ -12,5 +13,6 @@ mod events_under_fire;
 mod links;
 mod links_in_a_browser;
 mod links_under_fire;
+mod setup;
 mod sign_in;
 mod sign_in_troubles;
