@@ -17,7 +17,7 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
-use url::Url;
+use url::{Host, Url};
 
 use super::print::Print;
 use super::{Common, Outcome, load};
@@ -123,6 +123,10 @@ pub(super) async fn run(
         tell(&in_words(finding));
     }
     let draft = answered(&args, base_url, &look, &config, answers);
+    anyhow::ensure!(
+        draft.calls() != draft::Calls::MadeByTheirStaff || draft.hook_url.is_some(),
+        "say with --hook-url at which address the EHR reaches this server: its staff write it into the Subscription"
+    );
     let reached_at = reached_at(&draft, &config);
     settle(&Judging { config: &config, path: &common.config, variables }, &draft, &reached_at, &look, answers, print)
 }
@@ -168,8 +172,8 @@ fn answered(args: &SetupArgs, base_url: String, look: &FirstLook, config: &Confi
     draft.hook_secret_file.clone_from(&args.hook_secret_file);
     draft.hook_url.clone_from(&args.hook_url);
     if draft.calls() != draft::Calls::None && args.hook_url.is_none() {
-        let usual = config.server.patient_url.as_str();
-        draft.hook_url = answers.text(None, "The address at which the EHR reaches this server", Some(usual));
+        let usual = usual_hook_url(&draft.base_url, &config.server.patient_url);
+        draft.hook_url = answers.text(None, "The address at which the EHR reaches this server", usual);
     }
     draft.clinic.clone_from(&args.clinic);
     if config.clinics.len() > 1 && args.clinic.is_none() {
@@ -178,6 +182,18 @@ fn answered(args: &SetupArgs, base_url: String, look: &FirstLook, config: &Confi
         draft.clinic = answers.text(None, &question, None);
     }
     draft
+}
+
+/// Where patients reach this server, unless that is this machine alone and the EHR elsewhere.
+fn usual_hook_url<'a>(base_url: &str, patient_url: &'a Url) -> Option<&'a str> {
+    let is_here = |url: &Url| match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    let ehr_is_here = Url::parse(base_url).is_ok_and(|url| is_here(&url));
+    (ehr_is_here || !is_here(patient_url)).then_some(patient_url.as_str())
 }
 
 /// What a section is judged against.
@@ -258,15 +274,15 @@ impl Judging<'_> {
 /// It is there already: the letter alone, and where flags wanted it otherwise, a refusal.
 fn configured(args: &SetupArgs, draft: &Draft, reached_at: &Url, print: Print) -> Outcome {
     let letter = letter::letter(draft, reached_at);
-    let value = json!({"written": false, "letter": letter, "mistakes": []});
     if args.says_anything() {
         let text = format!(
             "The EHR '{}' is configured already, and nothing is overwritten: change its section by hand, or choose another name.",
             draft.id
         );
-        print.done(&text, &value);
+        print.done(&text, &json!({"written": false, "letter": letter, "mistakes": [text]}));
         return Outcome::No;
     }
+    let value = json!({"written": false, "letter": letter, "mistakes": []});
     let text = format!("{letter}\n\nThe EHR '{}' is configured; nothing was written.", draft.id);
     print.done(&text, &value);
     Outcome::Done

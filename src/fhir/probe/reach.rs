@@ -168,20 +168,24 @@ fn fault(error: &reqwest::Error) -> ReachFault {
     }
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {
-        if let Some(fault) = cause.downcast_ref::<rustls::Error>() {
-            return of_tls(fault);
-        }
-        if let Some(outer) = cause.downcast_ref::<io::Error>() {
-            if outer.kind() == io::ErrorKind::ConnectionRefused {
-                return ReachFault::Closed;
-            }
-            if let Some(fault) = outer.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return of_tls(fault);
-            }
+        if let Some(known) = known(cause) {
+            return known;
         }
         next = cause.source();
     }
     ReachFault::Broken
+}
+
+/// What one cause says for itself. An `io::Error` hides what it wraps from `source`, be it another one.
+fn known(cause: &(dyn Error + 'static)) -> Option<ReachFault> {
+    if let Some(fault) = cause.downcast_ref::<rustls::Error>() {
+        return Some(of_tls(fault));
+    }
+    let outer = cause.downcast_ref::<io::Error>()?;
+    if outer.kind() == io::ErrorKind::ConnectionRefused {
+        return Some(ReachFault::Closed);
+    }
+    known(outer.get_ref()?)
 }
 
 fn of_tls(error: &rustls::Error) -> ReachFault {

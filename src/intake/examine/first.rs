@@ -5,9 +5,9 @@
 use url::Url;
 
 use super::{Finding, connection};
-use crate::base::{EhrId, UtcMillis};
+use crate::base::{EhrId, ResourceType, UtcMillis};
 use crate::fhir::{
-    Auth, Claims, EhrClient, EhrConnection, Interaction, Limits, Offered, OfferedProof, Release, ServiceBase,
+    Access, Auth, Claims, EhrClient, EhrConnection, Interaction, Limits, Offered, OfferedProof, Release, ServiceBase,
 };
 
 /// What a stranger learns, and what follows for the settings, in the words of the configuration.
@@ -37,6 +37,11 @@ pub async fn first_look(id: &EhrId, base_url: &Url, now: UtcMillis) -> FirstLook
             look.subscribe = Some(subscribe(&claims));
         }
         Err(error) => look.findings.push(Finding::note("FHIR", format!("what the EHR can do is not told: {error}"))),
+    }
+    // Some publish how to sign in, and ask nobody to.
+    if let Ok(Access::Allowed) = client.may_read(ResourceType::DiagnosticReport.as_str()).await {
+        look.auth = Some("none");
+        return look;
     }
     // Whatever went wrong here, a person knows it, or asks.
     if let Ok(Some(Offered { proofs, token_url_elsewhere })) = client.sign_in_offered().await {

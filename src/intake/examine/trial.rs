@@ -172,7 +172,7 @@ impl Intake {
         };
         let key = ResourceKey { ehr: ehr.client.id().clone(), kind: ResourceType::DiagnosticReport, id: report };
         findings.push(match self.heard_of(&key, called_before, asked).await {
-            Ok(heard) => trip(&heard, asked.wait),
+            Ok(heard) => trip(&heard, hook, asked.wait),
             Err(error) => {
                 Finding::fails(TRIP, format!("whether it was heard of cannot be told: {error}"), "see to the database")
             }
@@ -325,7 +325,7 @@ fn unsure(kind: TrialKind, error: &EhrError, known_by: &str) -> Option<Finding> 
         .then(|| Finding::note(LEFT, says).with(format!("have the EHR's staff look for {known_by}, and remove it")))
 }
 
-fn trip(heard: &HeardOf, wait: Duration) -> Finding {
+fn trip(heard: &HeardOf, hook: &Hook, wait: Duration) -> Finding {
     let in_seconds = |span: &Duration| format!("{}.{} s", span.as_secs(), span.subsec_millis() / 100);
     match heard {
         HeardOf::Hook(after) => Finding::works(
@@ -336,6 +336,14 @@ fn trip(heard: &HeardOf, wait: Duration) -> Finding {
             TRIP,
             format!("polling found a new report first, and the EHR called within {}", in_seconds(after)),
         ),
+        HeardOf::Poll(_) | HeardOf::Not if matches!(hook.subscribe, Subscribe::Topic(_)) => Finding::note(
+            TRIP,
+            format!("no call of a report that was entered in error came within {} s", wait.as_secs()),
+        )
+        .with(
+            "that is right where the topic speaks of final reports alone; if it speaks of all, see that the EHR reaches the hook's \
+             address",
+        ),
         HeardOf::Poll(after) => Finding::fails(
             TRIP,
             format!("the EHR did not call; polling found the report after {}", in_seconds(after)),
@@ -345,8 +353,7 @@ fn trip(heard: &HeardOf, wait: Duration) -> Finding {
         HeardOf::Not => Finding::fails(
             TRIP,
             format!("a new report was not heard of within {} s, neither by a call nor by polling", wait.as_secs()),
-            "see that the service runs, that the EHR reaches the hook's address, and that the topic, if it is one, speaks of \
-             reports that are not final as well",
+            "see that the service runs, and that the EHR reaches the hook's address",
         ),
     }
 }

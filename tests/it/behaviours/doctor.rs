@@ -221,7 +221,7 @@ async fn event_15_doctor_tells_a_wrong_secret_from_too_few_scopes() {
         auth: ehr::EhrAuth::Smart {
             client_id: "link-svc".to_owned(),
             registered: ehr::Registered::Secret(planted::EHR_TOKEN.value.to_owned()),
-            scopes: "system/DiagnosticReport.rs system/DocumentReference.rs system/Binary.r".to_owned(),
+            scopes: "system/DiagnosticReport.rs system/DocumentReference.rs system/Binary.rs".to_owned(),
             token_lifetime_seconds: 300,
         },
         port: Some(place.port()),
@@ -229,7 +229,7 @@ async fn event_15_doctor_tells_a_wrong_secret_from_too_few_scopes() {
     })
     .await;
     let settings = "auth = \"client_secret\"\nclient_id = \"link-svc\"\nclient_secret_file = \"secret\"\n\
-                    scope = \"system/DiagnosticReport.rs system/DocumentReference.rs system/Binary.r\"\n";
+                    scope = \"system/DiagnosticReport.rs system/DocumentReference.rs system/Binary.rs\"\n";
     let right = Bare::with_files(real.base_url(), settings, &[("secret", planted::EHR_TOKEN.value)]).await;
     let found = right.findings().await;
     assert_finding("few scopes", &found, "sign-in", "works", "gives a token");

@@ -47,7 +47,9 @@ async fn event_15_setup_by_flags_writes_a_section_that_check_accepts_and_never_t
     assert!(checked.code == 0 && checked.out.contains("EHRs: 2"), "{}", checked.all());
 
     let again = doctor(&config, &arguments).await;
-    assert!(again.code == 1 && again.out.contains("\"written\":false"), "{}", again.all());
+    let said = again.json();
+    assert_eq!((again.code, &said["written"]), (1, &json!(false)), "{said}");
+    assert!(said["mistakes"][0].as_str().unwrap().contains("nothing is overwritten"), "{said}");
     let letter = doctor(&config, &["setup", "lab"]).await;
     assert!(letter.code == 0 && letter.out.contains("system/Subscription.cruds"), "{}", letter.all());
     assert_eq!(std::fs::read_to_string(&config).unwrap(), after);
@@ -91,6 +93,13 @@ async fn event_15_setup_writes_nothing_that_a_start_would_refuse_and_makes_a_sec
     assert!(ran.err.contains("nobody listens"), "{}", ran.err);
     let bad = doctor(&config, &["setup", "lab", "--base-url", "ftp://x", "--yes"]).await;
     assert!(bad.code == 1 && bad.out.contains("base_url"), "{}", bad.all());
+    assert_eq!(std::fs::read(&config).unwrap(), before);
+
+    // An address of this machine is no use to an EHR elsewhere, and is not taken for one.
+    let far =
+        ["setup", "lab", "--base-url", "https://203.0.113.7/fhir", "--auth", "none", "--subscribe", "r4", "--yes"];
+    let judged = program::run(&config, &far);
+    assert!(judged.code == 1 && judged.out.contains("hook_url: missing"), "{}", judged.all());
     assert_eq!(std::fs::read(&config).unwrap(), before);
 
     let with_hook = ["setup", "lab", "--base-url", &closed, "--hook-secret-file", "secrets/lab-hook", "--yes"];
