@@ -72,7 +72,7 @@ pub(super) async fn run(
         Err(error) if error.downcast_ref::<DeskError>().is_some() => return Err(error),
         Err(error) => {
             let installation = vec![installation::unopened(&error)];
-            return Ok(tell(Report { ok: false, installation, ehrs: Vec::new() }, print));
+            return Ok(tell(&Report { ok: false, installation, ehrs: Vec::new() }, print));
         }
     };
     if args.round_trip {
@@ -96,7 +96,7 @@ pub(super) async fn run(
     }
     let installation = installation::look(config, &ground).await;
     let ok = ehrs.iter().flat_map(|one| &one.findings).chain(&installation).all(|one| one.verdict != Verdict::Fails);
-    Ok(tell(Report { ok, installation, ehrs }, print))
+    Ok(tell(&Report { ok, installation, ehrs }, print))
 }
 
 fn is_chosen(args: &DoctorArgs, id: &EhrId) -> bool {
@@ -113,6 +113,7 @@ async fn round_trips(args: &DoctorArgs, steps: &Steps, chosen: &[&EhrId], ehrs: 
     for (id, told) in chosen.iter().zip(ehrs) {
         // Whom it does not let in it lets write even less.
         if told.findings.iter().any(|one| one.verdict == Verdict::Fails && SHUT.contains(&one.what)) {
+            told.findings.push(Finding::note("round trip", "it was not tried: mend the above first"));
             continue;
         }
         if let Some(plan) = steps.intake.will_write(id).await? {
@@ -124,8 +125,8 @@ async fn round_trips(args: &DoctorArgs, steps: &Steps, chosen: &[&EhrId], ehrs: 
     Ok(())
 }
 
-fn tell(report: Report, print: Print) -> Outcome {
-    print.done(&in_words(&report), &report);
+fn tell(report: &Report, print: Print) -> Outcome {
+    print.done(&in_words(report), report);
     if report.ok { Outcome::Done } else { Outcome::No }
 }
 

@@ -72,9 +72,8 @@ fn stranger(id: &EhrId, base_url: &Url) -> Option<EhrClient> {
 fn subscribe(claims: &Claims) -> &'static str {
     let takes = claims.of("Subscription").is_some_and(|all| all.contains(&Interaction::Create));
     match (&claims.release, takes) {
-        (Release::R4, true) => "r4",
         (Release::R4b, true) if claims.names_topics => "topic-r4b",
-        (Release::R4b, true) => "r4",
+        (Release::R4 | Release::R4b, true) => "r4",
         (Release::R5, true) => "topic-r5",
         (Release::R4 | Release::R4b | Release::R5, false) | (Release::Other(_), _) => "off",
     }

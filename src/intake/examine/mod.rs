@@ -24,12 +24,9 @@ impl Intake {
     pub async fn examine(&self, ehr: &EhrId) -> Option<Vec<Finding>> {
         let ehr = self.ehr(ehr)?;
         let mut findings = Vec::new();
-        let their_now = match self.knock(ehr, &mut findings).await {
-            Ok(their_now) => their_now,
-            Err(_) => {
-                findings.extend(hooks::address(ehr, self.clock.now()).await);
-                return Some(findings);
-            }
+        let Ok(their_now) = self.knock(ehr, &mut findings).await else {
+            findings.extend(hooks::address(ehr, self.clock.now()).await);
+            return Some(findings);
         };
         let claims = connection::claims(ehr, &mut findings).await;
         if access::sign_in(ehr, &mut findings).await.is_ok() {

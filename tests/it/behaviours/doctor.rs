@@ -294,8 +294,7 @@ async fn event_15_a_trial_that_fails_half_way_removes_what_it_wrote_or_names_it(
         let removed: Arc<Mutex<Vec<String>>> = Arc::default();
         let seen = Arc::clone(&removed);
         double.behave(move |asked| match (asked.method.as_str(), asked.target.as_str()) {
-            ("POST", "/fhir/Subscription") => created("Subscription", "s1"),
-            ("GET", "/fhir/Subscription/s1") => created("Subscription", "s1"),
+            ("POST", "/fhir/Subscription") | ("GET", "/fhir/Subscription/s1") => created("Subscription", "s1"),
             ("POST", "/fhir/Patient") => created("Patient", "p1"),
             ("POST", "/fhir/DiagnosticReport") => fhir(403),
             ("DELETE", target) => {
