@@ -24,6 +24,10 @@
 //! [`sign_in`] keeps the key pairs by which all replicas show an EHR who we are, and publishes their public halves; [`fhir`]
 //! signs assertions with them and holds the token that they bring.
 //!
+//! Whether the way from an EHR works, `chartseal doctor` says: [`fhir`] asks in ways in which the answers must differ
+//! (`fhir::probe`), [`intake`] makes findings of them, each fault with its remedy (`intake::examine`). Only its trial, which a person
+//! asks for, writes more to an EHR than Subscriptions.
+//!
 //! # The way of a rule
 //!
 //! 1. An author writes TOML; [`policy`] reads it whole or not at all (`policy::read`), looks at it a second time

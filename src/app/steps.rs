@@ -320,10 +320,23 @@ fn sweep(config: &Config, ground: &Ground, blobs: &BlobStore, bells: &Bells) -> 
 }
 
 fn mailer(config: &Config) -> anyhow::Result<Mailer> {
-    let Some(mail) = &config.mail else {
+    let (Some(mail), Some(relay)) = (&config.mail, relay_of(config)?) else {
         // Shadow mode without a relay: nothing may leave, so nobody may be written to.
         return Ok(Mailer::new(Via::Memory(Arc::default()), OnlyTo::parse([])?));
     };
+    let only_to = match &mail.recipients {
+        config::Recipients::Anyone => OnlyTo::Everyone,
+        config::Recipients::Only(list) => OnlyTo::parse(list.iter().map(crate::base::EmailAddress::expose))?,
+    };
+    Ok(Mailer::new(Via::Smtp(relay), only_to))
+}
+
+/// The relay, where one is configured.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub fn relay_of(config: &Config) -> anyhow::Result<Option<SmtpRelay>> {
+    let Some(mail) = &config.mail else { return Ok(None) };
     let (scheme, tls) = match mail.security {
         MailSecurity::Plain => ("smtp", TlsMode::None),
         MailSecurity::StartTls => ("smtp", TlsMode::Required),
@@ -339,11 +352,7 @@ fn mailer(config: &Config) -> anyhow::Result<Mailer> {
         connections_max: u16::try_from(mail.connections_max).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN),
         attempt_timeout: mail.attempt_max,
     };
-    let only_to = match &mail.recipients {
-        config::Recipients::Anyone => OnlyTo::Everyone,
-        config::Recipients::Only(list) => OnlyTo::parse(list.iter().map(crate::base::EmailAddress::expose))?,
-    };
-    Ok(Mailer::new(Via::Smtp(SmtpRelay::new(relay).context("[mail] cannot be used")?), only_to))
+    Ok(Some(SmtpRelay::new(relay).context("[mail] cannot be used")?))
 }
 
 fn senders(config: &Config) -> anyhow::Result<HashMap<ClinicId, Sender>> {

@@ -34,6 +34,7 @@ use crate::fhir::{TopicContent, TopicFilter};
 use crate::signing::{Algorithm, RotateEvery};
 
 pub use mistake::{ConfigError, Mistake, Place};
+pub use sections::{SCOPE, SCOPE_TO_SUBSCRIBE};
 pub use starter::{Starter, starter_config};
 
 /// Everything that an installation decides. Holds secrets: no Debug.

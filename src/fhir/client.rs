@@ -92,7 +92,7 @@ pub struct EhrClient {
     pub(super) limits: Limits,
     ehr: reqwest::Client,
     listed: reqwest::Client,
-    door: Door,
+    pub(super) door: Door,
     pub(super) recent: RecentParts,
     /// `None`: as fast as it answers, and nothing is remembered of its pauses.
     pace: Option<Pace>,

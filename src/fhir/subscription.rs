@@ -133,8 +133,7 @@ impl EhrClient {
         let duplicates = found.len().saturating_sub(1);
         let chosen = found.iter().position(|remote| Some(&remote.id) == wish.known).unwrap_or(0);
         if chosen >= found.len() {
-            let created = self.create(wish).await?;
-            return Ok(SubscriptionState { action: SubscriptionAction::Created, duplicates, ..created });
+            return Ok(SubscriptionState { duplicates, ..self.create_subscription(wish).await? });
         }
         let remote = found.swap_remove(chosen);
         let same_criteria = bare(&remote.criteria) == wish.kind.as_str();
@@ -159,6 +158,15 @@ impl EhrClient {
         let criteria = if same_criteria { remote.criteria.clone() } else { format!("{}?", wish.kind) };
         let updated = self.write(wish, &criteria, remote.deletes, Some(&remote)).await?;
         Ok(SubscriptionState { action: SubscriptionAction::Updated { why }, duplicates, ..updated })
+    }
+
+    /// Asks for a subscription, whatever the server holds.
+    ///
+    /// # Errors
+    /// See [`EhrError::class`].
+    pub async fn create_subscription(&self, wish: &Wish<'_>) -> Result<SubscriptionState, EhrError> {
+        let created = self.create(wish).await?;
+        Ok(SubscriptionState { action: SubscriptionAction::Created, ..created })
     }
 
     /// Ours on the server: the known one, and those of the same type and endpoint.

@@ -5,6 +5,7 @@
 
 mod at_rest;
 mod big_and_flat;
+mod doctor;
 mod events;
 mod events_by_topic;
 mod events_by_topic_under_fire;
@@ -17,5 +18,6 @@ mod polling;
 mod polling_by_patient;
 mod reading_the_past;
 mod replaced_and_merged;
+mod setup;
 mod sign_in;
 mod sign_in_troubles;
