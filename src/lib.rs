@@ -122,6 +122,7 @@
 
 pub mod base;
 pub mod fhir;
+pub mod paper;
 pub mod policy;
 pub mod sealing;
 pub mod signing;

@@ -24,6 +24,7 @@ mod notification;
 mod patient;
 mod project;
 mod report;
+mod results;
 mod schema;
 mod search;
 mod service;
@@ -51,6 +52,7 @@ pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
 };
+pub use results::{WithoutAttachment, Written};
 pub use search::{Changes, Completeness, SEARCH_CLOCK_DRIFT, SEARCH_COMMIT_LAG, SearchAnswer, Window};
 pub use service::ServiceBase;
 pub use sign_in::{

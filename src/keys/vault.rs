@@ -86,6 +86,12 @@ impl Vault {
         self.blind_index("file", &data_encoding::HEXLOWER.encode(sha256))
     }
 
+    /// The hash of a report's content, where it could be guessed from that hash alone.
+    #[must_use]
+    pub fn content_index(&self, hash: &[u8; 32]) -> [u8; 32] {
+        self.blind_index("content", &data_encoding::HEXLOWER.encode(hash))
+    }
+
     /// Seals a column under the records key; `context` binds it to its row.
     #[must_use]
     pub fn seal_record(&self, purpose: Purpose, context: &str, plain: &[u8]) -> Vec<u8> {

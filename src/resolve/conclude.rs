@@ -320,7 +320,10 @@ fn unchanged(
         }
     }
     for delivery in held_deliveries(tx, source)? {
-        let delivery = learn(tx, delivery, prepared, now)?;
+        let mut delivery = learn(tx, delivery, prepared, now)?;
+        if let Some(index) = prepared.paper_index.as_ref().filter(|_| !delivery.state.is_final()) {
+            delivery = store::set_paper(tx, delivery, index)?;
+        }
         if !delivery.state.is_final() {
             store::set_report_version(tx, &delivery, &prepared.version)?;
         }
@@ -388,6 +391,9 @@ fn deliver(
         event,
     };
     store::insert_delivery(tx, &new, &entry)?;
+    if let Some(index) = &prepared.paper_index {
+        store::insert_paper(tx, &id, index)?;
+    }
     Ok(id)
 }
 

@@ -7,7 +7,8 @@ use super::facts::{self, Beside, Owner};
 use super::plan::{self, Now};
 use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
-use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
+use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, Written, choose_email};
+use crate::paper::{self, PaperError};
 use crate::policy::codes::Confidentiality;
 use crate::policy::columns::Grouping;
 use crate::policy::decide::DEFAULT_RULE;
@@ -31,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) contact_index: Option<[u8; 32]>,
     /// What it has in common with others that its rules let share a link.
     pub(super) group_index: Option<[u8; 32]>,
+    /// The document that Chartseal writes itself, and what it was made of, as a keyed hash.
+    pub(super) paper_index: Option<[u8; 32]>,
     pub(super) now: Now,
 }
 
@@ -68,11 +71,17 @@ impl Resolve {
         let facts = facts::facts(ehr, read, &rules.rules, now);
         let Answer { facts, decided, objection: of_address } =
             answer(ehr, facts, choice.as_ref(), &read.beside, &rules.rules, now);
+        let paper = paper(ehr, report, patient);
         let objection =
             objection(ehr, report, patient, choice.as_ref(), &Circumstances { since, now, rules: &rules.rules });
         let (card, contact_index) = self.card(subject.clone(), choice);
         let version = version_of(report)?;
-        let decision = plan::object(decided.decision.within(&self.available), objection.or(of_address));
+        let (paper_index, of_paper) = match paper {
+            Ok(sheet) => (sheet.map(|sheet| self.vault.file_index(&sheet.binding)), None),
+            Err(why) => (None, Some(ReviewReason::Attachment { why: why.to_string() })),
+        };
+        let objection = objection.or(of_paper).or(of_address);
+        let decision = plan::object(decided.decision.within(&self.available), objection);
         let subject_index = subject.map(|id| self.vault.patient_index(&source.key.ehr, &id));
         let group_index = match (&decision, subject_index) {
             (Decision::Send { terms }, Some(patient)) => {
@@ -91,6 +100,7 @@ impl Resolve {
             card,
             contact_index,
             group_index,
+            paper_index,
             now: Now {
                 status: report.status,
                 content_hash: report.content_hash,
@@ -111,6 +121,16 @@ impl Resolve {
                 (Some(Card::new(None, subject, String::new())), None)
             }
         }
+    }
+}
+
+/// The document that would be delivered, where Chartseal writes it itself.
+fn paper(ehr: &ReadEhr, report: &Report, patient: &PatientReading) -> Result<Option<paper::Sheet>, PaperError> {
+    match (&report.written, &ehr.letterhead, patient) {
+        (Written::Paper(written), Some(head), PatientReading::Read(patient)) => {
+            paper::write(written, head, &patient.person()).map(Some)
+        }
+        (Written::Paper(_) | Written::Not | Written::Unfaithful { .. } | Written::Unread { .. }, _, _) => Ok(None),
     }
 }
 
@@ -196,8 +216,8 @@ fn objection(
     if ehr.clinic.is_none() {
         return Some(ReviewReason::NoClinic);
     }
-    if report.preferred_attachment().is_none() {
-        return Some(ReviewReason::Attachment { why: "the report carries none".to_owned() });
+    if let Some(why) = report.why_nothing() {
+        return Some(ReviewReason::Attachment { why });
     }
     if let Err(why) = policy::age_gate(report.issued, ehr.report_age_max, *now) {
         return Some(why);
@@ -257,6 +277,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
         card: None,
         contact_index: None,
         group_index: None,
+        paper_index: None,
         now: Now {
             status: ReportStatus::Unknown,
             content_hash: NOTHING_READ,

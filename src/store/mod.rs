@@ -23,6 +23,7 @@ mod migrations;
 mod notices;
 mod openings;
 mod operators;
+mod papers;
 mod patients;
 mod polls;
 mod preferences;
@@ -86,6 +87,7 @@ pub use operators::{
     Ended, NewOperator, OperatorRow, Rekeyed, Role, add_operator, end_operator, operator, operators, recover_lead,
     rekey_operator,
 };
+pub use papers::{insert_paper, paper_of, set_paper};
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{
     Beginning, CLOCK_OFF_MAX, PollEnd, PollRow, SubscriptionRow, begin_poll_at, ensure_poll, ensure_subscription_row,

@@ -355,6 +355,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    paper (delivery_id) {
+        delivery_id -> Text,
+        paper_index -> Binary,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -379,5 +386,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     incident,
     incident_delivery,
     former_link,
-    signing_key
+    signing_key,
+    paper
 );

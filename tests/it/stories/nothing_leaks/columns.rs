@@ -86,6 +86,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("lease_holder", Quiet),
         ],
     ),
+    ("paper", &[("delivery_id", Quiet), ("paper_index", Pseudonymous)]),
     (
         "delivery",
         &[
