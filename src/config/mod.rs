@@ -29,7 +29,7 @@ use url::Url;
 
 use crate::base::{ClinicId, EhrId, EmailAddress, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
-use crate::fhir::{TopicContent, TopicFilter};
+use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
 use crate::signing::{Algorithm, RotateEvery};
 
 pub use mistake::{ConfigError, Mistake, Place};
@@ -129,6 +129,7 @@ pub struct Ehr {
     pub attachment_origins: Vec<url::Origin>,
     /// How often the sources of live links are read again.
     pub recheck_every: Duration,
+    pub without_attachment: WithoutAttachment,
 }
 
 #[derive(Clone)]

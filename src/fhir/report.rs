@@ -3,6 +3,9 @@
 //! Must stay true: both status tables of the standard live here and nowhere else; whatever is not plainly
 //! releasable reads as something that waits.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use fhirbolt::element::Value;
 
 use super::element::{all, coding, codings, group, text};
@@ -49,6 +52,8 @@ pub struct Report {
     pub written: Written,
     /// The sanitised resource, where it must be written down from its results; see `results`.
     pub(super) to_write: Option<Box<serde_json::Value>>,
+    /// Results that were read to be written down: the rules look at the same ones.
+    pub(super) results_read: HashMap<(&'static str, FhirId), Arc<Part>>,
     /// What it says to the rules beyond the fields above, and what it names; see [`super::EhrClient::gather`].
     pub(super) stated: Part,
 }
@@ -200,6 +205,7 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
         attachments: forms.into_iter().map(|form| form.reference).collect(),
         written: Written::Not,
         to_write,
+        results_read: HashMap::new(),
         stated,
     })
 }

@@ -50,11 +50,10 @@ pub fn set_paper(tx: &mut Tx, held: Delivery, index: &[u8; 32]) -> Result<Delive
         None => insert_paper(tx, &held.id, index)?,
     }
     let row_version = deliveries::row_version_of(&held);
-    let changed =
-        diesel::update(delivery::table.find(held.id.as_str()).filter(delivery::row_version.eq(row_version)))
-            .set((delivery::row_version.eq(row_version + 1), delivery::lease_until.eq(None::<i64>)))
-            .prepared()
-            .execute(tx.conn())?;
+    let changed = diesel::update(delivery::table.find(held.id.as_str()).filter(delivery::row_version.eq(row_version)))
+        .set((delivery::row_version.eq(row_version + 1), delivery::lease_until.eq(None::<i64>)))
+        .prepared()
+        .execute(tx.conn())?;
     if changed == 0 {
         return Err(StoreError::Moved);
     }

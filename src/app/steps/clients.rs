@@ -51,7 +51,8 @@ pub(super) fn all(config: &Config, ground: &Ground, keys: &Arc<SignIn>) -> anyho
             let connection = EhrConnection { id: ehr.id.clone(), base, auth, attachment_origins, limits };
             let tls = OwnTls { identity: ehr.tls.identity.clone(), authorities: ehr.tls.authorities.clone() };
             let client = EhrClient::with_tls(connection, &tls);
-            Ok(Arc::new(client.with_context(|| format!("EHR '{}' cannot be used", ehr.id))?))
+            let client = client.with_context(|| format!("EHR '{}' cannot be used", ehr.id))?;
+            Ok(Arc::new(client.with_reports_without_attachment(ehr.without_attachment)))
         })
         .collect()
 }

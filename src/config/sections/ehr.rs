@@ -11,6 +11,7 @@ use crate::base::{ClinicId, EhrId, UtcMillis, minutes, seconds};
 use crate::config::section::{Context, Section};
 use crate::config::source::Table;
 use crate::config::{Ehr, HookAuth, StartFrom};
+use crate::fhir::WithoutAttachment;
 
 const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
 const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
@@ -59,6 +60,8 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         .list("attachment_origins", |text| parse_origin(text, ORIGIN).map(|url| url.origin()))
         .unwrap_or_default();
     let recheck_every = minutes(section.number("recheck_minutes", 15, 1..=1_440));
+    let ways = [("write", WithoutAttachment::Write), ("review", WithoutAttachment::Review)];
+    let without_attachment = section.choice("without_attachment", &ways, WithoutAttachment::Write);
     Some(Ehr {
         id: id?,
         base_url: base_url?,
@@ -75,6 +78,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         clinic,
         attachment_origins,
         recheck_every,
+        without_attachment,
     })
 }
 

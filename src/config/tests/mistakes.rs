@@ -202,6 +202,11 @@ fn mistakes_about_ehrs_are_told_with_line_and_remedy() {
         ("poll_seconds = 0", "[[ehr]] number 1, \"lab\": poll_seconds", "from 1 to 86400"),
         ("poll_seconds = \"60\"", "[[ehr]] number 1, \"lab\": poll_seconds", "a number from 1"),
         ("recheck_minutes = 0", "[[ehr]] number 1, \"lab\": recheck_minutes", "from 1 to 1440"),
+        (
+            "without_attachment = \"render\"",
+            "[[ehr]] number 1, \"lab\": without_attachment",
+            "expected \"write\" or \"review\"",
+        ),
         ("start_from = \"yesterday\"", "[[ehr]] number 1, \"lab\": start_from", "\"now\" or an instant"),
         ("start_from = 2026-11-01", "[[ehr]] number 1, \"lab\": start_from", "\"now\" or an instant"),
         ("report_age_max = \"7\"", "[[ehr]] number 1, \"lab\": report_age_max", "from \"1h\" to \"1y\""),

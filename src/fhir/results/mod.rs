@@ -20,12 +20,17 @@ mod specimen;
 mod strict;
 mod value;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use self::shelf::Shelf;
+use self::shelf::{OBSERVATION, Shelf};
 use self::strict::Unfaithful;
 use super::client::{EhrClient, apart};
+use super::gather::Part;
 use super::report::{Report, Subject};
+use super::service::ServiceBase;
 use crate::base::FhirId;
 use crate::paper::Paper;
 use crate::policy::ReportStatus;
@@ -36,9 +41,13 @@ pub enum Written {
     Not,
     Paper(Box<Paper>),
     /// The results say more than could be shown, or not enough. Holds no value.
-    Unfaithful { why: String },
+    Unfaithful {
+        why: String,
+    },
     /// The EHR did not show all of it now.
-    Unread { why: String },
+    Unread {
+        why: String,
+    },
 }
 
 /// Whether reports without an attachment are written down.
@@ -71,6 +80,7 @@ impl EhrClient {
             Subject::None | Subject::Unusable { .. } => Made::refused("the report names no patient that can be read"),
         };
         report.content_hash = mark::joined(&report.content_hash, &written.mark);
+        report.results_read = written.read;
         report.written = written.what;
     }
 
@@ -78,20 +88,22 @@ impl EhrClient {
         let shelf = match Shelf::fill(self, resource).await {
             Ok(shelf) => shelf,
             Err(shelf::NotFilled::Unread { why }) => {
-                return Made { what: Written::Unread { why }, mark: mark::of_words("unread", "") };
+                let mark = mark::of_words("unread", "");
+                return Made { what: Written::Unread { why }, mark, read: HashMap::new() };
             }
             Err(shelf::NotFilled::Unfaithful(Unfaithful(why))) => return Made::refused(&why),
         };
         let (patient, base, version) = (patient.clone(), self.base.clone(), report.version.clone());
         let made = apart("DiagnosticReport", move || {
-            let mark = mark::of_results(&shelf, &base);
-            sheet::paper(&shelf, &patient, &base, version.as_ref()).map(|paper| (paper, mark))
+            let read = parts(&shelf, &base);
+            match sheet::paper(&shelf, &patient, &base, version.as_ref()) {
+                Ok(paper) => {
+                    Made { what: Written::Paper(Box::new(paper)), mark: mark::of_results(&shelf, &base), read }
+                }
+                Err(Unfaithful(why)) => Made { read, ..Made::refused(&why) },
+            }
         });
-        match made.await {
-            Ok(Ok((paper, mark))) => Made { what: Written::Paper(Box::new(paper)), mark },
-            Ok(Err(Unfaithful(why))) => Made::refused(&why),
-            Err(why) => Made::refused(&why.to_string()),
-        }
+        made.await.unwrap_or_else(|why| Made::refused(&why.to_string()))
     }
 }
 
@@ -99,10 +111,24 @@ impl EhrClient {
 struct Made {
     what: Written,
     mark: [u8; 32],
+    /// For the rules.
+    read: Parts,
+}
+
+type Parts = HashMap<(&'static str, FhirId), Arc<Part>>;
+
+/// What the results say to the rules.
+fn parts(shelf: &Shelf, base: &ServiceBase) -> Parts {
+    let of_result = |(name, found): (&str, &shelf::Found)| {
+        let id = FhirId::parse(name.strip_prefix("Observation/")?).ok()?;
+        Some(((OBSERVATION, id), Arc::new(Part::of_value(OBSERVATION, &found.value, base))))
+    };
+    shelf.all().filter_map(of_result).collect()
 }
 
 impl Made {
     fn refused(why: &str) -> Self {
-        Self { what: Written::Unfaithful { why: why.to_owned() }, mark: mark::of_words("unfaithful", why) }
+        let what = Written::Unfaithful { why: why.to_owned() };
+        Self { what, mark: mark::of_words("unfaithful", why), read: HashMap::new() }
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::shelf::{Lead, Shelf, has_unknown_modifier};
-use super::strict::{Members, Unfaithful, account, list, text};
+use super::strict::{Members, Unfaithful, account, language, list, text};
 use super::{absent, concept, flags, ranges, specimen, value};
 use crate::base::FhirId;
 use crate::fhir::gather::{Place, items, pointers, word};
@@ -83,10 +83,7 @@ const COMPONENT: Members = Members {
     ],
     silent: &["id", "extension"],
 };
-const ANNOTATION: Members = Members {
-    shown: &["text", "time", "authorString"],
-    silent: &["id", "authorReference"],
-};
+const ANNOTATION: Members = Members { shown: &["text", "time", "authorString"], silent: &["id", "authorReference"] };
 
 /// What is the same for all results of a report.
 pub(super) struct Around<'a> {
@@ -145,12 +142,13 @@ pub(super) fn read(around: &Around<'_>, name: &str, at: &str) -> Result<Seen, Un
     narrative(one, at)?;
     whose(one, at, around, found.owner == name)?;
     derived(one, at, around.base)?;
-    let language = word(one, "language");
+    let language = language(one);
     let standing = standing(one, at)?;
     let code = one.get("code").ok_or_else(|| Unfaithful::at(at, "does not say what was tested"))?;
     let members = around.shelf.leads(name, "hasMember", at, around.base)?;
     let components = list(one, "component", at)?;
-    let components = components.iter().map(|(at, part)| component(part, at, language)).collect::<Result<Vec<_>, _>>()?;
+    let components =
+        components.iter().map(|(at, part)| component(part, at, language)).collect::<Result<Vec<_>, _>>()?;
     let value = value_or_reason(one, at, language)?;
     if value.is_none() && members.is_empty() && components.is_empty() {
         return Err(Unfaithful::at(at, "has no value, and does not say why"));
@@ -239,7 +237,7 @@ fn component(part: &Value, at: &str, language: Option<&str>) -> Result<Row, Unfa
 }
 
 fn facts(around: &Around<'_>, name: &str, one: &Value, at: &str) -> Result<Vec<Fact>, Unfaithful> {
-    let language = word(one, "language");
+    let language = language(one);
     let mut facts = Vec::new();
     if let Some(when) = value::effective(one, at)?
         && around.effective.as_ref() != Some(&when)
@@ -272,7 +270,9 @@ fn facts(around: &Around<'_>, name: &str, one: &Value, at: &str) -> Result<Vec<F
 
 /// The names in the references `element`, where they are written there.
 pub(super) fn displays(holder: &Value, element: &str, at: &str) -> Result<Vec<String>, Unfaithful> {
-    let read = |(step, one): (String, &Value)| text(one, "display", &format!("{at}.{step}")).map(|name| name.map(str::to_owned));
+    let read = |(step, one): (String, &Value)| {
+        text(one, "display", &format!("{at}.{step}")).map(|name| name.map(str::to_owned))
+    };
     let names = items(holder, element).into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(names.into_iter().flatten().collect())
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::concept;
 use super::observation::{displays, narrative, notes};
 use super::shelf::has_unknown_modifier;
-use super::strict::{Members, Unfaithful, account, list, text};
+use super::strict::{Members, Unfaithful, account, language, list, text};
 use super::value;
 use crate::fhir::gather::{items, word};
 use crate::paper::{Fact, Said, Standing, Told, When};
@@ -74,7 +74,7 @@ pub(super) fn read(report: &Value) -> Result<Overview, Unfaithful> {
         return Err(Unfaithful::at(at, "carries an extension that changes its meaning"));
     }
     narrative(report, at)?;
-    let language = word(report, "language");
+    let language = language(report);
     Ok(Overview {
         title: match report.get("code") {
             Some(code) => concept::words(code, "code", language)?,
@@ -128,18 +128,20 @@ fn conclusion(report: &Value, language: Option<&str>) -> Result<Vec<Said>, Unfai
 impl Overview {
     /// The lines at the head of the document.
     pub(super) fn about(&self, specimens: &[Fact]) -> Vec<Fact> {
-        let time = |label, when: &Option<When>| {
-            when.as_ref().map(|when| Fact { label, told: vec![Told::Time(when.clone())] })
-        };
+        let time =
+            |label, when: &Option<When>| when.as_ref().map(|when| Fact { label, told: vec![Told::Time(when.clone())] });
         let people = |label, names: &[String]| {
             let told = names.iter().map(|name| Told::Words(Said::plain(name.as_str()))).collect();
             (!names.is_empty()).then_some(Fact { label, told })
         };
-        let mut about: Vec<_> =
-            [time("Date of test", &self.effective), time("Issued", &self.issued), people("Performed by", &self.performers)]
-                .into_iter()
-                .flatten()
-                .collect();
+        let mut about: Vec<_> = [
+            time("Date of test", &self.effective),
+            time("Issued", &self.issued),
+            people("Performed by", &self.performers),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         about.extend(people("Interpreted by", &self.interpreters));
         about.extend(specimens.iter().cloned());
         about.extend(self.notes.iter().cloned());

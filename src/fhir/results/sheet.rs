@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::observation::{self, Around, Seen};
 use super::overview::{self, Overview};
-use super::shelf::{Lead, OBSERVATION, ROOT, Shelf};
+use super::shelf::{Found, Lead, OBSERVATION, ROOT, Shelf};
 use super::specimen;
 use super::strict::Unfaithful;
 use crate::base::{FhirId, VersionId};
@@ -44,7 +44,7 @@ pub(super) fn paper(
 /// What it was made of, for whoever must know whether anything of it changed.
 fn sources(shelf: &Shelf, version: Option<&VersionId>) -> Vec<(String, Option<String>)> {
     let alone = shelf.all().filter(|(name, found)| *name == found.owner);
-    let version_of = |name: &str, found: &super::shelf::Found| {
+    let version_of = |name: &str, found: &Found| {
         let own = found.value.get("meta").and_then(|meta| word(meta, "versionId"));
         if name == ROOT { version.map(ToString::to_string) } else { own.map(str::to_owned) }
     };
@@ -70,10 +70,16 @@ impl<'a> Sheet<'a> {
             }
         }
         // Each of a circle of panels is a member of another.
-        match results.iter().find(|lead| !sheet.placed.contains(&lead.name)) {
-            Some(lead) => Err(Unfaithful::at(&lead.at, "is a panel that holds itself")),
-            None => Ok(sheet.sections),
+        if let Some(lead) = results.iter().find(|lead| !sheet.placed.contains(&lead.name)) {
+            return Err(Unfaithful::at(&lead.at, "is a panel that holds itself"));
         }
+        let is_left_out = |(name, found): (&str, &Found)| {
+            word(&found.value, "resourceType") == Some(OBSERVATION) && !sheet.placed.contains(name)
+        };
+        if around.shelf.all().any(is_left_out) {
+            return Err(Unfaithful("the report holds a result that nothing names".to_owned()));
+        }
+        Ok(sheet.sections)
     }
 
     fn add_result(&mut self, lead: &Lead) -> Result<(), Unfaithful> {

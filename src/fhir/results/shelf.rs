@@ -156,11 +156,8 @@ impl Shelf {
 
     /// Everything that must be on the shelf because `name` is.
     fn leads_of(&self, name: &str, at: &str, base: &ServiceBase) -> Result<Vec<Lead>, Unfaithful> {
-        let mut leads = if name == ROOT {
-            self.leads(name, "result", at, base)?
-        } else {
-            self.leads(name, "hasMember", at, base)?
-        };
+        let mut leads =
+            if name == ROOT { self.leads(name, "result", at, base)? } else { self.leads(name, "hasMember", at, base)? };
         leads.extend(self.specimens(name, at, base)?);
         Ok(leads)
     }

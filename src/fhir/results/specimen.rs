@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::concept;
-use super::observation::notes;
+use super::observation::{narrative, notes};
 use super::shelf::{Shelf, has_unknown_modifier};
-use super::strict::{Members, Unfaithful, account, choice, list, text};
+use super::strict::{Members, Unfaithful, account, choice, language, list, text};
 use super::value;
+use crate::base::FhirId;
 use crate::fhir::gather::word;
 use crate::fhir::service::{ServiceBase, Target};
-use crate::base::FhirId;
 use crate::paper::{Fact, Said, Told};
 
 const SPECIMEN: Members = Members {
@@ -39,7 +39,13 @@ const COLLECTION: Members = Members {
 };
 
 /// The specimens of the resource `name`, whose element is at `at`.
-pub(super) fn facts(shelf: &Shelf, name: &str, at: &str, patient: &FhirId, base: &ServiceBase) -> Result<Vec<Fact>, Unfaithful> {
+pub(super) fn facts(
+    shelf: &Shelf,
+    name: &str,
+    at: &str,
+    patient: &FhirId,
+    base: &ServiceBase,
+) -> Result<Vec<Fact>, Unfaithful> {
     let Some(holder) = shelf.get(name) else { return Ok(Vec::new()) };
     let mut told = Vec::new();
     for one in crate::fhir::gather::items(&holder.value, "specimen").iter().map(|(_, one)| *one) {
@@ -67,7 +73,8 @@ fn specimen(one: &Value, at: &str, patient: &FhirId, base: &ServiceBase) -> Resu
     if has_unknown_modifier(one) {
         return Err(Unfaithful::at(at, "carries an extension that changes its meaning"));
     }
-    let language = word(one, "language");
+    narrative(one, at)?;
+    let language = language(one);
     match word(one, "status") {
         None | Some("available" | "unavailable") => {}
         Some(_) => return Err(Unfaithful::at(at, "is not fit to be examined, or nobody knows whether")),

@@ -5,6 +5,8 @@
 
 use serde_json::Value;
 
+use crate::fhir::gather::word;
+
 /// Why no faithful document can be made. Holds no value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Unfaithful(pub(super) String);
@@ -25,6 +27,8 @@ pub(super) struct Members {
 
 /// The longest text that is shown, in bytes.
 const TEXT_BYTES_MAX: usize = 256 * 1024;
+/// The longest language tag.
+const LANGUAGE_BYTES_MAX: usize = 35;
 
 /// Accounts for every member of `value`.
 pub(super) fn account(value: &Value, at: &str, members: &Members) -> Result<(), Unfaithful> {
@@ -56,6 +60,17 @@ pub(super) fn text<'a>(holder: &'a Value, name: &str, at: &str) -> Result<Option
         Some(Value::String(text)) => showable(text, &format!("{at}.{name}")).map(Some),
         Some(_) => Err(Unfaithful(format!("{at}.{name} is no text"))),
     }
+}
+
+/// The language of a resource, if it is a language tag.
+pub(super) fn language(resource: &Value) -> Option<&str> {
+    let is_tag = |tag: &&str| {
+        tag.len() <= LANGUAGE_BYTES_MAX
+            && tag
+                .split('-')
+                .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
+    word(resource, "language").filter(is_tag)
 }
 
 /// The repetitions of `name`, each with its place.
@@ -94,7 +109,8 @@ pub(super) fn choice<'a>(
     let Value::Object(members) = holder else { return Ok(None) };
     let mut found = None;
     for (name, value) in members {
-        let Some(kind) = name.strip_prefix(stem).filter(|kind| kind.starts_with(|c: char| c.is_ascii_uppercase())) else {
+        let Some(kind) = name.strip_prefix(stem).filter(|kind| kind.starts_with(|c: char| c.is_ascii_uppercase()))
+        else {
             continue;
         };
         if found.is_some() {

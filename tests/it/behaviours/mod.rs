@@ -14,3 +14,4 @@ mod links_in_a_browser;
 mod links_under_fire;
 mod sign_in;
 mod sign_in_troubles;
+mod written;
