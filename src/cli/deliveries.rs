@@ -204,6 +204,9 @@ fn in_words(shown: &Shown) -> String {
     if let Some(reference) = &shown.reference {
         lines.push(format!("reference  {reference}"));
     }
+    if shown.is_written_from_results {
+        lines.push("document   written by Chartseal from the report's results".to_owned());
+    }
     for other in &shown.shares_link_with {
         lines.push(format!("with       {other} in the same link"));
     }

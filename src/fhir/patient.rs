@@ -11,6 +11,7 @@ use super::error::Malformed;
 use super::gate::{Admitted, R4Element, admit_value, parse_json};
 use super::gather::{contacts_of_patient, items, word};
 use super::project::sanitise;
+use super::results::is_strange;
 use super::schema;
 use super::service::{ServiceBase, Target};
 use crate::base::{EmailAddress, FhirId, UtcMillis, VersionId};
@@ -164,7 +165,7 @@ fn name(patient: &Value) -> Option<String> {
             parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
         }
     };
-    let is_plain = !written.trim().is_empty() && written.len() <= NAME_BYTES_MAX && !written.contains(char::is_control);
+    let is_plain = !written.trim().is_empty() && written.len() <= NAME_BYTES_MAX && !written.contains(is_strange);
     is_plain.then_some(written)
 }
 

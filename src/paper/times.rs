@@ -15,7 +15,11 @@ pub(super) fn words(when: &When, zone: Tz) -> String {
         When::Day(day) => day.format("%-d %B %Y").to_string(),
         When::At(at) => instant(*at, zone),
         When::Span { from: Some(from), until: Some(until) } => {
-            format!("{} to {}", words(from, zone), words(until, zone))
+            let (from, until) = (words(from, zone), words(until, zone));
+            match (from.rsplit_once(", "), until.rsplit_once(", ")) {
+                (Some((day, _)), Some((same, time))) if day == same => format!("{from} to {time}"),
+                (Some(_) | None, Some(_) | None) => format!("{from} to {until}"),
+            }
         }
         When::Span { from: Some(from), until: None } => format!("from {}", words(from, zone)),
         When::Span { from: None, until: Some(until) } => format!("until {}", words(until, zone)),

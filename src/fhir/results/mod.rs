@@ -27,6 +27,7 @@ use serde_json::Value;
 
 use self::shelf::{OBSERVATION, Shelf};
 use self::strict::Unfaithful;
+pub(super) use self::strict::is_strange;
 use super::client::{EhrClient, apart};
 use super::gather::Part;
 use super::report::{Report, Subject};

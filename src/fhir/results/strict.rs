@@ -84,13 +84,8 @@ pub(super) fn list<'a>(holder: &'a Value, name: &str, at: &str) -> Result<Vec<(S
     }
 }
 
-/// `text`, if a reader would see what the sender wrote: no control characters, none that turn the direction of what follows,
-/// none that stand for something lost or private.
+/// `text`, if a reader would see what the sender wrote.
 pub(super) fn showable<'a>(text: &'a str, at: &str) -> Result<&'a str, Unfaithful> {
-    let is_strange = |c: char| {
-        c.is_control() && !matches!(c, '\n' | '\r' | '\t')
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}' | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..)
-    };
     if text.len() > TEXT_BYTES_MAX {
         return Err(Unfaithful::at(at, "is longer than Chartseal writes"));
     }
@@ -98,6 +93,13 @@ pub(super) fn showable<'a>(text: &'a str, at: &str) -> Result<&'a str, Unfaithfu
         return Err(Unfaithful::at(at, "holds characters that cannot be shown"));
     }
     Ok(text)
+}
+
+/// Control characters, those that turn the direction of what follows, and those that stand for something lost or private.
+pub(in crate::fhir) const fn is_strange(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\r' | '\t')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
+        || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..)
 }
 
 /// The one member of the choice `value[x]` that is there, by its type.

@@ -100,6 +100,8 @@ async fn written_down(database: Database) {
     if database == Database::Sqlite {
         see(&browser, "page").await;
     }
+    let delivery = clinic.delivery_of(&kept.report).await;
+    assert!(clinic.show(&delivery.id).await.is_written_from_results);
     let saved = String::from_utf8(browser.save_copy().await).unwrap();
     assert!(saved.starts_with("<!doctype html>") && saved.contains("Ana Garcia"));
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
@@ -148,7 +150,8 @@ async fn assert_is_accessible(browser: &Browser) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn event_14_markup_in_a_result_stays_text_on_the_page_and_in_the_copy() {
-    const MARKUP: &str = "</span></main><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&#60;b&gt;";
+    const MARKUP: &str =
+        "</span></main><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&#60;b&gt;";
     let clinic = Clinic::spawn(Wishes::default()).await;
     post(&clinic, ANA, |fixture| {
         fixture["report"]["code"]["text"] = json!(MARKUP);
