@@ -336,6 +336,24 @@ pub enum AuditEvent {
         kind: String,
         why: String,
     },
+    /// A person asked to have a stretch of an EHR's past read.
+    PastAsked {
+        what: String,
+        since: UtcMillis,
+        until: UtcMillis,
+    },
+    PastStopped {
+        what: String,
+    },
+    PastResumed {
+        what: String,
+    },
+    PastRead {
+        what: String,
+        seen: u64,
+        /// Of those, what was read because of it.
+        heard: u64,
+    },
     Retained {
         what: String,
         removed: u64,

@@ -11,7 +11,9 @@ mod dry_run;
 mod heard;
 mod holds;
 mod incident;
+mod looks;
 mod operators;
+mod past;
 mod patients;
 mod redecide;
 mod refusals;
@@ -37,7 +39,9 @@ pub use heard::{
 };
 pub use holds::Waives;
 pub use incident::{AffectedShown, IncidentRecord, IncidentRefusal, InterruptedIncidents, Preview};
+pub use looks::{HeardLook, HeardPanel, LookedAt};
 pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
+pub use past::{HeardPast, PastBegun, Stretch};
 pub use patients::Asked;
 pub use redecide::Otherwise;
 pub use refusals::VersionRefusal;
@@ -347,6 +351,9 @@ fn send_again(
     let event = AuditEvent::ReleaseAsked { reason };
     let (chain, clinic) = (Chain::Delivery(id.clone()), old.clinic.clone());
     store::insert_delivery(tx, &new, &Entry { chain, at: now, clinic, actor: actor.clone(), event })?;
+    if let Some(paper) = store::paper_of(tx.conn(), &old.id)? {
+        store::insert_paper(tx, &id, &paper)?;
+    }
     let sent = AuditEvent::SentAgainAs { delivery: id.clone() };
     store::append(tx, &old.entry(now, actor.clone(), sent))?;
     if let Link::Live { .. } = old.state {

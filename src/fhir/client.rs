@@ -3,6 +3,7 @@
 //! Must stay true: an answer is what was asked for (type and id), or it is an error; the token goes to the
 //! base's origin alone.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, HeaderMap};
@@ -14,8 +15,10 @@ use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
 use super::gather::RecentParts;
 use super::guard::{Guard, Origin, Place};
+use super::pace::{Pace, Turn};
 use super::patient::{Patient, read_patient};
 use super::report::{Report, read_report, read_status};
+use super::results::WithoutAttachment;
 use super::service::ServiceBase;
 use super::sign_in::Granted;
 use super::transport::{self, FHIR_JSON};
@@ -75,7 +78,7 @@ impl Default for Limits {
             inline_bytes_max: 16 * MIB,
             attachment_bytes_max: 2 * 1024 * MIB as u64,
             pages_max: 1000,
-            found_max: 50_000,
+            found_max: 500_000,
             gather_timeout: seconds(20),
             members_max: 500,
         }
@@ -90,8 +93,11 @@ pub struct EhrClient {
     pub(super) limits: Limits,
     ehr: reqwest::Client,
     listed: reqwest::Client,
-    door: Door,
+    pub(super) door: Door,
+    pub(super) without_attachment: WithoutAttachment,
     pub(super) recent: RecentParts,
+    /// `None`: as fast as it answers, and nothing is remembered of its pauses.
+    pace: Option<Pace>,
 }
 
 /// Whether a 404 or 410 came from the EHR itself.
@@ -165,12 +171,33 @@ impl EhrClient {
             door: Door::new(auth, &base, &ehr, &limits)?,
             ehr,
             listed: transport::http(Place::Listed, &guard, &limits, tls)?,
+            without_attachment: WithoutAttachment::Write,
             recent: RecentParts::default(),
+            pace: None,
             id,
             base,
             guard,
             limits,
         })
+    }
+
+    /// Asked at this pace from now on.
+    #[must_use]
+    pub fn at_pace(self, pace: Pace) -> Self {
+        Self { pace: Some(pace), ..self }
+    }
+
+    /// How many it allows; `None`: it names no number.
+    #[must_use]
+    pub fn calls_per_minute(&self) -> Option<NonZeroU32> {
+        self.pace.as_ref().and_then(Pace::calls_per_minute)
+    }
+
+    /// What becomes of reports that carry no attachment; unless said, they are written down.
+    #[must_use]
+    pub fn with_reports_without_attachment(mut self, what: WithoutAttachment) -> Self {
+        self.without_attachment = what;
+        self
     }
 
     #[must_use]
@@ -183,7 +210,7 @@ impl EhrClient {
         &self.base
     }
 
-    /// Reads the current version of one report.
+    /// Reads the current version of one report, with its results where it carries no attachment.
     ///
     /// # Errors
     /// See [`EhrError::class`]; a resource that breaks the standard is an answer, not an error.
@@ -194,9 +221,13 @@ impl EhrClient {
         };
         let (base, id) = (self.base.clone(), id.clone());
         let server_date = transport::server_date(&headers);
-        apart(kind.as_str(), move || judge_report(kind, &id, &body, &base, server_date))
+        let mut answer = apart(kind.as_str(), move || judge_report(kind, &id, &body, &base, server_date))
             .await
-            .or_else(|why| Ok(ReadAnswer::Unreadable { status: None, why }))
+            .unwrap_or_else(|why| ReadAnswer::Unreadable { status: None, why });
+        if let ReadAnswer::Report { report, .. } = &mut answer {
+            self.write_down(report).await;
+        }
+        Ok(answer)
     }
 
     /// Reads the current version of one patient.
@@ -228,7 +259,17 @@ impl EhrClient {
 
     /// Sends and reads a FHIR JSON answer; 404 and 410 are told apart from everything else.
     pub(super) async fn fetch_json(&self, request: RequestBuilder, limit_bytes: usize) -> Result<Fetched, EhrError> {
-        let response = self.send(request, self.limits.answer_timeout).await?;
+        self.fetch_json_in(Turn::Now, request, limit_bytes).await
+    }
+
+    /// [`Self::fetch_json`], when it is this call's turn.
+    pub(super) async fn fetch_json_in(
+        &self,
+        turn: Turn,
+        request: RequestBuilder,
+        limit_bytes: usize,
+    ) -> Result<Fetched, EhrError> {
+        let response = self.send_in(turn, request, self.limits.answer_timeout).await?;
         let status = response.status();
         if matches!(status.as_u16(), 404 | 410) {
             return Ok(Fetched::Gone(fhir_body(response).await?));
@@ -271,14 +312,23 @@ impl EhrClient {
     /// Sends, with what opens the EHR where the request goes to its own origin. A token that the EHR refuses is replaced, and
     /// the request sent again, once.
     pub(super) async fn send(&self, request: RequestBuilder, total: Duration) -> Result<Response, EhrError> {
+        self.send_in(Turn::Now, request, total).await
+    }
+
+    async fn send_in(&self, turn: Turn, request: RequestBuilder, total: Duration) -> Result<Response, EhrError> {
         let (http, request) = request.timeout(total).build_split();
         let request = request.map_err(|_| EhrError::Settings { why: "a request to the EHR cannot be made" })?;
         // The origin is looked at once more, whatever the caller believes.
-        if self.guard.is_ehr(request.url()) {
-            self.door.send(&http, request).await
-        } else {
-            transport::execute(&http, request).await
+        if !self.guard.is_ehr(request.url()) {
+            return transport::execute(&http, request).await;
         }
+        let Some(pace) = &self.pace else { return self.door.send(&http, request).await };
+        pace.admit(turn).await?;
+        let response = self.door.send(&http, request).await?;
+        if let Some(pause) = transport::asked_pause(&response) {
+            return Err(EhrError::Overloaded { retry_after: Some(pace.pause(pause)) });
+        }
+        Ok(response)
     }
 }
 

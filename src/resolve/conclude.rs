@@ -48,7 +48,7 @@ impl Resolve {
                 clinic: ehr.clinic.clone(),
                 activation: rules.activation,
             };
-            let (vault, mode) = (self.vault.clone(), self.mode);
+            let (vault, mode) = (self.vault.clone(), self.mode_for(&source));
             let concluded =
                 self.store.write(move |tx| conclusion.conclude(tx, &Ground { vault: &vault, mode, now })).await?;
             match concluded {
@@ -126,7 +126,7 @@ impl Resolve {
     ) -> Result<(), ResolveError> {
         let now = self.clock.now();
         let prepared = unreadable(&source, &why)?;
-        let (vault, mode) = (self.vault.clone(), self.mode);
+        let (vault, mode) = (self.vault.clone(), self.mode_for(&source));
         self.store
             .write(move |tx| {
                 let open = document::under_all_names(tx, &source)?;
@@ -352,7 +352,10 @@ impl Scene<'_> {
             step(tx, delivery, event, now)?;
         }
         for delivery in held_deliveries(tx, &source.id)? {
-            let delivery = learn(tx, delivery, prepared, now)?;
+            let mut delivery = learn(tx, delivery, prepared, now)?;
+            if let Some(index) = prepared.paper_index.as_ref().filter(|_| !delivery.state.is_final()) {
+                delivery = store::set_paper(tx, delivery, index)?;
+            }
             if !delivery.state.is_final() {
                 store::set_report_version(tx, &delivery, &prepared.version)?;
             }
@@ -380,7 +383,10 @@ impl Scene<'_> {
     fn deliver(&self, tx: &mut Tx, (kind, old, doubt): (DeliveryKind, OldLinks, Doubt)) -> Result<(), StoreError> {
         let Self { ground, reading: Reading { source, prepared, open, .. }, others, .. } = *self;
         let now = ground.now;
-        let instead: Vec<&Delivery> = others.open.iter().chain(&others.replaced).chain(open).collect();
+        // What only a reading of the past told of, or a rehearsal, takes no link's place under another name.
+        let may_replace = |other: &&Delivery| ground.mode == store::Mode::Live || other.mode == store::Mode::Shadow;
+        let named_otherwise = others.open.iter().filter(may_replace);
+        let instead: Vec<&Delivery> = named_otherwise.chain(&others.replaced).chain(open).collect();
         let wanted = Wanted {
             kind,
             doubt,

@@ -13,7 +13,7 @@ use crate::base::{ResourceKey, ResourceType, SourceId, UtcMillis};
 use crate::policy::schedule::Schedule;
 use crate::policy::{Decision, ReportStatus, ReviewReason, Trace};
 use crate::record::{Link, LiveUntil};
-use crate::store::{self, Alike, Delivery, DeliveryKind, Mark, Said, SourceRow, StoreError, Tx};
+use crate::store::{self, Alike, Delivery, DeliveryKind, Mark, Mode, Said, SourceRow, StoreError, Tx};
 
 /// What else is the document that was read, or makes room for it.
 pub(super) struct Document {
@@ -226,7 +226,8 @@ impl Document {
     /// The delivery of the same document under another name: one that is under way before one that has ended, the newest first.
     fn lead(&self, tx: &mut Tx, ground: &Ground<'_>, id: &SourceId) -> Result<Option<Delivery>, StoreError> {
         let mut found = store::deliveries_alike(tx.conn(), &self.alike, id)?;
-        found.retain(|delivery| delivery.mode == ground.mode);
+        // What nothing leaves of is the document of no message.
+        found.retain(|delivery| delivery.mode == Mode::Live || ground.mode == Mode::Shadow);
         Ok(found.into_iter().max_by_key(|delivery| (!delivery.state.is_final(), delivery.created_at)))
     }
 

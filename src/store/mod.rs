@@ -17,13 +17,18 @@ mod documents;
 mod due;
 mod error;
 mod events;
+mod hearing;
 mod incidents;
 mod lease;
 mod links;
+mod looks;
 mod migrations;
 mod notices;
 mod openings;
 mod operators;
+mod panel;
+mod papers;
+mod past;
 mod patients;
 mod polls;
 mod preferences;
@@ -68,6 +73,7 @@ pub use events::{
     EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
     quarantined, retry_event,
 };
+pub use hearing::{hear_again_in_full, hear_if_new, hear_of_the_past, heard_to_be_gone, is_followed};
 pub use incidents::{
     Affected, IncidentApproval, IncidentCriteria, IncidentRow, Outcome, Struck, affected_of, approve_incident,
     end_incident, hold_incident, incident, incidents, interrupted_incidents, propose_incident, settle_affected, struck,
@@ -78,6 +84,9 @@ pub use links::{
     FileRow, LinkRow, LivingLink, NewFile, NewLink, dead_links_with_files, deliveries_under, epochs_in_use, files_of,
     files_removed, forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
     live_links, living_links, opened_of, sealed_since, shred_link,
+};
+pub use looks::{
+    Look, LookEnd, LookRow, Offered, ensure_look, is_look_due, lease_look, looks_of, renew_look, settle_look,
 };
 pub use migrations::{MigrationState, RanRow, audit_migrations, migrate, unaudited_migrations};
 pub use notices::{
@@ -91,6 +100,15 @@ pub use openings::{
 pub use operators::{
     Ended, NewOperator, OperatorRow, Rekeyed, Role, add_operator, end_operator, operator, operators, recover_lead,
     rekey_operator,
+};
+pub use panel::{
+    Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, forget_unlisted, list_patient, next_patients,
+    panel_summary, settle_patient,
+};
+pub use papers::{insert_paper, paper_of, set_paper};
+pub use past::{
+    Past, PastAsked, PastRow, PastState, Reached, begin_past, is_past_due, lease_past, past_of, renew_past,
+    resume_past, settle_past, stop_past,
 };
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{

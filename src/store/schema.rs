@@ -75,6 +75,7 @@ diesel::table! {
         why -> Nullable<Text>,
         lease_holder -> Nullable<Text>,
         urgent_at -> Nullable<BigInt>,
+        backfilled_at -> Nullable<BigInt>,
     }
 }
 
@@ -385,6 +386,63 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    look (ehr, what) {
+        ehr -> Text,
+        what -> Text,
+        watermark -> BigInt,
+        next_at -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        lease_holder -> Nullable<Text>,
+        last_ok_at -> Nullable<BigInt>,
+        offered -> Text,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    panel_patient (ehr, kind, patient_index) {
+        ehr -> Text,
+        kind -> Text,
+        patient_index -> Binary,
+        id_sealed -> Binary,
+        watermark -> BigInt,
+        next_at -> BigInt,
+        listed_at -> BigInt,
+        dated_at -> BigInt,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    past_search (ehr, what) {
+        ehr -> Text,
+        what -> Text,
+        state -> Text,
+        since_at -> BigInt,
+        until_at -> BigInt,
+        kind -> Text,
+        reached_at -> BigInt,
+        patient_index -> Nullable<Binary>,
+        seen -> BigInt,
+        heard -> BigInt,
+        asked_by -> Text,
+        asked_at -> BigInt,
+        next_at -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        lease_holder -> Nullable<Text>,
+        ended_at -> Nullable<BigInt>,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    paper (delivery_id) {
+        delivery_id -> Text,
+        paper_index -> Binary,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -412,5 +470,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     signing_key,
     likeness,
     twin,
-    replacement
+    replacement,
+    look,
+    panel_patient,
+    past_search,
+    paper
 );

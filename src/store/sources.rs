@@ -40,6 +40,8 @@ pub struct SourceRow {
     pub subject_index: Option<[u8; 32]>,
     pub gone_at: Option<UtcMillis>,
     pub why: Option<String>,
+    /// Set while nothing but a reading of the past has told of it: what comes of it is recorded, and never leaves by itself.
+    pub backfilled_at: Option<UtcMillis>,
 }
 
 impl SourceRow {
@@ -62,6 +64,7 @@ impl SourceRow {
             subject_index: None,
             gone_at: None,
             why: None,
+            backfilled_at: None,
         }
     }
 }
@@ -126,7 +129,7 @@ pub fn source_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceRow>
     }
 }
 
-fn id_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceId>, StoreError> {
+pub(super) fn id_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceId>, StoreError> {
     let id: Option<String> = source::table
         .filter(source::ehr.eq(key.ehr.as_str()))
         .filter(source::kind.eq(key.kind.as_str()))
@@ -166,6 +169,7 @@ fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMi
             source::due_at.eq(now.0),
             source::urgent_at.eq(urgent_at.map(|at| at.0)),
             source::tries.eq(0),
+            source::backfilled_at.eq(None::<i64>),
         ))
         .prepared()
         .execute(tx.conn())?;
@@ -208,6 +212,7 @@ type Row = (
     Option<Vec<u8>>,
     Option<i64>,
     Option<String>,
+    Option<i64>,
 );
 
 macro_rules! columns {
@@ -230,6 +235,7 @@ macro_rules! columns {
             source::subject_index,
             source::gone_at,
             source::why,
+            source::backfilled_at,
         )
     };
 }
@@ -255,6 +261,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         subject,
         gone_at,
         why,
+        backfilled_at,
     ) = row;
     Ok(SourceRow {
         id: parse("source.id", &id)?,
@@ -276,6 +283,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         subject_index: subject.map(|bytes| hash32("source.subject_index", &bytes)).transpose()?,
         gone_at: gone_at.map(UtcMillis),
         why,
+        backfilled_at: backfilled_at.map(UtcMillis),
     })
 }
 

@@ -10,11 +10,13 @@ mod hook;
 mod likeness;
 mod notification;
 mod report;
+mod results;
 mod scripted;
 mod search;
 mod stated;
 mod subscription;
 mod topic;
+mod walk;
 
 use serde_json::{Value, json};
 use url::Url;
