@@ -289,10 +289,8 @@ fn differ(conn: &mut Conn, marks: &[Mark], other: &SourceId) -> Result<bool, Sto
 
 /// What another transaction kept at this moment is seen at the next try.
 fn by_somebody_else(error: diesel::result::Error) -> StoreError {
-    match StoreError::from(error) {
-        StoreError::Duplicate => StoreError::Moved,
-        other => other,
-    }
+    let error = StoreError::from(error);
+    if matches!(error, StoreError::Duplicate) { StoreError::Moved } else { error }
 }
 
 /// The other resources that are one document with `id`, by their ids; held until the transaction ends.
