@@ -9,8 +9,9 @@
 //!    a resource becomes due.
 //! 2. [`resolve`] reads: under a lease per resource, report and patient come from the EHR again, and what the rules in force
 //!    look at beside them (members, order, encounter, ...). [`policy`] decides. In one transaction, which sees that those rules
-//!    are still in force, there is a delivery, a recall, a replacement, or nothing.
-//! 3. [`release`] seals: the attachment is fetched, judged, sealed by [`sealing`], stored by [`blobs`]; link and notice are
+//!    are still in force, there is a delivery, a recall, a replacement, or nothing. A report without an attachment is read with its
+//!    results, of which [`fhir`] makes a [`paper`], or says why not.
+//! 3. [`release`] seals: the attachment is fetched (or the paper written), judged, sealed by [`sealing`], stored by [`blobs`]; link and notice are
 //!    committed together.
 //! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends.
 //! 5. [`open`] lets in: the patient's page proves the key, claims an opening, fetches, decrypts in the browser, confirms.
@@ -23,6 +24,10 @@
 //!
 //! [`sign_in`] keeps the key pairs by which all replicas show an EHR who we are, and publishes their public halves; [`fhir`]
 //! signs assertions with them and holds the token that they bring.
+//!
+//! Whether the way from an EHR works, `chartseal doctor` says: [`fhir`] asks in ways in which the answers must differ
+//! (`fhir::probe`), [`intake`] makes findings of them, each fault with its remedy (`intake::examine`). Only its trial, which a person
+//! asks for, writes more to an EHR than Subscriptions.
 //!
 //! # The way of a rule
 //!
@@ -41,7 +46,7 @@
 //! | layer | rooms | may import |
 //! |---|---|---|
 //! | 0 | [`base`] | crates |
-//! | 1, pure | [`policy`], [`sealing`], [`signing`]; [`record`] (knows policy); [`audit`] (knows record) | 0 |
+//! | 1, pure | [`policy`], [`sealing`], [`signing`], [`paper`]; [`record`] (knows policy); [`audit`] (knows record) | 0 |
 //! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`] | 0, 1; not each other |
 //! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`] | 0 to 2; not each other |
 //! | 4, edge | [`web`] | 0, 1, 3; never the store |
@@ -108,6 +113,14 @@
 //! - **Reports that share a link keep a delivery, a state and a file each** (`record::shared`, `store::deliveries::shared`): what
 //!   ends the link for one report's sake lets the others leave again, and a recall finds its link by its own report. The link is
 //!   refused while any of them is suspended.
+//! - **One document under several names is found by keyed marks** (`store::documents`, `resolve::document`): the patient is part of
+//!   each, so that no two patients' documents are ever one. The second name gets no delivery of its own, only its word: what the
+//!   rules say of it tightens the first's link, and what the EHR takes back under it refuses that. A name of which no rule speaks
+//!   says nothing.
+//! - **A replaced document reads as superseded** from the moment at which its replacement was read, though the EHR left it current.
+//! - **A delivery goes to the record that stood for the patient when it was decided**; another one, by a merge or its undoing,
+//!   refuses the link, and only a person's release follows it.
+//! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR.
 //! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
 //! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
@@ -117,11 +130,21 @@
 //! - **A token endpoint at another origin must be configured**: the EHR's own word for it could lead a client secret anywhere.
 //! - **The numbers of a topic's events decide only whether to search** (`intake/count.rs`): each event is heard whatever its number,
 //!   and a doubt costs a search, never a report.
+//! - **What Chartseal writes itself is HTML, and the page shows it** (`paper`, `web/page/paper.js`), although no HTML of anybody
+//!   else's is: a patient's phone lays it out, reads it aloud with its tables, enlarges and prints it; a tagged PDF would be
+//!   drawn there as pictures of a sheet of paper, and needs a font for every script. The page reads only the elements of our
+//!   own template, and makes them anew; nothing that was sent can be of this type, for [`fhir::sniff`] knows none.
+//! - **A report without an attachment costs a reading for each of its results, each time that it is read**, also every
+//!   `recheck_minutes` while its link is out: EHRs tell nobody that a result was taken back.
+//! - **The content hash of such a report is keyed**: it covers a few numbers, which could be guessed from a bare hash. What it was
+//!   made of is bound apart (`store::papers`), so that a result that only got a new version is looked at again before it leaves,
+//!   and no patient hears of it twice.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 
 pub mod base;
 pub mod fhir;
+pub mod paper;
 pub mod policy;
 pub mod sealing;
 pub mod signing;

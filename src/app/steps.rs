@@ -28,6 +28,7 @@ use crate::notify::{
 };
 use crate::open::{ClinicCard, Open};
 use crate::outbox::{BreakerLimits, Outbox, Sender};
+use crate::paper::Letterhead;
 use crate::policy::{Available, Channel, Terms};
 use crate::release::{Company, Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve, Timetable};
@@ -105,7 +106,7 @@ impl Steps {
                 clock: ground.clock.clone(),
                 vault: ground.vault.clone(),
                 blobs: blobs.clone(),
-                ehrs: clients.iter().map(source_ehr).collect(),
+                ehrs: source_ehrs(config, &clients),
                 turns_at_once: workers_of_each(clients.len()),
                 terms_by_hand: Terms::by_hand(),
                 available,
@@ -267,15 +268,28 @@ fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
         client: Arc::clone(client),
         clinic: ehr.clinic.clone(),
         zone: zone_of(config, ehr.clinic.as_ref()),
+        letterhead: letterhead_of(config, ehr),
         report_age_max: ehr.report_age_max,
         recheck_every: ehr.recheck_every,
+        called: Bell::default(),
+        alarmed: Bell::default(),
+    };
+    config.ehrs.iter().zip(clients).map(one).collect()
+}
+
+fn source_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<SourceEhr> {
+    let one = |(ehr, client): (&config::Ehr, &Arc<EhrClient>)| SourceEhr {
+        client: Arc::clone(client),
+        letterhead: letterhead_of(config, ehr),
         called: Bell::default(),
     };
     config.ehrs.iter().zip(clients).map(one).collect()
 }
 
-fn source_ehr(client: &Arc<EhrClient>) -> SourceEhr {
-    SourceEhr { client: Arc::clone(client), called: Bell::default() }
+fn letterhead_of(config: &Config, ehr: &config::Ehr) -> Option<Letterhead> {
+    let clinic = config.clinics.iter().find(|clinic| Some(&clinic.id) == ehr.clinic.as_ref())?;
+    let (name, phone) = (clinic.name.clone(), clinic.phone.as_str().to_owned());
+    Some(Letterhead { clinic: name, phone, zone: clinic.timezone })
 }
 
 /// Days are counted in the clinic's zone, in UTC where there is no clinic.
@@ -319,10 +333,23 @@ fn sweep(config: &Config, ground: &Ground, blobs: &BlobStore, bells: &Bells) -> 
 }
 
 fn mailer(config: &Config) -> anyhow::Result<Mailer> {
-    let Some(mail) = &config.mail else {
+    let (Some(mail), Some(relay)) = (&config.mail, relay_of(config)?) else {
         // Shadow mode without a relay: nothing may leave, so nobody may be written to.
         return Ok(Mailer::new(Via::Memory(Arc::default()), OnlyTo::parse([])?));
     };
+    let only_to = match &mail.recipients {
+        config::Recipients::Anyone => OnlyTo::Everyone,
+        config::Recipients::Only(list) => OnlyTo::parse(list.iter().map(crate::base::EmailAddress::expose))?,
+    };
+    Ok(Mailer::new(Via::Smtp(relay), only_to))
+}
+
+/// The relay, where one is configured.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub fn relay_of(config: &Config) -> anyhow::Result<Option<SmtpRelay>> {
+    let Some(mail) = &config.mail else { return Ok(None) };
     let (scheme, tls) = match mail.security {
         MailSecurity::Plain => ("smtp", TlsMode::None),
         MailSecurity::StartTls => ("smtp", TlsMode::Required),
@@ -338,11 +365,7 @@ fn mailer(config: &Config) -> anyhow::Result<Mailer> {
         connections_max: u16::try_from(mail.connections_max).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN),
         attempt_timeout: mail.attempt_max,
     };
-    let only_to = match &mail.recipients {
-        config::Recipients::Anyone => OnlyTo::Everyone,
-        config::Recipients::Only(list) => OnlyTo::parse(list.iter().map(crate::base::EmailAddress::expose))?,
-    };
-    Ok(Mailer::new(Via::Smtp(SmtpRelay::new(relay).context("[mail] cannot be used")?), only_to))
+    Ok(Some(SmtpRelay::new(relay).context("[mail] cannot be used")?))
 }
 
 fn senders(config: &Config) -> anyhow::Result<HashMap<ClinicId, Sender>> {

@@ -74,6 +74,15 @@ pub enum AuditEvent {
     Gone {
         with_fhir_body: String,
     },
+    /// The resource was read; its document is on its way, or came, under another name.
+    SameDocument {
+        version: String,
+        delivery: DeliveryId,
+    },
+    /// The delivery's document was heard of under another name, too.
+    AlsoHeardAs {
+        source: SourceId,
+    },
     Decided {
         version: String,
         rules_hash: String,

@@ -4,11 +4,11 @@ use anyhow::Context;
 use clap::Subcommand;
 
 use super::past::{self, BackfillArgs, ListenAgainArgs};
-use super::print::{Print, count, table};
+use super::print::{Print, count, span, table};
 use super::{Acts, Outcome};
 use crate::app::start::Ground;
 use crate::app::steps::sign_in_of;
-use crate::config::{Config, Subscribe};
+use crate::config::{Config, Ehr, Subscribe};
 use crate::desk::{
     Desk, DeskError, Duty, Followed, HeardEhr, HeardKind, HeardLook, HeardPanel, HeardTopic, LookedAt, Person,
     Subscribes, heard_ehrs,
@@ -130,17 +130,22 @@ fn answer_or_fault<T>(answer: Result<T, SignInError>) -> anyhow::Result<T> {
 }
 
 async fn list(config: &Config, ground: &Ground, print: Print) -> anyhow::Result<Outcome> {
-    let followed = config.ehrs.iter().map(|ehr| Followed {
+    let ehrs = heard_ehrs(&ground.store, followed(config), ground.clock.now()).await?;
+    print.done(&in_words(&ehrs), &ehrs);
+    Ok(Outcome::Done)
+}
+
+/// The configured EHRs, and who looks after the subscriptions there.
+pub(super) fn followed(config: &Config) -> Vec<Followed> {
+    let one = |ehr: &Ehr| Followed {
         ehr: ehr.id.clone(),
         subscribes: match &ehr.subscribe {
             Subscribe::R4 => Subscribes::Chartseal,
             Subscribe::Topic(_) => Subscribes::ChartsealByTopic,
             Subscribe::Off => Subscribes::Others,
         },
-    });
-    let ehrs = heard_ehrs(&ground.store, followed.collect(), ground.clock.now()).await?;
-    print.done(&in_words(&ehrs), &ehrs);
-    Ok(Outcome::Done)
+    };
+    config.ehrs.iter().map(one).collect()
 }
 
 fn in_words(ehrs: &[HeardEhr]) -> String {
@@ -258,25 +263,4 @@ fn note(kind: &HeardKind) -> String {
 fn clock(off_seconds: i64) -> String {
     let side = if off_seconds < 0 { "behind" } else { "ahead of" };
     format!("its clock is {} {side} ours: ask its staff to set it", span(off_seconds.unsigned_abs()))
-}
-
-/// A stretch of time as people say it.
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        172_800.. => format!("{} days", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::span;
-
-    #[test]
-    fn a_span_is_told_in_the_unit_that_people_would_use() {
-        let told = [119, 120, 7_199, 7_200, 172_799, 172_800].map(span);
-        assert_eq!(told, ["119 s", "2 min", "119 min", "2 h", "47 h", "2 days"]);
-    }
 }

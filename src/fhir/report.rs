@@ -3,14 +3,19 @@
 //! Must stay true: both status tables of the standard live here and nowhere else; whatever is not plainly
 //! releasable reads as something that waits.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use fhirbolt::element::Value;
 
 use super::element::{all, coding, codings, group, text};
 use super::error::Malformed;
 use super::gate::{Admitted, R4Element, admit, admit_value, parse_json};
-use super::gather::Part;
+use super::gather::{Part, items};
 use super::identity::{Content, Form};
+use super::likeness::{self, Likeness};
 use super::project::sanitise;
+use super::results::Written;
 use super::schema;
 use super::service::{ServiceBase, Target};
 use crate::base::{FhirId, ResourceType, SecretText, UtcMillis, VersionId};
@@ -39,11 +44,19 @@ pub struct Report {
     pub attachments: Vec<AttachmentRef>,
     /// `DocumentReference.relatesTo`.
     pub relates_to: Vec<Relation>,
+    /// What other resources that are the same document have in common with it.
+    pub likenesses: Vec<Likeness>,
     /// Not empty: a person must look, for the report may mean something else than it seems to.
     pub unknown_modifiers: Vec<String>,
     /// SHA-256 over what the patient would read, see `identity`.
     pub content_hash: [u8; 32],
     pub content_basis: ContentBasis,
+    /// What is delivered where it carries no attachment. `content_hash` covers it.
+    pub written: Written,
+    /// The sanitised resource, where it must be written down from its results; see `results`.
+    pub(super) to_write: Option<Box<serde_json::Value>>,
+    /// Results that were read to be written down: the rules look at the same ones.
+    pub(super) results_read: HashMap<(&'static str, FhirId), Arc<Part>>,
     /// What it says to the rules beyond the fields above, and what it names; see [`super::EhrClient::gather`].
     pub(super) stated: Part,
 }
@@ -120,9 +133,40 @@ impl Report {
     /// (`presentedForm` repetitions say the same thing).
     #[must_use]
     pub fn preferred_attachment(&self) -> Option<&AttachmentRef> {
-        let there = || self.attachments.iter().filter(|one| !matches!(one.source, AttachmentSource::Absent));
-        there().find(|one| one.content_type.as_deref() == Some("application/pdf")).or_else(|| there().next())
+        preferred(&self.attachments, |attachment| attachment)
     }
+
+    /// Why there is nothing to deliver, where there is nothing.
+    #[must_use]
+    pub fn why_nothing(&self) -> Option<String> {
+        if self.preferred_attachment().is_some() {
+            return None;
+        }
+        match &self.written {
+            Written::Paper(_) => None,
+            Written::Not => Some("the report carries none".to_owned()),
+            Written::Unfaithful { why } => {
+                Some(format!("the report carries none, and its results cannot be shown as they are: {why}"))
+            }
+            Written::Unread { why } => Some(format!("the report carries none, and {why}")),
+        }
+    }
+
+    /// Puts what the results say under a key of the clinic's: a few numbers alone could be guessed from their hash.
+    pub fn key_content(&mut self, keyed: impl FnOnce(&[u8; 32]) -> [u8; 32]) {
+        match self.written {
+            Written::Not => {}
+            Written::Paper(_) | Written::Unfaithful { .. } | Written::Unread { .. } => {
+                self.content_hash = keyed(&self.content_hash);
+            }
+        }
+    }
+}
+
+fn preferred<T>(all: &[T], attachment_of: impl Fn(&T) -> &AttachmentRef) -> Option<&T> {
+    let there = || all.iter().filter(|one| !matches!(attachment_of(one).source, AttachmentSource::Absent));
+    let is_pdf = |one: &&T| attachment_of(one).content_type.as_deref() == Some("application/pdf");
+    there().find(is_pdf).or_else(|| there().next())
 }
 
 /// Reads one report of `kind` from `body`, the answer of the server at `base`.
@@ -133,6 +177,8 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
     let mut value = parse_json(body)?;
     sanitise(&mut value);
     let stated = Part::of_report(kind, &value, base);
+    let related = likeness::related(kind, &value, base);
+    let to_write = to_write(kind, &value);
     let Admitted { mut element, unknown_modifiers } = admit_value(value, schema::report(kind))?;
     let forms = attachments(kind, &mut element)?;
     let read = &element;
@@ -147,6 +193,9 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
         ResourceType::DocumentReference => ("type", "date", &["custodian", "author"][..]),
     };
     let codes = codings(read, codes);
+    let mut likenesses =
+        likeness::likenesses((kind, &id), preferred(&forms, |form| &form.reference), &relates_to, base);
+    likenesses.extend(related);
     let content = Content { kind, status, subject: &subject, codes: &codes, element: read, base, forms: &forms };
     Ok(Report {
         kind,
@@ -164,10 +213,24 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
         codes,
         subject,
         relates_to,
+        likenesses,
         unknown_modifiers,
         attachments: forms.into_iter().map(|form| form.reference).collect(),
+        written: Written::Not,
+        to_write,
+        results_read: HashMap::new(),
         stated,
     })
+}
+
+/// A copy of a report that names results and carries no attachment.
+fn to_write(kind: ResourceType, value: &serde_json::Value) -> Option<Box<serde_json::Value>> {
+    let is_empty = |form: &serde_json::Value| form.get("data").is_none() && form.get("url").is_none();
+    let has_none = items(value, "presentedForm").iter().all(|(_, form)| is_empty(form));
+    match kind {
+        ResourceType::DiagnosticReport if has_none && value.get("result").is_some() => Some(Box::new(value.clone())),
+        ResourceType::DiagnosticReport | ResourceType::DocumentReference => None,
+    }
 }
 
 /// Only the status of a report that [`read_report`] cannot read, so that a recall is still seen.

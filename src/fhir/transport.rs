@@ -36,6 +36,8 @@ pub(super) fn http(place: Place, guard: &Guard, limits: &Limits, tls: &OwnTls) -
         .connect_timeout(limits.connect_timeout)
         .read_timeout(limits.read_timeout)
         .pool_idle_timeout(limits.idle_connection)
+        // For staff who ask how long the EHR's certificate is still good.
+        .tls_info(true)
         .user_agent(concat!("chartseal/", env!("CARGO_PKG_VERSION")));
     let builder = match &tls.authorities {
         None => builder,

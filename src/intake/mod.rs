@@ -1,6 +1,6 @@
 //! Hearing that something changed: hooks, polls, and the subscriptions that make an EHR send hooks.
 //!
-//! Job: turn what an EHR says into resources that are due to be read.
+//! Job: turn what an EHR says into resources that are due to be read; tell staff whether that works (`examine`).
 //! Must stay true: a hook grants nothing but "please look"; its bytes are committed, sealed, before it is
 //! acknowledged; polling never stops beside working hooks; a watermark moves only after a whole walk.
 //! Must not know: what a report means, rules, patients.
@@ -8,6 +8,7 @@
 mod authentic;
 mod by_date;
 mod count;
+mod examine;
 mod extract;
 mod granted;
 mod hearing;
@@ -32,6 +33,7 @@ use crate::store::{Past, Store, StoreError};
 
 pub use authentic::{Authentic, HOOK_HEADER, HookAuth, HookHeaders, Proving, SignatureForm};
 pub use count::Numbering;
+pub use examine::{Finding, FirstLook, TRIAL_WAIT_MAX, TrialAsked, Verdict, first_look, patient_address};
 pub use hook::{HookBody, HookCall, Named};
 pub use listing::{Panel, PanelList};
 pub use look::KnownOffers;

@@ -7,7 +7,10 @@ use super::facts::{self, Beside, Owner};
 use super::plan::{self, Now};
 use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
-use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, choose_email};
+use crate::fhir::{
+    ContactChoice, ContentBasis, Likeness, RelationCode, Report, StatusDoubt, Subject, Written, choose_email,
+};
+use crate::paper::{self, PaperError};
 use crate::policy::codes::Confidentiality;
 use crate::policy::columns::Grouping;
 use crate::policy::decide::DEFAULT_RULE;
@@ -17,7 +20,10 @@ use crate::policy::{
     self, Coding, Decided, Decision, Facts, Moment, RecipientRole, ReportStatus, ReviewReason, RuleSet,
 };
 use crate::record::Card;
-use crate::store::{NOTHING_READ, SourceRow, StoreError};
+use crate::store::{Mark, MarkKind, NOTHING_READ, SourceRow, StoreError};
+
+/// So many documents are replaced by one.
+const REPLACED_MAX: usize = 20;
 
 /// A decision and all that a delivery needs, made before the transaction begins.
 pub(super) struct Prepared {
@@ -31,7 +37,13 @@ pub(super) struct Prepared {
     pub(super) contact_index: Option<[u8; 32]>,
     /// What it has in common with others that its rules let share a link.
     pub(super) group_index: Option<[u8; 32]>,
+    /// The document that Chartseal writes itself, and what it was made of, as a keyed hash.
+    pub(super) paper_index: Option<[u8; 32]>,
     pub(super) now: Now,
+    /// What its document is recognised by.
+    pub(super) marks: Vec<Mark>,
+    /// The documents that it says it replaces.
+    pub(super) replaces: Vec<FhirId>,
 }
 
 impl Prepared {
@@ -56,18 +68,15 @@ impl Resolve {
         rules: &InForce,
     ) -> Result<Prepared, ResolveError> {
         let (report, patient, now) = (&read.report, &read.patient, rules.at);
-        let (subject, choice) = match (&report.subject, patient) {
-            (Subject::Patient(id), PatientReading::Read(patient)) => {
-                (Some(id.clone()), Some(choose_email(patient, now)))
-            }
-            (Subject::Patient(id), PatientReading::NotAsked | PatientReading::Unusable { .. }) => {
-                (Some(id.clone()), None)
-            }
-            (Subject::None | Subject::Unusable { .. }, _) => (None, None),
+        let subject = match &report.subject {
+            Subject::Patient(id) => Some(id.clone()),
+            Subject::None | Subject::Unusable { .. } => None,
         };
+        let Standing { record, choice, doubt } = standing(subject.as_ref(), patient, now);
         let facts = facts::facts(ehr, read, &rules.rules, now);
         let Answer { facts, decided, objection: of_address } =
             answer(ehr, facts, choice.as_ref(), &read.beside, &rules.rules, now);
+        let paper = paper(ehr, report, patient);
         // What only a look back found leaves by a person's word alone, however old it is: nobody need look at each.
         let age_max = source.backfilled_at.is_none().then_some(ehr.report_age_max);
         let since = since.filter(|_| source.backfilled_at.is_none());
@@ -78,11 +87,21 @@ impl Resolve {
             choice.as_ref(),
             &Circumstances { since, age_max, now, rules: &rules.rules },
         );
-        let (card, contact_index) = self.card(subject.clone(), choice);
+        let patient_index = record.map(|record| match record {
+            PatientRecord::Read(patient) => self.vault.patient_index(&source.key.ehr, &patient),
+            PatientRecord::LostInMerge { of } => self.vault.lost_patient_index(&source.key.ehr, &of),
+        });
+        let (card, contact_index) = self.card(card_of(subject.as_ref(), patient), choice);
         let version = version_of(report)?;
-        let decision = plan::object(decided.decision.within(&self.available), objection.or(of_address));
+        let (paper_index, of_paper) = match paper {
+            Ok(sheet) => (sheet.map(|sheet| self.vault.file_index(&sheet.binding)), None),
+            Err(why) => (None, Some(ReviewReason::Attachment { why: why.to_string() })),
+        };
+        let objection = objection.or(of_paper).or(of_address);
+        let decision = plan::object(decided.decision.within(&self.available), objection);
+        let decision = plan::doubted(decision, doubt);
         let subject_index = subject.map(|id| self.vault.patient_index(&source.key.ehr, &id));
-        let group_index = match (&decision, subject_index) {
+        let group_index = match (&decision, patient_index.or(subject_index)) {
             (Decision::Send { terms }, Some(patient)) => {
                 let zone = rules.rules.timezone().unwrap_or(ehr.zone);
                 belonging(terms.group, report, zone).map(|belonging| self.vault.group_index(&patient, &belonging))
@@ -99,13 +118,37 @@ impl Resolve {
             card,
             contact_index,
             group_index,
+            marks: subject_index.map_or_else(Vec::new, |patient| self.marks(&patient, report)),
+            replaces: replaced_by(report),
+            paper_index,
             now: Now {
                 status: report.status,
                 content_hash: report.content_hash,
                 content_basis: report.content_basis,
                 subject_index,
+                patient_index,
             },
         })
+    }
+
+    /// Keyed, and the patient is part of each: another patient's document is never the same.
+    fn marks(&self, patient: &[u8; 32], report: &Report) -> Vec<Mark> {
+        let vault = &self.vault;
+        let named = |kind, what: &str, value: &str| Mark {
+            kind,
+            mark: vault.likeness_index(patient, &format!("{what}/{value}")),
+        };
+        let mark = |likeness: &Likeness| match likeness {
+            Likeness::Sha256(digest) => {
+                Mark { kind: MarkKind::Sha256, mark: vault.file_likeness(patient, &vault.file_index(digest)) }
+            }
+            Likeness::Sha1(digest) => named(MarkKind::Sha1, "sha1", &HEXLOWER.encode(digest)),
+            Likeness::Address(address) => named(MarkKind::Address, "address", address),
+            Likeness::Itself(name) => named(MarkKind::Itself, "resource", name),
+            Likeness::Restates(name) => named(MarkKind::Restates, "resource", name),
+            Likeness::BelongsTo(name) => named(MarkKind::BelongsTo, "resource", name),
+        };
+        report.likenesses.iter().map(mark).collect()
     }
 
     fn card(&self, subject: Option<FhirId>, choice: Option<ContactChoice>) -> (Option<Card>, Option<[u8; 32]>) {
@@ -119,6 +162,71 @@ impl Resolve {
                 (Some(Card::new(None, subject, String::new())), None)
             }
         }
+    }
+}
+
+fn replaced_by(report: &Report) -> Vec<FhirId> {
+    let replaced = report.relates_to.iter().filter_map(|relation| match relation.code {
+        RelationCode::Replaces => relation.target.clone(),
+        RelationCode::Transforms | RelationCode::Signs | RelationCode::Appends | RelationCode::Unrecognised => None,
+    });
+    replaced.take(REPLACED_MAX).collect()
+}
+
+/// Whose record it goes to.
+struct Standing {
+    /// `None` where that was not learnt.
+    record: Option<PatientRecord>,
+    choice: Option<ContactChoice>,
+    doubt: Option<ReviewReason>,
+}
+
+enum PatientRecord {
+    Read(FhirId),
+    LostInMerge { of: FhirId },
+}
+
+fn standing(subject: Option<&FhirId>, patient: &PatientReading, now: UtcMillis) -> Standing {
+    let nobody = Standing { record: None, choice: None, doubt: None };
+    let Some(subject) = subject else { return nobody };
+    match patient {
+        PatientReading::Read(patient) => Standing {
+            record: Some(PatientRecord::Read(subject.clone())),
+            choice: Some(choose_email(patient, now)),
+            doubt: None,
+        },
+        PatientReading::Merged(Some(into)) => Standing {
+            record: Some(PatientRecord::Read(into.id.clone())),
+            choice: Some(choose_email(into, now)),
+            doubt: Some(ReviewReason::PatientMerged),
+        },
+        PatientReading::Merged(None) => Standing {
+            record: Some(PatientRecord::LostInMerge { of: subject.clone() }),
+            choice: None,
+            doubt: Some(ReviewReason::PatientMerged),
+        },
+        PatientReading::NotAsked | PatientReading::Unusable { .. } => nobody,
+    }
+}
+
+/// Whom the card names.
+fn card_of(subject: Option<&FhirId>, patient: &PatientReading) -> Option<FhirId> {
+    match patient {
+        PatientReading::Merged(Some(into)) => Some(into.id.clone()),
+        PatientReading::Merged(None)
+        | PatientReading::Read(_)
+        | PatientReading::NotAsked
+        | PatientReading::Unusable { .. } => subject.cloned(),
+    }
+}
+
+/// The document that would be delivered, where Chartseal writes it itself.
+fn paper(ehr: &ReadEhr, report: &Report, patient: &PatientReading) -> Result<Option<paper::Sheet>, PaperError> {
+    match (&report.written, &ehr.letterhead, patient) {
+        (Written::Paper(written), Some(head), PatientReading::Read(patient)) => {
+            paper::write(written, head, &patient.person()).map(Some)
+        }
+        (Written::Paper(_) | Written::Not | Written::Unfaithful { .. } | Written::Unread { .. }, _, _) => Ok(None),
     }
 }
 
@@ -206,8 +314,8 @@ fn objection(
     if ehr.clinic.is_none() {
         return Some(ReviewReason::NoClinic);
     }
-    if report.preferred_attachment().is_none() {
-        return Some(ReviewReason::Attachment { why: "the report carries none".to_owned() });
+    if let Some(why) = report.why_nothing() {
+        return Some(ReviewReason::Attachment { why });
     }
     if let Some(age_max) = age_max
         && let Err(why) = policy::age_gate(report.issued, *age_max, *now)
@@ -269,11 +377,15 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
         card: None,
         contact_index: None,
         group_index: None,
+        marks: Vec::new(),
+        replaces: Vec::new(),
+        paper_index: None,
         now: Now {
             status: ReportStatus::Unknown,
             content_hash: NOTHING_READ,
             content_basis: ContentBasis::Bytes,
             subject_index: None,
+            patient_index: None,
         },
     })
 }

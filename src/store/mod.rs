@@ -13,6 +13,7 @@ mod conn;
 mod control;
 mod deliveries;
 mod dialect;
+mod documents;
 mod due;
 mod error;
 mod events;
@@ -26,6 +27,7 @@ mod notices;
 mod openings;
 mod operators;
 mod panel;
+mod papers;
 mod past;
 mod patients;
 mod polls;
@@ -60,7 +62,12 @@ pub use deliveries::{
     owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card, set_report_version, sharers_of,
     shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
 };
-pub use due::{DueOf, due_deliveries, due_sources};
+pub use documents::{
+    Alike, Mark, MarkKind, SAME_FOR, Said, alike, deliveries_alike, family_of, forget_marks, hold_documents,
+    hold_family, is_replaced, lead_elsewhere, leave_family, make_one, marks_of, note_marks, note_said, said_of,
+    set_replaced,
+};
+pub use due::{DueOf, due_deliveries, due_sources, is_anything_urgent};
 pub use error::StoreError;
 pub use events::{
     EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
@@ -98,6 +105,7 @@ pub use panel::{
     Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, forget_unlisted, list_patient, next_patients,
     panel_summary, settle_patient,
 };
+pub use papers::{insert_paper, paper_of, set_paper};
 pub use past::{
     Past, PastAsked, PastRow, PastState, Reached, begin_past, is_past_due, lease_past, past_of, renew_past,
     resume_past, settle_past, stop_past,
@@ -119,8 +127,8 @@ pub use signing_keys::{
     turn_signing_keys,
 };
 pub use sources::{
-    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
-    read_again, read_stale_sources_again, renew_source, source,
+    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources,
+    lease_urgent_sources, others_gone, read_again, read_stale_sources_again, renew_source, source, source_of,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
 pub use topics::{

@@ -74,7 +74,37 @@ diesel::table! {
         gone_at -> Nullable<BigInt>,
         why -> Nullable<Text>,
         lease_holder -> Nullable<Text>,
+        urgent_at -> Nullable<BigInt>,
         backfilled_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    likeness (mark, source_id) {
+        mark -> Binary,
+        source_id -> Text,
+        kind -> Text,
+        content_hash -> Binary,
+        noted_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    twin (source_id) {
+        source_id -> Text,
+        family -> Text,
+        decision -> Nullable<Text>,
+        trace -> Nullable<Text>,
+        rules_hash -> Nullable<Text>,
+        noted_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    replacement (ehr, resource_id, by_source) {
+        ehr -> Text,
+        resource_id -> Text,
+        by_source -> Text,
     }
 }
 
@@ -406,6 +436,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    paper (delivery_id) {
+        delivery_id -> Text,
+        paper_index -> Binary,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -431,7 +468,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     incident_delivery,
     former_link,
     signing_key,
+    likeness,
+    twin,
+    replacement,
     look,
     panel_patient,
-    past_search
+    past_search,
+    paper
 );

@@ -52,6 +52,11 @@ impl Steps {
         );
         for ehr in &self.resolve.ehrs {
             let turn = of(ehr.client.id().clone(), |step: Arc<Resolve>, ehr| async move { step.turn_of(&ehr).await });
+            // One is for what may take back a link alone: it waits behind no other reading.
+            let alarm =
+                of(ehr.client.id().clone(), |step: Arc<Resolve>, ehr| async move { step.alarm_turn_of(&ehr).await });
+            let name = format!("recalls {}", ehr.client.id());
+            crew.join(&name, &ehr.alarmed, LOOK_UNCALLED_EVERY, &self.resolve, alarm);
             for _ in 0..self.resolve.turns_at_once {
                 let name = format!("resolve {}", ehr.client.id());
                 crew.join(&name, &ehr.called, LOOK_UNCALLED_EVERY, &self.resolve, turn.clone());

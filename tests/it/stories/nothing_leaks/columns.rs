@@ -84,9 +84,33 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("gone_at", Quiet),
             ("why", Quiet),
             ("lease_holder", Quiet),
+            ("urgent_at", Quiet),
             ("backfilled_at", Quiet),
         ],
     ),
+    ("paper", &[("delivery_id", Quiet), ("paper_index", Pseudonymous)]),
+    (
+        "likeness",
+        &[
+            ("mark", Pseudonymous),
+            ("source_id", Quiet),
+            ("kind", Quiet),
+            ("content_hash", Pseudonymous),
+            ("noted_at", Quiet),
+        ],
+    ),
+    (
+        "twin",
+        &[
+            ("source_id", Quiet),
+            ("family", Quiet),
+            ("decision", Quiet),
+            ("trace", Code),
+            ("rules_hash", Quiet),
+            ("noted_at", Quiet),
+        ],
+    ),
+    ("replacement", &[("ehr", Quiet), ("resource_id", Pseudonymous), ("by_source", Quiet)]),
     (
         "delivery",
         &[
