@@ -139,6 +139,12 @@
 //! - **The content hash of such a report is keyed**: it covers a few numbers, which could be guessed from a bare hash. What it was
 //!   made of is bound apart (`store::papers`), so that a result that only got a new version is looked at again before it leaves,
 //!   and no patient hears of it twice.
+//! - **A search is heard page by page** (`intake/hearing.rs`): however much an EHR shows, one page is held; what a walk found stands
+//!   though it fails later, and only a whole one moves the watermark.
+//! - **What only a backfill found is decided in mode shadow**, whatever its age: it is on record, nobody must look at each, and it
+//!   leaves by a person's word. The mark goes when the EHR speaks of a change itself.
+//! - **Of a history only the deletes are taken** (`fhir/search`): the newest version of what lives is found by a search, and needs no
+//!   reading for each older one.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 

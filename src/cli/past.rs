@@ -164,23 +164,20 @@ async fn look(ehr: &EhrId, what: Past, desk: &Desk, print: Print) -> anyhow::Res
 /// How far it is, as a sentence.
 pub(super) fn in_words(past: &HeardPast) -> String {
     let HeardPast { what, state, since, until, .. } = past;
-    let mut told = format!("{what} of {since} to {until}, asked for by {}: {state}, {} %", past.asked_by, past.percent);
-    if let Some(ended_at) = &past.ended_at {
-        told.push_str(&format!(" at {ended_at}"));
-    } else if let Some(reached) = &past.reached {
-        told.push_str(&format!(" ({} up to {reached})", past.kind));
-    } else {
-        told.push_str(&format!(" ({}, patient by patient)", past.kind));
-    }
-    told.push_str(&format!(
-        "; {} shown by the EHR, {} of them read because of it",
+    let done = match (&past.ended_at, &past.reached) {
+        (Some(ended_at), _) => format!(" at {ended_at}"),
+        (None, Some(reached)) => format!(" ({} up to {reached})", past.kind),
+        (None, None) => format!(" ({}, patient by patient)", past.kind),
+    };
+    let waits = past.why.as_ref().map_or_else(String::new, |why| format!("; it waits: {why}"));
+    format!(
+        "{what} of {since} to {until}, asked for by {}: {state}, {} %{done}; {} shown by the EHR, {} of them read because of \
+         it{waits}",
+        past.asked_by,
+        past.percent,
         count(past.seen, "resource"),
         past.heard
-    ));
-    if let Some(why) = &past.why {
-        told.push_str(&format!("; it waits: {why}"));
-    }
-    told
+    )
 }
 
 /// An instant, a day (UTC), `now`, or so long ago.

@@ -1,4 +1,4 @@
-//! What an EHR says that it can do: its CapabilityStatement, as far as looking for changes needs it.
+//! What an EHR says that it can do: its `CapabilityStatement`, as far as looking for changes needs it.
 //!
 //! Must stay true: a promise only. Whoever relies on it still believes the answer rather than the statement.
 

@@ -38,6 +38,9 @@ pub(super) fn begin(
     looks: &[(Look, UtcMillis)],
     watermark: UtcMillis,
 ) -> Result<(), StoreError> {
+    if !looks.iter().any(|(what, _)| *what == Look::Panel) {
+        store::end_panel(tx, ehr)?;
+    }
     looks.iter().try_for_each(|(what, first_at)| store::ensure_look(tx, ehr, *what, watermark, *first_at))
 }
 
@@ -66,6 +69,9 @@ impl Intake {
         let looked = store::while_kept(look(row.clone(), now), row.clone(), self.renew_every, renew).await?;
         let Some((end, held)) = looked else { return Ok(1) };
         let news = end.why.clone().filter(|_| end.why != row.why);
+        if let Some(why) = &news {
+            tracing::warn!(ehr = %held.ehr, look = %held.what, why, "a look at an EHR failed; it is made again");
+        }
         self.store
             .write(move |tx| {
                 if let Some(why) = news {

@@ -103,7 +103,9 @@ impl Intake {
                     return Ok((Stepped::On(Some(reached).filter(|_| until < row.until)), tally));
                 }
                 Walked::TooMuch => until = UtcMillis(i64::midpoint(since.0, until.0)),
-                walked => return Ok((fault(walked, ehr), tally)),
+                walked @ (Walked::Incomplete { .. } | Walked::Forgotten | Walked::Failed(_)) => {
+                    return Ok((fault(walked, ehr), tally));
+                }
             }
         }
         Ok((Stepped::On(None), tally))

@@ -107,7 +107,9 @@ impl Intake {
         let next_at = now.plus(ehr.poll_every);
         let date = match walked {
             Walked::Whole { date } => date,
-            walked => return Ok(Asked::in_vain(walked, next_at)),
+            walked @ (Walked::Incomplete { .. } | Walked::Forgotten | Walked::TooMuch | Walked::Failed(_)) => {
+                return Ok(Asked::in_vain(walked, next_at));
+            }
         };
         let watermark = Some(seen_until(patient.watermark, date, until, now));
         let mut end = PatientEnd { watermark, dated_at: None, next_at, why: None };

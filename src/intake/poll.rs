@@ -171,10 +171,10 @@ pub(super) fn seen_until(watermark: UtcMillis, date: Option<UtcMillis>, until: U
 
 /// How long an EHR is left alone after `error`.
 pub(super) fn wait_after(error: &EhrError, ehr: &HeardEhr) -> Duration {
-    match error {
-        EhrError::Overloaded { retry_after: Some(pause) } => (*pause).max(ehr.poll_every),
-        _ => ehr.poll_every,
+    if let EhrError::Overloaded { retry_after: Some(pause) } = error {
+        return (*pause).max(ehr.poll_every);
     }
+    ehr.poll_every
 }
 
 fn is_within(off_ms: i64, span: Duration) -> bool {

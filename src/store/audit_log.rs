@@ -12,6 +12,9 @@ use super::schema::audit_line;
 use crate::audit::{self, Chain, Entry, GENESIS, Line};
 use crate::base::UtcMillis;
 
+/// Lines that are read in one piece.
+const LINES_AT_ONCE: i64 = 4096;
+
 type Row = (String, i64, i64, String, Vec<u8>, Vec<u8>);
 
 /// Holds what `chain` tells of until the transaction ends. Whoever changes the rows of a delivery (its link, openings
@@ -96,12 +99,22 @@ pub type Anchorable = (i64, [u8; 32]);
 /// # Errors
 /// [`StoreError`].
 pub fn lines_between(conn: &mut Conn, after: i64, until: i64) -> Result<Vec<Anchorable>, StoreError> {
-    let rows: Vec<(i64, Vec<u8>)> = audit_line::table
-        .filter(audit_line::n.gt(after).and(audit_line::n.le(until)))
-        .order(audit_line::n.asc())
-        .select((audit_line::n, audit_line::hash))
-        .load(conn)?;
-    rows.into_iter().map(|(n, hash)| Ok((n, hash32("audit_line.hash", &hash)?))).collect()
+    let mut found: Vec<Anchorable> = Vec::new();
+    loop {
+        // A busy minute has a hundred thousand lines: as rows they take several times the room of what is kept of them.
+        let rows: Vec<(i64, Vec<u8>)> = audit_line::table
+            .filter(audit_line::n.gt(found.last().map_or(after, |(n, _)| *n)).and(audit_line::n.le(until)))
+            .order(audit_line::n.asc())
+            .limit(LINES_AT_ONCE)
+            .select((audit_line::n, audit_line::hash))
+            .load(conn)?;
+        if rows.is_empty() {
+            return Ok(found);
+        }
+        for (n, hash) in rows {
+            found.push((n, hash32("audit_line.hash", &hash)?));
+        }
+    }
 }
 
 /// The names of all chains.

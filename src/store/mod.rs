@@ -102,8 +102,8 @@ pub use operators::{
     rekey_operator,
 };
 pub use panel::{
-    Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, forget_unlisted, list_patient, next_patients,
-    panel_summary, settle_patient,
+    Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, end_panel, forget_unlisted, list_patient,
+    next_patients, panel_summary, settle_patient,
 };
 pub use papers::{insert_paper, paper_of, set_paper};
 pub use past::{

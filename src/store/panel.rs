@@ -7,9 +7,10 @@ use diesel::prelude::*;
 
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
+use super::looks::Look;
 use super::prepared::Prepare as _;
 use super::rows::{hash32, unsigned};
-use super::schema::panel_patient;
+use super::schema::{look, panel_patient};
 use crate::base::{EhrId, ResourceType, UtcMillis};
 
 /// One patient of the panel.
@@ -112,6 +113,16 @@ pub fn forget_unlisted(tx: &mut Tx, ehr: &EhrId, before: UtcMillis) -> Result<us
     let unlisted =
         panel_patient::table.filter(panel_patient::ehr.eq(ehr.as_str())).filter(panel_patient::listed_at.lt(before.0));
     Ok(diesel::delete(unlisted).prepared().execute(tx.conn())?)
+}
+
+/// Removes everybody: this EHR is searched over all patients, or again.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn end_panel(tx: &mut Tx, ehr: &EhrId) -> Result<(), StoreError> {
+    diesel::delete(panel_patient::table.filter(panel_patient::ehr.eq(ehr.as_str()))).prepared().execute(tx.conn())?;
+    diesel::delete(look::table.find((ehr.as_str(), Look::Panel.to_string()))).prepared().execute(tx.conn())?;
+    Ok(())
 }
 
 /// Up to `count` patients whose turn has come, the longest waiting first.

@@ -218,7 +218,7 @@ impl<'a> Walk<'a> {
                 // Its newest version is found by a search, and needs no reading for each older one.
                 (Change::Written, Sought::History { .. }) => {}
                 (Change::Written, Sought::Changed(_) | Sought::ChangedOf(..) | Sought::Dated { .. }) => {
-                    changed.push(heard)
+                    changed.push(heard);
                 }
                 (Change::Deleted, _) => deleted.push(heard.id),
             }

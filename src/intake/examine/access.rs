@@ -3,7 +3,7 @@
 use super::{Finding, Verdict};
 use crate::base::{ResourceType, UtcMillis};
 use crate::fhir::{Access, EhrError, Granted, Honoured, Obedience, PatientNeeded, SignedIn};
-use crate::intake::HeardEhr;
+use crate::intake::{HeardEhr, Seeks};
 
 const SIGN_IN: &str = "sign-in";
 const READING: &str = "reading";
@@ -118,7 +118,7 @@ pub(super) async fn searching(ehr: &HeardEhr, now: UtcMillis, findings: &mut Vec
             ResourceType::DocumentReference => "search for DocumentReference",
         };
         findings.extend(match ehr.client.obedience(kind, now).await {
-            Ok(obedience) => obeyed(what, &obedience),
+            Ok(obedience) => obeyed(what, &obedience, &ehr.seeks),
             Err(EhrError::Refused { status: 403 }) => vec![Finding::fails(
                 what,
                 "the EHR forbids the search (403), also for one patient",
@@ -129,13 +129,22 @@ pub(super) async fn searching(ehr: &HeardEhr, now: UtcMillis, findings: &mut Vec
     }
 }
 
-fn obeyed(what: &'static str, obedience: &Obedience) -> Vec<Finding> {
-    if let PatientNeeded::Yes { status } = obedience.patient {
-        return vec![Finding::fails(
-            what,
-            format!("the EHR refuses a search that names no patient (status {status}): polling finds nothing there"),
-            "have its staff allow this client searches over all patients by _lastUpdated; hooks alone lose reports",
-        )];
+fn obeyed(what: &'static str, obedience: &Obedience, seeks: &Seeks) -> Vec<Finding> {
+    match (obedience.patient, seeks) {
+        (PatientNeeded::Yes { status }, Seeks::Everybody) => {
+            return vec![Finding::fails(
+                what,
+                format!(
+                    "the EHR refuses a search that names no patient (status {status}): polling finds nothing there"
+                ),
+                "have its staff allow this client searches over all patients by _lastUpdated, or name its patients as `panel`; \
+                 hooks alone lose reports",
+            )];
+        }
+        (PatientNeeded::Yes { .. }, Seeks::Patients(_)) => {
+            return vec![Finding::works(what, "the EHR is asked about the patients of its panel one by one")];
+        }
+        (PatientNeeded::No, Seeks::Everybody | Seeks::Patients(_)) => {}
     }
     let mut findings = vec![by_time(what, obedience.last_updated)];
     let mut note = |says: &str| findings.push(Finding::note(what, says));
@@ -184,6 +193,7 @@ fn by_time(what: &'static str, last_updated: Honoured) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::Panel;
 
     #[test]
     fn event_15_wrong_credentials_are_told_apart_from_too_small_rights() {
@@ -216,7 +226,7 @@ mod tests {
             undated: 0,
         };
         let told = |obedience: &Obedience| {
-            let found = obeyed("search", obedience);
+            let found = obeyed("search", obedience, &Seeks::Everybody);
             let fails = found.iter().filter(|one| one.verdict == Verdict::Fails).count();
             (found.len(), fails, found.iter().map(|one| one.says.as_str()).collect::<Vec<_>>().join(" "))
         };
@@ -228,6 +238,10 @@ mod tests {
         }
         assert_eq!(told(&all(Honoured::CannotTell)).1, 0);
         assert_eq!(told(&all(Honoured::Refused { status: 400 })).1, 1);
+        let panel = Seeks::Patients(Panel { lists: Vec::new(), refresh_every: std::time::Duration::ZERO });
+        let by_patient = Obedience { patient: PatientNeeded::Yes { status: 422 }, ..all(Honoured::CannotTell) };
+        let found = obeyed("search", &by_patient, &panel);
+        assert!(found.len() == 1 && found[0].verdict == Verdict::Works, "{found:?}");
         let (count, fails, says) =
             told(&Obedience { patient: PatientNeeded::Yes { status: 422 }, ..all(Honoured::Yes) });
         assert!((count, fails) == (1, 1) && says.contains("names no patient (status 422)"), "{says}");

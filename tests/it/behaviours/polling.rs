@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use crate::stories::bad_input::OddClinic;
 use crate::support::clinic::{Clinic, Wishes};
-use crate::support::ehr;
+use crate::support::ehr::{self, Ehr, EhrOptions};
 use crate::support::ehr_double::{Act, Asked, EhrDouble, Reply, outcome};
+use crate::support::front::{Front, Reply as InFront};
 use crate::support::holder::Holder;
 use crate::support::mailbox::{Mailbox, Manner};
 use crate::support::pdf;
@@ -211,6 +212,85 @@ async fn event_05_a_report_that_last_updated_hides_is_found_by_its_own_date() {
         |look: &&chartseal::desk::HeardLook| look.what == LookedAt::ByDate && look.kind == Some("DiagnosticReport");
     let look = told.looks.iter().find(of).unwrap();
     assert_eq!((look.offered, look.why.as_deref()), (Some(false), None), "an EHR need not offer it");
+}
+
+/// Something before the real EHR speaks for it in every wrong way, one poll after the other; then the EHR itself is heard again.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_05_every_wrong_answer_before_a_real_ehr_is_named_and_the_report_arrives_once() {
+    let ehr = ehr::lease().await;
+    let front = Front::start(ehr.base_url());
+    let wishes = Wishes { ehr_base: Some(front.base_url.clone()), ..Wishes::default() };
+    let clinic = Clinic::spawn_with(wishes, ehr, Mailbox::start(Manner::Plain).await).await;
+    clinic.settle().await;
+    let (json, html) = ("application/fhir+json", "text/html");
+    let bundle = json!({"resourceType": "Bundle", "entry": []}).to_string().into_bytes();
+    let whole = |status, kind, body: &[u8]| InFront::Whole { status, kind, body: body.to_vec() };
+    let elsewhere = format!("{}/DiagnosticReport", front.base_url.replace("127.0.0.1", "127.0.0.2"));
+    let foreign = json!({"resourceType": "Bundle", "link": [{"relation": "next", "url": elsewhere}]}).to_string();
+    let wrongs = [
+        // Large enough for its beginning to be on its way before the end is missed.
+        (InFront::CutHalfWay { kind: json, body: vec![b' '; 1 << 20] }, "ended before it was complete"),
+        (whole(500, json, b"{}"), "failed with status 500"),
+        (whole(502, html, b"<h1>Bad gateway"), "failed with status 502"),
+        (whole(429, json, b"{}"), "asks for fewer requests"),
+        (whole(200, html, b"<form>Log in"), "not FHIR JSON"),
+        (whole(200, json, b"<html>"), "body"),
+        (InFront::Redirect { to: elsewhere.clone() }, "redirect"),
+        (whole(200, json, foreign.as_bytes()), "another server"),
+    ];
+    let (_, report) = clinic.report("fronted@example.test", PANEL, &pdf::with_pages(&["5.4 %"])).await;
+    let before = poll_of(&clinic, "lab").await.watermark;
+    for (wrong, why) in wrongs {
+        front.script("DiagnosticReport", [wrong]);
+        clinic.forward(Duration::from_secs(6));
+        clinic.settle().await;
+        let poll = poll_of(&clinic, "lab").await;
+        assert!(poll.why.as_deref().is_some_and(|said| said.contains(why)), "{why}: {:?}", poll.why);
+        assert_eq!(poll.watermark, before, "{why}");
+    }
+    // A little at a time is slow, and no fault.
+    front.script("DiagnosticReport", [InFront::Slowly { kind: json, body: bundle }, InFront::PassedOn]);
+    for _ in 0..2 {
+        clinic.forward(Duration::from_secs(6));
+        clinic.settle().await;
+        assert_eq!(poll_of(&clinic, "lab").await.why, None);
+    }
+    assert_eq!(clinic.mails_to("fronted@example.test").len(), 1);
+    assert_eq!(clinic.deliveries_of(&report).await.len(), 1);
+}
+
+/// What arrives while it is away and after it is back is found; that it was away is told, and forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_05_a_real_ehr_that_is_taken_down_and_up_again_is_heard_on() {
+    let real = Ehr::start(EhrOptions::default()).await;
+    let base = real.base_url().to_owned();
+    let port = base.trim_end_matches("/fhir").rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    let wishes = Wishes { ehr_base: Some(base), ..Wishes::default() };
+    let clinic = Clinic::spawn_with(wishes, ehr::lease().await, Mailbox::start(Manner::Plain).await).await;
+    clinic.settle().await;
+    let post = async |ehr: &Ehr, name: &str| {
+        let patient = format!("p-{name}");
+        let email = format!("{name}@example.test");
+        ehr.lab().update(&ehr::patient(&patient, "Garcia", "Ana", "1984-05-06", &email)).await;
+        let paper = pdf::with_pages(&["5.4 %"]);
+        ehr.lab().post(&ehr::report(&patient, PANEL, &crate::support::clinic::real_now(), &paper)).await;
+        email
+    };
+    let first = post(&real, "before").await;
+    let go_on = async || {
+        clinic.forward(Duration::from_secs(6));
+        clinic.settle().await;
+    };
+    go_on().await;
+    assert_eq!(clinic.mails_to(&first).len(), 1);
+    drop(real);
+    go_on().await;
+    assert!(poll_of(&clinic, "lab").await.why.is_some_and(|why| why.contains("cannot be reached")));
+    let real = Ehr::start(EhrOptions { port, ..EhrOptions::default() }).await;
+    let second = post(&real, "after").await;
+    go_on().await;
+    assert_eq!((clinic.mails_to(&first).len(), clinic.mails_to(&second).len()), (1, 1));
+    assert_eq!(poll_of(&clinic, "lab").await.why, None);
 }
 
 /// While an EHR wants to be left alone nothing goes out: no search, and no reading that a hook calls for.

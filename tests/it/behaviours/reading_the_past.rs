@@ -128,6 +128,8 @@ async fn event_05_a_backfill_can_be_stopped_goes_on_where_it_was_and_waits_out_w
     };
     double.behave(fails);
     begin(&clinic, Past::Backfill, ago(15), clinic.now()).await;
+    // After a step that found something it waits until that is read.
+    go_on(&clinic, &double, Duration::from_mins(1)).await;
     go_on(&clinic, &double, Duration::from_mins(1)).await;
     let past = clinic.desk().past(&"lab".parse().unwrap()).await.unwrap().remove(0);
     assert_eq!((past.state, past.seen, past.heard), ("running", 1, 1));

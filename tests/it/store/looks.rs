@@ -98,6 +98,13 @@ on_both! {
         let after_the_last =
             bed.read(|conn| store::next_patients(conn, &stage::ehr(), KIND, Some([1; 32]), 10)).await;
         assert!(after_the_last.is_empty());
+        bed.write(|tx| {
+            store::ensure_look(tx, &stage::ehr(), Look::Panel, NOW, NOW)?;
+            store::end_panel(tx, &stage::ehr())?;
+            assert_eq!(store::panel_summary(tx.conn(), &stage::ehr(), KIND)?.patients, 0);
+            assert!(store::looks_of(tx.conn(), &stage::ehr())?.is_empty());
+            Ok(())
+        }).await;
     }
 
     async fn a_reading_of_the_past_runs_once_stops_for_good_and_goes_on_where_it_was(bed: Bed) {

@@ -72,7 +72,7 @@ struct State {
     behaviour: Mutex<Arc<Behaviour>>,
     /// How far its clock is from this machine's.
     clock_off_ms: Mutex<i64>,
-    /// Interactions of its CapabilityStatement; `None`: it has no statement.
+    /// Interactions of its `CapabilityStatement`; `None`: it has no statement.
     offers: Mutex<Option<Vec<&'static str>>>,
     /// Type, id and time of what was deleted.
     deleted: Mutex<Vec<(String, String, UtcMillis)>>,
