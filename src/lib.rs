@@ -9,8 +9,9 @@
 //!    a resource becomes due.
 //! 2. [`resolve`] reads: under a lease per resource, report and patient come from the EHR again, and what the rules in force
 //!    look at beside them (members, order, encounter, ...). [`policy`] decides. In one transaction, which sees that those rules
-//!    are still in force, there is a delivery, a recall, a replacement, or nothing.
-//! 3. [`release`] seals: the attachment is fetched, judged, sealed by [`sealing`], stored by [`blobs`]; link and notice are
+//!    are still in force, there is a delivery, a recall, a replacement, or nothing. A report without an attachment is read with its
+//!    results, of which [`fhir`] makes a [`paper`], or says why not.
+//! 3. [`release`] seals: the attachment is fetched (or the paper written), judged, sealed by [`sealing`], stored by [`blobs`]; link and notice are
 //!    committed together.
 //! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends.
 //! 5. [`open`] lets in: the patient's page proves the key, claims an opening, fetches, decrypts in the browser, confirms.
@@ -45,7 +46,7 @@
 //! | layer | rooms | may import |
 //! |---|---|---|
 //! | 0 | [`base`] | crates |
-//! | 1, pure | [`policy`], [`sealing`], [`signing`]; [`record`] (knows policy); [`audit`] (knows record) | 0 |
+//! | 1, pure | [`policy`], [`sealing`], [`signing`], [`paper`]; [`record`] (knows policy); [`audit`] (knows record) | 0 |
 //! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`] | 0, 1; not each other |
 //! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`] | 0 to 2; not each other |
 //! | 4, edge | [`web`] | 0, 1, 3; never the store |
@@ -129,11 +130,21 @@
 //! - **A token endpoint at another origin must be configured**: the EHR's own word for it could lead a client secret anywhere.
 //! - **The numbers of a topic's events decide only whether to search** (`intake/count.rs`): each event is heard whatever its number,
 //!   and a doubt costs a search, never a report.
+//! - **What Chartseal writes itself is HTML, and the page shows it** (`paper`, `web/page/paper.js`), although no HTML of anybody
+//!   else's is: a patient's phone lays it out, reads it aloud with its tables, enlarges and prints it; a tagged PDF would be
+//!   drawn there as pictures of a sheet of paper, and needs a font for every script. The page reads only the elements of our
+//!   own template, and makes them anew; nothing that was sent can be of this type, for [`fhir::sniff`] knows none.
+//! - **A report without an attachment costs a reading for each of its results, each time that it is read**, also every
+//!   `recheck_minutes` while its link is out: EHRs tell nobody that a result was taken back.
+//! - **The content hash of such a report is keyed**: it covers a few numbers, which could be guessed from a bare hash. What it was
+//!   made of is bound apart (`store::papers`), so that a result that only got a new version is looked at again before it leaves,
+//!   and no patient hears of it twice.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 
 pub mod base;
 pub mod fhir;
+pub mod paper;
 pub mod policy;
 pub mod sealing;
 pub mod signing;

@@ -28,6 +28,7 @@ use crate::notify::{
 };
 use crate::open::{ClinicCard, Open};
 use crate::outbox::{BreakerLimits, Outbox, Sender};
+use crate::paper::Letterhead;
 use crate::policy::{Available, Channel, Terms};
 use crate::release::{Company, Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve, Timetable};
@@ -105,7 +106,7 @@ impl Steps {
                 clock: ground.clock.clone(),
                 vault: ground.vault.clone(),
                 blobs: blobs.clone(),
-                ehrs: clients.iter().map(source_ehr).collect(),
+                ehrs: source_ehrs(config, &clients),
                 turns_at_once: workers_of_each(clients.len()),
                 terms_by_hand: Terms::by_hand(),
                 available,
@@ -267,6 +268,7 @@ fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
         client: Arc::clone(client),
         clinic: ehr.clinic.clone(),
         zone: zone_of(config, ehr.clinic.as_ref()),
+        letterhead: letterhead_of(config, ehr),
         report_age_max: ehr.report_age_max,
         recheck_every: ehr.recheck_every,
         called: Bell::default(),
@@ -275,8 +277,19 @@ fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
     config.ehrs.iter().zip(clients).map(one).collect()
 }
 
-fn source_ehr(client: &Arc<EhrClient>) -> SourceEhr {
-    SourceEhr { client: Arc::clone(client), called: Bell::default() }
+fn source_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<SourceEhr> {
+    let one = |(ehr, client): (&config::Ehr, &Arc<EhrClient>)| SourceEhr {
+        client: Arc::clone(client),
+        letterhead: letterhead_of(config, ehr),
+        called: Bell::default(),
+    };
+    config.ehrs.iter().zip(clients).map(one).collect()
+}
+
+fn letterhead_of(config: &Config, ehr: &config::Ehr) -> Option<Letterhead> {
+    let clinic = config.clinics.iter().find(|clinic| Some(&clinic.id) == ehr.clinic.as_ref())?;
+    let (name, phone) = (clinic.name.clone(), clinic.phone.as_str().to_owned());
+    Some(Letterhead { clinic: name, phone, zone: clinic.timezone })
 }
 
 /// Days are counted in the clinic's zone, in UTC where there is no clinic.

@@ -16,10 +16,13 @@ pub enum MediaType {
     Jpeg,
     #[serde(rename = "text/plain")]
     Text,
+    /// A document that Chartseal wrote itself, never one that was sent.
+    #[serde(rename = "text/html")]
+    Html,
 }
 
 impl MediaType {
-    pub const ALL: [Self; 4] = [Self::Pdf, Self::Png, Self::Jpeg, Self::Text];
+    pub const ALL: [Self; 5] = [Self::Pdf, Self::Png, Self::Jpeg, Self::Text, Self::Html];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -28,6 +31,7 @@ impl MediaType {
             Self::Png => "image/png",
             Self::Jpeg => "image/jpeg",
             Self::Text => "text/plain",
+            Self::Html => "text/html",
         }
     }
 
@@ -39,6 +43,7 @@ impl MediaType {
             Self::Png => "png",
             Self::Jpeg => "jpg",
             Self::Text => "txt",
+            Self::Html => "html",
         }
     }
 }

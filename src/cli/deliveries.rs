@@ -207,6 +207,9 @@ fn in_words(shown: &Shown) -> String {
     for name in &shown.also_heard_as {
         lines.push(format!("also       {name}: the same document; what the EHR says of either counts for both"));
     }
+    if shown.is_written_from_results {
+        lines.push("document   written by Chartseal from the report's results".to_owned());
+    }
     for other in &shown.shares_link_with {
         lines.push(format!("with       {other} in the same link"));
     }

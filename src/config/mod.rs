@@ -30,7 +30,7 @@ use url::Url;
 
 use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
-use crate::fhir::{TopicContent, TopicFilter};
+use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
 use crate::signing::{Algorithm, RotateEvery};
 
 pub use mistake::{ConfigError, Mistake, Place};
@@ -138,6 +138,7 @@ pub struct Ehr {
     pub panel_refresh_every: Duration,
     /// How often the reports of late are searched by their own date; zero: never.
     pub by_date_every: Duration,
+    pub without_attachment: WithoutAttachment,
 }
 
 /// A list of the patients that an EHR is asked about.

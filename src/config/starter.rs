@@ -96,6 +96,8 @@ base_url = @ehr_base_url
 #report_age_max = "7d"
 # Sources of live links are read again this often, because EHRs do not tell of deletes.
 #recheck_minutes = 15
+# A report that carries no attachment is written down from its results ("write"), or a person looks at it ("review").
+#without_attachment = "write"
 # Other origins from which attachments may be fetched.
 #attachment_origins = []
 

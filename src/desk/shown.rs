@@ -123,6 +123,8 @@ pub struct Shown {
     pub trace: serde_json::Value,
     pub rules_hash: String,
     pub replaces: Option<String>,
+    /// Whether its document is one that Chartseal writes from the report's results.
+    pub is_written_from_results: bool,
     /// Other deliveries whose reports are in the same link.
     pub shares_link_with: Vec<String>,
     /// Other resources of the EHR that are the same document.
@@ -185,6 +187,7 @@ impl Shown {
             trace: serde_json::from_str(&delivery.trace).unwrap_or(serde_json::Value::Null),
             rules_hash: delivery.rules_hash.clone(),
             replaces: delivery.replaces.as_ref().map(ToString::to_string),
+            is_written_from_results: store::paper_of(conn, &delivery.id)?.is_some(),
             shares_link_with: sharers
                 .iter()
                 .map(|other| other.id.to_string())

@@ -18,6 +18,7 @@ use super::guard::{Guard, Origin, Place};
 use super::pace::{Pace, Turn};
 use super::patient::{Patient, read_patient};
 use super::report::{Report, read_report, read_status};
+use super::results::WithoutAttachment;
 use super::service::ServiceBase;
 use super::sign_in::Granted;
 use super::transport::{self, FHIR_JSON};
@@ -93,6 +94,7 @@ pub struct EhrClient {
     ehr: reqwest::Client,
     listed: reqwest::Client,
     pub(super) door: Door,
+    pub(super) without_attachment: WithoutAttachment,
     pub(super) recent: RecentParts,
     /// `None`: as fast as it answers, and nothing is remembered of its pauses.
     pace: Option<Pace>,
@@ -169,6 +171,7 @@ impl EhrClient {
             door: Door::new(auth, &base, &ehr, &limits)?,
             ehr,
             listed: transport::http(Place::Listed, &guard, &limits, tls)?,
+            without_attachment: WithoutAttachment::Write,
             recent: RecentParts::default(),
             pace: None,
             id,
@@ -190,6 +193,13 @@ impl EhrClient {
         self.pace.as_ref().and_then(Pace::calls_per_minute)
     }
 
+    /// What becomes of reports that carry no attachment; unless said, they are written down.
+    #[must_use]
+    pub fn with_reports_without_attachment(mut self, what: WithoutAttachment) -> Self {
+        self.without_attachment = what;
+        self
+    }
+
     #[must_use]
     pub fn id(&self) -> &EhrId {
         &self.id
@@ -200,7 +210,7 @@ impl EhrClient {
         &self.base
     }
 
-    /// Reads the current version of one report.
+    /// Reads the current version of one report, with its results where it carries no attachment.
     ///
     /// # Errors
     /// See [`EhrError::class`]; a resource that breaks the standard is an answer, not an error.
@@ -211,9 +221,13 @@ impl EhrClient {
         };
         let (base, id) = (self.base.clone(), id.clone());
         let server_date = transport::server_date(&headers);
-        apart(kind.as_str(), move || judge_report(kind, &id, &body, &base, server_date))
+        let mut answer = apart(kind.as_str(), move || judge_report(kind, &id, &body, &base, server_date))
             .await
-            .or_else(|why| Ok(ReadAnswer::Unreadable { status: None, why }))
+            .unwrap_or_else(|why| ReadAnswer::Unreadable { status: None, why });
+        if let ReadAnswer::Report { report, .. } = &mut answer {
+            self.write_down(report).await;
+        }
+        Ok(answer)
     }
 
     /// Reads the current version of one patient.

@@ -4,6 +4,7 @@
 use chrono::{Datelike, Days, Months, NaiveDate};
 
 use crate::base::UtcMillis;
+use crate::paper::When;
 
 /// The first instant of `text` and the first one after it. A bare day is taken as a day in UTC.
 pub(super) fn span(text: &str) -> Option<(UtcMillis, UtcMillis)> {
@@ -21,6 +22,20 @@ pub(super) fn span(text: &str) -> Option<(UtcMillis, UtcMillis)> {
         _ => return None,
     };
     Some((midnight(first)?, midnight(after)?))
+}
+
+/// `text` as exactly as it says, for a reader.
+pub(super) fn told(text: &str) -> Option<When> {
+    if text.contains('T') {
+        return UtcMillis::parse_rfc3339(text).map(When::At);
+    }
+    let first = |rest: &str| day(&format!("{text}{rest}")).filter(|day| (1..=9999).contains(&day.year()));
+    match text.len() {
+        4 => first("-01-01").map(|day| When::Year(day.year())),
+        7 => first("-01").map(|day| When::Month { year: day.year(), month: day.month() }),
+        10 => first("").map(When::Day),
+        _ => None,
+    }
 }
 
 /// A complete day, as `Patient.birthDate` is compared with; `None` for a bare year or month.

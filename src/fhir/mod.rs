@@ -29,6 +29,7 @@ mod patient;
 mod probe;
 mod project;
 mod report;
+mod results;
 mod schema;
 mod search;
 mod service;
@@ -65,6 +66,7 @@ pub use probe::{
 pub use report::{
     AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
 };
+pub use results::{WithoutAttachment, Written};
 pub use search::{
     Changes, Completeness, SEARCH_CLOCK_DRIFT, SEARCH_COMMIT_LAG, SearchAnswer, Sought, Step, Walk, WalkEnd, Window,
 };

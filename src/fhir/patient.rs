@@ -1,5 +1,5 @@
 //! The little that Chartseal reads of a `Patient`: whether the record is in force, how to write to the person.
-//! Names and identifiers are not kept.
+//! Identifiers are not kept, and the name only for a document that is written for the patient.
 
 use chrono::{Datelike as _, NaiveDate};
 use chrono_tz::Tz;
@@ -11,13 +11,18 @@ use super::error::Malformed;
 use super::gate::{Admitted, R4Element, admit_value, parse_json};
 use super::gather::{contacts_of_patient, items, word};
 use super::project::sanitise;
+use super::results::is_strange;
 use super::schema;
 use super::service::{ServiceBase, Target};
 use crate::base::{EmailAddress, FhirId, UtcMillis, VersionId};
+use crate::paper::{Person, Said, When};
 use crate::policy::facts::Gathered;
 
 /// <https://hl7.org/fhir/extensions/StructureDefinition-timezone.html>
 const TIMEZONE: &str = "http://hl7.org/fhir/StructureDefinition/timezone";
+
+/// The longest name that is written, in bytes.
+const NAME_BYTES_MAX: usize = 512;
 
 /// Patient data: no `Debug`.
 pub struct Patient {
@@ -39,6 +44,8 @@ pub struct Patient {
     pub emails: Vec<Telecom>,
     pub replaced: Replacement,
     pub unknown_modifiers: Vec<String>,
+    /// As on a letter; `None` where the record has none that is in use.
+    pub name: Option<String>,
 }
 
 /// `Patient.birthDate`, which may stop at the month or the year. Patient data: no `Debug`.
@@ -98,6 +105,7 @@ pub fn read_patient(body: &[u8], base: &ServiceBase) -> Result<Patient, Malforme
     let mut value = parse_json(body)?;
     sanitise(&mut value);
     let (born, zone, contacts) = (born(&value), zone(&value), contacts_of_patient(&value));
+    let name = name(&value);
     let Admitted { element, unknown_modifiers } = admit_value(value, &schema::PATIENT)?;
     let id = text(&element, "id").and_then(|id| FhirId::parse(id).ok());
     Ok(Patient {
@@ -118,7 +126,47 @@ pub fn read_patient(body: &[u8], base: &ServiceBase) -> Result<Patient, Malforme
         emails: all(&element, "telecom").iter().filter_map(email).collect(),
         replaced: replacement(&element, base),
         unknown_modifiers,
+        name,
     })
+}
+
+impl Patient {
+    /// Who a document is about.
+    #[must_use]
+    pub fn person(&self) -> Person {
+        let born = match self.born {
+            Born::Day(day) => Some(When::Day(day)),
+            Born::Month { year, month } => Some(When::Month { year, month }),
+            Born::Year(year) => Some(When::Year(year)),
+            Born::Unknown | Born::Unreadable => None,
+        };
+        Person { name: self.name.as_deref().map(Said::plain), born }
+    }
+}
+
+/// The official name, else the usual one, else one of no stated use.
+fn name(patient: &Value) -> Option<String> {
+    let names = items(patient, "name");
+    let is_over = |name: &Value| name.get("period").is_some_and(|period| period.get("end").is_some());
+    let of_use = |wanted: Option<&str>| {
+        let mut fitting = names.iter().map(|(_, name)| *name);
+        fitting.find(|name| word(name, "use") == wanted && !is_over(name))
+    };
+    let chosen = of_use(Some("official")).or_else(|| of_use(Some("usual"))).or_else(|| of_use(None))?;
+    let parts = |element: &str| {
+        let parts: Vec<_> = items(chosen, element).into_iter().filter_map(|(_, part)| part.as_str()).collect();
+        parts.join(" ")
+    };
+    let written = match word(chosen, "text") {
+        Some(text) => text.to_owned(),
+        None => {
+            let family = word(chosen, "family").unwrap_or_default().to_owned();
+            let parts = [parts("prefix"), parts("given"), family, parts("suffix")];
+            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        }
+    };
+    let is_plain = !written.trim().is_empty() && written.len() <= NAME_BYTES_MAX && !written.contains(is_strange);
+    is_plain.then_some(written)
 }
 
 fn born(patient: &Value) -> Born {

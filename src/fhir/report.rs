@@ -3,15 +3,19 @@
 //! Must stay true: both status tables of the standard live here and nowhere else; whatever is not plainly
 //! releasable reads as something that waits.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use fhirbolt::element::Value;
 
 use super::element::{all, coding, codings, group, text};
 use super::error::Malformed;
 use super::gate::{Admitted, R4Element, admit, admit_value, parse_json};
-use super::gather::Part;
+use super::gather::{Part, items};
 use super::identity::{Content, Form};
 use super::likeness::{self, Likeness};
 use super::project::sanitise;
+use super::results::Written;
 use super::schema;
 use super::service::{ServiceBase, Target};
 use crate::base::{FhirId, ResourceType, SecretText, UtcMillis, VersionId};
@@ -47,6 +51,12 @@ pub struct Report {
     /// SHA-256 over what the patient would read, see `identity`.
     pub content_hash: [u8; 32],
     pub content_basis: ContentBasis,
+    /// What is delivered where it carries no attachment. `content_hash` covers it.
+    pub written: Written,
+    /// The sanitised resource, where it must be written down from its results; see `results`.
+    pub(super) to_write: Option<Box<serde_json::Value>>,
+    /// Results that were read to be written down: the rules look at the same ones.
+    pub(super) results_read: HashMap<(&'static str, FhirId), Arc<Part>>,
     /// What it says to the rules beyond the fields above, and what it names; see [`super::EhrClient::gather`].
     pub(super) stated: Part,
 }
@@ -125,6 +135,32 @@ impl Report {
     pub fn preferred_attachment(&self) -> Option<&AttachmentRef> {
         preferred(&self.attachments, |attachment| attachment)
     }
+
+    /// Why there is nothing to deliver, where there is nothing.
+    #[must_use]
+    pub fn why_nothing(&self) -> Option<String> {
+        if self.preferred_attachment().is_some() {
+            return None;
+        }
+        match &self.written {
+            Written::Paper(_) => None,
+            Written::Not => Some("the report carries none".to_owned()),
+            Written::Unfaithful { why } => {
+                Some(format!("the report carries none, and its results cannot be shown as they are: {why}"))
+            }
+            Written::Unread { why } => Some(format!("the report carries none, and {why}")),
+        }
+    }
+
+    /// Puts what the results say under a key of the clinic's: a few numbers alone could be guessed from their hash.
+    pub fn key_content(&mut self, keyed: impl FnOnce(&[u8; 32]) -> [u8; 32]) {
+        match self.written {
+            Written::Not => {}
+            Written::Paper(_) | Written::Unfaithful { .. } | Written::Unread { .. } => {
+                self.content_hash = keyed(&self.content_hash);
+            }
+        }
+    }
 }
 
 fn preferred<T>(all: &[T], attachment_of: impl Fn(&T) -> &AttachmentRef) -> Option<&T> {
@@ -142,6 +178,7 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
     sanitise(&mut value);
     let stated = Part::of_report(kind, &value, base);
     let related = likeness::related(kind, &value, base);
+    let to_write = to_write(kind, &value);
     let Admitted { mut element, unknown_modifiers } = admit_value(value, schema::report(kind))?;
     let forms = attachments(kind, &mut element)?;
     let read = &element;
@@ -179,8 +216,21 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
         likenesses,
         unknown_modifiers,
         attachments: forms.into_iter().map(|form| form.reference).collect(),
+        written: Written::Not,
+        to_write,
+        results_read: HashMap::new(),
         stated,
     })
+}
+
+/// A copy of a report that names results and carries no attachment.
+fn to_write(kind: ResourceType, value: &serde_json::Value) -> Option<Box<serde_json::Value>> {
+    let is_empty = |form: &serde_json::Value| form.get("data").is_none() && form.get("url").is_none();
+    let has_none = items(value, "presentedForm").iter().all(|(_, form)| is_empty(form));
+    match kind {
+        ResourceType::DiagnosticReport if has_none && value.get("result").is_some() => Some(Box::new(value.clone())),
+        ResourceType::DiagnosticReport | ResourceType::DocumentReference => None,
+    }
 }
 
 /// Only the status of a report that [`read_report`] cannot read, so that a recall is still seen.

@@ -104,6 +104,12 @@ impl Vault {
         self.likeness_index(patient, &format!("sha256/{}", data_encoding::HEXLOWER.encode(file_index)))
     }
 
+    /// The hash of a report's content, where it could be guessed from that hash alone.
+    #[must_use]
+    pub fn content_index(&self, hash: &[u8; 32]) -> [u8; 32] {
+        self.blind_index("content", &data_encoding::HEXLOWER.encode(hash))
+    }
+
     /// Seals a column under the records key; `context` binds it to its row.
     #[must_use]
     pub fn seal_record(&self, purpose: Purpose, context: &str, plain: &[u8]) -> Vec<u8> {

@@ -1,7 +1,8 @@
 //! Whether a report may leave now: as the EHR shows it, to the address that its patient has now.
 
 use super::{Hindrance, Release, SourceEhr, failed};
-use crate::fhir::{ContactChoice, PatientStanding, ReadAnswer, Report, Subject, choose_email};
+use crate::fhir::{ContactChoice, PatientStanding, ReadAnswer, Report, Subject, Written, choose_email};
+use crate::paper::{self, Person, Sheet};
 use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
 use crate::policy::life::WAKING_FLOOR_HOURS;
 use crate::policy::{Decision, ReportStatus, ReviewReason, Terms};
@@ -12,6 +13,8 @@ use crate::store::{self, Delivery, SourceRow};
 pub(super) struct Judged<'a> {
     pub(super) ehr: &'a SourceEhr,
     pub(super) report: Report,
+    /// Where it carries no attachment.
+    pub(super) written: Option<Sheet>,
     pub(super) card: Card,
     pub(super) contact_index: [u8; 32],
     /// With the life that its link may have from now on.
@@ -20,7 +23,13 @@ pub(super) struct Judged<'a> {
 
 impl Release {
     /// Reads report and patient once more, and says under which terms it may leave now.
-    pub(super) async fn judge(&self, delivery: &Delivery, source: Option<&SourceRow>) -> Result<Judged<'_>, Hindrance> {
+    /// `paper` is the document that was decided about, where Chartseal writes it.
+    pub(super) async fn judge(
+        &self,
+        delivery: &Delivery,
+        source: Option<&SourceRow>,
+        paper: Option<[u8; 32]>,
+    ) -> Result<Judged<'_>, Hindrance> {
         let terms = match &delivery.decision {
             Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
             Decision::Review { why: why @ ReviewReason::NoCommonChannel { .. }, terms: None } => {
@@ -51,20 +60,29 @@ impl Release {
         let ehr = self.ehrs.iter().find(|ehr| *ehr.client.id() == delivery.ehr);
         let ehr = ehr.ok_or_else(|| unreadable("its EHR is no longer configured"))?;
         let report = self.reread(ehr, source, delivery).await?;
-        let (card, contact_index) = self.choose_contact(ehr, &report, delivery).await?;
+        let (card, contact_index, person) = self.choose_contact(ehr, &report, delivery).await?;
         if is_anothers_address(delivery, &contact_index) {
             return Err(Hindrance::Elsewhere { card, contact_index });
         }
-        if report.preferred_attachment().is_none() {
-            return Err(Hindrance::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() }));
+        if let Some(why) = report.why_nothing() {
+            return Err(Hindrance::Review(ReviewReason::Attachment { why }));
         }
-        Ok(Judged { ehr, report, card, contact_index, terms })
+        let written = write(ehr, &report, &person)?;
+        // Of another version of a result, or under another name: what the rules look at may be different too.
+        if written.as_ref().map(|sheet| self.vault.file_index(&sheet.binding)) != paper {
+            return Err(Hindrance::Changed);
+        }
+        Ok(Judged { ehr, report, written, card, contact_index, terms })
     }
 
     /// The report as it is now, if it still says what was decided about.
     async fn reread(&self, ehr: &SourceEhr, source: &SourceRow, delivery: &Delivery) -> Result<Report, Hindrance> {
         match ehr.client.read(source.key.kind, &source.key.id).await {
-            Ok(ReadAnswer::Report { report, .. }) => {
+            Ok(ReadAnswer::Report { mut report, .. }) => {
+                if let Written::Unread { why } = &report.written {
+                    return Err(Hindrance::Later { why: why.clone() });
+                }
+                report.key_content(|hash| self.vault.content_index(hash));
                 let same = report.content_hash == delivery.content_hash
                     && (report.version.is_none() || report.version.as_ref() == Some(&delivery.report_version));
                 let unreadable_before =
@@ -117,7 +135,7 @@ impl Release {
         ehr: &SourceEhr,
         report: &Report,
         delivery: &Delivery,
-    ) -> Result<(Card, [u8; 32]), Hindrance> {
+    ) -> Result<(Card, [u8; 32], Person), Hindrance> {
         let unusable = |why: &str| Hindrance::Review(ReviewReason::Patient { why: why.to_owned() });
         let id = match &report.subject {
             Subject::Patient(id) => id,
@@ -140,13 +158,21 @@ impl Release {
         match choose_email(&patient, self.clock.now()) {
             ContactChoice::One { address, explanation } => {
                 let index = self.vault.blind_index("email", &address.comparison_form());
-                Ok((Card::new(Some(&address), patient.id.clone(), explanation), index))
+                Ok((Card::new(Some(&address), patient.id.clone(), explanation), index, patient.person()))
             }
             ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
             ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why })),
             ContactChoice::PatientUnusable { why } => Err(unusable(why)),
         }
     }
+}
+
+/// The document that Chartseal writes itself, where the report carries none.
+fn write(ehr: &SourceEhr, report: &Report, person: &Person) -> Result<Option<Sheet>, Hindrance> {
+    let Written::Paper(written) = &report.written else { return Ok(None) };
+    let head = ehr.letterhead.as_ref().ok_or(Hindrance::Review(ReviewReason::NoClinic))?;
+    let sheet = paper::write(written, head, person);
+    sheet.map(Some).map_err(|why| Hindrance::Review(ReviewReason::Attachment { why: why.to_string() }))
 }
 
 /// Whether a minor's report would go to another address than the one that was looked at.

@@ -105,8 +105,10 @@ impl Release {
 
     async fn judge_anew(&self, delivery: &Delivery) -> Result<Result<Judged<'_>, Hindrance>, ReleaseError> {
         let id = delivery.source.clone();
-        let source = self.store.read(move |conn| store::source(conn, &id)).await?;
-        Ok(self.judge(delivery, source.as_ref()).await)
+        let itself = delivery.id.clone();
+        let read = move |conn: &mut store::Conn| Ok((store::source(conn, &id)?, store::paper_of(conn, &itself)?));
+        let (source, paper) = self.store.read(read).await?;
+        Ok(self.judge(delivery, source.as_ref(), paper).await)
     }
 
     /// Adds those that may share the lead's link, as long as it waits for them. Returns the others.
@@ -156,8 +158,11 @@ impl Release {
 
     async fn seal_one(&self, going: &Going<'_>, keys: &LinkKeys, before: usize) -> Result<NewFile, Hindrance> {
         let none = || Hindrance::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() });
-        let attachment = going.judged.report.preferred_attachment().ok_or_else(none)?;
         let number = u16::try_from(before + 1).ok().and_then(FileNumber::new).ok_or_else(none)?;
+        if let Some(sheet) = &going.judged.written {
+            return self.seal_paper(sheet, keys.content(), (&keys.id, number), going.delivery).await;
+        }
+        let attachment = going.judged.report.preferred_attachment().ok_or_else(none)?;
         self.fetch_and_seal(going.judged.ehr, attachment, keys.content(), (&keys.id, number), going.delivery).await
     }
 

@@ -22,6 +22,7 @@ use crate::base::{Bell, Clock, EhrId, UtcMillis, minutes, seconds};
 use crate::blobs::BlobStore;
 use crate::fhir::{EhrClient, EhrError, FaultClass};
 use crate::keys::{Vault, VaultError};
+use crate::paper::Letterhead;
 use crate::policy::quiet::QuietEnd;
 use crate::policy::{Available, ReviewReason, Terms};
 use crate::record::{Card, LinkEvent};
@@ -42,6 +43,8 @@ const SHARERS_MAX: i64 = 20;
 /// What releasing must know of one EHR.
 pub struct SourceEhr {
     pub client: Arc<EhrClient>,
+    /// For what is written for its patients; `None` where it has no clinic.
+    pub letterhead: Option<Letterhead>,
     /// Rung when one of its deliveries is due.
     pub called: Bell,
 }

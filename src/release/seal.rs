@@ -1,11 +1,14 @@
-//! From the EHR's bytes to a sealed file, a few chunks in memory at a time.
+//! From the EHR's bytes, or from a document of our own, to a sealed file, a few chunks in memory at a time.
 
 use std::io::Write as _;
+
+use sha2::{Digest as _, Sha256};
 
 use super::{Hindrance, Release, SourceEhr, failed};
 use crate::base::{LinkId, MediaType, random};
 use crate::blobs::{BlobError, BlobKey, BlobStore};
 use crate::fhir::{AttachmentRef, AttachmentStream, SNIFF_BYTES, sniff};
+use crate::paper::Sheet;
 use crate::policy::ReviewReason;
 use crate::sealing::{ContentKey, FileContext, FileNumber, SealError, SealedLength, Sealer};
 use crate::store::{Delivery, NewFile};
@@ -27,26 +30,75 @@ impl Release {
         let (head, media) = judge_head(&mut stream, attachment).await?;
         let about = FileContext { link: link.clone(), number, version: delivery.report_version.clone(), media };
         let (chunks, receiver) = tokio::sync::mpsc::channel(CHUNKS_IN_FLIGHT);
-        let blob = BlobKey::random(&mut random::system());
-        let writing = {
-            let (blobs, blob) = (self.blobs.clone(), blob.clone());
-            tokio::task::spawn_blocking(move || seal_into(&blobs, &blob, &content, &about, receiver))
-        };
+        let sealing = self.begin_sealing(content, about.clone(), receiver);
         let fed = feed(&mut stream, head, chunks).await;
-        let written = writing.await.map_err(|_| later("sealing stopped unexpectedly"))?;
+        let sealed = sealing.finish().await;
         fed?;
-        let length = written?;
         let sha256 = stream.sha256().ok_or_else(|| later("the attachment did not arrive whole"))?;
-        Ok(NewFile {
-            number: number.as_u16(),
+        Ok(self.new_file(&about, delivery, &sealed?, &sha256))
+    }
+
+    /// Seals and stores a document of our own.
+    pub(super) async fn seal_paper(
+        &self,
+        sheet: &Sheet,
+        content: ContentKey,
+        (link, number): (&LinkId, FileNumber),
+        delivery: &Delivery,
+    ) -> Result<NewFile, Hindrance> {
+        let (link, version) = (link.clone(), delivery.report_version.clone());
+        let about = FileContext { link, number, version, media: MediaType::Html };
+        let (chunks, receiver) = tokio::sync::mpsc::channel(CHUNKS_IN_FLIGHT);
+        let sealing = self.begin_sealing(content, about.clone(), receiver);
+        // A closed channel means that the sealer failed; its own error says why.
+        if chunks.send(Chunk::Bytes(sheet.bytes.clone())).await.is_ok() {
+            let _ = chunks.send(Chunk::Verified).await;
+        }
+        let sealed = sealing.finish().await?;
+        Ok(self.new_file(&about, delivery, &sealed, &Sha256::digest(&sheet.bytes).into()))
+    }
+
+    fn begin_sealing(
+        &self,
+        content: ContentKey,
+        about: FileContext,
+        chunks: tokio::sync::mpsc::Receiver<Chunk>,
+    ) -> Sealing {
+        let blob = BlobKey::random(&mut random::system());
+        let (blobs, into) = (self.blobs.clone(), blob.clone());
+        let work = tokio::task::spawn_blocking(move || seal_into(&blobs, &into, &content, &about, chunks));
+        Sealing { blob, work }
+    }
+
+    fn new_file(&self, about: &FileContext, delivery: &Delivery, sealed: &Sealed, sha256: &[u8; 32]) -> NewFile {
+        NewFile {
+            number: about.number.as_u16(),
             delivery: delivery.id.clone(),
             report_version: delivery.report_version.clone(),
-            blob: blob.as_str().to_owned(),
-            media,
-            plain_bytes: length.plain,
-            sealed_bytes: length.sealed,
-            plain_index: self.vault.file_index(&sha256),
-        })
+            blob: sealed.blob.as_str().to_owned(),
+            media: about.media,
+            plain_bytes: sealed.length.plain,
+            sealed_bytes: sealed.length.sealed,
+            plain_index: self.vault.file_index(sha256),
+        }
+    }
+}
+
+/// A file being sealed beside the async workers.
+struct Sealing {
+    blob: BlobKey,
+    work: tokio::task::JoinHandle<Result<SealedLength, Hindrance>>,
+}
+
+struct Sealed {
+    blob: BlobKey,
+    length: SealedLength,
+}
+
+impl Sealing {
+    async fn finish(self) -> Result<Sealed, Hindrance> {
+        let length = self.work.await.map_err(|_| later("sealing stopped unexpectedly"))??;
+        Ok(Sealed { blob: self.blob, length })
     }
 }
 

@@ -348,7 +348,10 @@ impl Scene<'_> {
             step(tx, delivery, event, now)?;
         }
         for delivery in held_deliveries(tx, &source.id)? {
-            let delivery = learn(tx, delivery, prepared, now)?;
+            let mut delivery = learn(tx, delivery, prepared, now)?;
+            if let Some(index) = prepared.paper_index.as_ref().filter(|_| !delivery.state.is_final()) {
+                delivery = store::set_paper(tx, delivery, index)?;
+            }
             if !delivery.state.is_final() {
                 store::set_report_version(tx, &delivery, &prepared.version)?;
             }

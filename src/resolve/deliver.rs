@@ -94,6 +94,9 @@ pub(super) fn deliver(
         event,
     };
     store::insert_delivery(tx, &new, &entry)?;
+    if let Some(index) = &prepared.paper_index {
+        store::insert_paper(tx, &id, index)?;
+    }
     Ok(id)
 }
 

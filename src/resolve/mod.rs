@@ -33,8 +33,11 @@ pub use timetable::{InForce, Timetable};
 
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, Clock, FhirId, UtcMillis, minutes, seconds};
-use crate::fhir::{EhrClient, EhrError, FaultClass, FhirBody, PatientStanding, ReadAnswer, Report, Subject, age_of};
+use crate::fhir::{
+    EhrClient, EhrError, FaultClass, FhirBody, PatientStanding, ReadAnswer, Report, Subject, Written, age_of,
+};
 use crate::keys::Vault;
+use crate::paper::Letterhead;
 use crate::policy::facts::{FactPath, Gathered, Lack, Word};
 use crate::policy::when::Predicate;
 use crate::policy::{Available, Need, ReportStatus};
@@ -46,6 +49,8 @@ const READINGS_PER_TURN: usize = 8;
 const BACK_OFF: [Duration; 6] = [seconds(2), seconds(10), seconds(30), minutes(2), minutes(10), minutes(30)];
 /// How often an EHR may show an older version than it announced before the shown one is believed.
 const STALE_READS_MAX: i32 = 6;
+/// How often results that the EHR does not show are asked for, before a person sees a report that nobody knows yet.
+const UNREAD_RESULTS_MAX: i32 = 4;
 /// A resource that vanished is looked for again after this time, before it counts as taken back.
 const GONE_AGAIN_AFTER: Duration = minutes(1);
 /// More resources gone within [`GONE_WINDOW`] than this look like a failure of the EHR.
@@ -59,6 +64,8 @@ pub struct ReadEhr {
     pub clinic: Option<ClinicId>,
     /// The clinic's zone.
     pub zone: chrono_tz::Tz,
+    /// For what is written for its patients; `None` where it has no clinic.
+    pub letterhead: Option<Letterhead>,
     pub report_age_max: Duration,
     pub recheck_every: Duration,
     /// Rung when some of its resources are due.
@@ -167,17 +174,23 @@ impl Resolve {
     }
 
     async fn read(&self, ehr: &ReadEhr, source: &SourceRow) -> Reading {
-        let report = match ehr.client.read(source.key.kind, &source.key.id).await {
+        let mut report = match ehr.client.read(source.key.kind, &source.key.id).await {
             Ok(ReadAnswer::Report { report, .. }) => report,
             Ok(ReadAnswer::Gone { fhir_body }) => return Reading::Gone(fhir_body),
             Ok(ReadAnswer::Unreadable { why, status }) => return Reading::Unreadable { why: why.to_string(), status },
             Err(error) => return failed(&error, source.tries),
         };
+        report.key_content(|hash| self.vault.content_index(hash));
         if is_stale(&report, source) {
             return Reading::Later {
                 why: "the EHR shows an older version than it announced".to_owned(),
                 wait: back_off(source.tries),
             };
+        }
+        if let Written::Unread { why } = &report.written
+            && is_worth_waiting_for(source)
+        {
+            return Reading::Later { why: why.clone(), wait: back_off(source.tries) };
         }
         if !plan::may_leave(report.status) {
             let beside = Box::new(Beside::nothing_more(ehr, &report).await);
@@ -276,6 +289,11 @@ fn failed(error: &EhrError, tries: i32) -> Reading {
             Reading::Later { why: error.to_string(), wait: back_off(tries) }
         }
     }
+}
+
+/// Results that cannot be read now say nothing about a report that is known already.
+fn is_worth_waiting_for(source: &SourceRow) -> bool {
+    source.content_hash.is_some() || source.tries <= UNREAD_RESULTS_MAX
 }
 
 fn back_off(tries: i32) -> Duration {

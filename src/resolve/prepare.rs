@@ -7,7 +7,10 @@ use super::facts::{self, Beside, Owner};
 use super::plan::{self, Now};
 use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
-use crate::fhir::{ContactChoice, ContentBasis, Likeness, RelationCode, Report, StatusDoubt, Subject, choose_email};
+use crate::fhir::{
+    ContactChoice, ContentBasis, Likeness, RelationCode, Report, StatusDoubt, Subject, Written, choose_email,
+};
+use crate::paper::{self, PaperError};
 use crate::policy::codes::Confidentiality;
 use crate::policy::columns::Grouping;
 use crate::policy::decide::DEFAULT_RULE;
@@ -34,6 +37,8 @@ pub(super) struct Prepared {
     pub(super) contact_index: Option<[u8; 32]>,
     /// What it has in common with others that its rules let share a link.
     pub(super) group_index: Option<[u8; 32]>,
+    /// The document that Chartseal writes itself, and what it was made of, as a keyed hash.
+    pub(super) paper_index: Option<[u8; 32]>,
     pub(super) now: Now,
     /// What its document is recognised by.
     pub(super) marks: Vec<Mark>,
@@ -71,6 +76,7 @@ impl Resolve {
         let facts = facts::facts(ehr, read, &rules.rules, now);
         let Answer { facts, decided, objection: of_address } =
             answer(ehr, facts, choice.as_ref(), &read.beside, &rules.rules, now);
+        let paper = paper(ehr, report, patient);
         // What only a look back found leaves by a person's word alone, however old it is: nobody need look at each.
         let age_max = source.backfilled_at.is_none().then_some(ehr.report_age_max);
         let since = since.filter(|_| source.backfilled_at.is_none());
@@ -87,7 +93,12 @@ impl Resolve {
         });
         let (card, contact_index) = self.card(card_of(subject.as_ref(), patient), choice);
         let version = version_of(report)?;
-        let decision = plan::object(decided.decision.within(&self.available), objection.or(of_address));
+        let (paper_index, of_paper) = match paper {
+            Ok(sheet) => (sheet.map(|sheet| self.vault.file_index(&sheet.binding)), None),
+            Err(why) => (None, Some(ReviewReason::Attachment { why: why.to_string() })),
+        };
+        let objection = objection.or(of_paper).or(of_address);
+        let decision = plan::object(decided.decision.within(&self.available), objection);
         let decision = plan::doubted(decision, doubt);
         let subject_index = subject.map(|id| self.vault.patient_index(&source.key.ehr, &id));
         let group_index = match (&decision, patient_index.or(subject_index)) {
@@ -109,6 +120,7 @@ impl Resolve {
             group_index,
             marks: subject_index.map_or_else(Vec::new, |patient| self.marks(&patient, report)),
             replaces: replaced_by(report),
+            paper_index,
             now: Now {
                 status: report.status,
                 content_hash: report.content_hash,
@@ -208,6 +220,16 @@ fn card_of(subject: Option<&FhirId>, patient: &PatientReading) -> Option<FhirId>
     }
 }
 
+/// The document that would be delivered, where Chartseal writes it itself.
+fn paper(ehr: &ReadEhr, report: &Report, patient: &PatientReading) -> Result<Option<paper::Sheet>, PaperError> {
+    match (&report.written, &ehr.letterhead, patient) {
+        (Written::Paper(written), Some(head), PatientReading::Read(patient)) => {
+            paper::write(written, head, &patient.person()).map(Some)
+        }
+        (Written::Paper(_) | Written::Not | Written::Unfaithful { .. } | Written::Unread { .. }, _, _) => Ok(None),
+    }
+}
+
 /// What the report has in common with others that may share its link; `None`: it shares none.
 fn belonging(group: Grouping, report: &Report, zone: Tz) -> Option<String> {
     match group {
@@ -292,8 +314,8 @@ fn objection(
     if ehr.clinic.is_none() {
         return Some(ReviewReason::NoClinic);
     }
-    if report.preferred_attachment().is_none() {
-        return Some(ReviewReason::Attachment { why: "the report carries none".to_owned() });
+    if let Some(why) = report.why_nothing() {
+        return Some(ReviewReason::Attachment { why });
     }
     if let Some(age_max) = age_max
         && let Err(why) = policy::age_gate(report.issued, *age_max, *now)
@@ -357,6 +379,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
         group_index: None,
         marks: Vec::new(),
         replaces: Vec::new(),
+        paper_index: None,
         now: Now {
             status: ReportStatus::Unknown,
             content_hash: NOTHING_READ,

@@ -101,6 +101,7 @@ impl Resolve {
             client: Arc::clone(&ehr.client),
             clinic: ehr.clinic.clone(),
             zone: ehr.zone,
+            letterhead: ehr.letterhead.clone(),
             report_age_max: ehr.report_age_max,
             recheck_every: ehr.recheck_every,
             called: ehr.called.clone(),

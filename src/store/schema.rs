@@ -436,6 +436,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    paper (delivery_id) {
+        delivery_id -> Text,
+        paper_index -> Binary,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -466,5 +473,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     replacement,
     look,
     panel_patient,
-    past_search
+    past_search,
+    paper
 );

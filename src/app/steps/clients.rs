@@ -62,7 +62,8 @@ pub(super) fn all(config: &Config, ground: &Ground, keys: &Arc<SignIn>) -> anyho
             let tls = OwnTls { identity: ehr.tls.identity.clone(), authorities: ehr.tls.authorities.clone() };
             let client = EhrClient::with_tls(connection, &tls);
             let client = client.with_context(|| format!("EHR '{}' cannot be used", ehr.id))?;
-            Ok(Arc::new(client.at_pace(Pace::new(ground.clock.clone(), ehr.calls_per_minute))))
+            let client = client.at_pace(Pace::new(ground.clock.clone(), ehr.calls_per_minute));
+            Ok(Arc::new(client.with_reports_without_attachment(ehr.without_attachment)))
         })
         .collect()
 }

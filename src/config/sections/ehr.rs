@@ -12,6 +12,7 @@ use crate::base::{ClinicId, EhrId, UtcMillis, hours, minutes, seconds};
 use crate::config::section::{Context, Section};
 use crate::config::source::Table;
 use crate::config::{Ehr, HookAuth, StartFrom};
+use crate::fhir::WithoutAttachment;
 
 const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
 const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
@@ -64,6 +65,8 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let panel_refresh_every = minutes(section.number("panel_minutes", 60, 5..=1_440));
     let by_date_every = hours(section.number("by_date_hours", 6, 0..=168));
     let recheck_every = minutes(section.number("recheck_minutes", 15, 1..=1_440));
+    let ways = [("write", WithoutAttachment::Write), ("review", WithoutAttachment::Review)];
+    let without_attachment = section.choice("without_attachment", &ways, WithoutAttachment::Write);
     Some(Ehr {
         id: id?,
         base_url: base_url?,
@@ -84,6 +87,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         panel,
         panel_refresh_every,
         by_date_every,
+        without_attachment,
     })
 }
 

@@ -69,6 +69,28 @@ impl Walk {
     }
 }
 
+/// What was read with the report is not asked for again.
+async fn recall_or_read<S: Shelves>(
+    shelves: &S,
+    report: &Report,
+    level: Vec<Wanted>,
+    deadline: Instant,
+) -> Vec<(Wanted, Result<Arc<Part>, Lack>)> {
+    let known = |wanted: &Wanted| report.results_read.get(&(wanted.kind, wanted.id.clone())).cloned();
+    let known: Vec<_> = level.iter().map(known).collect();
+    let (mut recalled, mut unknown) = (Vec::new(), Vec::new());
+    for (n, (wanted, known)) in level.into_iter().zip(known).enumerate() {
+        match known {
+            Some(part) => recalled.push((n, (wanted, Ok(part)))),
+            None => unknown.push((n, wanted)),
+        }
+    }
+    let (places, unknown): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
+    recalled.extend(places.into_iter().zip(read_parts(shelves, unknown, deadline).await));
+    recalled.sort_by_key(|(n, _)| *n);
+    recalled.into_iter().map(|(_, answer)| answer).collect()
+}
+
 /// Reads the members of `report`; without any time for it, says that they were not asked for where there are any.
 pub(super) async fn members<S: Shelves>(shelves: &S, report: &Report, until: Option<Instant>) -> Walked {
     let itself = (report.kind.as_str().to_owned(), report.id.clone());
@@ -82,7 +104,7 @@ pub(super) async fn members<S: Shelves>(shelves: &S, report: &Report, until: Opt
     };
     for _ in 0..DEPTH_MAX {
         let mut next = Vec::new();
-        for (wanted, answer) in read_parts(shelves, level, deadline).await {
+        for (wanted, answer) in recall_or_read(shelves, report, level, deadline).await {
             match answer {
                 Ok(part) => {
                     next.extend(walk.follow(&wanted.at, &part.members));

@@ -104,10 +104,15 @@ impl Part {
         if word(&value, "id") != Some(id) {
             return Err(Malformed::new(format!("{kind}.id"), "is not the id that was asked for"));
         }
-        let mut part = Self::of_other(kind, &value, base);
-        let inside = part.read_inside(&value, base);
+        Ok(Self::of_value(kind, &value, base))
+    }
+
+    /// A sanitised resource of type `kind`, with what is inside it.
+    pub(in crate::fhir) fn of_value(kind: &str, value: &Value, base: &ServiceBase) -> Self {
+        let mut part = Self::of_other(kind, value, base);
+        let inside = part.read_inside(value, base);
         part.resolve(&inside);
-        Ok(part)
+        part
     }
 
     /// Any resource but the report itself, without what is inside it.

@@ -119,7 +119,7 @@ fn read_coding(coding: &Value) -> Result<Option<Coding>, Lack> {
 }
 
 /// What all repetitions of `name` refer to.
-pub(super) fn pointers(holder: &Value, name: &str, at: &str, base: &ServiceBase) -> Vec<Pointer> {
+pub(in crate::fhir) fn pointers(holder: &Value, name: &str, at: &str, base: &ServiceBase) -> Vec<Pointer> {
     let read = |(step, reference): (String, &Value)| pointer(below(at, &step), reference, base);
     items(holder, name).into_iter().map(read).collect()
 }

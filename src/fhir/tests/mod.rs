@@ -9,6 +9,7 @@ mod gather;
 mod hook;
 mod notification;
 mod report;
+mod results;
 mod scripted;
 mod search;
 mod stated;

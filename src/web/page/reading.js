@@ -4,6 +4,7 @@
 
 import { button, el, icon, say } from './dom.js';
 import { PdfPages, loadPdfjs } from './pages.js';
+import { paperOf } from './paper.js';
 import { Refusal } from './server.js';
 import { timeHere } from './words.js';
 
@@ -12,7 +13,7 @@ const WARNING_MS = 120000;
 const STAY_MS = 900000;
 const SAVED_URL_MS = 60000;
 
-const EXTENSIONS = { 'application/pdf': 'pdf', 'image/png': 'png', 'image/jpeg': 'jpg', 'text/plain': 'txt' };
+const EXTENSIONS = { 'application/pdf': 'pdf', 'image/png': 'png', 'image/jpeg': 'jpg', 'text/plain': 'txt', 'text/html': 'html' };
 
 // EHRs write plain text as UTF-8, with a mark as UTF-16, and on old Windows machines as neither.
 function decode(bytes) {
@@ -131,6 +132,7 @@ export class Reading {
     try {
       if (file.type === 'application/pdf') await this.addPdf(file, body);
       else if (file.type === 'text/plain') this.addText(file, body);
+      else if (file.type === 'text/html') await this.addPaper(file, body);
       else if (EXTENSIONS[file.type]) await this.addPicture(file, body);
       else throw new TypeError('type');
     } catch (unshown) {
@@ -232,6 +234,21 @@ export class Reading {
       close: () => {},
     });
     this.setPlace(this.screens.say('doc.text'));
+    this.seen(file);
+  }
+
+  // Written by Chartseal from results; nothing that was sent is of this type.
+  async addPaper(file, body) {
+    const paper = await paperOf(file.bytes, file.n);
+    if (!this.files) return;
+    body.append(paper);
+    this.adopt(file, {
+      resize: (zoom) => {
+        body.style.fontSize = `${zoom}em`;
+      },
+      close: () => {},
+    });
+    this.setPlace(this.screens.say('doc.results'));
     this.seen(file);
   }
 

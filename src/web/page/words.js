@@ -55,6 +55,7 @@ const EN = {
   'doc.count': '{n} documents',
   'doc.picture': 'Picture',
   'doc.text': 'Text',
+  'doc.results': 'Results',
   'doc.picture.alt': 'The document, as a picture. Call {clinic} if you need it read to you.',
   'doc.page.notext': 'This page is a picture without readable text. Call {clinic} if you need it read to you.',
   'doc.page.failed': 'This page could not be shown. Save a copy to read it in another app.',

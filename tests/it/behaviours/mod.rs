@@ -21,3 +21,4 @@ mod replaced_and_merged;
 mod setup;
 mod sign_in;
 mod sign_in_troubles;
+mod written;

@@ -37,6 +37,7 @@ mod migrations;
 mod notices;
 mod operators;
 mod outages;
+mod papers;
 mod polls;
 mod quiet;
 mod redecisions;

@@ -5,7 +5,7 @@ use super::Source;
 /// The rooms, lowest first. A room imports only from lower layers, and from its own layer only what [`NEIGHBOURS`] says.
 const LAYERS: [&[&str]; 9] = [
     &["base"],
-    &["policy", "record", "sealing", "signing", "audit"],
+    &["policy", "record", "sealing", "signing", "audit", "paper"],
     &["store", "fhir", "blobs", "keys", "notify"],
     &["intake", "resolve", "release", "outbox", "open", "desk", "sweep", "sign_in"],
     &["web"],

@@ -88,6 +88,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("backfilled_at", Quiet),
         ],
     ),
+    ("paper", &[("delivery_id", Quiet), ("paper_index", Pseudonymous)]),
     (
         "likeness",
         &[

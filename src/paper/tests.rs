@@ -1,0 +1,1 @@
+//! How a paper looks as HTML.

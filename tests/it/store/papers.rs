@@ -1,0 +1,43 @@
+//! The document that a delivery stands for, where Chartseal writes it itself.
+
+use chartseal::audit::Actor;
+use chartseal::record::LinkEvent;
+use chartseal::store::{self, StoreError};
+
+use super::bed::{Bed, Engine};
+use super::stage::{self, NOW, after};
+
+on_both! {
+    async fn a_release_under_way_is_not_committed_when_its_document_became_another_one_meanwhile(bed: Bed) {
+        bed.write(|tx| {
+            let kept = stage::recorded(tx, 1)?;
+            assert_eq!(store::paper_of(tx.conn(), &kept.id)?, None);
+            store::insert_paper(tx, &kept.id, &[1; 32])?;
+            let under_way = stage::lease_due(tx, NOW, NOW.plus(after(60)), 1)?.remove(0);
+            let same = store::set_paper(tx, under_way.clone(), &[1; 32])?;
+            let renewed = store::renew_delivery_lease(tx, same, NOW.plus(after(90)))?;
+            let store::Renewed::Kept(under_way) = renewed else { panic!("the same document disturbs no release") };
+            let seen = store::hold_delivery(tx, &under_way.id)?.expect("the delivery is there");
+            let now = store::set_paper(tx, seen, &[2; 32])?;
+            let step = under_way.state.clone().step(LinkEvent::Released, NOW)?;
+            let late = store::advance(tx, &under_way, &step, Actor::System, NOW);
+            assert!(matches!(late, Err(StoreError::Moved)), "the file may be the older document");
+            assert_eq!(store::paper_of(tx.conn(), &now.id)?, Some([2; 32]));
+            let again = stage::lease_due(tx, NOW, NOW.plus(after(60)), 1)?.remove(0);
+            assert_eq!(again.id, under_way.id, "it is taken up at once");
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn a_document_is_noted_only_for_the_delivery_as_it_was_seen(bed: Bed) {
+        bed.write(|tx| {
+            let seen = stage::recorded(tx, 1)?;
+            let moved = store::set_paper(tx, seen.clone(), &[1; 32])?;
+            assert!(matches!(store::set_paper(tx, seen, &[2; 32]), Err(StoreError::Moved)));
+            assert_eq!(store::set_paper(tx, moved, &[3; 32]).map(|now| now.tries)?, 0);
+            Ok(())
+        })
+        .await;
+    }
+}
