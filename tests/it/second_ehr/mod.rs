@@ -6,6 +6,7 @@
 mod classic;
 mod doctored;
 mod polled;
+mod population;
 mod topics;
 
 use std::time::Duration;
@@ -23,8 +24,11 @@ const PANEL: &str = "24323-8";
 
 /// A clinic beside this server; the EHR that the clinic leases stays idle.
 async fn beside(hapi: &Hapi, hears: Hears, more: &str) -> Clinic {
-    let wishes =
-        Wishes { hears, ehr_base: Some(hapi.base_url().to_owned()), ehr_more: more.to_owned(), ..Wishes::default() };
+    beside_by(hapi, Wishes { hears, ehr_more: more.to_owned(), ..Wishes::default() }).await
+}
+
+async fn beside_by(hapi: &Hapi, wishes: Wishes) -> Clinic {
+    let wishes = Wishes { ehr_base: Some(hapi.base_url().to_owned()), ..wishes };
     Clinic::spawn_with(wishes, ehr::lease().await, Mailbox::start(Manner::Plain).await).await
 }
 

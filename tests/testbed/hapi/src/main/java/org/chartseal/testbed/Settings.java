@@ -85,6 +85,8 @@ public class Settings {
     public JpaStorageSettings storageSettings() {
         JpaStorageSettings settings = new JpaStorageSettings();
         settings.setAllowExternalReferences(true);
+        // A hospital's reports name visits and practitioners that a test need not invent.
+        settings.setEnforceReferentialIntegrityOnWrite(false);
         settings.setResourceClientIdStrategy(JpaStorageSettings.ClientIdStrategyEnum.ANY);
         settings.setResourceServerIdStrategy(JpaStorageSettings.IdStrategyEnum.UUID);
         settings.setReuseCachedSearchResultsForMillis(null);
