@@ -332,6 +332,15 @@ pub enum AuditEvent {
         kind: String,
         why: String,
     },
+    /// A person has the way to an EHR and back tried: what is nobody's is about to be written there.
+    TrialBegun {
+        trial: String,
+    },
+    /// It was removed again, but for these.
+    TrialEnded {
+        trial: String,
+        left: Vec<String>,
+    },
     PollFault {
         kind: String,
         why: String,

@@ -315,6 +315,14 @@ impl EhrClient {
         self.send_in(Turn::Now, request, total).await
     }
 
+    /// For what goes out as a stranger's: it keeps the pace as everything does.
+    pub(super) async fn wait_for_turn(&self) -> Result<(), EhrError> {
+        match &self.pace {
+            None => Ok(()),
+            Some(pace) => pace.admit(Turn::Now).await,
+        }
+    }
+
     async fn send_in(&self, turn: Turn, request: RequestBuilder, total: Duration) -> Result<Response, EhrError> {
         let (http, request) = request.timeout(total).build_split();
         let request = request.map_err(|_| EhrError::Settings { why: "a request to the EHR cannot be made" })?;

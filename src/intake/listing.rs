@@ -52,7 +52,7 @@ impl fmt::Display for PanelList {
 }
 
 /// Why a list could not be read.
-enum Unlisted {
+pub(super) enum Unlisted {
     Ehr(EhrError),
     File(String),
 }
@@ -67,11 +67,7 @@ impl Intake {
     async fn list(&self, ehr: &HeardEhr, panel: &Panel, row: LookRow, now: UtcMillis) -> Result<LookEnd, IntakeError> {
         let (mut listed, mut faults, mut wait) = (BTreeSet::new(), Vec::new(), panel.refresh_every);
         for list in &panel.lists {
-            let found = match list {
-                PanelList::Ehr(source) => ehr.client.panel(source, now).await.map_err(Unlisted::Ehr),
-                PanelList::File(path) => read_file(path).await.map_err(Unlisted::File),
-            };
-            match found {
+            match read_list(ehr, list, now).await {
                 Ok(found) => listed.extend(found),
                 Err(Unlisted::Ehr(error)) => {
                     wait = wait.min(wait_after(&error, ehr));
@@ -124,6 +120,14 @@ fn sealed(vault: &Vault, ehr: &EhrId, id: &FhirId, watermark: UtcMillis) -> List
 /// What an id is sealed to.
 pub(super) fn place_of(ehr: &EhrId, index: &[u8; 32]) -> String {
     format!("panel/{ehr}/{}", data_encoding::HEXLOWER.encode(index))
+}
+
+/// Who `list` names now.
+pub(super) async fn read_list(ehr: &HeardEhr, list: &PanelList, now: UtcMillis) -> Result<BTreeSet<FhirId>, Unlisted> {
+    match list {
+        PanelList::Ehr(source) => ehr.client.panel(source, now).await.map_err(Unlisted::Ehr),
+        PanelList::File(path) => read_file(path).await.map_err(Unlisted::File),
+    }
 }
 
 async fn read_file(path: &Path) -> Result<BTreeSet<FhirId>, String> {

@@ -1,12 +1,13 @@
 //! How an EHR was heard so far, as the service noted it.
 
 use crate::cli::print::span;
-use crate::desk::{HeardEhr, HeardKind, HeardSubscription, HeardTopic};
+use crate::desk::{HeardEhr, HeardKind, HeardLook, HeardPanel, HeardSubscription, HeardTopic, LookedAt};
 use crate::intake::Finding;
 
 const SUBSCRIPTION: &str = "subscription";
 const LAST_CALL: &str = "last call";
 const POLLING: &str = "polling";
+const SLOWER: &str = "slower looks";
 const GAP: &str = "gap";
 const QUARANTINE: &str = "quarantine";
 /// `docs/operating.md` calls this late.
@@ -28,6 +29,8 @@ pub(super) fn findings(ehr: &HeardEhr) -> Vec<Finding> {
             .with("`chartseal doctor --round-trip` shows whether a call comes"),
     });
     found.extend(ehr.kinds.iter().map(polling));
+    found.extend(ehr.panel.as_ref().map(panel));
+    found.extend(ehr.looks.iter().filter_map(look));
     for calls in &ehr.quarantined {
         let says = format!("{} could not be understood: {}", super::count(calls.count, "call"), calls.why);
         found.push(Finding::note(QUARANTINE, says).with("nothing: polling finds what they meant"));
@@ -66,6 +69,37 @@ fn gap(topic: &HeardTopic) -> Finding {
     );
     let says = format!("events that did not arrive so far: {}", runs.collect::<Vec<_>>().join(", "));
     Finding::note(GAP, says).with("nothing: the service asks for them, or searches")
+}
+
+fn panel(panel: &HeardPanel) -> Finding {
+    let asked = super::count(panel.patients, "patient");
+    let seen =
+        panel.seen_until.as_deref().map_or_else(String::new, |at| format!(", everything of everybody seen up to {at}"));
+    let says = format!("{asked} asked about one by one{seen}");
+    match panel.failing {
+        0 => Finding::works(POLLING, says),
+        failing => Finding::note(POLLING, format!("{says}; {failing} could not be asked about the last time"))
+            .with("`chartseal ehrs list` says why; they are asked about again"),
+    }
+}
+
+/// One of the slower ways, where there is something to say of it.
+fn look(look: &HeardLook) -> Option<Finding> {
+    let kind = look.kind.unwrap_or_default();
+    let what = match look.what {
+        LookedAt::History => format!("the history of {kind}"),
+        LookedAt::ByDate => format!("the search of {kind} by its own date"),
+        LookedAt::Panel => "the patient panel".to_owned(),
+    };
+    match (&look.why, look.offered) {
+        (Some(why), _) => Some(Finding::told(SLOWER, &format!("{what}: {why}"), ASK_STAFF)),
+        (None, Some(false)) => Some(Finding::note(SLOWER, format!("{what} is not offered by the EHR"))),
+        (None, Some(true)) => {
+            let at = look.last_at.as_deref()?;
+            Some(Finding::works(SLOWER, format!("{what} was last looked at {at}")))
+        }
+        (None, None) => None,
+    }
 }
 
 fn polling(kind: &HeardKind) -> Finding {

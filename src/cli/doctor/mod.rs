@@ -16,7 +16,7 @@ use super::ehrs::followed;
 use super::print::{Print, count};
 use super::{Acts, Common, Outcome, acting};
 use crate::app::steps::Steps;
-use crate::base::{EhrId, seconds};
+use crate::base::{EhrId, OperatorName, seconds};
 use crate::config::Config;
 use crate::desk::{DeskError, Duty, heard_ehrs};
 use crate::intake::{Finding, TRIAL_WAIT_MAX, TrialAsked, Verdict};
@@ -86,7 +86,7 @@ pub(super) async fn run(
         .map(|(id, found)| OfEhr { ehr: id.to_string(), findings: found.unwrap_or_default() })
         .collect();
     if args.round_trip {
-        round_trips(&args, &steps, &chosen, &mut ehrs).await?;
+        round_trips(&args, by.name, &steps, &chosen, &mut ehrs).await?;
     }
     // After a trial, whose call is then the last.
     for heard in heard_ehrs(&ground.store, followed(config), ground.clock.now()).await? {
@@ -103,8 +103,14 @@ fn is_chosen(args: &DoctorArgs, id: &EhrId) -> bool {
     args.ehr.as_deref().is_none_or(|wanted| wanted == id.as_str())
 }
 
-async fn round_trips(args: &DoctorArgs, steps: &Steps, chosen: &[&EhrId], ehrs: &mut [OfEhr]) -> anyhow::Result<()> {
-    let asked = TrialAsked { wait: seconds(args.wait), stop: CancellationToken::new() };
+async fn round_trips(
+    args: &DoctorArgs,
+    by: OperatorName,
+    steps: &Steps,
+    chosen: &[&EhrId],
+    ehrs: &mut [OfEhr],
+) -> anyhow::Result<()> {
+    let asked = TrialAsked { by, wait: seconds(args.wait), stop: CancellationToken::new() };
     let stop = asked.stop.clone();
     let listening = tokio::spawn(async move {
         crate::app::terminated().await;

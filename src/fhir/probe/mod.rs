@@ -79,6 +79,7 @@ impl EhrClient {
     pub async fn claims(&self) -> Result<Claims, EhrError> {
         let url = self.base.at(&["metadata"]);
         let request = self.request(super::guard::Place::Ehr, Method::GET, url.clone()).header(ACCEPT, FHIR_JSON);
+        self.wait_for_turn().await?;
         let response = transport::send_raw(request, self.limits.answer_timeout).await?;
         if response.status().is_redirection() {
             return Err(EhrError::ForbiddenUrl { why: "the server answers with a redirect" });

@@ -35,6 +35,7 @@ impl EhrClient {
     pub async fn sign_in_offered(&self) -> Result<Option<Offered>, EhrError> {
         let url = self.base.at(&[".well-known", "smart-configuration"]);
         let request = self.request(Place::Ehr, Method::GET, url).header(ACCEPT, "application/json");
+        self.wait_for_turn().await?;
         let response = transport::send_raw(request, self.limits.answer_timeout).await?;
         if !response.status().is_success() {
             return Ok(None);

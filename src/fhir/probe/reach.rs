@@ -50,6 +50,8 @@ pub enum ReachFault {
     TimedOut,
     #[error("its certificate {0}")]
     Certificate(CertificateFault),
+    #[error("it asked for a pause")]
+    Pause,
     #[error("it breaks the connection off, or speaks no HTTP or another TLS")]
     Broken,
 }
@@ -86,6 +88,7 @@ impl ReachFault {
                  its whole chain sent"
             }
             Self::Certificate(CertificateFault::Other) => "have its operator look at the certificate",
+            Self::Pause => "run this again later",
             Self::Broken => "compare http and https, and the port; see what stands between here and there",
         }
     }
@@ -100,6 +103,7 @@ impl EhrClient {
         let url = self.base().at(&["metadata"]);
         is_known(&url).await?;
         let request = self.request(Place::Ehr, Method::GET, url).header(ACCEPT, FHIR_JSON);
+        self.wait_for_turn().await.map_err(|_| ReachFault::Pause)?;
         let started = Instant::now();
         let answer = request.timeout(self.limits.answer_timeout).send().await.map_err(|error| fault(&error))?;
         Ok(Reached {

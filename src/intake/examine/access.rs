@@ -3,10 +3,12 @@
 use super::{Finding, Verdict};
 use crate::base::{ResourceType, UtcMillis};
 use crate::fhir::{Access, EhrError, Granted, Honoured, Obedience, PatientNeeded, SignedIn};
+use crate::intake::listing::{Unlisted, read_list};
 use crate::intake::{HeardEhr, Seeks};
 
 const SIGN_IN: &str = "sign-in";
 const READING: &str = "reading";
+const PANEL: &str = "patient panel";
 /// Without these nothing can be delivered.
 const NEEDED: [&str; 4] = ["DiagnosticReport", "DocumentReference", "Patient", "Binary"];
 /// What some rules look at.
@@ -118,7 +120,7 @@ pub(super) async fn searching(ehr: &HeardEhr, now: UtcMillis, findings: &mut Vec
             ResourceType::DocumentReference => "search for DocumentReference",
         };
         findings.extend(match ehr.client.obedience(kind, now).await {
-            Ok(obedience) => obeyed(what, &obedience, &ehr.seeks),
+            Ok(obedience) => obeyed(what, &obedience, over(ehr)),
             Err(EhrError::Refused { status: 403 }) => vec![Finding::fails(
                 what,
                 "the EHR forbids the search (403), also for one patient",
@@ -129,24 +131,66 @@ pub(super) async fn searching(ehr: &HeardEhr, now: UtcMillis, findings: &mut Vec
     }
 }
 
-fn obeyed(what: &'static str, obedience: &Obedience, seeks: &Seeks) -> Vec<Finding> {
-    match (obedience.patient, seeks) {
-        (PatientNeeded::Yes { status }, Seeks::Everybody) => {
+/// Over whom this EHR is searched, as it is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    Everybody,
+    Panel,
+}
+
+const fn over(ehr: &HeardEhr) -> Over {
+    match ehr.seeks {
+        Seeks::Everybody => Over::Everybody,
+        Seeks::Patients(_) => Over::Panel,
+    }
+}
+
+/// Whether the lists of patients can be read that this EHR is asked about one by one. Nobody on them is named.
+pub(super) async fn panel(ehr: &HeardEhr, now: UtcMillis) -> Vec<Finding> {
+    let Seeks::Patients(panel) = &ehr.seeks else { return Vec::new() };
+    let mut findings = Vec::new();
+    for list in &panel.lists {
+        findings.push(match read_list(ehr, list, now).await {
+            Ok(named) if named.is_empty() => Finding::note(PANEL, format!("{list}: nobody is on it"))
+                .with("see that it is the list that was meant; whom no list names is not asked about"),
+            Ok(named) => Finding::works(PANEL, format!("{list}: {} on it", patients(named.len()))),
+            Err(Unlisted::Ehr(error)) => {
+                Finding::told(PANEL, &format!("{list}: {error}"), "have its staff allow that list")
+            }
+            Err(Unlisted::File(why)) => {
+                Finding::fails(PANEL, format!("{list}: {why}"), "mend the file that `panel` names")
+            }
+        });
+    }
+    findings
+}
+
+fn patients(count: usize) -> String {
+    if count == 1 { "1 patient is".to_owned() } else { format!("{count} patients are") }
+}
+
+fn obeyed(what: &'static str, obedience: &Obedience, over: Over) -> Vec<Finding> {
+    match (obedience.patient, over) {
+        (PatientNeeded::Yes { status }, Over::Everybody) => {
             return vec![Finding::fails(
                 what,
                 format!(
                     "the EHR refuses a search that names no patient (status {status}): polling finds nothing there"
                 ),
-                "have its staff allow this client searches over all patients by _lastUpdated, or name its patients as `panel`; \
-                 hooks alone lose reports",
+                "set `panel`, so that it is asked about each patient; or have its staff allow this client searches over all",
             )];
         }
-        (PatientNeeded::Yes { .. }, Seeks::Patients(_)) => {
-            return vec![Finding::works(what, "the EHR is asked about the patients of its panel one by one")];
+        (PatientNeeded::Yes { status }, Over::Panel) => {
+            let says = format!("the EHR wants each search to name a patient (status {status}), as `panel` provides");
+            return vec![Finding::works(what, says)];
         }
-        (PatientNeeded::No, Seeks::Everybody | Seeks::Patients(_)) => {}
+        (PatientNeeded::No, Over::Everybody | Over::Panel) => {}
     }
     let mut findings = vec![by_time(what, obedience.last_updated)];
+    if over == Over::Panel {
+        let says = "the EHR answers searches over all patients, and is asked about each patient of a panel";
+        findings.push(Finding::note(what, says).with("leave `panel` out: polling is quicker then, and misses nobody"));
+    }
     let mut note = |says: &str| findings.push(Finding::note(what, says));
     match obedience.count {
         Honoured::No => note("the EHR ignores _count: it chooses itself how many a page holds"),
@@ -193,7 +237,6 @@ fn by_time(what: &'static str, last_updated: Honoured) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::Panel;
 
     #[test]
     fn event_15_wrong_credentials_are_told_apart_from_too_small_rights() {
@@ -226,7 +269,7 @@ mod tests {
             undated: 0,
         };
         let told = |obedience: &Obedience| {
-            let found = obeyed("search", obedience, &Seeks::Everybody);
+            let found = obeyed("search", obedience, Over::Everybody);
             let fails = found.iter().filter(|one| one.verdict == Verdict::Fails).count();
             (found.len(), fails, found.iter().map(|one| one.says.as_str()).collect::<Vec<_>>().join(" "))
         };
@@ -238,13 +281,13 @@ mod tests {
         }
         assert_eq!(told(&all(Honoured::CannotTell)).1, 0);
         assert_eq!(told(&all(Honoured::Refused { status: 400 })).1, 1);
-        let panel = Seeks::Patients(Panel { lists: Vec::new(), refresh_every: std::time::Duration::ZERO });
-        let by_patient = Obedience { patient: PatientNeeded::Yes { status: 422 }, ..all(Honoured::CannotTell) };
-        let found = obeyed("search", &by_patient, &panel);
-        assert!(found.len() == 1 && found[0].verdict == Verdict::Works, "{found:?}");
         let (count, fails, says) =
             told(&Obedience { patient: PatientNeeded::Yes { status: 422 }, ..all(Honoured::Yes) });
         assert!((count, fails) == (1, 1) && says.contains("names no patient (status 422)"), "{says}");
+        let by_panel = |patient| obeyed("search", &Obedience { patient, ..all(Honoured::Yes) }, Over::Panel);
+        let asked = by_panel(PatientNeeded::Yes { status: 400 });
+        assert!(asked.len() == 1 && asked[0].verdict == Verdict::Works, "{asked:?}");
+        assert!(by_panel(PatientNeeded::No).iter().any(|one| one.says.contains("each patient of a panel")));
         assert!(told(&Obedience { undated: 2, ..all(Honoured::Yes) }).2.contains("meta.lastUpdated"));
     }
 }

@@ -32,6 +32,7 @@ impl Intake {
         if access::sign_in(ehr, &mut findings).await.is_ok() {
             findings.extend(access::reading(ehr).await);
             access::searching(ehr, their_now, &mut findings).await;
+            findings.extend(access::panel(ehr, self.clock.now()).await);
             findings.extend(hooks::subscriptions(ehr, claims.as_ref()).await);
         }
         findings.extend(hooks::address(ehr, self.clock.now()).await);

@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Finding;
-use crate::audit::{AuditEvent, Chain, HeardBy};
+use crate::audit::{Actor, AuditEvent, Chain, Entry, HeardBy};
 use crate::base::{
-    EhrId, FhirId, ResourceKey, ResourceType, SecretText, SourceId, UtcMillis, millis, minutes, random, seconds,
+    EhrId, FhirId, OperatorName, ResourceKey, ResourceType, SecretText, SourceId, UtcMillis, millis, minutes, random,
+    seconds,
 };
 use crate::fhir::{EhrError, HookHeader, SubscriptionStatus, TRIAL_SYSTEM, TopicWish, TrialKind, Wish};
 use crate::intake::subscribe::{REASON, status_word};
@@ -32,6 +33,7 @@ const LEFT: &str = "left behind";
 
 /// How a trial is made.
 pub struct TrialAsked {
+    pub by: OperatorName,
     /// For the Subscription to become active, and again for the call.
     pub wait: Duration,
     /// The person has had enough.
@@ -96,10 +98,13 @@ impl Intake {
             return Ok(None);
         };
         let through = self.through(heard, hook).await?;
-        let (mut written, mut findings) = (Written::new(), Vec::new());
-        self.go(heard, hook, &through, asked, &mut written, &mut findings).await;
+        let trial = SourceId::random(&mut random::system()).to_string();
+        self.note(ehr, asked, AuditEvent::TrialBegun { trial: trial.clone() }).await?;
+        let (mut written, mut findings, mut left) = (Written::new(), Vec::new(), Vec::new());
+        self.go(heard, hook, &through, (asked, &trial), &mut written, &mut findings).await;
         while let Some((kind, id)) = written.pop() {
             if let Err(error) = heard.client.remove_trial(kind, &id).await {
+                left.push(format!("{}/{id}", kind.as_str()));
                 findings.push(Finding::fails(
                     LEFT,
                     format!("{}/{id} stays in the EHR: {error}", kind.as_str()),
@@ -107,7 +112,20 @@ impl Intake {
                 ));
             }
         }
+        if let Err(error) = self.note(ehr, asked, AuditEvent::TrialEnded { trial, left }).await {
+            findings.push(Finding::fails(
+                TRIP,
+                format!("the audit was not told how it ended: {error}"),
+                "see to the database",
+            ));
+        }
         Ok(Some(findings))
+    }
+
+    async fn note(&self, ehr: &EhrId, asked: &TrialAsked, event: AuditEvent) -> Result<(), IntakeError> {
+        let (chain, at, actor) = (Chain::Ehr(ehr.clone()), self.clock.now(), Actor::Operator(asked.by.clone()));
+        let entry = Entry { chain, at, clinic: None, actor, event };
+        Ok(self.store.write(move |tx| store::append(tx, &entry)).await?)
     }
 
     async fn through<'a>(&self, ehr: &'a HeardEhr, hook: &'a Hook) -> Result<Through<'a>, IntakeError> {
@@ -136,7 +154,7 @@ impl Intake {
         ehr: &HeardEhr,
         hook: &Hook,
         through: &Through<'_>,
-        asked: &TrialAsked,
+        (asked, trial): (&TrialAsked, &str),
         written: &mut Written,
         findings: &mut Vec<Finding>,
     ) {
@@ -156,8 +174,7 @@ impl Intake {
             }
         }
         let called_before = self.last_call(ehr.client.id()).await;
-        let trial = SourceId::random(&mut random::system()).to_string();
-        let report = match write(ehr, &trial, written).await {
+        let report = match write(ehr, trial, written).await {
             Ok(report) => report,
             Err((kind, error)) => {
                 let remedy = format!(

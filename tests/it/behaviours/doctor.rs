@@ -315,6 +315,10 @@ async fn event_15_a_trial_that_fails_half_way_removes_what_it_wrote_or_names_it(
             assert_finding("left", found, "left behind", "fails", "Patient/p1 stays in the EHR");
         }
     }
+    let audit = program::run(&bare.config, &["audit", "export"]).all();
+    let told = |what: &str| audit.matches(what).count();
+    let (begun, ended) = ("\"event\":\"trial_begun\"", "\"event\":\"trial_ended\"");
+    assert_eq!((told(begun), told(ended), told("\"left\":[\"Patient/p1\"]")), (2, 2, 1));
     // Nobody hears of it: no service runs here.
     double.behave(move |asked| match (asked.method.as_str(), asked.target.as_str()) {
         ("POST", "/fhir/Subscription") => created("Subscription", "s1"),

@@ -4,6 +4,7 @@
 //! forgets when its plug is pulled.
 
 mod classic;
+mod doctored;
 mod polled;
 mod population;
 mod topics;
