@@ -96,7 +96,7 @@ pub(super) fn showable<'a>(text: &'a str, at: &str) -> Result<&'a str, Unfaithfu
 }
 
 /// Control characters, those that turn the direction of what follows, and those that stand for something lost or private.
-pub(in crate::fhir) const fn is_strange(c: char) -> bool {
+pub(in crate::fhir) fn is_strange(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\r' | '\t')
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
         || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..)
