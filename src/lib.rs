@@ -25,6 +25,10 @@
 //! [`sign_in`] keeps the key pairs by which all replicas show an EHR who we are, and publishes their public halves; [`fhir`]
 //! signs assertions with them and holds the token that they bring.
 //!
+//! Whether the way from an EHR works, `chartseal doctor` says: [`fhir`] asks in ways in which the answers must differ
+//! (`fhir::probe`), [`intake`] makes findings of them, each fault with its remedy (`intake::examine`). Only its trial, which a person
+//! asks for, writes more to an EHR than Subscriptions.
+//!
 //! # The way of a rule
 //!
 //! 1. An author writes TOML; [`policy`] reads it whole or not at all (`policy::read`), looks at it a second time
@@ -109,6 +113,14 @@
 //! - **Reports that share a link keep a delivery, a state and a file each** (`record::shared`, `store::deliveries::shared`): what
 //!   ends the link for one report's sake lets the others leave again, and a recall finds its link by its own report. The link is
 //!   refused while any of them is suspended.
+//! - **One document under several names is found by keyed marks** (`store::documents`, `resolve::document`): the patient is part of
+//!   each, so that no two patients' documents are ever one. The second name gets no delivery of its own, only its word: what the
+//!   rules say of it tightens the first's link, and what the EHR takes back under it refuses that. A name of which no rule speaks
+//!   says nothing.
+//! - **A replaced document reads as superseded** from the moment at which its replacement was read, though the EHR left it current.
+//! - **A delivery goes to the record that stood for the patient when it was decided**; another one, by a merge or its undoing,
+//!   refuses the link, and only a person's release follows it.
+//! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR.
 //! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
 //! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent

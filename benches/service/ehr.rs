@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use actix_web::body::SizedStream;
@@ -34,6 +35,10 @@ struct State {
     issued: OnceLock<String>,
     pattern: Bytes,
     subscriptions: Mutex<BTreeMap<String, Value>>,
+    /// Resources that a search finds, none of which can be read.
+    found: AtomicU32,
+    /// Whether the last page of them was shown.
+    shown: AtomicBool,
 }
 
 impl Ehr {
@@ -42,8 +47,13 @@ impl Ehr {
         let base_url = format!("http://{}/fhir", socket.local_addr().expect("a bound socket has an address"));
         let mut pattern = b"%PDF-1.7\n".to_vec();
         pattern.extend((0_u8..=250).cycle().take(usize::try_from(PIECE_BYTES).unwrap() - pattern.len()));
-        let state =
-            Arc::new(State { issued: OnceLock::new(), pattern: Bytes::from(pattern), subscriptions: Mutex::default() });
+        let state = Arc::new(State {
+            issued: OnceLock::new(),
+            pattern: Bytes::from(pattern),
+            subscriptions: Mutex::default(),
+            found: AtomicU32::new(0),
+            shown: AtomicBool::new(false),
+        });
         let shared = Arc::clone(&state);
         let server = HttpServer::new(move || {
             let state = Arc::clone(&shared);
@@ -58,6 +68,17 @@ impl Ehr {
         let handle = server.handle();
         tokio::spawn(server);
         Self { base_url, state, server: handle }
+    }
+
+    /// From now on a search finds so many resources.
+    pub fn show(&self, found: u32) {
+        self.state.shown.store(false, Ordering::SeqCst);
+        self.state.found.store(found, Ordering::SeqCst);
+    }
+
+    /// Whether all of them were shown.
+    pub fn has_shown_all(&self) -> bool {
+        self.state.shown.load(Ordering::SeqCst)
     }
 
     /// The report as the EHR pushes it.
@@ -106,6 +127,7 @@ impl State {
             return self.subscribe(body);
         }
         let found = match path.split_once('/') {
+            None if path == "DiagnosticReport" => Some(self.page(request.query_string())),
             None => Some(json!({"resourceType": "Bundle", "type": "searchset", "total": 0, "entry": []})),
             Some(("DiagnosticReport", id)) => self.report(id),
             Some(("Patient", id)) => id.strip_prefix("p-").map(|number| {
@@ -123,6 +145,28 @@ impl State {
             Some(found) => HttpResponse::Ok().content_type(FHIR).body(found.to_string()),
             None => HttpResponse::NotFound().content_type(FHIR).body(outcome("not-found").to_string()),
         }
+    }
+
+    /// As many as were asked for, from `_offset` on.
+    fn page(&self, query: &str) -> Value {
+        let number = |wanted: &str, otherwise| {
+            let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(name, _)| name == wanted).and_then(|(_, value)| value.parse().ok()).unwrap_or(otherwise)
+        };
+        let (found, first, count) = (self.found.load(Ordering::SeqCst), number("_offset", 0), number("_count", 200));
+        let (last, issued) = (found.min(first + count), self.issued.get_or_init(clinic::real_now));
+        let entries = (first..last).map(|number| {
+            let meta = json!({"versionId": "1", "lastUpdated": issued});
+            json!({"resource": {"resourceType": "DiagnosticReport", "id": format!("x-{number}"), "meta": meta}})
+        });
+        let entries: Vec<Value> = entries.collect();
+        let mut links = Vec::new();
+        if last < found {
+            links.push(json!({"relation": "next", "url": format!("DiagnosticReport?_count={count}&_offset={last}")}));
+        } else if found > 0 {
+            self.shown.store(true, Ordering::SeqCst);
+        }
+        json!({"resourceType": "Bundle", "type": "searchset", "total": found, "link": links, "entry": entries})
     }
 
     fn subscribe(&self, body: &Bytes) -> HttpResponse {

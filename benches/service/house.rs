@@ -108,6 +108,13 @@ impl House {
         }
     }
 
+    /// Calls without a word, so that the EHR is searched.
+    pub async fn ping(&self) {
+        let url = format!("{}/fhir/hook/lab", self.service.url);
+        let answer = self.client.post(&url).header(&self.header.0, &self.header.1).send().await;
+        assert_eq!(answer.expect("the service answers").status(), StatusCode::OK, "a ping");
+    }
+
     /// Tells of many, over so many connections at once.
     pub async fn flood(self: &Arc<Self>, numbers: std::ops::Range<u32>, connections: u32) {
         let callers = (0..connections).map(|first| {

@@ -19,6 +19,7 @@ mod ehr;
 mod events;
 mod house;
 mod mails;
+mod poll;
 mod sink;
 
 #[path = "../measure/mod.rs"]
@@ -46,5 +47,8 @@ fn main() {
     }
     if measure.wants("attachments") {
         runtime.block_on(attachments::memory(&measure));
+    }
+    if measure.wants("poll") {
+        runtime.block_on(poll::of_many(&measure));
     }
 }

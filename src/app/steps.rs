@@ -19,7 +19,10 @@ use crate::blobs::BlobStore;
 use crate::config::{self, Config, MailSecurity};
 use crate::desk::InterruptedIncidents;
 use crate::fhir::{EhrClient, TopicForm};
-use crate::intake::{HeardEhr, Hook, HookAuth, Intake, Numbering, SignatureForm, StartFrom, Subscribe, TopicSettings};
+use crate::intake::{
+    HeardEhr, Hook, HookAuth, Intake, IntakeError, KnownOffers, Numbering, SignatureForm, StartFrom, Subscribe,
+    TopicSettings,
+};
 use crate::notify::{
     ClinicPhone, DisplayName, Language, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via,
 };
@@ -176,8 +179,10 @@ impl Steps {
 
     async fn watch_all(&self) -> anyhow::Result<usize> {
         let watched = self.intake.watched();
-        let turns = join_all(watched.iter().map(|ehr| self.intake.watch_turn(ehr))).await;
-        Ok(turns.into_iter().sum::<Result<usize, _>>()?)
+        let turns = join_all(watched.iter().map(|ehr| async move {
+            Ok::<_, IntakeError>(self.intake.watch_turn(ehr).await? + self.intake.look_back_turn(ehr).await?)
+        }));
+        Ok(turns.await.into_iter().sum::<Result<usize, _>>()?)
     }
 }
 
@@ -229,6 +234,10 @@ fn heard_ehrs(config: &Config, ground: &Ground, clients: &[Arc<EhrClient>]) -> a
                 config::StartFrom::Now => StartFrom::Now,
                 config::StartFrom::At(at) => StartFrom::At(at),
             },
+            seeks: clients::seeks(ehr),
+            by_date_every: ehr.by_date_every,
+            report_age_max: ehr.report_age_max,
+            offers: KnownOffers::default(),
         })
     };
     config.ehrs.iter().zip(clients).map(one).collect()
@@ -263,6 +272,7 @@ fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
         report_age_max: ehr.report_age_max,
         recheck_every: ehr.recheck_every,
         called: Bell::default(),
+        alarmed: Bell::default(),
     };
     config.ehrs.iter().zip(clients).map(one).collect()
 }
@@ -323,10 +333,23 @@ fn sweep(config: &Config, ground: &Ground, blobs: &BlobStore, bells: &Bells) -> 
 }
 
 fn mailer(config: &Config) -> anyhow::Result<Mailer> {
-    let Some(mail) = &config.mail else {
+    let (Some(mail), Some(relay)) = (&config.mail, relay_of(config)?) else {
         // Shadow mode without a relay: nothing may leave, so nobody may be written to.
         return Ok(Mailer::new(Via::Memory(Arc::default()), OnlyTo::parse([])?));
     };
+    let only_to = match &mail.recipients {
+        config::Recipients::Anyone => OnlyTo::Everyone,
+        config::Recipients::Only(list) => OnlyTo::parse(list.iter().map(crate::base::EmailAddress::expose))?,
+    };
+    Ok(Mailer::new(Via::Smtp(relay), only_to))
+}
+
+/// The relay, where one is configured.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub fn relay_of(config: &Config) -> anyhow::Result<Option<SmtpRelay>> {
+    let Some(mail) = &config.mail else { return Ok(None) };
     let (scheme, tls) = match mail.security {
         MailSecurity::Plain => ("smtp", TlsMode::None),
         MailSecurity::StartTls => ("smtp", TlsMode::Required),
@@ -342,11 +365,7 @@ fn mailer(config: &Config) -> anyhow::Result<Mailer> {
         connections_max: u16::try_from(mail.connections_max).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN),
         attempt_timeout: mail.attempt_max,
     };
-    let only_to = match &mail.recipients {
-        config::Recipients::Anyone => OnlyTo::Everyone,
-        config::Recipients::Only(list) => OnlyTo::parse(list.iter().map(crate::base::EmailAddress::expose))?,
-    };
-    Ok(Mailer::new(Via::Smtp(SmtpRelay::new(relay).context("[mail] cannot be used")?), only_to))
+    Ok(Some(SmtpRelay::new(relay).context("[mail] cannot be used")?))
 }
 
 fn senders(config: &Config) -> anyhow::Result<HashMap<ClinicId, Sender>> {

@@ -74,6 +74,15 @@ pub enum AuditEvent {
     Gone {
         with_fhir_body: String,
     },
+    /// The resource was read; its document is on its way, or came, under another name.
+    SameDocument {
+        version: String,
+        delivery: DeliveryId,
+    },
+    /// The delivery's document was heard of under another name, too.
+    AlsoHeardAs {
+        source: SourceId,
+    },
     Decided {
         version: String,
         rules_hash: String,
@@ -326,6 +335,24 @@ pub enum AuditEvent {
     PollFault {
         kind: String,
         why: String,
+    },
+    /// A person asked to have a stretch of an EHR's past read.
+    PastAsked {
+        what: String,
+        since: UtcMillis,
+        until: UtcMillis,
+    },
+    PastStopped {
+        what: String,
+    },
+    PastResumed {
+        what: String,
+    },
+    PastRead {
+        what: String,
+        seen: u64,
+        /// Of those, what was read because of it.
+        heard: u64,
     },
     Retained {
         what: String,

@@ -204,6 +204,9 @@ fn in_words(shown: &Shown) -> String {
     if let Some(reference) = &shown.reference {
         lines.push(format!("reference  {reference}"));
     }
+    for name in &shown.also_heard_as {
+        lines.push(format!("also       {name}: the same document; what the EHR says of either counts for both"));
+    }
     if shown.is_written_from_results {
         lines.push("document   written by Chartseal from the report's results".to_owned());
     }

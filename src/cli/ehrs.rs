@@ -3,12 +3,16 @@
 use anyhow::Context;
 use clap::Subcommand;
 
-use super::print::{Print, table};
+use super::past::{self, BackfillArgs, ListenAgainArgs};
+use super::print::{Print, count, span, table};
 use super::{Acts, Outcome};
 use crate::app::start::Ground;
 use crate::app::steps::sign_in_of;
-use crate::config::{Config, Subscribe};
-use crate::desk::{DeskError, Duty, Followed, HeardEhr, HeardKind, HeardTopic, Person, Subscribes, heard_ehrs};
+use crate::config::{Config, Ehr, Subscribe};
+use crate::desk::{
+    Desk, DeskError, Duty, Followed, HeardEhr, HeardKind, HeardLook, HeardPanel, HeardTopic, LookedAt, Person,
+    Subscribes, heard_ehrs,
+};
 use crate::sign_in::{Haste, SignInError, jwk_set};
 use crate::store::SigningTurn;
 
@@ -18,6 +22,10 @@ const HEAD: [&str; 7] = ["EHR", "reports", "subscription", "last hook", "last go
 pub(super) enum EhrsCommand {
     /// List how each EHR is heard, and what is wrong with it.
     List,
+    /// Have the service read the past: what is found is recorded, and nothing of it leaves by itself. It can be stopped and resumed.
+    Backfill(BackfillArgs),
+    /// Have the service read again what changed in a stretch of time: when something may have been missed. Nothing is sent twice.
+    ListenAgain(ListenAgainArgs),
     /// Print the public keys by which EHRs know this installation, as the JWK Set that their staff may register by hand.
     Keys,
     /// Let the next key take over; EHRs that read /.well-known/jwks.json know it already.
@@ -29,9 +37,12 @@ pub(super) enum EhrsCommand {
 }
 
 impl EhrsCommand {
-    pub(super) const fn acts(&self) -> Acts {
+    pub(super) fn acts(&self) -> Acts {
+        let of = |typed: past::Typed<'_>| if typed.only_looks() { Acts::Looks } else { Acts::Changes };
         match self {
             Self::List | Self::Keys => Acts::Looks,
+            Self::Backfill(args) => of(args.typed()),
+            Self::ListenAgain(args) => of(args.typed()),
             Self::RotateKeys { .. } => Acts::Changes,
         }
     }
@@ -41,11 +52,14 @@ pub(super) async fn run(
     command: &EhrsCommand,
     config: &Config,
     ground: &Ground,
+    desk: &Desk,
     by: &Person,
     print: Print,
 ) -> anyhow::Result<Outcome> {
     match command {
         EhrsCommand::List => list(config, ground, print).await,
+        EhrsCommand::Backfill(args) => past::run(&args.typed(), config, desk, by, print).await,
+        EhrsCommand::ListenAgain(args) => past::run(&args.typed(), config, desk, by, print).await,
         EhrsCommand::Keys => keys(config, ground, print).await,
         EhrsCommand::RotateKeys { at_once } => {
             let haste = if *at_once { Haste::AtOnce } else { Haste::WhenPublished };
@@ -116,17 +130,22 @@ fn answer_or_fault<T>(answer: Result<T, SignInError>) -> anyhow::Result<T> {
 }
 
 async fn list(config: &Config, ground: &Ground, print: Print) -> anyhow::Result<Outcome> {
-    let followed = config.ehrs.iter().map(|ehr| Followed {
+    let ehrs = heard_ehrs(&ground.store, followed(config), ground.clock.now()).await?;
+    print.done(&in_words(&ehrs), &ehrs);
+    Ok(Outcome::Done)
+}
+
+/// The configured EHRs, and who looks after the subscriptions there.
+pub(super) fn followed(config: &Config) -> Vec<Followed> {
+    let one = |ehr: &Ehr| Followed {
         ehr: ehr.id.clone(),
         subscribes: match &ehr.subscribe {
             Subscribe::R4 => Subscribes::Chartseal,
             Subscribe::Topic(_) => Subscribes::ChartsealByTopic,
             Subscribe::Off => Subscribes::Others,
         },
-    });
-    let ehrs = heard_ehrs(&ground.store, followed.collect(), ground.clock.now()).await?;
-    print.done(&in_words(&ehrs), &ehrs);
-    Ok(Outcome::Done)
+    };
+    config.ehrs.iter().map(one).collect()
 }
 
 fn in_words(ehrs: &[HeardEhr]) -> String {
@@ -144,6 +163,9 @@ fn in_words(ehrs: &[HeardEhr]) -> String {
             ));
         }
         lines.extend(ehr.topic.as_ref().map(|topic| format!("{}: {}", ehr.ehr, topic_in_words(topic))));
+        lines.extend(ehr.panel.as_ref().map(|panel| format!("{}: {}", ehr.ehr, panel_in_words(panel))));
+        lines.extend(looks_in_words(&ehr.looks).into_iter().map(|told| format!("{}: {told}", ehr.ehr)));
+        lines.extend(ehr.past.iter().map(|one| format!("{}: {}", ehr.ehr, past::in_words(one))));
         for calls in &ehr.quarantined {
             lines.push(format!("{}: {} hook calls in quarantine: {}", ehr.ehr, calls.count, calls.why));
         }
@@ -169,6 +191,49 @@ fn topic_in_words(topic: &HeardTopic) -> String {
     told
 }
 
+fn panel_in_words(panel: &HeardPanel) -> String {
+    let HeardPanel { patients, failing, seen_until } = panel;
+    let seen =
+        seen_until.as_deref().map_or_else(String::new, |at| format!(", everything of everybody seen up to {at}"));
+    let failing = if *failing == 0 {
+        String::new()
+    } else {
+        format!("; about {failing} of them it could not be asked the last time")
+    };
+    format!("it is asked about the {} of its panel one by one{seen}{failing}", count(*patients, "patient"))
+}
+
+fn looks_in_words(looks: &[HeardLook]) -> Vec<String> {
+    let told = looks.iter().filter_map(|look| {
+        let kind = look.kind.unwrap_or_default();
+        let (is_done, is_not_offered, what) = match look.what {
+            LookedAt::History => (
+                format!("what it deletes is found in the history of {kind}"),
+                format!("it offers no history of {kind}: what it deletes is found when the source of a live link is read again"),
+                format!("the history of {kind}"),
+            ),
+            LookedAt::ByDate => (
+                format!("each {kind} of late is searched by its own date too"),
+                format!("it does not let a {kind} be searched by its own date"),
+                format!("the search of {kind} by date"),
+            ),
+            LookedAt::Panel => {
+                ("its patient panel is looked up".to_owned(), String::new(), "its patient panel".to_owned())
+            }
+        };
+        match (&look.why, look.offered) {
+            (Some(why), _) => Some(format!("{what}: {why}")),
+            (None, Some(true)) => {
+                let last = look.last_at.as_deref().map_or_else(String::new, |at| format!(", last at {at}"));
+                Some(format!("{is_done}{last}"))
+            }
+            (None, Some(false)) => Some(is_not_offered),
+            (None, None) => None,
+        }
+    });
+    told.collect()
+}
+
 fn row(ehr: &HeardEhr, kind: &HeardKind) -> Vec<String> {
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let subscription = kind.subscription.as_ref();
@@ -189,33 +254,13 @@ fn note(kind: &HeardKind) -> String {
         return "not followed yet: start the service".to_owned();
     }
     let subscription = kind.subscription.as_ref().and_then(|found| found.why.as_deref());
+    let again = kind.poll_again_at.as_deref().map(|at| format!("it is polled again at {at}"));
     let notes = [("subscription", subscription), ("poll", kind.poll_why.as_deref())];
     let told = notes.iter().filter_map(|(what, why)| Some(format!("{what}: {}", (*why)?)));
-    told.chain(kind.clock_off_seconds.map(clock)).collect::<Vec<_>>().join("; ")
+    told.chain(again).chain(kind.clock_off_seconds.map(clock)).collect::<Vec<_>>().join("; ")
 }
 
 fn clock(off_seconds: i64) -> String {
     let side = if off_seconds < 0 { "behind" } else { "ahead of" };
     format!("its clock is {} {side} ours: ask its staff to set it", span(off_seconds.unsigned_abs()))
-}
-
-/// A stretch of time as people say it.
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        172_800.. => format!("{} days", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::span;
-
-    #[test]
-    fn a_span_is_told_in_the_unit_that_people_would_use() {
-        let told = [119, 120, 7_199, 7_200, 172_799, 172_800].map(span);
-        assert_eq!(told, ["119 s", "2 min", "119 min", "2 h", "47 h", "2 days"]);
-    }
 }

@@ -10,10 +10,12 @@ mod audit;
 mod backup;
 mod deliveries;
 mod demo;
+mod doctor;
 mod ehrs;
 mod incident;
 mod init;
 mod keys;
+mod past;
 mod patients;
 mod print;
 mod rehearse;
@@ -21,6 +23,7 @@ mod rules;
 mod rules_lint;
 mod rules_look;
 mod rules_versions;
+mod setup;
 mod shred;
 mod staff;
 
@@ -86,6 +89,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Read configuration and rules and tell every mistake; then look whether database, keys and folders can be used.
     Check,
+    /// Lead through a new EHR: what its staff are to be told, and its section of the configuration.
+    Setup(setup::SetupArgs),
+    /// Look at this installation and at each EHR, and say what works, what does not, and what to do.
+    Doctor(doctor::DoctorArgs),
     /// Bring the database up to date.
     Migrate,
     /// Copy the SQLite database, also of a running service, into a new file.
@@ -213,6 +220,11 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         }
         Command::Demo(args) => demo::run(&args, print).await,
         Command::Check => check(&load(&common, variables)?, print).await,
+        Command::Setup(args) => Box::pin(setup::run(args, &common, variables, print)).await,
+        Command::Doctor(args) => {
+            let config = load(&common, variables.clone())?;
+            Box::pin(doctor::run(args, &common, variables, &config, print)).await
+        }
         Command::Migrate => migrate(&load(&common, variables)?, print).await,
         Command::Backup(args) => backup::run(&args, &load(&common, variables)?, print),
         Command::Pause { why } => {
@@ -247,7 +259,15 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Ehrs(command) => {
             let config = load(&common, variables.clone())?;
             let (ground, by) = acting(&common, variables, &config, command.acts()).await?;
-            ehrs::run(&command, &config, &ground, &by, print).await
+            let (mode, operator) = (steps::mode_of(&config), by.name.clone());
+            let desk = Desk {
+                store: ground.store.clone(),
+                clock: ground.clock.clone(),
+                vault: ground.vault.clone(),
+                operator,
+                mode,
+            };
+            ehrs::run(&command, &config, &ground, &desk, &by, print).await
         }
         Command::Audit(command) => audit::run(command, &ground(&load(&common, variables)?).await?, print).await,
         Command::Keys(command) => keys::run(&command, &ground(&load(&common, variables)?).await?, print).await,

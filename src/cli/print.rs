@@ -77,13 +77,29 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
+/// A stretch of time as people say it.
+pub(super) fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        172_800.. => format!("{} days", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{span, table};
 
     #[test]
     fn columns_line_up_and_no_line_ends_in_blanks() {
         let text = table(&["id", "note"], &[vec!["long-id".into(), String::new()], vec!["x".into(), "why".into()]]);
         assert_eq!(text, "id       note\nlong-id\nx        why");
+    }
+
+    #[test]
+    fn a_span_is_told_in_the_unit_that_people_would_use() {
+        let told = [119, 120, 7_199, 7_200, 172_799, 172_800].map(span);
+        assert_eq!(told, ["119 s", "2 min", "119 min", "2 h", "47 h", "2 days"]);
     }
 }

@@ -20,6 +20,7 @@ mod units;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,12 +28,13 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::base::{ClinicId, EhrId, EmailAddress, SecretText, UtcMillis};
+use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
 use crate::signing::{Algorithm, RotateEvery};
 
 pub use mistake::{ConfigError, Mistake, Place};
+pub use sections::{SCOPE, SCOPE_TO_SUBSCRIBE};
 pub use starter::{Starter, starter_config};
 
 /// Everything that an installation decides. Holds secrets: no Debug.
@@ -129,7 +131,24 @@ pub struct Ehr {
     pub attachment_origins: Vec<url::Origin>,
     /// How often the sources of live links are read again.
     pub recheck_every: Duration,
+    /// Calls that it allows us; `None`: it names no number.
+    pub calls_per_minute: Option<NonZeroU32>,
+    /// Who it is asked about one by one; empty where it lets itself be searched over all.
+    pub panel: Vec<PanelList>,
+    pub panel_refresh_every: Duration,
+    /// How often the reports of late are searched by their own date; zero: never.
+    pub by_date_every: Duration,
     pub without_attachment: WithoutAttachment,
+}
+
+/// A list of the patients that an EHR is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PanelList {
+    Group(FhirId),
+    Appointments,
+    Orders,
+    /// With the id of one patient in the first column of each line.
+    File(PathBuf),
 }
 
 #[derive(Clone)]

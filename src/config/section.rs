@@ -63,6 +63,11 @@ impl<'a> Section<'a> {
         self.context.mistakes.add(&place, format!("{}{key}", self.prefix), value, remedy);
     }
 
+    /// Where relative paths start.
+    pub(super) fn base_dir(&self) -> &Path {
+        self.context.base_dir
+    }
+
     pub(super) fn is_written(&self, key: &str) -> bool {
         self.taken.contains_key(key) || self.table.entries.contains_key(key)
     }

@@ -80,6 +80,14 @@ base_url = @ehr_base_url
 # (X-Hub-Signature: sha256=…). For the last two the EHR's staff make the Subscription; subscribe stays "off".
 #hook_auth = "secret"
 #poll_seconds = 60
+# Where it refuses searches over all patients: who it is asked about one by one, then every 900 seconds at most, from any of
+# "appointments", "orders", "group:ID" and "file:PATH" (one id a line); and how often these lists are read again.
+#panel = []
+#panel_minutes = 60
+# A second, slow search by the reports' own date; 0: none.
+#by_date_hours = 6
+# What its staff allow us; 0: they name no number.
+#calls_per_minute = 0
 # For one answer of the EHR; attachments may take longer, but no silence may.
 #answer_seconds = 60
 # "now" or an instant: what was final before is left alone.

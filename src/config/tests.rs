@@ -83,6 +83,11 @@ fn every_key_is_read() {
         fs::write(dir.path().join(name), text).unwrap();
     }
     let config = parse_at(dir.path(), EVERY_KEY, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let (group, file) = (FhirId::parse("lab-1").unwrap(), dir.path().join("password"));
+    let panel = [PanelList::Group(group), PanelList::Appointments, PanelList::Orders, PanelList::File(file)];
+    assert_eq!(config.ehrs[0].panel, panel);
+    assert_eq!((config.ehrs[0].panel_refresh_every, config.ehrs[0].by_date_every), (minutes(30), seconds(0)));
+    assert_eq!(config.ehrs[0].calls_per_minute.map(std::num::NonZeroU32::get), Some(250));
     assert_eq!(config.server.trusted_proxies.len(), 2);
     assert_eq!(config.server.display_name.as_deref(), Some("Riverside"));
     assert!(matches!(&config.store, StoreUrl::Postgres { url, password: Some(password) }
@@ -223,6 +228,7 @@ fn the_starter_files_comments_tell_the_defaults() {
         (
             (config.poll_every, config.answer_max, config.recheck_every),
             (config.report_age_max, config.start_from, config.subscribe.clone()),
+            (config.panel.clone(), config.panel_refresh_every, config.by_date_every, config.calls_per_minute),
             config.without_attachment,
         )
     };
@@ -292,6 +298,10 @@ report_age_max = "3d"
 clinic = "main"
 attachment_origins = ["https://files.ehr.example"]
 recheck_minutes = 5
+panel = ["group:lab-1", "appointments", "orders", "file:password"]
+panel_minutes = 30
+by_date_hours = 0
+calls_per_minute = 250
 [[ehr]]
 id = "lab"
 base_url = "https://lab.example/r4/"

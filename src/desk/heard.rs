@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::DeskError;
+use super::looks::{HeardLook, HeardPanel, heard_looks, heard_panel};
+use super::past::{HeardPast, heard_past};
 use crate::base::{EhrId, ResourceType, UtcMillis};
 use crate::store::{self, Conn, Store, StoreError};
 
@@ -38,6 +40,12 @@ pub struct HeardEhr {
     /// `None` where no subscription to a topic is looked after or was ever heard.
     pub topic: Option<HeardTopic>,
     pub kinds: Vec<HeardKind>,
+    /// The further ways in which it is looked at.
+    pub looks: Vec<HeardLook>,
+    /// `None` where it is searched over all patients.
+    pub panel: Option<HeardPanel>,
+    /// What a person asked to have read of its past.
+    pub past: Vec<HeardPast>,
 }
 
 /// Calls that wait in quarantine for the same reason.
@@ -57,6 +65,8 @@ pub struct HeardKind {
     pub last_poll_at: Option<String>,
     /// What is wrong with the last poll.
     pub poll_why: Option<String>,
+    /// When it is polled again after that; `None` where nothing is wrong.
+    pub poll_again_at: Option<String>,
     /// Everything that changed up to here has been heard of; `None` before the service's first start with this EHR.
     pub seen_until: Option<String>,
     pub behind_seconds: Option<u64>,
@@ -103,6 +113,9 @@ fn heard(conn: &mut Conn, followed: &Followed, now: UtcMillis) -> Result<HeardEh
         scope_lacking: store::scope_lacking(conn, &followed.ehr)?,
         topic: heard_topic(conn, followed)?,
         kinds: kinds?,
+        looks: heard_looks(conn, &followed.ehr)?,
+        panel: heard_panel(conn, &followed.ehr)?,
+        past: heard_past(conn, &followed.ehr)?,
     })
 }
 
@@ -151,6 +164,7 @@ fn heard_kind(
             .filter(|off_ms| is_far(*off_ms))
             .map(|off_ms| off_ms / 1000),
         behind_seconds: seen_until.map(|at| now.since(at).as_secs()),
+        poll_again_at: poll.as_ref().filter(|row| row.why.is_some()).map(|row| row.next_at.to_rfc3339()),
         poll_why: poll.and_then(|row| row.why),
     })
 }

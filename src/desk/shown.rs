@@ -53,6 +53,15 @@ fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
         Link::Revoked { by: RevokedBy::Restore } => {
             "ended by a restore or a lost key: if the patient still needs it, send it again".to_owned()
         }
+        Link::Revoked { by: RevokedBy::SubjectChanged } => {
+            "the EHR says by now that it is another patient's: if it was opened, somebody read what is not theirs, which may \
+             have to be reported"
+                .to_owned()
+        }
+        Link::Revoked { by: RevokedBy::PatientMerged } => {
+            "the patient's record was merged into another, or parted from it: see who had the link, and whether it was opened"
+                .to_owned()
+        }
         Link::Recalled => {
             "the EHR took the report back: find out why, and tell the patient if it was opened".to_owned()
         }
@@ -118,6 +127,8 @@ pub struct Shown {
     pub is_written_from_results: bool,
     /// Other deliveries whose reports are in the same link.
     pub shares_link_with: Vec<String>,
+    /// Other resources of the EHR that are the same document.
+    pub also_heard_as: Vec<String>,
     pub notices: Vec<ShownNotice>,
     pub openings: Vec<ShownOpening>,
     pub audit: Vec<serde_json::Value>,
@@ -156,6 +167,10 @@ impl Shown {
             Some(id) => store::sharers_of(conn, id)?,
             None => Vec::new(),
         };
+        let mut also_heard_as = Vec::new();
+        for other in store::family_of(conn, &delivery.source)? {
+            also_heard_as.extend(store::source(conn, &other)?.map(|other| other.key.to_string()));
+        }
         let lines = store::chain_lines(conn, &format!("delivery:{}", delivery.id))?;
         let text = |at: Option<UtcMillis>| at.map(UtcMillis::to_rfc3339);
         Ok(Self {
@@ -178,6 +193,7 @@ impl Shown {
                 .map(|other| other.id.to_string())
                 .filter(|id| *id != delivery.id.as_str())
                 .collect(),
+            also_heard_as,
             notices: notices.iter().map(shown_notice).collect(),
             openings: openings
                 .iter()

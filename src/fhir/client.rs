@@ -3,6 +3,7 @@
 //! Must stay true: an answer is what was asked for (type and id), or it is an error; the token goes to the
 //! base's origin alone.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, HeaderMap};
@@ -14,6 +15,7 @@ use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
 use super::gather::RecentParts;
 use super::guard::{Guard, Origin, Place};
+use super::pace::{Pace, Turn};
 use super::patient::{Patient, read_patient};
 use super::report::{Report, read_report, read_status};
 use super::results::WithoutAttachment;
@@ -76,7 +78,7 @@ impl Default for Limits {
             inline_bytes_max: 16 * MIB,
             attachment_bytes_max: 2 * 1024 * MIB as u64,
             pages_max: 1000,
-            found_max: 50_000,
+            found_max: 500_000,
             gather_timeout: seconds(20),
             members_max: 500,
         }
@@ -91,9 +93,11 @@ pub struct EhrClient {
     pub(super) limits: Limits,
     ehr: reqwest::Client,
     listed: reqwest::Client,
-    door: Door,
+    pub(super) door: Door,
     pub(super) without_attachment: WithoutAttachment,
     pub(super) recent: RecentParts,
+    /// `None`: as fast as it answers, and nothing is remembered of its pauses.
+    pace: Option<Pace>,
 }
 
 /// Whether a 404 or 410 came from the EHR itself.
@@ -169,11 +173,24 @@ impl EhrClient {
             listed: transport::http(Place::Listed, &guard, &limits, tls)?,
             without_attachment: WithoutAttachment::Write,
             recent: RecentParts::default(),
+            pace: None,
             id,
             base,
             guard,
             limits,
         })
+    }
+
+    /// Asked at this pace from now on.
+    #[must_use]
+    pub fn at_pace(self, pace: Pace) -> Self {
+        Self { pace: Some(pace), ..self }
+    }
+
+    /// How many it allows; `None`: it names no number.
+    #[must_use]
+    pub fn calls_per_minute(&self) -> Option<NonZeroU32> {
+        self.pace.as_ref().and_then(Pace::calls_per_minute)
     }
 
     /// What becomes of reports that carry no attachment; unless said, they are written down.
@@ -242,7 +259,17 @@ impl EhrClient {
 
     /// Sends and reads a FHIR JSON answer; 404 and 410 are told apart from everything else.
     pub(super) async fn fetch_json(&self, request: RequestBuilder, limit_bytes: usize) -> Result<Fetched, EhrError> {
-        let response = self.send(request, self.limits.answer_timeout).await?;
+        self.fetch_json_in(Turn::Now, request, limit_bytes).await
+    }
+
+    /// [`Self::fetch_json`], when it is this call's turn.
+    pub(super) async fn fetch_json_in(
+        &self,
+        turn: Turn,
+        request: RequestBuilder,
+        limit_bytes: usize,
+    ) -> Result<Fetched, EhrError> {
+        let response = self.send_in(turn, request, self.limits.answer_timeout).await?;
         let status = response.status();
         if matches!(status.as_u16(), 404 | 410) {
             return Ok(Fetched::Gone(fhir_body(response).await?));
@@ -285,14 +312,23 @@ impl EhrClient {
     /// Sends, with what opens the EHR where the request goes to its own origin. A token that the EHR refuses is replaced, and
     /// the request sent again, once.
     pub(super) async fn send(&self, request: RequestBuilder, total: Duration) -> Result<Response, EhrError> {
+        self.send_in(Turn::Now, request, total).await
+    }
+
+    async fn send_in(&self, turn: Turn, request: RequestBuilder, total: Duration) -> Result<Response, EhrError> {
         let (http, request) = request.timeout(total).build_split();
         let request = request.map_err(|_| EhrError::Settings { why: "a request to the EHR cannot be made" })?;
         // The origin is looked at once more, whatever the caller believes.
-        if self.guard.is_ehr(request.url()) {
-            self.door.send(&http, request).await
-        } else {
-            transport::execute(&http, request).await
+        if !self.guard.is_ehr(request.url()) {
+            return transport::execute(&http, request).await;
         }
+        let Some(pace) = &self.pace else { return self.door.send(&http, request).await };
+        pace.admit(turn).await?;
+        let response = self.door.send(&http, request).await?;
+        if let Some(pause) = transport::asked_pause(&response) {
+            return Err(EhrError::Overloaded { retry_after: Some(pace.pause(pause)) });
+        }
+        Ok(response)
     }
 }
 

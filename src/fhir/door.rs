@@ -35,6 +35,16 @@ pub struct OwnTls {
     pub authorities: Option<String>,
 }
 
+/// What signing in gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignedIn {
+    /// No way to sign in is configured.
+    Nothing,
+    /// What is shown goes along with each request: whether it is taken shows there.
+    WithEachRequest,
+    Token(Granted),
+}
+
 pub(super) enum Door {
     Open,
     Fixed(HeaderValue),
@@ -84,6 +94,18 @@ impl Door {
                 drop(response);
                 again.headers_mut().insert(AUTHORIZATION, sign_in.header().await?);
                 transport::execute(http, again).await
+            }
+        }
+    }
+
+    /// Signs in now, where that is done apart from the requests themselves.
+    pub(super) async fn sign_in(&self) -> Result<SignedIn, EhrError> {
+        match self {
+            Self::Open => Ok(SignedIn::Nothing),
+            Self::Fixed(_) => Ok(SignedIn::WithEachRequest),
+            Self::Token(sign_in) => {
+                sign_in.header().await?;
+                Ok(SignedIn::Token(sign_in.news().unwrap_or(Granted::AsAsked)))
             }
         }
     }

@@ -11,6 +11,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -28,7 +29,7 @@ pub(super) struct Form {
 }
 
 enum Mark {
-    Bytes([u8; 32]),
+    Bytes { sha256: [u8; 32], sha1: [u8; 20] },
     Declared,
     Address(String),
     Absent,
@@ -50,7 +51,10 @@ impl Form {
                 let packed: String = data.chars().filter(|c| !c.is_ascii_whitespace()).collect();
                 let packed = SecretText::new(packed);
                 let bytes = Zeroizing::new(STANDARD.decode(packed.expose()).map_err(|_| "is not base64")?);
-                (AttachmentSource::Inline(packed), Mark::Bytes(Sha256::digest(&*bytes).into()))
+                (
+                    AttachmentSource::Inline(packed),
+                    Mark::Bytes { sha256: Sha256::digest(&*bytes).into(), sha1: Sha1::digest(&*bytes).into() },
+                )
             }
             (None, Some(url)) => {
                 let address = url.split(['?', '#']).next().unwrap_or_default().to_owned();
@@ -60,6 +64,14 @@ impl Form {
             (None, None) => (AttachmentSource::Absent, Mark::Absent),
         };
         Ok(Self { reference: AttachmentRef { content_type, language, source, size, sha1 }, mark })
+    }
+
+    /// SHA-256 and SHA-1 of the bytes, where they are in the resource.
+    pub(super) fn digests(&self) -> Option<([u8; 32], [u8; 20])> {
+        match &self.mark {
+            Mark::Bytes { sha256, sha1 } => Some((*sha256, *sha1)),
+            Mark::Declared | Mark::Address(_) | Mark::Absent => None,
+        }
     }
 }
 
@@ -91,7 +103,7 @@ impl Content<'_> {
         lines.codes("conclusion code", &codings(self.element, "conclusionCode"));
         for form in self.forms {
             match &form.mark {
-                Mark::Bytes(digest) => lines.bytes("bytes", digest),
+                Mark::Bytes { sha256, .. } => lines.bytes("bytes", sha256),
                 Mark::Declared => {
                     lines.bytes("sha1", form.reference.sha1.as_ref().map(<[u8; 20]>::as_slice).unwrap_or_default());
                     lines.bytes("size", &form.reference.size.unwrap_or(u64::MAX).to_be_bytes());

@@ -13,6 +13,7 @@ use super::error::Malformed;
 use super::gate::{Admitted, R4Element, admit, admit_value, parse_json};
 use super::gather::{Part, items};
 use super::identity::{Content, Form};
+use super::likeness::{self, Likeness};
 use super::project::sanitise;
 use super::results::Written;
 use super::schema;
@@ -43,6 +44,8 @@ pub struct Report {
     pub attachments: Vec<AttachmentRef>,
     /// `DocumentReference.relatesTo`.
     pub relates_to: Vec<Relation>,
+    /// What other resources that are the same document have in common with it.
+    pub likenesses: Vec<Likeness>,
     /// Not empty: a person must look, for the report may mean something else than it seems to.
     pub unknown_modifiers: Vec<String>,
     /// SHA-256 over what the patient would read, see `identity`.
@@ -130,8 +133,7 @@ impl Report {
     /// (`presentedForm` repetitions say the same thing).
     #[must_use]
     pub fn preferred_attachment(&self) -> Option<&AttachmentRef> {
-        let there = || self.attachments.iter().filter(|one| !matches!(one.source, AttachmentSource::Absent));
-        there().find(|one| one.content_type.as_deref() == Some("application/pdf")).or_else(|| there().next())
+        preferred(&self.attachments, |attachment| attachment)
     }
 
     /// Why there is nothing to deliver, where there is nothing.
@@ -161,6 +163,12 @@ impl Report {
     }
 }
 
+fn preferred<T>(all: &[T], attachment_of: impl Fn(&T) -> &AttachmentRef) -> Option<&T> {
+    let there = || all.iter().filter(|one| !matches!(attachment_of(one).source, AttachmentSource::Absent));
+    let is_pdf = |one: &&T| attachment_of(one).content_type.as_deref() == Some("application/pdf");
+    there().find(is_pdf).or_else(|| there().next())
+}
+
 /// Reads one report of `kind` from `body`, the answer of the server at `base`.
 ///
 /// # Errors
@@ -169,6 +177,7 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
     let mut value = parse_json(body)?;
     sanitise(&mut value);
     let stated = Part::of_report(kind, &value, base);
+    let related = likeness::related(kind, &value, base);
     let to_write = to_write(kind, &value);
     let Admitted { mut element, unknown_modifiers } = admit_value(value, schema::report(kind))?;
     let forms = attachments(kind, &mut element)?;
@@ -184,6 +193,9 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
         ResourceType::DocumentReference => ("type", "date", &["custodian", "author"][..]),
     };
     let codes = codings(read, codes);
+    let mut likenesses =
+        likeness::likenesses((kind, &id), preferred(&forms, |form| &form.reference), &relates_to, base);
+    likenesses.extend(related);
     let content = Content { kind, status, subject: &subject, codes: &codes, element: read, base, forms: &forms };
     Ok(Report {
         kind,
@@ -201,6 +213,7 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
         codes,
         subject,
         relates_to,
+        likenesses,
         unknown_modifiers,
         attachments: forms.into_iter().map(|form| form.reference).collect(),
         written: Written::Not,

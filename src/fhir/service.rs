@@ -49,20 +49,21 @@ impl ServiceBase {
         url
     }
 
+    /// `reference` without this base, if it stands under it.
+    pub(super) fn relative<'a>(&self, reference: &'a str) -> &'a str {
+        reference.strip_prefix(self.0.as_str()).unwrap_or(reference)
+    }
+
     /// A literal reference, relative or absolute under this base
     /// (<https://hl7.org/fhir/R4/references.html#literal>).
     pub(super) fn target<'a>(&self, reference: &'a str) -> Target<'a> {
         if reference.starts_with('#') {
             return Target::Contained;
         }
-        let relative = if reference.contains("://") {
-            match reference.strip_prefix(self.0.as_str()) {
-                Some(rest) => rest,
-                None => return Target::Elsewhere,
-            }
-        } else {
-            reference
-        };
+        let relative = self.relative(reference);
+        if relative.contains("://") {
+            return Target::Elsewhere;
+        }
         match split_reference(relative) {
             Some((kind, id, _)) => Target::Here { kind, id },
             None => Target::Unclear,

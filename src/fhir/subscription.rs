@@ -20,6 +20,8 @@ use crate::base::{FhirId, ResourceType, SecretText, VersionId};
 /// A Subscription is small; a larger answer is refused.
 pub(super) const SUBSCRIPTION_BYTES_MAX: usize = 1024 * 1024;
 
+const SEND_DELETES: &str = "http://hapifhir.io/fhir/StructureDefinition/subscription-send-delete-messages";
+
 /// The header by which the EHR shows that a hook call comes from it. Use a secret without a colon: some servers
 /// cut the value at the second one.
 pub struct HookHeader {
@@ -100,8 +102,17 @@ struct Remote {
     version: Option<VersionId>,
     status: SubscriptionStatus,
     criteria: String,
+    deletes: Deletes,
     same_endpoint: bool,
     same_channel: bool,
+}
+
+/// Whether a Subscription asks to be told of deletes, in the words of HAPI and its kin: R4 itself has none. Whoever does not
+/// know the extension may ignore it (<https://hl7.org/fhir/R4/extensibility.html>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deletes {
+    AskedFor,
+    Unsaid,
 }
 
 /// What a server said to a Subscription that was written.
@@ -122,12 +133,7 @@ impl EhrClient {
         let duplicates = found.len().saturating_sub(1);
         let chosen = found.iter().position(|remote| Some(&remote.id) == wish.known).unwrap_or(0);
         if chosen >= found.len() {
-            let criteria = format!("{}?", wish.kind);
-            let created = match self.write(wish, &criteria, None).await {
-                Err(EhrError::Rejected { status: 400 | 422 }) => self.write(wish, wish.kind.as_str(), None).await?,
-                answer => answer?,
-            };
-            return Ok(SubscriptionState { action: SubscriptionAction::Created, duplicates, ..created });
+            return Ok(SubscriptionState { duplicates, ..self.create_subscription(wish).await? });
         }
         let remote = found.swap_remove(chosen);
         let same_criteria = bare(&remote.criteria) == wish.kind.as_str();
@@ -150,8 +156,17 @@ impl EhrClient {
             (true, false, None) => UpdateReason::ChannelDiffered,
         };
         let criteria = if same_criteria { remote.criteria.clone() } else { format!("{}?", wish.kind) };
-        let updated = self.write(wish, &criteria, Some(&remote)).await?;
+        let updated = self.write(wish, &criteria, remote.deletes, Some(&remote)).await?;
         Ok(SubscriptionState { action: SubscriptionAction::Updated { why }, duplicates, ..updated })
+    }
+
+    /// Asks for a subscription, whatever the server holds.
+    ///
+    /// # Errors
+    /// See [`EhrError::class`].
+    pub async fn create_subscription(&self, wish: &Wish<'_>) -> Result<SubscriptionState, EhrError> {
+        let created = self.create(wish).await?;
+        Ok(SubscriptionState { action: SubscriptionAction::Created, ..created })
     }
 
     /// Ours on the server: the known one, and those of the same type and endpoint.
@@ -180,13 +195,29 @@ impl EhrClient {
         Ok(found)
     }
 
+    /// Tries the plain words first, then those that a strict server takes.
+    async fn create(&self, wish: &Wish<'_>) -> Result<SubscriptionState, EhrError> {
+        let asked = format!("{}?", wish.kind);
+        let bare = wish.kind.as_str();
+        for (criteria, deletes) in
+            [(asked.as_str(), Deletes::AskedFor), (bare, Deletes::AskedFor), (&asked, Deletes::Unsaid)]
+        {
+            match self.write(wish, criteria, deletes, None).await {
+                Err(EhrError::Rejected { status: 400 | 422 }) => {}
+                answer => return answer,
+            }
+        }
+        self.write(wish, bare, Deletes::Unsaid, None).await
+    }
+
     async fn write(
         &self,
         wish: &Wish<'_>,
         criteria: &str,
+        deletes: Deletes,
         old: Option<&Remote>,
     ) -> Result<SubscriptionState, EhrError> {
-        let body = Zeroizing::new(resource(wish, criteria, old)?.to_string());
+        let body = Zeroizing::new(resource(wish, criteria, deletes, old)?.to_string());
         let old = old.map(|old| (&old.id, old.version.as_ref()));
         let Written { answer, named } = self.write_subscription(&body, old).await?;
         let remote = answer.and_then(|answer| Remote::read(&answer, wish));
@@ -243,10 +274,14 @@ impl Remote {
             SecretText::new(held.to_owned()).matches(wanted.as_bytes())
         });
         let same_endpoint = text("/channel/endpoint") == Some(wish.endpoint.as_str());
+        let extensions = resource.pointer("/channel/extension").and_then(Value::as_array);
+        let asks =
+            extensions.into_iter().flatten().any(|one| one.get("url").and_then(Value::as_str) == Some(SEND_DELETES));
         Some(Self {
             id: FhirId::parse(text("/id")?).ok()?,
             version: text("/meta/versionId").and_then(|version| VersionId::parse(version).ok()),
             status: SubscriptionStatus::named(text("/status").unwrap_or_default()),
+            deletes: if asks { Deletes::AskedFor } else { Deletes::Unsaid },
             criteria: text("/criteria").unwrap_or_default().to_owned(),
             same_endpoint,
             same_channel: same_endpoint
@@ -257,7 +292,7 @@ impl Remote {
     }
 }
 
-fn resource(wish: &Wish<'_>, criteria: &str, old: Option<&Remote>) -> Result<Value, EhrError> {
+fn resource(wish: &Wish<'_>, criteria: &str, deletes: Deletes, old: Option<&Remote>) -> Result<Value, EhrError> {
     check(wish.header)?;
     let mut resource = json!({
         "resourceType": "Subscription",
@@ -273,6 +308,9 @@ fn resource(wish: &Wish<'_>, criteria: &str, old: Option<&Remote>) -> Result<Val
     });
     if let (Some(old), Some(members)) = (old, resource.as_object_mut()) {
         members.insert("id".to_owned(), json!(old.id.as_str()));
+    }
+    if let (Deletes::AskedFor, Some(Value::Object(channel))) = (deletes, resource.get_mut("channel")) {
+        channel.insert("extension".to_owned(), json!([{"url": SEND_DELETES, "valueBoolean": true}]));
     }
     Ok(resource)
 }

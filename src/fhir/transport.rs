@@ -36,6 +36,8 @@ pub(super) fn http(place: Place, guard: &Guard, limits: &Limits, tls: &OwnTls) -
         .connect_timeout(limits.connect_timeout)
         .read_timeout(limits.read_timeout)
         .pool_idle_timeout(limits.idle_connection)
+        // For staff who ask how long the EHR's certificate is still good.
+        .tls_info(true)
         .user_agent(concat!("chartseal/", env!("CARGO_PKG_VERSION")));
     let builder = match &tls.authorities {
         None => builder,
@@ -84,6 +86,14 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap) -> EhrError {
         429 | 503 => EhrError::Overloaded { retry_after: retry_after(headers) },
         500.. => EhrError::Server { status: code },
         _ => EhrError::Rejected { status: code },
+    }
+}
+
+/// For how long the server asks to be left alone.
+pub(super) fn asked_pause(response: &Response) -> Option<Duration> {
+    match response.status() {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => retry_after(response.headers()),
+        _ => None,
     }
 }
 

@@ -1,16 +1,24 @@
 //! Hearing that something changed: hooks, polls, and the subscriptions that make an EHR send hooks.
 //!
-//! Job: turn what an EHR says into resources that are due to be read.
+//! Job: turn what an EHR says into resources that are due to be read; tell staff whether that works (`examine`).
 //! Must stay true: a hook grants nothing but "please look"; its bytes are committed, sealed, before it is
 //! acknowledged; polling never stops beside working hooks; a watermark moves only after a whole walk.
 //! Must not know: what a report means, rules, patients.
 
 mod authentic;
+mod by_date;
 mod count;
+mod examine;
 mod extract;
 mod granted;
+mod hearing;
+mod history;
 mod hook;
+mod listing;
+mod look;
 mod missing;
+mod past;
+mod patients;
 mod poll;
 mod subscribe;
 mod topic;
@@ -21,11 +29,14 @@ use std::time::Duration;
 use crate::base::{Bell, Clock, EhrId, ResourceType, SecretText, UtcMillis, minutes};
 use crate::fhir::EhrClient;
 use crate::keys::Vault;
-use crate::store::{Store, StoreError};
+use crate::store::{Past, Store, StoreError};
 
 pub use authentic::{Authentic, HOOK_HEADER, HookAuth, HookHeaders, Proving, SignatureForm};
 pub use count::Numbering;
+pub use examine::{Finding, FirstLook, TRIAL_WAIT_MAX, TrialAsked, Verdict, first_look, patient_address};
 pub use hook::{HookBody, HookCall, Named};
+pub use listing::{Panel, PanelList};
+pub use look::KnownOffers;
 pub use topic::TopicSettings;
 
 /// A step holds an event or a look at a subscription at most so long.
@@ -38,6 +49,20 @@ pub struct HeardEhr {
     pub poll_every: Duration,
     /// The first watermark: nothing older is ever asked for.
     pub start_from: StartFrom,
+    pub seeks: Seeks,
+    /// How often the reports of late are searched by their own date; zero: never.
+    pub by_date_every: Duration,
+    /// What is older is never sent by itself, and so never searched by its date.
+    pub report_age_max: Duration,
+    /// What it said last that it can do.
+    pub offers: KnownOffers,
+}
+
+/// Over whom an EHR lets itself be searched.
+pub enum Seeks {
+    Everybody,
+    /// One patient at a time.
+    Patients(Panel),
 }
 
 /// How an EHR reaches us.
@@ -130,8 +155,10 @@ impl Intake {
             let subscribes = ehr.hook.as_ref().is_some_and(classic);
             // Where others made a subscription to a topic, its events are counted all the same.
             let counts = ehr.hook.as_ref().is_some_and(|hook| !matches!(hook.subscribe, Subscribe::R4));
+            let looks = look::begun_at(ehr, now);
             self.store
                 .write(move |tx| {
+                    look::begin(tx, &id, &looks, watermark)?;
                     for kind in ResourceType::ALL {
                         crate::store::ensure_poll(tx, &id, kind, watermark, now)?;
                         if subscribes {
@@ -174,14 +201,36 @@ impl Intake {
         }
         turns.push(self.topic_turn(ehr).await);
         turns.push(self.missing_turn(ehr).await);
+        turns.push(self.listing_turn(ehr).await);
         for kind in ResourceType::ALL {
             // Without the database each further turn would only wait for it in vain.
             if turns.iter().any(|turn| turn.as_ref().is_err_and(IntakeError::is_outage)) {
                 break;
             }
             turns.push(self.poll_turn(ehr, kind).await);
+            turns.push(self.history_turn(ehr, kind).await);
         }
         turns.push(self.note_granted(ehr).await.map(|()| 0));
+        turns.into_iter().sum()
+    }
+
+    /// Looks at `ehr` in the ways that nobody waits for: what is of late by its own date, and what a person asked to have read of the
+    /// past. Returns how much was done.
+    ///
+    /// # Errors
+    /// The first [`IntakeError`], after everything else was done all the same; what was not done stays due.
+    pub async fn look_back_turn(&self, ehr: &EhrId) -> Result<usize, IntakeError> {
+        let Some(ehr) = self.ehr(ehr) else { return Ok(0) };
+        let mut turns = Vec::new();
+        for kind in ResourceType::ALL {
+            turns.push(self.by_date_turn(ehr, kind).await);
+        }
+        for what in Past::ALL {
+            if turns.iter().any(|turn| turn.as_ref().is_err_and(IntakeError::is_outage)) {
+                break;
+            }
+            turns.push(self.past_turn(ehr, what).await);
+        }
         turns.into_iter().sum()
     }
 

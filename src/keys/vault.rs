@@ -74,6 +74,12 @@ impl Vault {
         self.blind_index("patient", &format!("{ehr}/{patient}"))
     }
 
+    /// Whoever took a patient's place in a record that cannot be read: nobody's [`Self::patient_index`].
+    #[must_use]
+    pub fn lost_patient_index(&self, ehr: &EhrId, patient: &FhirId) -> [u8; 32] {
+        self.blind_index("patient lost in a merge", &format!("{ehr}/{patient}"))
+    }
+
     /// What reports of one patient that may share a link have in common.
     #[must_use]
     pub fn group_index(&self, patient: &[u8; 32], belonging: &str) -> [u8; 32] {
@@ -84,6 +90,18 @@ impl Vault {
     #[must_use]
     pub fn file_index(&self, sha256: &[u8; 32]) -> [u8; 32] {
         self.blind_index("file", &data_encoding::HEXLOWER.encode(sha256))
+    }
+
+    /// What tells one patient's document from every other, by one of its features.
+    #[must_use]
+    pub fn likeness_index(&self, patient: &[u8; 32], feature: &str) -> [u8; 32] {
+        self.blind_index("likeness", &format!("{}/{feature}", data_encoding::HEXLOWER.encode(patient)))
+    }
+
+    /// [`Self::likeness_index`] of a file, from its [`Self::file_index`].
+    #[must_use]
+    pub fn file_likeness(&self, patient: &[u8; 32], file_index: &[u8; 32]) -> [u8; 32] {
+        self.likeness_index(patient, &format!("sha256/{}", data_encoding::HEXLOWER.encode(file_index)))
     }
 
     /// The hash of a report's content, where it could be guessed from that hash alone.

@@ -21,6 +21,19 @@ pub enum SendOutcome {
     Withheld,
 }
 
+impl SendOutcome {
+    /// Why a connection did not come about.
+    pub(super) const fn why(self) -> Why {
+        match self {
+            Self::Transient { why }
+            | Self::Permanent { why }
+            | Self::Ambiguous { why }
+            | Self::Misconfigured { why } => why,
+            Self::Accepted { .. } | Self::Withheld => Why::ours("the relay was not asked"),
+        }
+    }
+}
+
 /// A fixed text of ours and the relay's numbers. Safe to store, log and show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Why {

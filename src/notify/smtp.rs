@@ -71,6 +71,26 @@ impl SmtpRelay {
         self.attempt_timeout * 2
     }
 
+    /// Connects, encrypts and logs in as a message would, and hangs up.
+    ///
+    /// # Errors
+    /// What a message would have met with.
+    pub async fn reach(&self) -> Result<(), Why> {
+        let Ok(Ok(_slot)) = timeout(self.attempt_timeout, self.slots.acquire()).await else {
+            return Err(Why::ours("all connections to the relay were busy for too long"));
+        };
+        let opened = timeout(self.attempt_timeout, async {
+            let mut connection = self.door.open().await?;
+            // It has shown all that was asked of it; how it says good-bye is its affair.
+            let _ = connection.quit().await;
+            Ok(())
+        });
+        match opened.await {
+            Ok(opened) => opened.map_err(SendOutcome::why),
+            Err(_) => Err(Why::ours("the relay did not answer in time")),
+        }
+    }
+
     /// Makes one attempt to hand over `mail`.
     pub async fn send(&self, mail: &Outgoing) -> SendOutcome {
         let Ok(Ok(_slot)) = timeout(self.attempt_timeout, self.slots.acquire()).await else {

@@ -126,7 +126,9 @@ fn judge(proven: &Proven, openings: &[OpeningRow], now: UtcMillis) -> Judged {
         Link::Expired => Judged::Ended(EndedKind::Expired, proven.link.expires_at.or(at)),
         Link::Revoked { by } => match by {
             RevokedBy::Operator(_) | RevokedBy::Restore => Judged::Ended(EndedKind::Revoked, at),
-            RevokedBy::Cancelled | RevokedBy::SubjectChanged => Judged::Ended(EndedKind::Recalled, at),
+            RevokedBy::Cancelled | RevokedBy::SubjectChanged | RevokedBy::PatientMerged => {
+                Judged::Ended(EndedKind::Recalled, at)
+            }
             RevokedBy::Replaced => Judged::Ended(EndedKind::Superseded, at),
         },
         Link::Recalled => Judged::Ended(EndedKind::Recalled, at),

@@ -151,6 +151,14 @@ pub enum ReviewReason {
     UnknownModifier { element: String },
     #[error("the report names another patient than before")]
     SubjectChanged,
+    #[error(
+        "the patient's record was merged into another, or parted from it again: make sure whose report it is, and whether a patient read what is not theirs; a release sends it to the record that stands now"
+    )]
+    PatientMerged,
+    #[error(
+        "the same document came as another resource of the EHR, about which the rules are stricter; a release sends it under the terms of both"
+    )]
+    SameElsewhere,
     #[error("the EHR had taken the report back, or staff had revoked it, and now it is there again")]
     Reinstated,
     #[error("no clinic is configured for this report")]

@@ -130,6 +130,8 @@ pub enum RevokedBy {
     Replaced,
     /// The report names another patient than before.
     SubjectChanged,
+    /// The patient's record was merged into another, or parted from it again.
+    PatientMerged,
     /// A restored database could not account for it.
     Restore,
 }

@@ -51,7 +51,9 @@ impl Step<Link> {
             }
             Link::Review { why } if concerns_the_message(why) => LinkEvent::NeedsReview { why: why.clone() },
             Link::Review { .. }
-            | Link::Revoked { by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged }
+            | Link::Revoked {
+                by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged | RevokedBy::PatientMerged,
+            }
             | Link::Recalled
             | Link::Superseded { .. }
             | Link::Held { .. }
@@ -92,6 +94,8 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::Attachment { .. }
         | ReviewReason::UnknownModifier { .. }
         | ReviewReason::SubjectChanged
+        | ReviewReason::PatientMerged
+        | ReviewReason::SameElsewhere
         | ReviewReason::Reinstated
         | ReviewReason::WentBack
         | ReviewReason::Outdated

@@ -1,7 +1,7 @@
 //! Whether a report may leave now: as the EHR shows it, to the address that its patient has now.
 
 use super::{Hindrance, Release, SourceEhr, failed};
-use crate::fhir::{ContactChoice, PatientAnswer, ReadAnswer, Report, Subject, Written, choose_email};
+use crate::fhir::{ContactChoice, PatientStanding, ReadAnswer, Report, Subject, Written, choose_email};
 use crate::paper::{self, Person, Sheet};
 use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
 use crate::policy::life::WAKING_FLOOR_HOURS;
@@ -60,7 +60,7 @@ impl Release {
         let ehr = self.ehrs.iter().find(|ehr| *ehr.client.id() == delivery.ehr);
         let ehr = ehr.ok_or_else(|| unreadable("its EHR is no longer configured"))?;
         let report = self.reread(ehr, source, delivery).await?;
-        let (card, contact_index, person) = self.choose_contact(ehr, &report).await?;
+        let (card, contact_index, person) = self.choose_contact(ehr, &report, delivery).await?;
         if is_anothers_address(delivery, &contact_index) {
             return Err(Hindrance::Elsewhere { card, contact_index });
         }
@@ -129,23 +129,36 @@ impl Release {
         }
     }
 
-    async fn choose_contact(&self, ehr: &SourceEhr, report: &Report) -> Result<(Card, [u8; 32], Person), Hindrance> {
+    /// Where to write: to the record that the decision was about, which a person saw if it is not the report's own.
+    async fn choose_contact(
+        &self,
+        ehr: &SourceEhr,
+        report: &Report,
+        delivery: &Delivery,
+    ) -> Result<(Card, [u8; 32], Person), Hindrance> {
         let unusable = |why: &str| Hindrance::Review(ReviewReason::Patient { why: why.to_owned() });
         let id = match &report.subject {
             Subject::Patient(id) => id,
             Subject::None => return Err(unusable("the report names no patient")),
             Subject::Unusable { why } => return Err(unusable(why)),
         };
-        let patient = match ehr.client.read_patient(id).await {
-            Ok(PatientAnswer::Patient { patient }) => patient,
-            Ok(PatientAnswer::Gone { .. }) => return Err(unusable("the EHR no longer has the patient's record")),
-            Ok(PatientAnswer::Unreadable { why }) => return Err(unusable(&why.to_string())),
+        let patient = match ehr.client.read_standing_patient(id).await {
+            Ok(PatientStanding::Own(patient) | PatientStanding::Merged { into: Some(patient) }) => patient,
+            Ok(PatientStanding::Merged { into: None }) => {
+                return Err(unusable("it was replaced by a record that cannot be read"));
+            }
+            Ok(PatientStanding::Unusable { why }) => return Err(unusable(&why)),
             Err(error) => return Err(failed(&error)),
         };
+        let index = self.vault.patient_index(&delivery.ehr, &patient.id);
+        // Of what could not be read nobody knows whose it is: a person looked.
+        if delivery.patient_index.is_some_and(|decided| decided != index) {
+            return Err(Hindrance::Changed);
+        }
         match choose_email(&patient, self.clock.now()) {
             ContactChoice::One { address, explanation } => {
                 let index = self.vault.blind_index("email", &address.comparison_form());
-                Ok((Card::new(Some(&address), id.clone(), explanation), index, patient.person()))
+                Ok((Card::new(Some(&address), patient.id.clone(), explanation), index, patient.person()))
             }
             ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
             ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why })),

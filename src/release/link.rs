@@ -12,12 +12,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::judge::Judged;
 use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
 use crate::audit::{Actor, AuditEvent};
-use crate::base::{Key256, LinkId, LinkSecret, NoticeId, UtcMillis, random};
+use crate::base::{DeliveryId, Key256, LinkId, LinkSecret, NoticeId, UtcMillis, random};
 use crate::keys::{KeyName, Vault, VaultError};
 use crate::policy::{Channel, Decision, ReviewReason, Terms};
 use crate::record::{Card, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, FileNumber, Purpose, ReceiptKey};
-use crate::store::{self, Delivery, DeliveryKind, NewFile, NewLink, NewNotice, StoreError, Tx};
+use crate::store::{
+    self, Delivery, DeliveryKind, Mark, MarkKind, NewFile, NewLink, NewNotice, SourceRow, StoreError, Tx,
+};
 
 /// Everything that the commit needs.
 pub(super) struct Ready {
@@ -213,26 +215,37 @@ impl Release {
         Ok(wrapped)
     }
 
-    /// A companion that somebody moved meanwhile is left where it is now; the rest is made anew at once.
+    /// A companion that somebody moved meanwhile is left where it is now; the rest is made anew at once. So it is when one of
+    /// them turns out to be a document that has its link under another name: resolving looks at that one.
     pub(super) async fn commit(&self, lead: Delivery, ready: Ready) -> Result<(), ReleaseError> {
         let now = self.clock.now();
         let (vault, others) = (self.vault.clone(), ready.others(&lead));
         let committed = self.store.write(move |tx| commit_link(tx, &vault, &ready, now)).await;
-        match committed {
-            Err(StoreError::Moved) if !others.is_empty() => {
-                self.store
-                    .write(move |tx| {
-                        for other in &others {
-                            store::give_back_companion(tx, other)?;
-                        }
-                        store::postpone_delivery(tx, &lead, now)
-                    })
-                    .await?;
-            }
-            committed => committed?,
+        let known = match committed {
+            Err(StoreError::Moved) if !others.is_empty() => None,
+            committed => match committed? {
+                Committed::Done => {
+                    self.queued.ring();
+                    return Ok(());
+                }
+                Committed::SameElsewhere(known) => Some(known),
+            },
+        };
+        let is_known = |one: &Delivery| known.as_ref().is_some_and(|known| *known == one.id);
+        let (known_others, others): (Vec<Delivery>, Vec<Delivery>) = others.into_iter().partition(is_known);
+        for other in known_others {
+            self.after_resolving(other).await?;
         }
-        self.queued.ring();
-        Ok(())
+        let again = if is_known(&lead) { None } else { Some(lead.clone()) };
+        self.store
+            .write(move |tx| {
+                for other in &others {
+                    store::give_back_companion(tx, other)?;
+                }
+                again.iter().try_for_each(|lead| store::postpone_delivery(tx, lead, now))
+            })
+            .await?;
+        if is_known(&lead) { self.after_resolving(lead).await } else { Ok(()) }
     }
 }
 
@@ -283,8 +296,46 @@ fn kind_of(sharers: &[Sharer]) -> NoticeKind {
     if is_updated { NoticeKind::UpdatedLink } else { NoticeKind::Link }
 }
 
-fn commit_link(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Result<(), StoreError> {
+enum Committed {
+    Done,
+    /// Nothing was kept: the file of this one has its link under another name.
+    SameElsewhere(DeliveryId),
+}
+
+/// The mark of each file, with whose it is: now that they were read, they can be told from every other.
+fn marks_of(tx: &mut Tx, vault: &Vault, ready: &Ready) -> Result<Vec<(SourceRow, Delivery, Mark)>, StoreError> {
+    let mut marks = Vec::new();
+    for file in &ready.link.files {
+        let Some(sharer) = ready.sharers.iter().find(|sharer| sharer.delivery.id == file.delivery) else { continue };
+        let Some(source) = store::source(tx.conn(), &sharer.delivery.source)? else { continue };
+        let Some(patient) = source.subject_index else { continue };
+        let mark = Mark { kind: MarkKind::Sha256, mark: vault.file_likeness(&patient, &file.plain_index) };
+        marks.push((source, sharer.delivery.clone(), mark));
+    }
+    Ok(marks)
+}
+
+/// Keeps by what each file is recognised from now on; the delivery of one that has its link under another name already.
+fn recognise(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Result<Option<DeliveryId>, StoreError> {
+    let marks = marks_of(tx, vault, ready)?;
+    let all: Vec<Mark> = marks.iter().map(|(_, _, mark)| mark.clone()).collect();
+    store::hold_documents(tx, &all, std::iter::empty())?;
+    for (source, delivery, mark) in marks {
+        store::note_marks(tx, &source.id, std::slice::from_ref(&mark), &delivery.content_hash, now)?;
+        let mut alike = store::alike(tx.conn(), (&source.id, source.key.kind), &[mark])?;
+        alike.retain(|one| one.noted_at >= now.minus(store::SAME_FOR));
+        if store::lead_elsewhere(tx.conn(), &alike, &delivery)?.is_some() {
+            return Ok(Some(delivery.id));
+        }
+    }
+    Ok(None)
+}
+
+fn commit_link(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Result<Committed, StoreError> {
     let link = &ready.link;
+    if let Some(known) = recognise(tx, vault, ready, now)? {
+        return Ok(Committed::SameElsewhere(known));
+    }
     for (key, fingerprint) in &ready.fingerprints {
         if store::mark_key(tx, key.kind().as_str(), key.as_str(), fingerprint, now)? != *fingerprint {
             return Err(StoreError::Refused { why: "a dated key that was replaced" });
@@ -303,7 +354,7 @@ fn commit_link(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Res
         note_release(tx, ready, sharer, now)?;
     }
     tracing::info!(delivery = %link.delivery, link = %link.id, expires_after_s = ready.terms.expiry_seconds, "released");
-    Ok(())
+    Ok(Committed::Done)
 }
 
 fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> Result<(), StoreError> {

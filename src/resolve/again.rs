@@ -32,15 +32,16 @@ struct Ground {
 }
 
 /// What the rules in force say of one delivery.
-struct Afresh {
-    decision: Decision,
-    schedule: Option<Schedule>,
-    trace: String,
+pub(super) struct Afresh {
+    pub(super) decision: Decision,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) trace: String,
+    pub(super) rules_hash: String,
 }
 
 impl Afresh {
     /// Law packs ask for no column: what they add is in the schedule alone.
-    fn is_kept_longer_by_law(&self, delivery: &Delivery) -> bool {
+    pub(super) fn is_kept_longer_by_law(&self, delivery: &Delivery) -> bool {
         let before = delivery.schedule();
         self.schedule.as_ref().is_some_and(|schedule| schedule.has_more_floor_than(before.as_ref()))
     }
@@ -126,7 +127,7 @@ fn decide(ground: &Ground, delivery: &Delivery, facts: &Facts) -> Result<Afresh,
     let decided = policy::decide_for_the_record(&ground.in_force.rules, facts, Moment { now: ground.now, zone });
     let trace = serde_json::to_string(&decided.trace).map_err(|_| StoreError::BadRow { column: "delivery.trace" })?;
     let decision = redecide::under_old_objection(decided.decision.within(&ground.available), &delivery.decision);
-    Ok(Afresh { decision, schedule: decided.schedule, trace })
+    Ok(Afresh { decision, schedule: decided.schedule, trace, rules_hash: ground.in_force.hash.clone() })
 }
 
 fn unsent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> Result<(), StoreError> {
@@ -141,10 +142,10 @@ fn unsent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> 
     };
     match verdict {
         Verdict::Same => Ok(()),
-        Verdict::Tighter(decision) => tighten(tx, ground, delivery, &decision, &afresh).map(|_| ()),
+        Verdict::Tighter(decision) => tighten(tx, ground.now, delivery, &decision, &afresh).map(|_| ()),
         Verdict::Looser => note(tx, ground, delivery, afresh, NotedVerdict::Looser),
         Verdict::Mixed(decision) => {
-            let tightened = tighten(tx, ground, delivery, &decision, &afresh)?;
+            let tightened = tighten(tx, ground.now, delivery, &decision, &afresh)?;
             if tightened.state.is_final() {
                 return Ok(());
             }
@@ -161,26 +162,26 @@ pub(super) fn course_of(delivery: &Delivery) -> Course<'_> {
     Course { state: &delivery.state, state_at: delivery.state_at, counts_from }
 }
 
-fn tighten(
+pub(super) fn tighten(
     tx: &mut Tx,
-    ground: &Ground,
+    now: UtcMillis,
     delivery: &Delivery,
     decision: &Decision,
     afresh: &Afresh,
 ) -> Result<Delivery, StoreError> {
     let event = AuditEvent::Redecided {
-        rules_hash: ground.in_force.hash.clone(),
+        rules_hash: afresh.rules_hash.clone(),
         decision: serde_json::to_string(decision).map_err(|_| StoreError::BadRow { column: "delivery.decision" })?,
         how: Redecided::Tighter,
     };
-    store::append(tx, &delivery.entry(ground.now, Actor::System, event))?;
-    let decided = store::set_decision(tx, delivery, decision, &afresh.trace, &ground.in_force.hash)?;
-    let Some(event) = course_of(&decided).tighter_step(decision, afresh.schedule.as_ref(), ground.now) else {
-        store::shorten_gathering(tx, &decided, ground.now)?;
+    store::append(tx, &delivery.entry(now, Actor::System, event))?;
+    let decided = store::set_decision(tx, delivery, decision, &afresh.trace, &afresh.rules_hash)?;
+    let Some(event) = course_of(&decided).tighter_step(decision, afresh.schedule.as_ref(), now) else {
+        store::shorten_gathering(tx, &decided, now)?;
         return Ok(decided);
     };
-    let step = decided.state.clone().step(event, ground.now)?;
-    store::advance(tx, &decided, &step, Actor::System, ground.now)?;
+    let step = decided.state.clone().step(event, now)?;
+    store::advance(tx, &decided, &step, Actor::System, now)?;
     store::delivery(tx.conn(), &decided.id)?.ok_or(StoreError::Moved)
 }
 
@@ -218,7 +219,8 @@ fn sent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> Re
     let would_not_be_out = redecide::would_not_be_out(&delivery.decision, &afresh.decision);
     if let Link::Live { until: LiveUntil::NotHandedOver } = delivery.state {
         if asks_for_more || would_not_be_out {
-            return keep_back(tx, ground, delivery, &afresh);
+            let why = why_not_out(&afresh.decision, ReviewReason::DecidedOtherwise);
+            return keep_back(tx, ground.now, delivery, why, &afresh);
         }
         if redecide::shares_no_longer(&delivery.decision, &afresh.decision) && shares_link(tx, delivery)? {
             return part(tx, ground, delivery, &afresh);
@@ -228,22 +230,32 @@ fn sent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> Re
         return note(tx, ground, delivery, afresh, NotedVerdict::Stricter);
     }
     match redecide::live_link(&delivery.decision, &afresh.decision) {
-        Some((opens_max, life_seconds)) => lower(tx, ground, delivery, opens_max, life_seconds),
+        Some(less) => lower(tx, ground.now, delivery, less, &afresh.rules_hash),
         None => Ok(()),
     }
 }
 
-/// Its message has not left: it ends unsent, and waits for a person or is forbidden.
-fn keep_back(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: &Afresh) -> Result<(), StoreError> {
-    let why = match &afresh.decision {
+/// It ends, and waits for a person or is forbidden.
+pub(super) fn keep_back(
+    tx: &mut Tx,
+    now: UtcMillis,
+    delivery: &Delivery,
+    why: ReviewReason,
+    afresh: &Afresh,
+) -> Result<(), StoreError> {
+    let step = delivery.state.clone().step(LinkEvent::NeedsReview { why }, now)?;
+    store::advance(tx, delivery, &step, Actor::System, now)?;
+    let kept = store::delivery(tx.conn(), &delivery.id)?.ok_or(StoreError::Moved)?;
+    tighten(tx, now, &kept, &afresh.decision, afresh).map(|_| ())
+}
+
+/// Why a link under this decision is not out; `otherwise`: it may be, under other terms.
+pub(super) fn why_not_out(decision: &Decision, otherwise: ReviewReason) -> ReviewReason {
+    match decision {
         Decision::Review { why, .. } => why.clone(),
         Decision::Block { rule } => ReviewReason::RuleAsks { rule: rule.clone() },
-        Decision::Send { .. } => ReviewReason::DecidedOtherwise,
-    };
-    let step = delivery.state.clone().step(LinkEvent::NeedsReview { why }, ground.now)?;
-    store::advance(tx, delivery, &step, Actor::System, ground.now)?;
-    let kept = store::delivery(tx.conn(), &delivery.id)?.ok_or(StoreError::Moved)?;
-    tighten(tx, ground, &kept, &afresh.decision, afresh).map(|_| ())
+        Decision::Send { .. } => otherwise,
+    }
 }
 
 /// Its message has not left, and it may share that link no more: each report in it leaves again.
@@ -253,21 +265,20 @@ fn part(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: &Afresh) -> R
     let parted = store::delivery(tx.conn(), &delivery.id)?.ok_or(StoreError::Moved)?;
     match redecide::compare(&parted.decision, &afresh.decision) {
         Verdict::Tighter(decision) | Verdict::Mixed(decision) => {
-            tighten(tx, ground, &parted, &decision, afresh).map(|_| ())
+            tighten(tx, ground.now, &parted, &decision, afresh).map(|_| ())
         }
         Verdict::Same | Verdict::Looser => Ok(()),
     }
 }
 
 /// Takes openings and life from a link that is out.
-fn lower(
+pub(super) fn lower(
     tx: &mut Tx,
-    ground: &Ground,
+    now: UtcMillis,
     delivery: &Delivery,
-    opens_max: u16,
-    life_seconds: u64,
+    (opens_max, life_seconds): (u16, u64),
+    rules_hash: &str,
 ) -> Result<(), StoreError> {
-    let now = ground.now;
     let Some(id) = &delivery.link else { return Ok(()) };
     let Some(link) = store::link(tx.conn(), id)? else { return Ok(()) };
     // What was opened was opened.
@@ -277,7 +288,7 @@ fn lower(
     if store::tighten_link(tx, id, opens_max, life_seconds, expires_at)? == 0 {
         return Ok(());
     }
-    let rules_hash = ground.in_force.hash.clone();
+    let rules_hash = rules_hash.to_owned();
     let event = AuditEvent::LinkTightened { link: id.clone(), rules_hash, opens_max, life_seconds };
     store::append(tx, &delivery.entry(now, Actor::System, event))?;
     if let (Some(expires_at), Link::Live { until: LiveUntil::At(_) } | Link::Suspended { until: LiveUntil::At(_), .. }) =

@@ -1,21 +1,20 @@
 //! One reading, concluded in one transaction.
 
-use data_encoding::BASE64URL_NOPAD;
-
 use super::compare::{self, Fetched};
+use super::deliver::{Wanted, deliver};
+use super::document::{self, Course, Document, Reading, held_deliveries};
 use super::learnt::learn;
-use super::plan::{self, Before, Doubt, File, OldLinks, Plan};
+use super::plan::{self, Before, Doubt, File, Now, OldLinks, Plan};
 use super::prepare::{Prepared, unreadable};
 use super::suspend::{is_suspended, restore, suspend};
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, Read, ReadEhr, Resolve, ResolveError, back_off};
-use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
-use crate::base::{DeliveryId, Key256, UtcMillis, random};
+use crate::audit::{Actor, AuditEvent, Chain};
+use crate::base::{DeliveryId, UtcMillis};
 use crate::fhir::FhirBody;
 use crate::keys::Vault;
-use crate::policy::{RecipientRole, ReportStatus, ReviewReason};
+use crate::policy::ReportStatus;
 use crate::record::{Link, LinkEvent, RevokedBy, SuspendedWhy};
-use crate::sealing::{Purpose, hmac_sha256};
-use crate::store::{self, Delivery, DeliveryKind, NOTHING_READ, NewDelivery, SourceReading, SourceRow, StoreError, Tx};
+use crate::store::{self, Delivery, DeliveryKind, NOTHING_READ, SourceReading, SourceRow, StoreError, Tx};
 
 /// How often a report is read again before what the EHR did not show in time counts as unknown.
 const WANTING_TRIES_MAX: i32 = 2;
@@ -49,7 +48,7 @@ impl Resolve {
                 clinic: ehr.clinic.clone(),
                 activation: rules.activation,
             };
-            let (vault, mode) = (self.vault.clone(), self.mode);
+            let (vault, mode) = (self.vault.clone(), self.mode_for(&source));
             let concluded =
                 self.store.write(move |tx| conclusion.conclude(tx, &Ground { vault: &vault, mode, now })).await?;
             match concluded {
@@ -70,7 +69,7 @@ impl Resolve {
         let recheck = ehr.recheck_every;
         self.store
             .write(move |tx| {
-                let open = held_deliveries(tx, &source)?;
+                let open = document::under_all_names(tx, &source)?;
                 let first_seen = source.gone_at.unwrap_or(now);
                 let settled = now.since(first_seen) >= GONE_AGAIN_AFTER;
                 // Measured from when it vanished: an outage does not become a recall by lasting.
@@ -81,6 +80,7 @@ impl Resolve {
                         for delivery in &open {
                             step(tx, delivery, LinkEvent::Recall, now)?;
                         }
+                        document::part(tx, &source, &open, now)?;
                         None
                     }
                     (_, FhirBody::Yes | FhirBody::No, _) => {
@@ -126,21 +126,22 @@ impl Resolve {
     ) -> Result<(), ResolveError> {
         let now = self.clock.now();
         let prepared = unreadable(&source, &why)?;
-        let (vault, mode) = (self.vault.clone(), self.mode);
+        let (vault, mode) = (self.vault.clone(), self.mode_for(&source));
         self.store
             .write(move |tx| {
-                let open = held_deliveries(tx, &source)?;
+                let open = document::under_all_names(tx, &source)?;
                 if status == Some(ReportStatus::EnteredInError) {
                     for delivery in &open {
                         step(tx, delivery, LinkEvent::Recall, now)?;
                     }
+                    document::part(tx, &source, &open, now)?;
                 } else {
                     suspend(tx, &open, SuspendedWhy::WentBack, now)?;
                 }
                 let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
                 if !newest.is_some_and(|newest| tells_of(&newest, &prepared)) {
                     let ground = Ground { vault: &vault, mode, now };
-                    let entry = deliver(tx, &ground, &source, &prepared, DeliveryKind::New, Doubt::None, None)?;
+                    let entry = deliver(tx, &ground, &source, &prepared, &Wanted::by_itself(&prepared))?;
                     close_stand_ins(tx, &source, &entry, now)?;
                 }
                 store::record(tx, Chain::Source(source.id.clone()), now, AuditEvent::Unreadable { why: why.clone() })?;
@@ -189,6 +190,12 @@ impl Conclusion {
         if store::rules_in_force(tx.conn(), now)?.map(|row| row.n) != self.activation {
             return Ok(Concluded::UnderOtherRules);
         }
+        let keys = document::replaceable(source, prepared);
+        let mut marks = store::marks_of(tx.conn(), &source.id, &prepared.now.content_hash)?;
+        marks.extend(prepared.marks.iter().filter(|mark| !marks.contains(mark)).cloned().collect::<Vec<_>>());
+        store::hold_documents(tx, &marks, keys.iter())?;
+        let read = document::as_it_stands(tx, source, &prepared.now)?;
+        let others = Document::gather(tx, source, prepared, &marks, &read, now)?;
         let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
         let standing = standing_delivery(tx, source)?;
         let file = match &self.fetched {
@@ -201,38 +208,49 @@ impl Conclusion {
             subject_index: source.subject_index,
             status: source.status,
             newest: newest.as_ref().map(|newest| (&newest.state, newest.content_hash)),
+            goes_to: newest.as_ref().filter(|newest| !newest.state.is_final()).and_then(|newest| newest.patient_index),
             standing: standing.as_ref().map(|standing| &standing.state),
         };
-        let plan = plan::plan(&before, &prepared.now).or_no_longer_forbidden(&before, &prepared.decision);
-        let reading = reading_of(source, prepared, self.clinic.clone(), now);
-        apply(tx, ground, source, standing.as_ref(), prepared, plan)?;
-        store::finish_source(tx, source, &reading).map(|()| Concluded::Done)
+        let plan = plan::plan(&before, &read).or_no_longer_forbidden(&before, &prepared.decision);
+        let open = held_deliveries(tx, &source.id)?;
+        let reading = Reading { source, prepared, read: &read, newest: newest.as_ref(), open: &open };
+        let course = others.course(tx, ground, &reading, plan)?;
+        let scene = Scene { ground, reading, standing: standing.as_ref(), others: &others };
+        scene.apply(tx, course)?;
+        if plan::is_understood(read.status) {
+            document::replace(tx, source, &prepared.replaces, now)?;
+            store::note_marks(tx, &source.id, &prepared.marks, &read.content_hash, now)?;
+            others.keep_word(tx, prepared, source, now)?;
+        }
+        let kept = reading_of(source, prepared, &read, self.clinic.clone(), now);
+        store::finish_source(tx, source, &kept).map(|()| Concluded::Done)
     }
 }
 
 /// What every change in a conclusion stands on.
-struct Ground<'a> {
-    vault: &'a Vault,
-    mode: store::Mode,
-    now: UtcMillis,
+pub(super) struct Ground<'a> {
+    pub(super) vault: &'a Vault,
+    pub(super) mode: store::Mode,
+    pub(super) now: UtcMillis,
 }
 
 fn reading_of(
     source: &SourceRow,
     prepared: &Prepared,
+    read: &Now,
     clinic: Option<crate::base::ClinicId>,
     now: UtcMillis,
 ) -> SourceReading {
     // What a patient could read stays remembered while the report is unfinished, unclear or withdrawn, so that
     // its return can be told from a change.
-    let status = prepared.now.status;
-    let content_hash = if plan::is_understood(status) { Some(prepared.now.content_hash) } else { source.content_hash };
-    let subject_index = prepared.now.subject_index.filter(|_| plan::may_leave(status)).or(source.subject_index);
+    let status = read.status;
+    let content_hash = if plan::is_understood(status) { Some(read.content_hash) } else { source.content_hash };
+    let subject_index = read.subject_index.filter(|_| plan::may_leave(status)).or(source.subject_index);
     SourceReading {
         at: now,
         version: Some(prepared.version.clone()),
         clinic,
-        status: Some(prepared.now.status),
+        status: Some(status),
         content_hash,
         subject_index,
         gone_at: None,
@@ -242,177 +260,169 @@ fn reading_of(
     }
 }
 
-fn apply(
-    tx: &mut Tx,
-    ground: &Ground<'_>,
-    source: &SourceRow,
-    standing: Option<&Delivery>,
-    prepared: &Prepared,
-    plan: Plan,
-) -> Result<(), StoreError> {
-    let now = ground.now;
-    let open = held_deliveries(tx, source)?;
-    let note = |tx: &mut Tx, event| store::record(tx, Chain::Source(source.id.clone()), now, event);
-    let (version, status) = (prepared.version.to_string(), format!("{:?}", prepared.now.status));
-    match plan {
-        Plan::Recall => {
-            for delivery in &open {
-                step(tx, delivery, LinkEvent::Recall, now)?;
-            }
-            note(tx, AuditEvent::NotForSending { version, status })
-        }
-        Plan::Revoke(by) => {
-            for delivery in &open {
-                step(tx, delivery, LinkEvent::Revoke { by: by.clone() }, now)?;
-            }
-            note(tx, AuditEvent::NotForSending { version, status })
-        }
-        Plan::NotForSending => {
-            suspend(tx, &open, SuspendedWhy::WentBack, now)?;
-            note(tx, AuditEvent::NotForSending { version, status })
-        }
-        Plan::Unchanged => {
-            unchanged(tx, ground, source, standing, prepared, &open)?;
-            note(tx, AuditEvent::Unchanged { version })
-        }
-        Plan::Deliver { kind, old, doubt } => {
-            let replaces = open.last().map(|delivery| delivery.id.clone());
-            let made = deliver(tx, ground, source, prepared, kind, doubt, replaces)?;
-            for delivery in &open {
-                store::wait_no_longer_than(tx, delivery, &made)?;
-                match old {
-                    OldLinks::Keep if is_suspended(delivery) => restore(tx, delivery, now)?,
-                    OldLinks::Keep if matches!(delivery.state, Link::Live { .. }) => {}
-                    // What was not handed out yet is part of the new one.
-                    OldLinks::Supersede | OldLinks::Keep => {
-                        step(tx, delivery, LinkEvent::Supersede { by: made.clone() }, now)?;
-                    }
-                    OldLinks::Revoke => {
-                        step(tx, delivery, LinkEvent::Revoke { by: RevokedBy::SubjectChanged }, now)?;
-                    }
-                    OldLinks::Suspend => suspend(tx, std::slice::from_ref(delivery), SuspendedWhy::WentBack, now)?,
+/// One reading with all that it may change.
+struct Scene<'a> {
+    ground: &'a Ground<'a>,
+    reading: Reading<'a>,
+    standing: Option<&'a Delivery>,
+    others: &'a Document,
+}
+
+impl Scene<'_> {
+    fn apply(&self, tx: &mut Tx, course: Course) -> Result<(), StoreError> {
+        let Self { ground: Ground { now, .. }, reading: Reading { source, prepared, read, open, .. }, others, .. } =
+            *self;
+        let now = *now;
+        let under_all = || others.open.iter().chain(open);
+        let note = |tx: &mut Tx, event| store::record(tx, Chain::Source(source.id.clone()), now, event);
+        let (version, status) = (prepared.version.to_string(), format!("{:?}", read.status));
+        match course {
+            Course::AsPlanned(Plan::Recall) => {
+                for delivery in under_all() {
+                    step(tx, delivery, LinkEvent::Recall, now)?;
                 }
+                document::part(tx, source, &others.open, now)?;
+                note(tx, AuditEvent::NotForSending { version, status })
             }
+            Course::AsPlanned(Plan::Revoke(by)) => {
+                for delivery in under_all() {
+                    step(tx, delivery, LinkEvent::Revoke { by: by.clone() }, now)?;
+                }
+                match by {
+                    // What takes its place says what becomes of it.
+                    RevokedBy::Replaced => store::leave_family(tx, &source.id)?,
+                    RevokedBy::Cancelled
+                    | RevokedBy::Operator(_)
+                    | RevokedBy::SubjectChanged
+                    | RevokedBy::PatientMerged
+                    | RevokedBy::Restore => document::part(tx, source, &others.open, now)?,
+                }
+                note(tx, AuditEvent::NotForSending { version, status })
+            }
+            Course::AsPlanned(Plan::NotForSending) => {
+                suspend(tx, &under_all().cloned().collect::<Vec<_>>(), SuspendedWhy::WentBack, now)?;
+                note(tx, AuditEvent::NotForSending { version, status })
+            }
+            Course::AsPlanned(Plan::Unchanged) => {
+                self.unchanged(tx)?;
+                note(tx, AuditEvent::Unchanged { version })
+            }
+            Course::AsPlanned(Plan::Deliver { kind, old, doubt }) => self.deliver(tx, (kind, old, doubt)),
+            Course::SameAs { lead, old } => self.same_as(tx, &lead, old),
+        }
+    }
+
+    /// The document has its link under another name, or will.
+    fn same_as(&self, tx: &mut Tx, lead: &Delivery, old: OldLinks) -> Result<(), StoreError> {
+        let Self { ground: Ground { now, .. }, reading, others, .. } = *self;
+        let now = *now;
+        let stays = |delivery: &&Delivery| old == OldLinks::Keep && matches!(delivery.state, Link::Live { .. });
+        let own = reading.open.iter().filter(|delivery| !stays(delivery));
+        for delivery in own.chain(others.replaced.iter().filter(|delivery| delivery.id != lead.id)) {
+            step(tx, delivery, LinkEvent::Supersede { by: lead.id.clone() }, now)?;
+        }
+        document::tighten_lead(tx, &reading, lead, now)?;
+        self.return_all(tx)?;
+        if reading.is_known() && reading.open.is_empty() {
+            let unchanged = AuditEvent::Unchanged { version: reading.prepared.version.to_string() };
+            return store::record(tx, Chain::Source(reading.source.id.clone()), now, unchanged);
+        }
+        reading.note_same(tx, lead, now)
+    }
+
+    /// The report reads the same: what was suspended comes back, and what has not left is looked at once more.
+    fn unchanged(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        let Self { ground: Ground { now, .. }, reading: Reading { source, prepared, read, newest, .. }, .. } = *self;
+        let now = *now;
+        if plan::is_understood(read.status) {
+            self.return_all(tx)?;
+            if let Some(standing) = self.standing {
+                close_stand_ins(tx, source, &standing.id, now)?;
+            }
+        }
+        for delivery in &self.others.replaced {
+            let event = match newest {
+                Some(newest) => LinkEvent::Supersede { by: newest.id.clone() },
+                None => LinkEvent::Revoke { by: RevokedBy::Replaced },
+            };
+            step(tx, delivery, event, now)?;
+        }
+        for delivery in held_deliveries(tx, &source.id)? {
+            let mut delivery = learn(tx, delivery, prepared, now)?;
+            if let Some(index) = prepared.paper_index.as_ref().filter(|_| !delivery.state.is_final()) {
+                delivery = store::set_paper(tx, delivery, index)?;
+            }
+            if !delivery.state.is_final() {
+                store::set_report_version(tx, &delivery, &prepared.version)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was suspended comes back, unless the EHR still says something against it under another name; what was stopped
+    /// under another name before it left is decided again.
+    fn return_all(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        if !self.others.is_in_good_standing(tx)? {
+            return Ok(());
+        }
+        let (source, now) = (self.reading.source, self.ground.now);
+        for delivery in document::under_all_names(tx, source)? {
+            if is_suspended(&delivery) {
+                restore(tx, &delivery, now)?;
+            } else if delivery.source != source.id && plan::was_stopped_before_it_left(&delivery.state) {
+                store::read_again(tx, &delivery.source, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(&self, tx: &mut Tx, (kind, old, doubt): (DeliveryKind, OldLinks, Doubt)) -> Result<(), StoreError> {
+        let Self { ground, reading: Reading { source, prepared, open, .. }, others, .. } = *self;
+        let now = ground.now;
+        let instead: Vec<&Delivery> = others.open.iter().chain(&others.replaced).chain(open).collect();
+        let wanted = Wanted {
+            kind,
+            doubt,
+            replaces: instead.last().map(|delivery| delivery.id.clone()),
+            said: others.under_all(tx, prepared)?,
+        };
+        let made = deliver(tx, ground, source, prepared, &wanted)?;
+        for delivery in instead {
+            store::wait_no_longer_than(tx, delivery, &made)?;
             match old {
-                OldLinks::Suspend => close_stand_ins(tx, source, &made, now),
-                OldLinks::Supersede | OldLinks::Keep | OldLinks::Revoke => Ok(()),
+                OldLinks::Keep if is_suspended(delivery) => restore(tx, delivery, now)?,
+                OldLinks::Keep if matches!(delivery.state, Link::Live { .. }) => {}
+                // What was not handed out yet is part of the new one.
+                OldLinks::Supersede | OldLinks::Keep => {
+                    step(tx, delivery, LinkEvent::Supersede { by: made.clone() }, now)?;
+                }
+                OldLinks::Revoke => {
+                    step(tx, delivery, LinkEvent::Revoke { by: RevokedBy::SubjectChanged }, now)?;
+                }
+                OldLinks::RevokeMerged => {
+                    step(tx, delivery, LinkEvent::Revoke { by: RevokedBy::PatientMerged }, now)?;
+                }
+                OldLinks::Suspend => suspend(tx, std::slice::from_ref(delivery), SuspendedWhy::WentBack, now)?,
             }
         }
+        for delivery in &others.anothers {
+            step(tx, delivery, LinkEvent::Revoke { by: RevokedBy::SubjectChanged }, now)?;
+        }
+        match old {
+            OldLinks::Suspend => close_stand_ins(tx, source, &made, now),
+            // Whose it is under its other names is not known from here.
+            OldLinks::Revoke => document::part(tx, source, &others.open, now),
+            OldLinks::Supersede | OldLinks::Keep | OldLinks::RevokeMerged => Ok(()),
+        }
     }
 }
 
-/// The report reads the same: what was suspended comes back, and what has not left is looked at once more.
-fn unchanged(
-    tx: &mut Tx,
-    ground: &Ground<'_>,
-    source: &SourceRow,
-    standing: Option<&Delivery>,
-    prepared: &Prepared,
-    open: &[Delivery],
-) -> Result<(), StoreError> {
-    let now = ground.now;
-    if plan::is_understood(prepared.now.status) {
-        for delivery in open.iter().filter(|delivery| is_suspended(delivery)) {
-            restore(tx, delivery, now)?;
-        }
-        if let Some(standing) = standing {
-            close_stand_ins(tx, source, &standing.id, now)?;
-        }
-    }
-    for delivery in held_deliveries(tx, source)? {
-        let mut delivery = learn(tx, delivery, prepared, now)?;
-        if let Some(index) = prepared.paper_index.as_ref().filter(|_| !delivery.state.is_final()) {
-            delivery = store::set_paper(tx, delivery, index)?;
-        }
-        if !delivery.state.is_final() {
-            store::set_report_version(tx, &delivery, &prepared.version)?;
-        }
-    }
-    Ok(())
-}
-
-fn deliver(
-    tx: &mut Tx,
-    ground: &Ground<'_>,
-    source: &SourceRow,
-    prepared: &Prepared,
-    kind: DeliveryKind,
-    doubt: Doubt,
-    replaces: Option<DeliveryId>,
-) -> Result<DeliveryId, StoreError> {
-    let doubt = match doubt {
-        Doubt::None => None,
-        Doubt::SubjectChanged => Some(ReviewReason::SubjectChanged),
-        Doubt::Reinstated => Some(ReviewReason::Reinstated),
-    };
-    let decision = plan::doubted(prepared.decision.clone(), doubt);
-    let id = DeliveryId::random(&mut random::system());
-    let patient = match &prepared.now.subject_index {
-        Some(index) => Some(pseudonym(tx, ground, index)?),
-        None => None,
-    };
-    let new = NewDelivery {
-        id: id.clone(),
-        source: source.id.clone(),
-        ehr: source.key.ehr.clone(),
-        clinic: prepared.facts.clinic.clone(),
-        report_version: prepared.version.clone(),
-        content_hash: prepared.now.content_hash,
-        recipient: RecipientRole::Patient,
-        issue_no: store::next_issue_no(tx.conn(), &source.id, &prepared.version)?,
-        mode: ground.mode,
-        kind,
-        state: plan::first_state(&decision, prepared.schedule.as_ref(), ground.now),
-        decision: decision.clone(),
-        facts: prepared.facts.clone(),
-        trace: prepared.trace.clone(),
-        rules_hash: prepared.rules_hash.clone(),
-        card_sealed: prepared
-            .card
-            .as_ref()
-            .map(|card| ground.vault.seal_record(Purpose::PatientCard, id.as_str(), &card.to_bytes())),
-        contact_index: prepared.contact_index,
-        patient_index: prepared.now.subject_index,
-        replaces,
-        group_index: prepared.group_index,
-    };
-    let event = AuditEvent::Decided {
-        version: prepared.version.to_string(),
-        rules_hash: prepared.rules_hash.clone(),
-        decision: serde_json::to_string(&decision).map_err(|_| StoreError::BadRow { column: "delivery.decision" })?,
-        mode: ground.mode.as_str().to_owned(),
-        patient,
-    };
-    let entry = Entry {
-        chain: Chain::Delivery(id.clone()),
-        at: ground.now,
-        clinic: new.clinic.clone(),
-        actor: Actor::System,
-        event,
-    };
-    store::insert_delivery(tx, &new, &entry)?;
-    if let Some(index) = &prepared.paper_index {
-        store::insert_paper(tx, &id, index)?;
-    }
-    Ok(id)
-}
-
-/// The patient as the audit names them, under a key of their own.
-fn pseudonym(tx: &mut Tx, ground: &Ground<'_>, index: &[u8; 32]) -> Result<Pseudonym, StoreError> {
-    let context = BASE64URL_NOPAD.encode(index);
-    let fresh = Key256::random(&mut random::system());
-    let sealed = ground.vault.seal_record(Purpose::Record, &context, fresh.expose());
-    let kept = store::remember_patient(tx, index, sealed, ground.now)?;
-    let bad = StoreError::BadRow { column: "patient.key_sealed" };
-    let Ok(plain) = ground.vault.open_record(Purpose::Record, &context, &kept) else { return Err(bad) };
-    let Some(key) = Key256::from_slice(&plain) else { return Err(bad) };
-    let mac = hmac_sha256(&key, &[b"chartseal/1/pseudonym", index]);
-    Ok(Pseudonym(BASE64URL_NOPAD.encode(mac.get(..16).unwrap_or_default())))
-}
-
-pub(super) fn step(tx: &mut Tx, delivery: &Delivery, event: LinkEvent, now: UtcMillis) -> Result<(), StoreError> {
+/// Takes a step from where the delivery is by now: one that shares its link may have moved it.
+pub(super) fn step(tx: &mut Tx, seen: &Delivery, event: LinkEvent, now: UtcMillis) -> Result<(), StoreError> {
+    let current = store::delivery(tx.conn(), &seen.id)?.filter(|current| !current.state.is_final());
+    let Some(delivery) = current else { return Ok(()) };
     let step = delivery.state.clone().step(event, now)?;
-    store::advance(tx, delivery, &step, Actor::Ehr(delivery.ehr.clone()), now)
+    store::advance(tx, &delivery, &step, Actor::Ehr(delivery.ehr.clone()), now)
 }
 
 /// The delivery of what the report last said, as far as anybody could tell.
@@ -433,20 +443,11 @@ fn tells_of(newest: &Delivery, unread: &Prepared) -> bool {
 /// Ends the entries that asked a person about versions nobody understood: `by` now says what becomes of the report.
 /// What stands for the content last understood is no such entry.
 fn close_stand_ins(tx: &mut Tx, source: &SourceRow, by: &DeliveryId, now: UtcMillis) -> Result<(), StoreError> {
-    for delivery in held_deliveries(tx, source)? {
+    for delivery in held_deliveries(tx, &source.id)? {
         let asks = matches!(delivery.state, Link::Review { .. });
         if asks && delivery.id != *by && source.content_hash != Some(delivery.content_hash) {
             step(tx, &delivery, LinkEvent::Supersede { by: by.clone() }, now)?;
         }
     }
     Ok(())
-}
-
-/// What is under way of this resource, held until the transaction ends.
-fn held_deliveries(tx: &mut Tx, source: &SourceRow) -> Result<Vec<Delivery>, StoreError> {
-    let mut held = Vec::new();
-    for delivery in store::open_deliveries_of(tx.conn(), &source.id)? {
-        held.extend(store::hold_delivery(tx, &delivery.id)?.filter(|delivery| !delivery.state.is_final()));
-    }
-    Ok(held)
 }

@@ -41,8 +41,8 @@ pub(super) enum Owner {
 /// The facts of a report for the patient.
 pub(super) fn facts(ehr: &ReadEhr, read: &Read, rules: &RuleSet, now: UtcMillis) -> Facts {
     let patient = match &read.patient {
-        PatientReading::Read(patient) => Some(patient.as_ref()),
-        PatientReading::NotAsked | PatientReading::Unusable { .. } => None,
+        PatientReading::Read(patient) | PatientReading::Merged(Some(patient)) => Some(patient.as_ref()),
+        PatientReading::Merged(None) | PatientReading::NotAsked | PatientReading::Unusable { .. } => None,
     };
     let around = Circumstances {
         recipient: RecipientRole::Patient,

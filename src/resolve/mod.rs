@@ -9,6 +9,8 @@
 mod again;
 mod compare;
 mod conclude;
+mod deliver;
+mod document;
 mod facts;
 mod learnt;
 mod plan;
@@ -32,7 +34,7 @@ pub use timetable::{InForce, Timetable};
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, Clock, FhirId, UtcMillis, minutes, seconds};
 use crate::fhir::{
-    EhrClient, EhrError, FaultClass, FhirBody, PatientAnswer, ReadAnswer, Report, Subject, Written, age_of,
+    EhrClient, EhrError, FaultClass, FhirBody, PatientStanding, ReadAnswer, Report, Subject, Written, age_of,
 };
 use crate::keys::Vault;
 use crate::paper::Letterhead;
@@ -68,6 +70,8 @@ pub struct ReadEhr {
     pub recheck_every: Duration,
     /// Rung when some of its resources are due.
     pub called: Bell,
+    /// Rung when the EHR spoke of a report that is out.
+    pub alarmed: Bell,
 }
 
 /// The resolve step.
@@ -117,6 +121,8 @@ struct Read {
 /// The patient beside the report.
 enum PatientReading {
     Read(Box<crate::fhir::Patient>),
+    /// The record was merged into another: that one, or `None` where it cannot be read. A person decides.
+    Merged(Option<Box<crate::fhir::Patient>>),
     /// Not needed: the report may not leave anyway.
     NotAsked,
     Unusable {
@@ -191,12 +197,10 @@ impl Resolve {
             return Reading::Report { report, patient: PatientReading::NotAsked, beside };
         }
         let patient = match &report.subject {
-            Subject::Patient(id) => match ehr.client.read_patient(id).await {
-                Ok(PatientAnswer::Patient { patient }) => PatientReading::Read(patient),
-                Ok(PatientAnswer::Gone { .. }) => {
-                    PatientReading::Unusable { why: "the EHR no longer has the patient's record".to_owned() }
-                }
-                Ok(PatientAnswer::Unreadable { why }) => PatientReading::Unusable { why: why.to_string() },
+            Subject::Patient(id) => match ehr.client.read_standing_patient(id).await {
+                Ok(PatientStanding::Own(patient)) => PatientReading::Read(patient),
+                Ok(PatientStanding::Merged { into }) => PatientReading::Merged(into),
+                Ok(PatientStanding::Unusable { why }) => PatientReading::Unusable { why },
                 Err(error) if error.class() == FaultClass::Permanent => {
                     PatientReading::Unusable { why: error.to_string() }
                 }
@@ -217,12 +221,15 @@ impl Resolve {
         let evidence = ehr.client.gather(report, &needs).await;
         let zone = rules.timezone().unwrap_or(ehr.zone);
         let related = match patient {
-            PatientReading::Read(patient)
+            PatientReading::Read(patient) | PatientReading::Merged(Some(patient))
                 if needs.contains(&Need::RelatedContacts) && facts::may_be_minor(age_of(patient, now, zone)) =>
             {
                 ehr.client.related_contacts(patient).await
             }
-            PatientReading::Read(_) | PatientReading::NotAsked | PatientReading::Unusable { .. } => Gathered::default(),
+            PatientReading::Read(_)
+            | PatientReading::Merged(_)
+            | PatientReading::NotAsked
+            | PatientReading::Unusable { .. } => Gathered::default(),
         };
         let preferences = match &report.subject {
             Subject::Patient(id) if rules.speaks_of(Predicate::Preference) => self.preferences(source, id).await,
@@ -246,6 +253,11 @@ impl Resolve {
                 Gathered::lacking(Lack::TimedOut)
             }
         }
+    }
+
+    /// What only a look back has found is recorded, and leaves by a person's word alone.
+    const fn mode_for(&self, source: &SourceRow) -> Mode {
+        if source.backfilled_at.is_some() { Mode::Shadow } else { self.mode }
     }
 
     async fn fail(&self, source: SourceRow, why: String, at: Option<UtcMillis>) -> Result<(), ResolveError> {

@@ -40,6 +40,8 @@ pub(super) enum OldLinks {
     Keep,
     /// The report is now another patient's.
     Revoke,
+    /// The patient's record was merged into another, or parted from it.
+    RevokeMerged,
     /// Nobody can say what the status means.
     Suspend,
 }
@@ -49,6 +51,7 @@ pub(super) enum OldLinks {
 pub(super) enum Doubt {
     None,
     SubjectChanged,
+    PatientMerged,
     Reinstated,
 }
 
@@ -60,6 +63,8 @@ pub(super) struct Before<'a> {
     pub status: Option<ReportStatus>,
     /// The newest delivery, whatever became of it, and the content that it stands for.
     pub newest: Option<(&'a Link, [u8; 32])>,
+    /// Whose record the newest delivery goes to, while it has not ended.
+    pub goes_to: Option<[u8; 32]>,
     /// The file of that content, against what is behind its address now.
     pub file: File,
     /// The newest delivery of `content_hash`: what a version that nobody understood may hide.
@@ -75,11 +80,14 @@ pub(super) enum File {
 }
 
 /// What was read.
+#[derive(Clone)]
 pub(super) struct Now {
     pub status: ReportStatus,
     pub content_hash: [u8; 32],
     pub content_basis: ContentBasis,
     pub subject_index: Option<[u8; 32]>,
+    /// The record that stands for the subject: their own, or the one that took its place. `None` where that was not learnt.
+    pub patient_index: Option<[u8; 32]>,
 }
 
 /// Whether a report of this status is delivered at all, perhaps after a review.
@@ -126,6 +134,12 @@ pub(super) fn plan(before: &Before<'_>, now: &Now) -> Plan {
     if subject_changed {
         return Plan::Deliver { kind: DeliveryKind::Updated, old: OldLinks::Revoke, doubt: Doubt::SubjectChanged };
     }
+    // Another record stands for the patient than the one it goes to: also when a merge is undone.
+    let merged = matches!((before.goes_to, now.patient_index), (Some(was), Some(is)) if was != is);
+    if merged {
+        let kind = kind_after(newest);
+        return Plan::Deliver { kind, old: OldLinks::RevokeMerged, doubt: Doubt::PatientMerged };
+    }
     let standing = before.standing.unwrap_or(newest);
     let (judged, reads_the_same) = if is_understood(now.status) {
         (standing, before.content_hash == Some(now.content_hash) && !may_hide_a_change(before, now))
@@ -158,16 +172,19 @@ impl Plan {
 }
 
 /// What was about to leave when the report became unfinished or unclear is decided again once it is finished.
-const fn was_stopped_before_it_left(link: &Link) -> bool {
+pub(super) const fn was_stopped_before_it_left(link: &Link) -> bool {
     matches!(link, Link::Review { why: ReviewReason::WentBack })
 }
 
 /// A doubt about which no person has decided yet: a newer version does not settle it.
 fn undecided(link: &Link) -> Option<Doubt> {
     let Link::Review { why } = link else { return None };
-    [(ReviewReason::SubjectChanged, Doubt::SubjectChanged), (ReviewReason::Reinstated, Doubt::Reinstated)]
-        .into_iter()
-        .find_map(|(reason, doubt)| (*why == reason).then_some(doubt))
+    let doubts = [
+        (ReviewReason::SubjectChanged, Doubt::SubjectChanged),
+        (ReviewReason::PatientMerged, Doubt::PatientMerged),
+        (ReviewReason::Reinstated, Doubt::Reinstated),
+    ];
+    doubts.into_iter().find_map(|(reason, doubt)| (*why == reason).then_some(doubt))
 }
 
 /// An attachment that is known by its address alone may be another file by now: when the EHR newly says that the
@@ -267,11 +284,13 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::UnknownStatus
         | ReviewReason::Unreadable { .. }
         | ReviewReason::Confidential { .. }
+        | ReviewReason::PatientMerged
         | ReviewReason::Patient { .. } => Bearing::Itself,
         ReviewReason::NoRule
         | ReviewReason::Unknown { .. }
         | ReviewReason::RuleAsks { .. }
         | ReviewReason::NoCommonChannel { .. }
+        | ReviewReason::SameElsewhere
         | ReviewReason::NotAvailable { .. } => Bearing::Rules,
         ReviewReason::NoContact { .. }
         | ReviewReason::ContactTie
@@ -301,18 +320,18 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum TakenBack {
+pub(super) enum TakenBack {
     No,
     ByTheEhr,
     ByStaff,
 }
 
-const fn is_taken_back(latest: &Link) -> TakenBack {
+pub(super) const fn is_taken_back(latest: &Link) -> TakenBack {
     match latest {
         Link::Recalled
-        | Link::Revoked { by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged } => {
-            TakenBack::ByTheEhr
-        }
+        | Link::Revoked {
+            by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged | RevokedBy::PatientMerged,
+        } => TakenBack::ByTheEhr,
         // Who revoked the link that it shared may have seen that the address is wrong: a correction does not settle that.
         Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore }
         | Link::Review { why: ReviewReason::SharedLinkRevoked } => TakenBack::ByStaff,

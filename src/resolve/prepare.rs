@@ -7,7 +7,9 @@ use super::facts::{self, Beside, Owner};
 use super::plan::{self, Now};
 use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
-use crate::fhir::{ContactChoice, ContentBasis, Report, StatusDoubt, Subject, Written, choose_email};
+use crate::fhir::{
+    ContactChoice, ContentBasis, Likeness, RelationCode, Report, StatusDoubt, Subject, Written, choose_email,
+};
 use crate::paper::{self, PaperError};
 use crate::policy::codes::Confidentiality;
 use crate::policy::columns::Grouping;
@@ -18,7 +20,10 @@ use crate::policy::{
     self, Coding, Decided, Decision, Facts, Moment, RecipientRole, ReportStatus, ReviewReason, RuleSet,
 };
 use crate::record::Card;
-use crate::store::{NOTHING_READ, SourceRow, StoreError};
+use crate::store::{Mark, MarkKind, NOTHING_READ, SourceRow, StoreError};
+
+/// So many documents are replaced by one.
+const REPLACED_MAX: usize = 20;
 
 /// A decision and all that a delivery needs, made before the transaction begins.
 pub(super) struct Prepared {
@@ -35,6 +40,10 @@ pub(super) struct Prepared {
     /// The document that Chartseal writes itself, and what it was made of, as a keyed hash.
     pub(super) paper_index: Option<[u8; 32]>,
     pub(super) now: Now,
+    /// What its document is recognised by.
+    pub(super) marks: Vec<Mark>,
+    /// The documents that it says it replaces.
+    pub(super) replaces: Vec<FhirId>,
 }
 
 impl Prepared {
@@ -59,22 +68,30 @@ impl Resolve {
         rules: &InForce,
     ) -> Result<Prepared, ResolveError> {
         let (report, patient, now) = (&read.report, &read.patient, rules.at);
-        let (subject, choice) = match (&report.subject, patient) {
-            (Subject::Patient(id), PatientReading::Read(patient)) => {
-                (Some(id.clone()), Some(choose_email(patient, now)))
-            }
-            (Subject::Patient(id), PatientReading::NotAsked | PatientReading::Unusable { .. }) => {
-                (Some(id.clone()), None)
-            }
-            (Subject::None | Subject::Unusable { .. }, _) => (None, None),
+        let subject = match &report.subject {
+            Subject::Patient(id) => Some(id.clone()),
+            Subject::None | Subject::Unusable { .. } => None,
         };
+        let Standing { record, choice, doubt } = standing(subject.as_ref(), patient, now);
         let facts = facts::facts(ehr, read, &rules.rules, now);
         let Answer { facts, decided, objection: of_address } =
             answer(ehr, facts, choice.as_ref(), &read.beside, &rules.rules, now);
         let paper = paper(ehr, report, patient);
-        let objection =
-            objection(ehr, report, patient, choice.as_ref(), &Circumstances { since, now, rules: &rules.rules });
-        let (card, contact_index) = self.card(subject.clone(), choice);
+        // What only a look back found leaves by a person's word alone, however old it is: nobody need look at each.
+        let age_max = source.backfilled_at.is_none().then_some(ehr.report_age_max);
+        let since = since.filter(|_| source.backfilled_at.is_none());
+        let objection = objection(
+            ehr,
+            report,
+            patient,
+            choice.as_ref(),
+            &Circumstances { since, age_max, now, rules: &rules.rules },
+        );
+        let patient_index = record.map(|record| match record {
+            PatientRecord::Read(patient) => self.vault.patient_index(&source.key.ehr, &patient),
+            PatientRecord::LostInMerge { of } => self.vault.lost_patient_index(&source.key.ehr, &of),
+        });
+        let (card, contact_index) = self.card(card_of(subject.as_ref(), patient), choice);
         let version = version_of(report)?;
         let (paper_index, of_paper) = match paper {
             Ok(sheet) => (sheet.map(|sheet| self.vault.file_index(&sheet.binding)), None),
@@ -82,8 +99,9 @@ impl Resolve {
         };
         let objection = objection.or(of_paper).or(of_address);
         let decision = plan::object(decided.decision.within(&self.available), objection);
+        let decision = plan::doubted(decision, doubt);
         let subject_index = subject.map(|id| self.vault.patient_index(&source.key.ehr, &id));
-        let group_index = match (&decision, subject_index) {
+        let group_index = match (&decision, patient_index.or(subject_index)) {
             (Decision::Send { terms }, Some(patient)) => {
                 let zone = rules.rules.timezone().unwrap_or(ehr.zone);
                 belonging(terms.group, report, zone).map(|belonging| self.vault.group_index(&patient, &belonging))
@@ -100,14 +118,37 @@ impl Resolve {
             card,
             contact_index,
             group_index,
+            marks: subject_index.map_or_else(Vec::new, |patient| self.marks(&patient, report)),
+            replaces: replaced_by(report),
             paper_index,
             now: Now {
                 status: report.status,
                 content_hash: report.content_hash,
                 content_basis: report.content_basis,
                 subject_index,
+                patient_index,
             },
         })
+    }
+
+    /// Keyed, and the patient is part of each: another patient's document is never the same.
+    fn marks(&self, patient: &[u8; 32], report: &Report) -> Vec<Mark> {
+        let vault = &self.vault;
+        let named = |kind, what: &str, value: &str| Mark {
+            kind,
+            mark: vault.likeness_index(patient, &format!("{what}/{value}")),
+        };
+        let mark = |likeness: &Likeness| match likeness {
+            Likeness::Sha256(digest) => {
+                Mark { kind: MarkKind::Sha256, mark: vault.file_likeness(patient, &vault.file_index(digest)) }
+            }
+            Likeness::Sha1(digest) => named(MarkKind::Sha1, "sha1", &HEXLOWER.encode(digest)),
+            Likeness::Address(address) => named(MarkKind::Address, "address", address),
+            Likeness::Itself(name) => named(MarkKind::Itself, "resource", name),
+            Likeness::Restates(name) => named(MarkKind::Restates, "resource", name),
+            Likeness::BelongsTo(name) => named(MarkKind::BelongsTo, "resource", name),
+        };
+        report.likenesses.iter().map(mark).collect()
     }
 
     fn card(&self, subject: Option<FhirId>, choice: Option<ContactChoice>) -> (Option<Card>, Option<[u8; 32]>) {
@@ -121,6 +162,61 @@ impl Resolve {
                 (Some(Card::new(None, subject, String::new())), None)
             }
         }
+    }
+}
+
+fn replaced_by(report: &Report) -> Vec<FhirId> {
+    let replaced = report.relates_to.iter().filter_map(|relation| match relation.code {
+        RelationCode::Replaces => relation.target.clone(),
+        RelationCode::Transforms | RelationCode::Signs | RelationCode::Appends | RelationCode::Unrecognised => None,
+    });
+    replaced.take(REPLACED_MAX).collect()
+}
+
+/// Whose record it goes to.
+struct Standing {
+    /// `None` where that was not learnt.
+    record: Option<PatientRecord>,
+    choice: Option<ContactChoice>,
+    doubt: Option<ReviewReason>,
+}
+
+enum PatientRecord {
+    Read(FhirId),
+    LostInMerge { of: FhirId },
+}
+
+fn standing(subject: Option<&FhirId>, patient: &PatientReading, now: UtcMillis) -> Standing {
+    let nobody = Standing { record: None, choice: None, doubt: None };
+    let Some(subject) = subject else { return nobody };
+    match patient {
+        PatientReading::Read(patient) => Standing {
+            record: Some(PatientRecord::Read(subject.clone())),
+            choice: Some(choose_email(patient, now)),
+            doubt: None,
+        },
+        PatientReading::Merged(Some(into)) => Standing {
+            record: Some(PatientRecord::Read(into.id.clone())),
+            choice: Some(choose_email(into, now)),
+            doubt: Some(ReviewReason::PatientMerged),
+        },
+        PatientReading::Merged(None) => Standing {
+            record: Some(PatientRecord::LostInMerge { of: subject.clone() }),
+            choice: None,
+            doubt: Some(ReviewReason::PatientMerged),
+        },
+        PatientReading::NotAsked | PatientReading::Unusable { .. } => nobody,
+    }
+}
+
+/// Whom the card names.
+fn card_of(subject: Option<&FhirId>, patient: &PatientReading) -> Option<FhirId> {
+    match patient {
+        PatientReading::Merged(Some(into)) => Some(into.id.clone()),
+        PatientReading::Merged(None)
+        | PatientReading::Read(_)
+        | PatientReading::NotAsked
+        | PatientReading::Unusable { .. } => subject.cloned(),
     }
 }
 
@@ -185,6 +281,8 @@ fn answer(
 /// What a decision depends on besides the report.
 struct Circumstances<'a> {
     since: Option<UtcMillis>,
+    /// `None`: no age is too great.
+    age_max: Option<std::time::Duration>,
     now: UtcMillis,
     rules: &'a RuleSet,
 }
@@ -197,7 +295,7 @@ fn objection(
     choice: Option<&ContactChoice>,
     circumstances: &Circumstances<'_>,
 ) -> Option<ReviewReason> {
-    let Circumstances { since, now, rules } = circumstances;
+    let Circumstances { since, age_max, now, rules } = circumstances;
     if let Some(element) = report.unknown_modifiers.first() {
         return Some(ReviewReason::UnknownModifier { element: element.clone() });
     }
@@ -219,7 +317,9 @@ fn objection(
     if let Some(why) = report.why_nothing() {
         return Some(ReviewReason::Attachment { why });
     }
-    if let Err(why) = policy::age_gate(report.issued, ehr.report_age_max, *now) {
+    if let Some(age_max) = age_max
+        && let Err(why) = policy::age_gate(report.issued, *age_max, *now)
+    {
         return Some(why);
     }
     if matches!((report.issued, since), (Some(issued), Some(since)) if issued < *since) {
@@ -277,12 +377,15 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
         card: None,
         contact_index: None,
         group_index: None,
+        marks: Vec::new(),
+        replaces: Vec::new(),
         paper_index: None,
         now: Now {
             status: ReportStatus::Unknown,
             content_hash: NOTHING_READ,
             content_basis: ContentBasis::Bytes,
             subject_index: None,
+            patient_index: None,
         },
     })
 }

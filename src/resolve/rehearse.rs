@@ -105,6 +105,7 @@ impl Resolve {
             report_age_max: ehr.report_age_max,
             recheck_every: ehr.recheck_every,
             called: ehr.called.clone(),
+            alarmed: ehr.alarmed.clone(),
         });
         Self {
             store: self.store.clone(),

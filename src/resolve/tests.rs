@@ -50,11 +50,18 @@ fn planned(status: ReportStatus, latest: Option<&Link>, content: [u8; 32], subje
         status: Some(status),
         file: File::NotCompared,
         newest,
+        goes_to: latest.filter(|latest| !latest.is_final()).map(|_| [1; 32]),
         standing: latest,
     };
     plan(
         &before,
-        &Now { status, content_hash: content, content_basis: ContentBasis::Bytes, subject_index: Some(subject) },
+        &Now {
+            status,
+            content_hash: content,
+            content_basis: ContentBasis::Bytes,
+            subject_index: Some(subject),
+            patient_index: Some(subject),
+        },
     )
 }
 

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::{READINGS_PER_TURN, Resolve, ResolveError};
 use crate::base::{EhrId, UtcMillis};
-use crate::store;
+use crate::store::{self, SourceRow};
 
 impl Resolve {
     /// What asks no EHR, and one turn of each EHR. Returns how much was done.
@@ -32,7 +32,10 @@ impl Resolve {
         let mut strangers = Vec::new();
         for due in self.store.read(move |conn| store::due_sources(conn, now, look_at)).await? {
             match self.ehrs.iter().find(|ehr| *ehr.client.id() == due.ehr) {
-                Some(ehr) => ehr.called.ring_for(due.count.div_ceil(READINGS_PER_TURN)),
+                Some(ehr) => {
+                    ehr.alarmed.ring();
+                    ehr.called.ring_for(due.count.div_ceil(READINGS_PER_TURN));
+                }
                 None => strangers.push(due.ehr),
             }
         }
@@ -56,6 +59,25 @@ impl Resolve {
         self.rules.keep_up(&self.store, now).await?;
         let (until, count) = (now.plus(store::LEASE), as_count(READINGS_PER_TURN));
         let due = self.store.write(move |tx| store::lease_sources(tx, &ehr, now, until, count)).await?;
+        self.read_all(due).await
+    }
+
+    /// Reads of what is due of `ehr` only that of which a link is out. Returns how much was done.
+    ///
+    /// # Errors
+    /// [`ResolveError`]; what was not concluded stays due.
+    pub async fn alarm_turn_of(&self, ehr: &EhrId) -> Result<usize, ResolveError> {
+        let (now, looked_at, ehr) = (self.clock.now(), ehr.clone(), ehr.clone());
+        if !self.store.read(move |conn| store::is_anything_urgent(conn, &looked_at, now)).await? {
+            return Ok(0);
+        }
+        self.rules.keep_up(&self.store, now).await?;
+        let (until, count) = (now.plus(store::LEASE), as_count(READINGS_PER_TURN));
+        let due = self.store.write(move |tx| store::lease_urgent_sources(tx, &ehr, now, until, count)).await?;
+        self.read_all(due).await
+    }
+
+    async fn read_all(&self, due: Vec<SourceRow>) -> Result<usize, ResolveError> {
         let count = due.len();
         for outcome in join_all(due.into_iter().map(|source| self.resolve(source))).await {
             match outcome {

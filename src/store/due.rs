@@ -37,6 +37,23 @@ pub fn due_sources(conn: &mut Conn, now: UtcMillis, count_max: i64) -> Result<Ve
     })
 }
 
+/// Whether the EHR spoke of a report of which a link is out, and nobody reads it yet.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_anything_urgent(conn: &mut Conn, ehr: &EhrId, now: UtcMillis) -> Result<bool, StoreError> {
+    let first: Option<String> = source::table
+        .filter(source::ehr.eq(ehr.as_str()))
+        .filter(source::urgent_at.is_not_null())
+        .filter(source::due_at.le(now.0))
+        .filter(source::lease_until.is_null().or(source::lease_until.le(now.0)))
+        .order(source::urgent_at.asc())
+        .select(source::id)
+        .first(conn)
+        .optional()?;
+    Ok(first.is_some())
+}
+
 /// The EHRs of which deliveries are due to be released, whether they are configured or not; each counted to `count_max`.
 ///
 /// # Errors

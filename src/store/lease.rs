@@ -13,7 +13,7 @@ use diesel::prelude::*;
 use super::conn::Tx;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
-use super::schema::{delivery, event, notice, poll, source, subscription, topic};
+use super::schema::{delivery, event, look, notice, past_search, poll, source, subscription, topic};
 use crate::base::{UtcMillis, minutes, seconds};
 
 /// So long after a worker died another takes what it held.
@@ -102,6 +102,11 @@ pub fn give_back(tx: &mut Tx, now: UtcMillis) -> Result<usize, StoreError> {
             .execute(conn)?
         + free!(topic, topic::next_at.is_not_null())
             .set((topic::lease_until.eq(none), topic::next_at.eq(now.0)))
+            .prepared()
+            .execute(conn)?
+        + free!(look, look::next_at.is_not_null()).set(look::lease_until.eq(none)).prepared().execute(conn)?
+        + free!(past_search, past_search::next_at.is_not_null())
+            .set(past_search::lease_until.eq(none))
             .prepared()
             .execute(conn)?)
 }

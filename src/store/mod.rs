@@ -13,17 +13,22 @@ mod conn;
 mod control;
 mod deliveries;
 mod dialect;
+mod documents;
 mod due;
 mod error;
 mod events;
+mod hearing;
 mod incidents;
 mod lease;
 mod links;
+mod looks;
 mod migrations;
 mod notices;
 mod openings;
 mod operators;
+mod panel;
 mod papers;
+mod past;
 mod patients;
 mod polls;
 mod preferences;
@@ -57,12 +62,18 @@ pub use deliveries::{
     owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card, set_report_version, sharers_of,
     shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
 };
-pub use due::{DueOf, due_deliveries, due_sources};
+pub use documents::{
+    Alike, Mark, MarkKind, SAME_FOR, Said, alike, deliveries_alike, family_of, forget_marks, hold_documents,
+    hold_family, is_replaced, lead_elsewhere, leave_family, make_one, marks_of, note_marks, note_said, said_of,
+    set_replaced,
+};
+pub use due::{DueOf, due_deliveries, due_sources, is_anything_urgent};
 pub use error::StoreError;
 pub use events::{
     EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
     quarantined, retry_event,
 };
+pub use hearing::{hear_again_in_full, hear_if_new, hear_of_the_past, heard_to_be_gone, is_followed};
 pub use incidents::{
     Affected, IncidentApproval, IncidentCriteria, IncidentRow, Outcome, Struck, affected_of, approve_incident,
     end_incident, hold_incident, incident, incidents, interrupted_incidents, propose_incident, settle_affected, struck,
@@ -73,6 +84,9 @@ pub use links::{
     FileRow, LinkRow, LivingLink, NewFile, NewLink, dead_links_with_files, deliveries_under, epochs_in_use, files_of,
     files_removed, forget_links_before, insert_link, known_blobs, link, link_by_reference, links_due_to_expire,
     live_links, living_links, opened_of, sealed_since, shred_link,
+};
+pub use looks::{
+    Look, LookEnd, LookRow, Offered, ensure_look, is_look_due, lease_look, looks_of, renew_look, settle_look,
 };
 pub use migrations::{MigrationState, RanRow, audit_migrations, migrate, unaudited_migrations};
 pub use notices::{
@@ -87,7 +101,15 @@ pub use operators::{
     Ended, NewOperator, OperatorRow, Rekeyed, Role, add_operator, end_operator, operator, operators, recover_lead,
     rekey_operator,
 };
+pub use panel::{
+    Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, forget_unlisted, list_patient, next_patients,
+    panel_summary, settle_patient,
+};
 pub use papers::{insert_paper, paper_of, set_paper};
+pub use past::{
+    Past, PastAsked, PastRow, PastState, Reached, begin_past, is_past_due, lease_past, past_of, renew_past,
+    resume_past, settle_past, stop_past,
+};
 pub use patients::{forget_patient, patient_key, patients_without_deliveries, remember_patient};
 pub use polls::{
     Beginning, CLOCK_OFF_MAX, PollEnd, PollRow, SubscriptionRow, begin_poll_at, ensure_poll, ensure_subscription_row,
@@ -105,8 +127,8 @@ pub use signing_keys::{
     turn_signing_keys,
 };
 pub use sources::{
-    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources, others_gone,
-    read_again, read_stale_sources_again, renew_source, source,
+    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources,
+    lease_urgent_sources, others_gone, read_again, read_stale_sources_again, renew_source, source, source_of,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
 pub use topics::{

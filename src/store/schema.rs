@@ -74,6 +74,37 @@ diesel::table! {
         gone_at -> Nullable<BigInt>,
         why -> Nullable<Text>,
         lease_holder -> Nullable<Text>,
+        urgent_at -> Nullable<BigInt>,
+        backfilled_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    likeness (mark, source_id) {
+        mark -> Binary,
+        source_id -> Text,
+        kind -> Text,
+        content_hash -> Binary,
+        noted_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    twin (source_id) {
+        source_id -> Text,
+        family -> Text,
+        decision -> Nullable<Text>,
+        trace -> Nullable<Text>,
+        rules_hash -> Nullable<Text>,
+        noted_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    replacement (ehr, resource_id, by_source) {
+        ehr -> Text,
+        resource_id -> Text,
+        by_source -> Text,
     }
 }
 
@@ -356,6 +387,56 @@ diesel::table! {
 }
 
 diesel::table! {
+    look (ehr, what) {
+        ehr -> Text,
+        what -> Text,
+        watermark -> BigInt,
+        next_at -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        lease_holder -> Nullable<Text>,
+        last_ok_at -> Nullable<BigInt>,
+        offered -> Text,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    panel_patient (ehr, kind, patient_index) {
+        ehr -> Text,
+        kind -> Text,
+        patient_index -> Binary,
+        id_sealed -> Binary,
+        watermark -> BigInt,
+        next_at -> BigInt,
+        listed_at -> BigInt,
+        dated_at -> BigInt,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    past_search (ehr, what) {
+        ehr -> Text,
+        what -> Text,
+        state -> Text,
+        since_at -> BigInt,
+        until_at -> BigInt,
+        kind -> Text,
+        reached_at -> BigInt,
+        patient_index -> Nullable<Binary>,
+        seen -> BigInt,
+        heard -> BigInt,
+        asked_by -> Text,
+        asked_at -> BigInt,
+        next_at -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        lease_holder -> Nullable<Text>,
+        ended_at -> Nullable<BigInt>,
+        why -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     paper (delivery_id) {
         delivery_id -> Text,
         paper_index -> Binary,
@@ -387,5 +468,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     incident_delivery,
     former_link,
     signing_key,
+    likeness,
+    twin,
+    replacement,
+    look,
+    panel_patient,
+    past_search,
     paper
 );

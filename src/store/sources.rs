@@ -1,20 +1,21 @@
 //! The resources that Chartseal follows, and whose turn it is to be read again.
 
+mod turns;
+
 use diesel::prelude::*;
 use rand_core::CryptoRng;
 
+pub use turns::{due_for_recheck, lease_sources, lease_urgent_sources, read_stale_sources_again, renew_source};
+
 use super::audit_log;
 use super::conn::{Conn, Tx};
-use super::control::{Pause, paused};
-use super::deliveries::Mode;
-use super::dialect;
+use super::documents;
 use super::error::StoreError;
-use super::lease::Renewed;
 use super::prepared::Prepare as _;
 use super::rows::{hash32, parse, parse_opt};
-use super::schema::{delivery, notice, source};
+use super::schema::{delivery, source};
 use crate::audit::Chain;
-use crate::base::{ClinicId, EhrId, ResourceKey, SourceId, UtcMillis, VersionId};
+use crate::base::{ClinicId, ResourceKey, SourceId, UtcMillis, VersionId};
 use crate::policy::ReportStatus;
 
 /// One followed resource.
@@ -37,6 +38,8 @@ pub struct SourceRow {
     pub subject_index: Option<[u8; 32]>,
     pub gone_at: Option<UtcMillis>,
     pub why: Option<String>,
+    /// Set while nothing but a reading of the past has told of it: what comes of it is recorded, and never leaves by itself.
+    pub backfilled_at: Option<UtcMillis>,
 }
 
 impl SourceRow {
@@ -59,6 +62,7 @@ impl SourceRow {
             subject_index: None,
             gone_at: None,
             why: None,
+            backfilled_at: None,
         }
     }
 }
@@ -114,7 +118,16 @@ pub fn hear(
     }
 }
 
-fn id_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceId>, StoreError> {
+/// # Errors
+/// [`StoreError`].
+pub fn source_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceRow>, StoreError> {
+    match id_of(conn, key)? {
+        Some(id) => source(conn, &id),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn id_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceId>, StoreError> {
     let id: Option<String> = source::table
         .filter(source::ehr.eq(key.ehr.as_str()))
         .filter(source::kind.eq(key.kind.as_str()))
@@ -145,17 +158,38 @@ fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMi
         (Some(new), _) => Some(new.clone()),
         (None, old) => old,
     };
+    let urgent_at = is_out(tx.conn(), &id)?.then_some(now);
     diesel::update(source::table.find(id.as_str()))
         .set((
             source::heard_at.eq(now.0),
             source::heard_count.eq(source::heard_count + 1),
             source::heard_version.eq(newest.map(String::from)),
             source::due_at.eq(now.0),
+            source::urgent_at.eq(urgent_at.map(|at| at.0)),
             source::tries.eq(0),
+            source::backfilled_at.eq(None::<i64>),
         ))
         .prepared()
         .execute(tx.conn())?;
     Ok(Hearing::Due(id))
+}
+
+/// Whether a link to what it says is out, be it under another name: then its EHR may be taking it back.
+fn is_out(conn: &mut Conn, id: &SourceId) -> Result<bool, StoreError> {
+    let mut names = documents::family_of(conn, id)?;
+    names.push(id.clone());
+    for name in names {
+        let out: Option<String> = delivery::table
+            .filter(delivery::source_id.eq(name.as_str()))
+            .filter(delivery::state.eq_any(["live", "suspended"]))
+            .select(delivery::id)
+            .first(conn)
+            .optional()?;
+        if out.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 type Row = (
@@ -176,6 +210,7 @@ type Row = (
     Option<Vec<u8>>,
     Option<i64>,
     Option<String>,
+    Option<i64>,
 );
 
 macro_rules! columns {
@@ -198,9 +233,12 @@ macro_rules! columns {
             source::subject_index,
             source::gone_at,
             source::why,
+            source::backfilled_at,
         )
     };
 }
+
+use columns;
 
 fn typed(row: Row) -> Result<SourceRow, StoreError> {
     let (
@@ -221,6 +259,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         subject,
         gone_at,
         why,
+        backfilled_at,
     ) = row;
     Ok(SourceRow {
         id: parse("source.id", &id)?,
@@ -242,6 +281,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         subject_index: subject.map(|bytes| hash32("source.subject_index", &bytes)).transpose()?,
         gone_at: gone_at.map(UtcMillis),
         why,
+        backfilled_at: backfilled_at.map(UtcMillis),
     })
 }
 
@@ -250,50 +290,6 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
 pub fn source(conn: &mut Conn, id: &SourceId) -> Result<Option<SourceRow>, StoreError> {
     let row: Option<Row> = source::table.find(id.as_str()).select(columns!()).first(conn).optional()?;
     row.map(typed).transpose()
-}
-
-/// Leases up to `count` due resources of `ehr` until `until`: one reader per resource at a time.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn lease_sources(
-    tx: &mut Tx,
-    ehr: &EhrId,
-    now: UtcMillis,
-    until: UtcMillis,
-    count: i64,
-) -> Result<Vec<SourceRow>, StoreError> {
-    dialect::lease_in_turn(tx.conn(), &format!("lease:source:{ehr}"))?;
-    let candidate = diesel::alias!(source as candidate);
-    let due = candidate
-        .filter(candidate.field(source::ehr).eq(ehr.as_str()))
-        .filter(candidate.field(source::due_at).le(now.0))
-        .filter(candidate.field(source::lease_until).is_null().or(candidate.field(source::lease_until).le(now.0)))
-        .order(candidate.field(source::due_at).asc())
-        .limit(count)
-        .select(candidate.field(source::id));
-    let rows: Vec<Row> = diesel::update(
-        source::table
-            .filter(source::id.eq_any(due))
-            .filter(source::due_at.le(now.0))
-            .filter(source::lease_until.is_null().or(source::lease_until.le(now.0))),
-    )
-    .set((source::lease_until.eq(until.0), source::lease_holder.eq(tx.holder()), source::tries.eq(source::tries + 1)))
-    .returning(columns!())
-    .prepared()
-    .load(tx.conn())?;
-    rows.into_iter().map(typed).collect()
-}
-
-/// Lengthens the lease under which `seen` was handed out, unless it ran out and another reader has the resource.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn renew_source(tx: &mut Tx, seen: SourceRow, until: UtcMillis) -> Result<Renewed<SourceRow>, StoreError> {
-    let held = source::table.find(seen.id.as_str()).filter(source::lease_until.eq(seen.lease_until));
-    let renewed = diesel::update(held).set(source::lease_until.eq(until.0)).prepared().execute(tx.conn())?;
-    let lease_until = Some(until.0);
-    Ok(if renewed == 1 { Renewed::Kept(SourceRow { lease_until, ..seen }) } else { Renewed::Lost })
 }
 
 /// What a reading found, to be kept with the resource.
@@ -361,58 +357,10 @@ fn end_lease(tx: &mut Tx, seen: &SourceRow, next_at: Option<UtcMillis>) -> Resul
         return Err(StoreError::Moved);
     }
     diesel::update(row.filter(source::heard_count.eq(seen.heard_count)))
-        .set(source::due_at.eq(next_at.map(|at| at.0)))
+        .set((source::due_at.eq(next_at.map(|at| at.0)), source::urgent_at.eq(None::<i64>)))
         .prepared()
         .execute(tx.conn())?;
     Ok(())
-}
-
-/// Makes the sources of unfinished deliveries of `ehr` due that were last read before `read_before`: EHRs do not tell of
-/// deletions. Of what is in shadow nothing leaves, so nothing is looked for. A reading that failed keeps its own time. Returns how many.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: UtcMillis) -> Result<usize, StoreError> {
-    // Asked for by the deliveries alone: SQLite would rather go through every source that the EHR ever had.
-    let watched = delivery::table
-        .filter(delivery::ehr.eq(ehr.as_str()))
-        .filter(delivery::state.eq_any(["live", "suspended", "recorded", "held"]))
-        .filter(delivery::mode.eq(Mode::Live.as_str()))
-        .select(delivery::source_id);
-    Ok(diesel::update(
-        source::table
-            .filter(source::id.eq_any(watched))
-            .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0))))
-            .filter(source::read_at.lt(read_before.0)),
-    )
-    .set(source::due_at.eq(now.0))
-    .prepared()
-    .execute(tx.conn())?)
-}
-
-/// Makes the sources of queued notices due that were last read before `read_before`: no message leaves for a report
-/// that was not looked at lately. A reading that failed keeps its own time. None while sending is paused.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMillis) -> Result<usize, StoreError> {
-    if paused(tx.conn())? != Pause::Running {
-        return Ok(0);
-    }
-    let waiting = notice::table
-        .inner_join(delivery::table.on(delivery::link_id.eq(notice::link_id.nullable())))
-        .filter(notice::state.eq("queued"))
-        .filter(notice::due_at.le(now.0))
-        .select(delivery::source_id);
-    Ok(diesel::update(
-        source::table
-            .filter(source::id.eq_any(waiting))
-            .filter(source::read_at.lt(read_before.0))
-            .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0)))),
-    )
-    .set(source::due_at.eq(now.0))
-    .prepared()
-    .execute(tx.conn())?)
 }
 
 /// Makes one resource due, whatever was heard of it.

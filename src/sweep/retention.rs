@@ -11,6 +11,9 @@ use crate::store::{self, StoreError, Tx};
 
 /// Patients forgotten in one turn.
 const PATIENTS_BATCH: i64 = 500;
+/// What documents are recognised by is kept so long after they said something new: several times [`store::SAME_FOR`], for
+/// corrections that come late under another name.
+const MARKS_KEPT: Duration = hours(30 * 24);
 /// A dated key outlives its hour or day by this much, for work begun at its end.
 const KEY_MARGIN: Duration = hours(1);
 
@@ -40,6 +43,7 @@ impl Sweep {
             self.forget("contacts", now, move |tx| store::forget_cards(tx, now.minus(keep.contacts))).await,
             self.forget("facts", now, move |tx| store::forget_facts(tx, now.minus(keep.facts))).await,
             self.forget("tombstones", now, move |tx| store::forget_links_before(tx, now.minus(keep.tombstones))).await,
+            self.forget("marks of documents", now, move |tx| store::forget_marks(tx, now.minus(MARKS_KEPT))).await,
             self.forget("patients", now, move |tx| {
                 let patients = store::patients_without_deliveries(tx.conn(), now.minus(keep.contacts), PATIENTS_BATCH)?;
                 for patient in &patients {

@@ -23,6 +23,7 @@ mod docs;
 mod faults;
 mod licences;
 mod races;
+mod second_ehr;
 mod store;
 mod stories;
 mod support;

@@ -1,16 +1,25 @@
 //! The connections to the EHRs, wired from the configuration.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::app::start::Ground;
+use crate::base::minutes;
 use crate::config::{self, Config, EhrAuth, SecretIn};
 use crate::fhir::{
-    AssertionKeys, Auth, ClientProof, EhrClient, EhrConnection, Limits, Origin, OwnTls, SecretCarried, ServiceBase,
-    TokenAuth,
+    AssertionKeys, Auth, ClientProof, EhrClient, EhrConnection, Limits, Origin, OwnTls, Pace, PanelSource,
+    SecretCarried, ServiceBase, TokenAuth,
 };
+use crate::intake::{Panel, PanelList, Seeks};
 use crate::sign_in::SignIn;
+
+/// Calls that one EHR's readings may have waiting at the same time.
+const CALLS_IN_FLIGHT: u32 = 200;
+/// Beyond this a fact counts as unknown.
+const GATHER_WAIT_MAX: Duration = minutes(10);
 
 /// The keys by which EHRs know us.
 #[must_use]
@@ -42,6 +51,7 @@ pub(super) fn all(config: &Config, ground: &Ground, keys: &Arc<SignIn>) -> anyho
                 connect_timeout: usual.connect_timeout.min(ehr.answer_max),
                 read_timeout: usual.read_timeout.min(ehr.answer_max),
                 answer_timeout: ehr.answer_max,
+                gather_timeout: gather_timeout(usual.gather_timeout, ehr.calls_per_minute),
                 attachment_bytes_max: config.limits.attachment_bytes_max,
                 inline_bytes_max: usize::try_from(config.limits.inline_bytes_max).unwrap_or(usize::MAX),
                 ..usual
@@ -52,9 +62,30 @@ pub(super) fn all(config: &Config, ground: &Ground, keys: &Arc<SignIn>) -> anyho
             let tls = OwnTls { identity: ehr.tls.identity.clone(), authorities: ehr.tls.authorities.clone() };
             let client = EhrClient::with_tls(connection, &tls);
             let client = client.with_context(|| format!("EHR '{}' cannot be used", ehr.id))?;
+            let client = client.at_pace(Pace::new(ground.clock.clone(), ehr.calls_per_minute));
             Ok(Arc::new(client.with_reports_without_attachment(ehr.without_attachment)))
         })
         .collect()
+}
+
+/// Over whom the EHR is searched.
+pub(super) fn seeks(ehr: &config::Ehr) -> Seeks {
+    if ehr.panel.is_empty() {
+        return Seeks::Everybody;
+    }
+    let list = |list: &config::PanelList| match list {
+        config::PanelList::Group(id) => PanelList::Ehr(PanelSource::Group(id.clone())),
+        config::PanelList::Appointments => PanelList::Ehr(PanelSource::Appointments),
+        config::PanelList::Orders => PanelList::Ehr(PanelSource::Orders),
+        config::PanelList::File(path) => PanelList::File(path.clone()),
+    };
+    Seeks::Patients(Panel { lists: ehr.panel.iter().map(list).collect(), refresh_every: ehr.panel_refresh_every })
+}
+
+/// What is read beside one report may wait for its turn as long as the calls of a whole turn take.
+fn gather_timeout(usual: Duration, calls_per_minute: Option<NonZeroU32>) -> Duration {
+    let waits = |calls: NonZeroU32| (minutes(1) * CALLS_IN_FLIGHT / calls.get()).min(GATHER_WAIT_MAX);
+    usual + calls_per_minute.map_or(Duration::ZERO, waits)
 }
 
 fn auth(auth: &EhrAuth, ground: &Ground, keys: &Arc<SignIn>) -> Auth {

@@ -17,6 +17,8 @@ use crate::resolve::Resolve;
 
 /// How often each worker looks by itself, rung or not: another replica may have left work.
 const LOOK_EVERY: Duration = millis(500);
+/// How often a worker looks whether there is something to do that nobody waits for.
+const LOOK_BACK_EVERY: Duration = seconds(2);
 /// How often a worker looks that is called when there is work: in case the one who calls does not.
 const LOOK_UNCALLED_EVERY: Duration = seconds(30);
 /// Workers of the step that waits for the relay.
@@ -38,6 +40,8 @@ impl Steps {
             let turn = of(ehr.clone(), |step: Arc<Intake>, ehr| async move { step.watch_turn(&ehr).await });
             // Nobody rings: subscriptions and polls come due by the clock.
             crew.join(&format!("watch {ehr}"), &Bell::default(), LOOK_EVERY, &self.intake, turn);
+            let turn = of(ehr.clone(), |step: Arc<Intake>, ehr| async move { step.look_back_turn(&ehr).await });
+            crew.join(&format!("look back {ehr}"), &Bell::default(), LOOK_BACK_EVERY, &self.intake, turn);
         }
         crew.join(
             "resolve",
@@ -48,6 +52,11 @@ impl Steps {
         );
         for ehr in &self.resolve.ehrs {
             let turn = of(ehr.client.id().clone(), |step: Arc<Resolve>, ehr| async move { step.turn_of(&ehr).await });
+            // One is for what may take back a link alone: it waits behind no other reading.
+            let alarm =
+                of(ehr.client.id().clone(), |step: Arc<Resolve>, ehr| async move { step.alarm_turn_of(&ehr).await });
+            let name = format!("recalls {}", ehr.client.id());
+            crew.join(&name, &ehr.alarmed, LOOK_UNCALLED_EVERY, &self.resolve, alarm);
             for _ in 0..self.resolve.turns_at_once {
                 let name = format!("resolve {}", ehr.client.id());
                 crew.join(&name, &ehr.called, LOOK_UNCALLED_EVERY, &self.resolve, turn.clone());

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::num::NonZeroU32;
 
+use super::panel;
 use super::server::reachable_locally;
 use super::topic::{Asks, asks, events, subscribe};
 use super::{did_you_mean, ehr_auth, is_loopback, parse_origin, parse_web_url, with_slash};
-use crate::base::{ClinicId, EhrId, UtcMillis, minutes, seconds};
+use crate::base::{ClinicId, EhrId, UtcMillis, hours, minutes, seconds};
 use crate::config::section::{Context, Section};
 use crate::config::source::Table;
 use crate::config::{Ehr, HookAuth, StartFrom};
@@ -49,7 +50,8 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let subscribe = subscribe(section, asks);
     let events = events(section);
     let auth = ehr_auth::read(section, asks, &tls);
-    let poll_every = Duration::from_secs(section.number("poll_seconds", 60, 1..=86_400));
+    let panel = panel::lists(section);
+    let poll_every = seconds(section.number("poll_seconds", panel::poll_seconds(&panel), 1..=86_400));
     let hook_auth = hook_auth(section, asks);
     let answer_max = seconds(section.number("answer_seconds", 60, 1..=600));
     let hook_base = hook_base(section, listen, base_url.as_ref(), asks);
@@ -59,6 +61,9 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let attachment_origins = section
         .list("attachment_origins", |text| parse_origin(text, ORIGIN).map(|url| url.origin()))
         .unwrap_or_default();
+    let calls_per_minute = section.number("calls_per_minute", 0, 0..=100_000);
+    let panel_refresh_every = minutes(section.number("panel_minutes", 60, 5..=1_440));
+    let by_date_every = hours(section.number("by_date_hours", 6, 0..=168));
     let recheck_every = minutes(section.number("recheck_minutes", 15, 1..=1_440));
     let ways = [("write", WithoutAttachment::Write), ("review", WithoutAttachment::Review)];
     let without_attachment = section.choice("without_attachment", &ways, WithoutAttachment::Write);
@@ -78,6 +83,10 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         clinic,
         attachment_origins,
         recheck_every,
+        calls_per_minute: u32::try_from(calls_per_minute).ok().and_then(NonZeroU32::new),
+        panel,
+        panel_refresh_every,
+        by_date_every,
         without_attachment,
     })
 }

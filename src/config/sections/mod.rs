@@ -3,6 +3,7 @@
 mod ehr;
 mod ehr_auth;
 mod mail;
+mod panel;
 mod server;
 mod topic;
 
@@ -20,6 +21,7 @@ use super::{Clinic, ClinicPhone, Config, ConfigError, Language, Limits, Mode, Re
 use crate::base::{ClinicId, EmailAddress, hours, seconds};
 use crate::blobs::BlobUrl;
 use crate::signing::RotateEvery;
+pub use ehr_auth::{SCOPE, SCOPE_TO_SUBSCRIBE};
 
 /// Bounds of `rotate_signing_keys`: EHRs must have the time to read each next key.
 const ROTATE_MIN: std::time::Duration = hours(24);

@@ -201,6 +201,13 @@ fn mistakes_about_ehrs_are_told_with_line_and_remedy() {
         ("heartbeat_seconds = 60", "[[ehr]] number 1, \"lab\": heartbeat_seconds", "not used without a topic"),
         ("poll_seconds = 0", "[[ehr]] number 1, \"lab\": poll_seconds", "from 1 to 86400"),
         ("poll_seconds = \"60\"", "[[ehr]] number 1, \"lab\": poll_seconds", "a number from 1"),
+        ("calls_per_minute = -1", "[[ehr]] number 1, \"lab\": calls_per_minute", "from 0 to 100000"),
+        ("panel = \"orders\"", "[[ehr]] number 1, \"lab\": panel", "expected a list"),
+        ("panel = [\"everybody\"]", "[[ehr]] number 1, \"lab\": panel", "\"appointments\", \"orders\""),
+        ("panel = [\"group:Group/1\"]", "[[ehr]] number 1, \"lab\": panel", "\"group:lab-patients\""),
+        ("panel = [\"file:nope.csv\"]", "[[ehr]] number 1, \"lab\": panel", "there is no file /nowhere/nope.csv"),
+        ("panel_minutes = 1", "[[ehr]] number 1, \"lab\": panel_minutes", "from 5 to 1440"),
+        ("by_date_hours = 169", "[[ehr]] number 1, \"lab\": by_date_hours", "from 0 to 168"),
         ("recheck_minutes = 0", "[[ehr]] number 1, \"lab\": recheck_minutes", "from 1 to 1440"),
         (
             "without_attachment = \"render\"",

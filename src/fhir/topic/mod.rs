@@ -172,8 +172,7 @@ impl EhrClient {
         let mut found = self.find_topic(wish).await?;
         let duplicates = found.len().saturating_sub(1);
         if found.is_empty() {
-            let created = self.write_topic(wish, None).await?;
-            return Ok(TopicState { action: SubscriptionAction::Created, ..created });
+            return self.create_topic(wish).await;
         }
         let remote = found.swap_remove(0);
         let (why, held) = (why(&remote, wish, insist, now), terms(&remote.topic, remote.filters.iter()));
@@ -189,6 +188,15 @@ impl EhrClient {
         let refused = wish.filters.iter().map(|filter| filter.0.clone()).filter(|one| !remote.filters.contains(one));
         let refused = refused.collect();
         Ok(TopicState { id: remote.id, status: remote.status, action, duplicates, terms, refused })
+    }
+
+    /// Asks for a subscription, whatever the server holds.
+    ///
+    /// # Errors
+    /// See [`EhrError::class`].
+    pub async fn create_topic(&self, wish: &TopicWish<'_>) -> Result<TopicState, EhrError> {
+        let created = self.write_topic(wish, None).await?;
+        Ok(TopicState { action: SubscriptionAction::Created, ..created })
     }
 
     /// Asks how the subscription stands, and how many events there have been.

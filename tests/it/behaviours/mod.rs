@@ -5,6 +5,7 @@
 
 mod at_rest;
 mod big_and_flat;
+mod doctor;
 mod events;
 mod events_by_topic;
 mod events_by_topic_under_fire;
@@ -12,6 +13,12 @@ mod events_under_fire;
 mod links;
 mod links_in_a_browser;
 mod links_under_fire;
+mod one_document;
+mod polling;
+mod polling_by_patient;
+mod reading_the_past;
+mod replaced_and_merged;
+mod setup;
 mod sign_in;
 mod sign_in_troubles;
 mod written;

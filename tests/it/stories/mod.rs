@@ -2,7 +2,7 @@
 
 mod attachments;
 mod audit_trail;
-mod bad_input;
+pub mod bad_input;
 mod census;
 mod commands;
 mod corrections;

@@ -140,7 +140,7 @@ async fn the_records_of_the_dead_the_inactive_and_the_merged_get_no_mail() {
         ("deceasedBoolean", json!(true), "deceased"),
         ("deceasedDateTime", json!("2026-01-01"), "deceased"),
         ("active", json!(false), "inactive"),
-        ("link", json!([{"other": {"reference": "Patient/other"}, "type": "replaced-by"}]), "replaced"),
+        ("link", json!([{"other": {"reference": "Patient/other"}, "type": "replaced-by"}]), "merged"),
     ]
     .into_iter()
     .enumerate()

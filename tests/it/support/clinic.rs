@@ -37,6 +37,8 @@ pub enum Hears {
     Topic,
     /// By polling alone.
     Polls,
+    /// As the lines for the EHR's section say; polling is an hour away.
+    SaidBelow,
 }
 
 /// What a test wants to be different.
@@ -378,9 +380,10 @@ pub async fn write_installation(folder: &Place, wishes: &Wishes, ehr_base: &str,
         Database::Postgres => tokio::task::spawn_blocking(postgres::fresh_database).await.unwrap(),
     };
     let (subscribe, poll_seconds) = match wishes.hears {
-        Hears::Hooks => ("r4", 3600),
-        Hears::Topic => ("topic-r4", 3600),
-        Hears::Polls => ("off", 5),
+        Hears::Hooks => ("subscribe = \"r4\"", 3600),
+        Hears::Topic => ("subscribe = \"topic-r4\"", 3600),
+        Hears::Polls => ("subscribe = \"off\"", 5),
+        Hears::SaidBelow => ("", 3600),
     };
     let (send, mail_tls) = (wishes.send, wishes.mail_tls);
     let (more, ehr_more) = (&wishes.more, &wishes.ehr_more);
@@ -410,7 +413,7 @@ from = "results@riverside.example"
 [[ehr]]
 id = "lab"
 base_url = "{ehr_base}"
-subscribe = "{subscribe}"
+{subscribe}
 poll_seconds = {poll_seconds}
 {ehr_more}
 

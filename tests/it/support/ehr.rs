@@ -82,10 +82,24 @@ pub struct Ehr {
     options: EhrOptions,
 }
 
-/// One test's hands on a server.
+/// One test's hands on a server, whoever wrote it.
 pub struct Lab<'ehr> {
-    pub ehr: &'ehr Ehr,
+    base_url: &'ehr str,
+    credentials: Credentials,
     client: reqwest::Client,
+}
+
+#[derive(Clone, Copy)]
+enum Credentials {
+    None,
+    DriverToken,
+}
+
+impl<'ehr> Lab<'ehr> {
+    /// Hands on a server that asks for no credentials.
+    pub fn at(base_url: &'ehr str) -> Self {
+        Self { base_url, credentials: Credentials::None, client: web_client::new() }
+    }
 }
 
 /// The server that tests share which need no options: use patient ids that no other test uses.
@@ -173,7 +187,11 @@ impl Ehr {
 
     /// A driver for the calling test's runtime.
     pub fn lab(&self) -> Lab<'_> {
-        Lab { ehr: self, client: web_client::new() }
+        let credentials = match self.options.auth {
+            EhrAuth::Open => Credentials::None,
+            EhrAuth::Basic { .. } | EhrAuth::Bearer { .. } | EhrAuth::Smart { .. } => Credentials::DriverToken,
+        };
+        Lab { credentials, ..Lab::at(&self.base_url) }
     }
 }
 
@@ -183,18 +201,14 @@ impl Lab<'_> {
     /// # Panics
     /// When the server does not answer.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
-        let mut request = self
-            .client
-            .request(method, format!("{}/{path}", self.ehr.base_url))
-            .header("Accept", "application/fhir+json");
+        let mut request =
+            self.client.request(method, format!("{}/{path}", self.base_url)).header("Accept", "application/fhir+json");
         if let Some(body) = body {
             request = request.header("Content-Type", "application/fhir+json").body(body.to_string());
         }
-        match self.ehr.options.auth {
-            EhrAuth::Open => {}
-            EhrAuth::Basic { .. } | EhrAuth::Bearer { .. } | EhrAuth::Smart { .. } => {
-                request = request.bearer_auth(DRIVER_TOKEN);
-            }
+        match self.credentials {
+            Credentials::None => {}
+            Credentials::DriverToken => request = request.bearer_auth(DRIVER_TOKEN),
         }
         let answer = request.send().await.expect("the EHR answers");
         let status = answer.status();

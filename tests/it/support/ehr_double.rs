@@ -72,6 +72,10 @@ struct State {
     behaviour: Mutex<Arc<Behaviour>>,
     /// How far its clock is from this machine's.
     clock_off_ms: Mutex<i64>,
+    /// Interactions of its CapabilityStatement; `None`: it has no statement.
+    offers: Mutex<Option<Vec<&'static str>>>,
+    /// Type, id and time of what was deleted.
+    deleted: Mutex<Vec<(String, String, UtcMillis)>>,
 }
 
 #[derive(Clone)]
@@ -177,6 +181,8 @@ impl EhrDouble {
             asked: Mutex::default(),
             behaviour: Mutex::new(Arc::new(|_| Act::AsUsual)),
             clock_off_ms: Mutex::new(0),
+            offers: Mutex::new(None),
+            deleted: Mutex::default(),
         });
         let shared = Arc::clone(&state);
         let base = base_url.clone();
@@ -238,6 +244,18 @@ impl EhrDouble {
         self.keep(key, Kept { version, updated_at, bytes: bytes.to_vec() });
     }
 
+    /// From now on it states that it offers these interactions of each type.
+    pub fn offer(&self, interactions: &[&'static str]) {
+        *self.state.offers.lock().expect("no test panics here") = Some(interactions.to_vec());
+    }
+
+    /// Deletes a resource: a reading answers 410 from now on, a search leaves it out, a history tells of it.
+    pub fn delete(&self, kind: &str, id: &str) {
+        self.state.shelf.lock().expect("no test panics here").remove(&(kind.to_owned(), id.to_owned()));
+        let deleted = (kind.to_owned(), id.to_owned(), self.state.now());
+        self.state.deleted.lock().expect("no test panics here").push(deleted);
+    }
+
     /// Everything that was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.state.asked.lock().expect("no test panics here").clone()
@@ -272,10 +290,13 @@ impl State {
         let path = asked.target.strip_prefix("/fhir/").unwrap_or_default();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         match path.split_once('/') {
+            None if path == "metadata" => self.statement(),
+            Some((kind, "_history")) => Reply::fhir(200, &self.history(kind, base)),
             Some((kind, id)) => {
                 let key = (kind.to_owned(), id.to_owned());
                 match self.shelf.lock().expect("no test panics here").get(&key) {
                     Some(kept) => Reply::new(200, "application/fhir+json", kept.bytes.clone()),
+                    None if self.is_deleted(&key) => Reply::fhir(410, &outcome("deleted")),
                     None => Reply::fhir(404, &outcome("not-found")),
                 }
             }
@@ -286,7 +307,45 @@ impl State {
         }
     }
 
+    fn statement(&self) -> Reply {
+        let Some(offers) = self.offers.lock().expect("no test panics here").clone() else {
+            return Reply::fhir(404, &outcome("not-found"));
+        };
+        let interaction: Vec<Value> = offers.iter().map(|code| json!({"code": code})).collect();
+        let of = |kind: &str| json!({"type": kind, "interaction": interaction, "searchParam": [{"name": "date"}, {"name": "issued"}]});
+        let rest = json!([{"mode": "server", "resource": [of("DiagnosticReport"), of("DocumentReference")]}]);
+        Reply::fhir(200, &json!({"resourceType": "CapabilityStatement", "rest": rest}))
+    }
+
+    fn history(&self, kind: &str, base: &str) -> Value {
+        let deleted = self.deleted.lock().expect("no test panics here");
+        let entries = deleted.iter().filter(|(of, ..)| of == kind).map(|(_, id, at)| {
+            json!({
+                "fullUrl": format!("{base}/{kind}/{id}"),
+                "request": {"method": "DELETE", "url": format!("{kind}/{id}")},
+                "response": {"status": "204", "lastModified": at.to_rfc3339()},
+            })
+        });
+        json!({"resourceType": "Bundle", "type": "history", "entry": entries.collect::<Vec<_>>()})
+    }
+
+    fn is_deleted(&self, (kind, id): &(String, String)) -> bool {
+        self.deleted.lock().expect("no test panics here").iter().any(|(of, one, _)| of == kind && one == id)
+    }
+
     fn searchset(&self, kind: &str, query: &[(String, String)], base: &str) -> Value {
+        let wanted = |kept: &Kept| {
+            let resource: Value = serde_json::from_slice(&kept.bytes).unwrap_or_default();
+            query.iter().all(|(name, wanted)| match name.as_str() {
+                "patient" => resource["subject"]["reference"] == json!(format!("Patient/{wanted}")),
+                "issued" | "date" => {
+                    let told = resource[name].as_str().and_then(UtcMillis::parse_rfc3339);
+                    let bound = UtcMillis::parse_rfc3339(wanted.get(2..).unwrap_or_default());
+                    bound.is_none() || told >= bound
+                }
+                _ => true,
+            })
+        };
         let inside = |at: UtcMillis| {
             query.iter().filter(|(name, _)| name == "_lastUpdated").all(|(_, wanted)| {
                 let bound = UtcMillis::parse_rfc3339(wanted.get(2..).unwrap_or_default()).expect("an instant");
@@ -296,7 +355,7 @@ impl State {
         let shelf = self.shelf.lock().expect("no test panics here");
         let entries: Vec<Value> = shelf
             .iter()
-            .filter(|((kept_kind, _), kept)| kept_kind == kind && inside(kept.updated_at))
+            .filter(|((kept_kind, _), kept)| kept_kind == kind && inside(kept.updated_at) && wanted(kept))
             .map(|((_, id), kept)| {
                 json!({
                     "fullUrl": format!("{base}/{kind}/{id}"),

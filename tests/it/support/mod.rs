@@ -12,6 +12,7 @@ pub mod dice;
 pub mod ehr;
 pub mod ehr_double;
 pub mod front;
+pub mod hapi;
 pub mod holder;
 pub mod hooks;
 pub mod mailbox;

@@ -19,7 +19,9 @@ use chartseal::base::{
 use chartseal::blobs::{BlobKey, BlobStore, BlobUrl};
 use chartseal::config::Config;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
-use chartseal::intake::{HeardEhr, Hook, HookAuth, Intake, Numbering, SignatureForm, StartFrom, Subscribe};
+use chartseal::intake::{
+    HeardEhr, Hook, HookAuth, Intake, KnownOffers, Numbering, Seeks, SignatureForm, StartFrom, Subscribe,
+};
 use chartseal::keys::{KeyName, KeyRing, Vault};
 use chartseal::open::{ClinicCard, Open};
 use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
@@ -51,6 +53,10 @@ fn heard(id: &str, auth: HookAuth) -> HeardEhr {
         hook: Some(Hook { auth, endpoint, subscribe: Subscribe::Off, numbering: Numbering::None }),
         poll_every: minutes(5),
         start_from: StartFrom::Now,
+        seeks: Seeks::Everybody,
+        by_date_every: hours(6),
+        report_age_max: hours(24),
+        offers: KnownOffers::default(),
     }
 }
 

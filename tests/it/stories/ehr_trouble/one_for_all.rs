@@ -9,7 +9,7 @@ use chartseal::blobs::BlobKey;
 use chartseal::config::Config;
 use chartseal::desk::verify_audit;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
-use chartseal::intake::{HeardEhr, Intake, StartFrom};
+use chartseal::intake::{HeardEhr, Intake, KnownOffers, Seeks, StartFrom};
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
 use reqwest::Method;
@@ -42,7 +42,16 @@ pub(super) fn patient_client(id: &str, double: &EhrDouble) -> EhrClient {
 /// An EHR that is waited for as long as it says nothing.
 pub(super) fn patiently(id: &str, double: &EhrDouble) -> HeardEhr {
     let client = Arc::new(patient_client(id, double));
-    HeardEhr { client, hook: None, poll_every: minutes(1), start_from: StartFrom::Now }
+    HeardEhr {
+        client,
+        hook: None,
+        poll_every: minutes(1),
+        start_from: StartFrom::Now,
+        seeks: Seeks::Everybody,
+        by_date_every: hours(6),
+        report_age_max: hours(24),
+        offers: KnownOffers::default(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,184 @@
+//! Whose turn it is to be read.
+//!
+//! Must stay true: one reader per resource at a time; what may take back a link that is out never waits for what may send one.
+
+use diesel::prelude::*;
+
+use super::{Row, SourceRow, columns, typed};
+use crate::base::{EhrId, UtcMillis};
+use crate::store::conn::Tx;
+use crate::store::control::{Pause, paused};
+use crate::store::deliveries::Mode;
+use crate::store::dialect;
+use crate::store::error::StoreError;
+use crate::store::lease::Renewed;
+use crate::store::prepared::Prepare as _;
+use crate::store::schema::{delivery, notice, source, twin};
+
+/// Leases up to `count` due resources of `ehr` until `until`, those of which a link is out before all others: one reader per
+/// resource at a time.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn lease_sources(
+    tx: &mut Tx,
+    ehr: &EhrId,
+    now: UtcMillis,
+    until: UtcMillis,
+    count: i64,
+) -> Result<Vec<SourceRow>, StoreError> {
+    let mut leased = lease_urgent_sources(tx, ehr, now, until, count)?;
+    let left = count - i64::try_from(leased.len()).unwrap_or(count);
+    if left > 0 {
+        leased.extend(lease_others(tx, ehr, now, until, left)?);
+    }
+    Ok(leased)
+}
+
+/// [`lease_sources`] of which the EHR spoke while a link was out, and no others.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn lease_urgent_sources(
+    tx: &mut Tx,
+    ehr: &EhrId,
+    now: UtcMillis,
+    until: UtcMillis,
+    count: i64,
+) -> Result<Vec<SourceRow>, StoreError> {
+    dialect::lease_in_turn(tx.conn(), &format!("lease:source:{ehr}"))?;
+    let candidate = diesel::alias!(source as candidate);
+    let due = candidate
+        .filter(candidate.field(source::ehr).eq(ehr.as_str()))
+        .filter(candidate.field(source::urgent_at).is_not_null())
+        .filter(candidate.field(source::due_at).le(now.0))
+        .filter(candidate.field(source::lease_until).is_null().or(candidate.field(source::lease_until).le(now.0)))
+        .order(candidate.field(source::urgent_at).asc())
+        .limit(count)
+        .select(candidate.field(source::id));
+    let rows: Vec<Row> = diesel::update(
+        source::table
+            .filter(source::id.eq_any(due))
+            .filter(source::due_at.le(now.0))
+            .filter(source::lease_until.is_null().or(source::lease_until.le(now.0))),
+    )
+    .set((source::lease_until.eq(until.0), source::lease_holder.eq(tx.holder()), source::tries.eq(source::tries + 1)))
+    .returning(columns!())
+    .prepared()
+    .load(tx.conn())?;
+    rows.into_iter().map(typed).collect()
+}
+
+fn lease_others(
+    tx: &mut Tx,
+    ehr: &EhrId,
+    now: UtcMillis,
+    until: UtcMillis,
+    count: i64,
+) -> Result<Vec<SourceRow>, StoreError> {
+    let candidate = diesel::alias!(source as candidate);
+    let due = candidate
+        .filter(candidate.field(source::ehr).eq(ehr.as_str()))
+        .filter(candidate.field(source::due_at).le(now.0))
+        .filter(candidate.field(source::lease_until).is_null().or(candidate.field(source::lease_until).le(now.0)))
+        .order(candidate.field(source::due_at).asc())
+        .limit(count)
+        .select(candidate.field(source::id));
+    let rows: Vec<Row> = diesel::update(
+        source::table
+            .filter(source::id.eq_any(due))
+            .filter(source::due_at.le(now.0))
+            .filter(source::lease_until.is_null().or(source::lease_until.le(now.0))),
+    )
+    .set((source::lease_until.eq(until.0), source::lease_holder.eq(tx.holder()), source::tries.eq(source::tries + 1)))
+    .returning(columns!())
+    .prepared()
+    .load(tx.conn())?;
+    rows.into_iter().map(typed).collect()
+}
+
+/// Lengthens the lease under which `seen` was handed out, unless it ran out and another reader has the resource.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn renew_source(tx: &mut Tx, seen: SourceRow, until: UtcMillis) -> Result<Renewed<SourceRow>, StoreError> {
+    let held = source::table.find(seen.id.as_str()).filter(source::lease_until.eq(seen.lease_until));
+    let renewed = diesel::update(held).set(source::lease_until.eq(until.0)).prepared().execute(tx.conn())?;
+    let lease_until = Some(until.0);
+    Ok(if renewed == 1 { Renewed::Kept(SourceRow { lease_until, ..seen }) } else { Renewed::Lost })
+}
+
+/// Makes the sources of unfinished deliveries of `ehr` due that were last read before `read_before`: EHRs do not tell of
+/// deletions. Of what is in shadow nothing leaves, so nothing is looked for. A reading that failed keeps its own time. Returns how many.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: UtcMillis) -> Result<usize, StoreError> {
+    // Asked for by the deliveries alone: SQLite would rather go through every source that the EHR ever had.
+    let watched = delivery::table
+        .filter(delivery::ehr.eq(ehr.as_str()))
+        .filter(delivery::state.eq_any(["live", "suspended", "recorded", "held"]))
+        .filter(delivery::mode.eq(Mode::Live.as_str()))
+        .select(delivery::source_id);
+    let due = diesel::update(
+        source::table
+            .filter(source::id.eq_any(watched))
+            .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0))))
+            .filter(source::read_at.lt(read_before.0)),
+    )
+    .set(source::due_at.eq(now.0))
+    .prepared()
+    .execute(tx.conn())?;
+    Ok(due + twins_due_for_recheck(tx, ehr, read_before, now)?)
+}
+
+/// What is one document with a report that is out may be taken back in its place.
+fn twins_due_for_recheck(
+    tx: &mut Tx,
+    ehr: &EhrId,
+    read_before: UtcMillis,
+    now: UtcMillis,
+) -> Result<usize, StoreError> {
+    let (watched, other) = diesel::alias!(twin as watched_twin, twin as other_twin);
+    let families = watched
+        .inner_join(delivery::table.on(delivery::source_id.eq(watched.field(twin::source_id))))
+        .filter(delivery::ehr.eq(ehr.as_str()))
+        .filter(delivery::state.eq_any(["live", "suspended", "recorded", "held"]))
+        .filter(delivery::mode.eq(Mode::Live.as_str()))
+        .select(watched.field(twin::family));
+    let twins = other.filter(other.field(twin::family).eq_any(families)).select(other.field(twin::source_id));
+    Ok(diesel::update(
+        source::table
+            .filter(source::id.eq_any(twins))
+            .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0))))
+            .filter(source::read_at.lt(read_before.0)),
+    )
+    .set(source::due_at.eq(now.0))
+    .prepared()
+    .execute(tx.conn())?)
+}
+
+/// Makes the sources of queued notices due that were last read before `read_before`: no message leaves for a report
+/// that was not looked at lately. A reading that failed keeps its own time. None while sending is paused.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMillis) -> Result<usize, StoreError> {
+    if paused(tx.conn())? != Pause::Running {
+        return Ok(0);
+    }
+    let waiting = notice::table
+        .inner_join(delivery::table.on(delivery::link_id.eq(notice::link_id.nullable())))
+        .filter(notice::state.eq("queued"))
+        .filter(notice::due_at.le(now.0))
+        .select(delivery::source_id);
+    Ok(diesel::update(
+        source::table
+            .filter(source::id.eq_any(waiting))
+            .filter(source::read_at.lt(read_before.0))
+            .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0)))),
+    )
+    .set(source::due_at.eq(now.0))
+    .prepared()
+    .execute(tx.conn())?)
+}

@@ -1,0 +1,262 @@
+//! Resources that are one document, documents that others replace, and what is read first.
+
+use chartseal::base::{FhirId, ResourceKey, ResourceType, SourceId, random};
+use chartseal::policy::{Decision, ReviewReason};
+use chartseal::record::{Link, LinkEvent};
+use chartseal::store::{self, Hearing, Mark, MarkKind, Said, StoreError, Tx};
+
+use super::bed::{Bed, Engine};
+use super::stage::{self, NOW, after, version};
+
+const SAYS: [u8; 32] = [1; 32];
+const SAYS_MORE: [u8; 32] = [2; 32];
+
+fn key(kind: ResourceType, id: &str) -> ResourceKey {
+    ResourceKey { ehr: stage::ehr(), kind, id: FhirId::parse(id).unwrap() }
+}
+
+fn heard(tx: &mut Tx, kind: ResourceType, id: &str) -> Result<SourceId, StoreError> {
+    match store::hear(tx, &key(kind, id), Some(&version("1")), NOW, &mut random::system())? {
+        Hearing::Due(id) | Hearing::Known(id) => Ok(id),
+    }
+}
+
+fn a_report(tx: &mut Tx, id: &str) -> Result<SourceId, StoreError> {
+    heard(tx, ResourceType::DiagnosticReport, id)
+}
+
+fn a_document(tx: &mut Tx, id: &str) -> Result<SourceId, StoreError> {
+    heard(tx, ResourceType::DocumentReference, id)
+}
+
+/// A report whose link is out.
+fn out(tx: &mut Tx, number: u16) -> Result<store::Delivery, StoreError> {
+    let released = stage::handed_over(tx, number, 1)?;
+    Ok(store::delivery(tx.conn(), &released.delivery)?.expect("it was released"))
+}
+
+fn mark(kind: MarkKind, number: u8) -> Mark {
+    Mark { kind, mark: [number; 32] }
+}
+
+/// The resources of kind document that are alike one with these marks.
+fn alike(tx: &mut Tx, id: &SourceId, marks: &[Mark]) -> Result<Vec<SourceId>, StoreError> {
+    let found = store::alike(tx.conn(), (id, ResourceType::DocumentReference), marks)?;
+    Ok(found.into_iter().map(|one| one.source).collect())
+}
+
+on_both! {
+    async fn a_file_in_common_counts_between_a_report_and_a_document_alone(bed: Bed) {
+        bed.write(|tx| {
+            let (report, document, other) = (a_report(tx, "r")?, a_document(tx, "d")?, a_document(tx, "e")?);
+            for kind in [MarkKind::Sha256, MarkKind::Sha1, MarkKind::Address] {
+                store::note_marks(tx, &report, &[mark(kind, 1)], &SAYS, NOW)?;
+                store::note_marks(tx, &other, &[mark(kind, 1)], &SAYS, NOW)?;
+                assert_eq!(alike(tx, &document, &[mark(kind, 1)])?, vec![report.clone()], "{kind:?}");
+                assert_eq!(alike(tx, &document, &[mark(kind, 2)])?, Vec::new());
+            }
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn a_name_in_common_counts_where_one_bears_it_and_files_that_differ_may_speak_against_it(bed: Bed) {
+        bed.write(|tx| {
+            let (report, document) = (a_report(tx, "r")?, a_document(tx, "d")?);
+            let itself = [mark(MarkKind::Itself, 1), mark(MarkKind::Sha1, 2)];
+            store::note_marks(tx, &report, &itself, &SAYS, NOW)?;
+            let belongs = mark(MarkKind::BelongsTo, 1);
+            assert_eq!(alike(tx, &document, std::slice::from_ref(&belongs))?, vec![report.clone()]);
+            assert_eq!(alike(tx, &document, &[belongs.clone(), mark(MarkKind::Sha256, 3)])?, vec![report.clone()]);
+            assert_eq!(alike(tx, &document, &[belongs, mark(MarkKind::Sha1, 3)])?, Vec::new(), "another file");
+            let restates = [mark(MarkKind::Restates, 1), mark(MarkKind::Sha1, 3)];
+            assert_eq!(alike(tx, &document, &restates)?, vec![report], "another form of it");
+            // Two that name a third are not one by that.
+            let other = a_document(tx, "e")?;
+            store::note_marks(tx, &document, &restates, &SAYS, NOW)?;
+            assert_eq!(alike(tx, &other, &[mark(MarkKind::Restates, 1)])?.len(), 1);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn of_two_names_that_are_read_at_once_the_second_sees_the_first(bed: Bed) {
+        for round in 0..10 {
+            let marks = [mark(MarkKind::Sha256, round), mark(MarkKind::Itself, round + 100)];
+            let seen = bed
+                .all_at_once(2, move |tx, number| {
+                    let kind = if number == 0 { ResourceType::DiagnosticReport } else { ResourceType::DocumentReference };
+                    let id = heard(tx, kind, &format!("round-{round}"))?;
+                    // Each in an order of its own.
+                    let marks = if number == 0 { marks.to_vec() } else { marks.iter().rev().cloned().collect() };
+                    store::hold_documents(tx, &marks, std::iter::empty())?;
+                    let found = store::alike(tx.conn(), (&id, kind), &marks)?.len();
+                    store::note_marks(tx, &id, &marks, &SAYS, NOW)?;
+                    Ok(found)
+                })
+                .await;
+            let seen: usize = seen.into_iter().map(Result::unwrap).sum();
+            assert_eq!(seen, 1, "both, or neither, took itself for the first");
+        }
+    }
+
+    async fn what_it_was_recognised_by_stays_with_what_it_said_then(bed: Bed) {
+        bed.write(|tx| {
+            let (report, document) = (a_report(tx, "r")?, a_document(tx, "d")?);
+            store::note_marks(tx, &report, &[mark(MarkKind::Sha256, 1)], &SAYS, NOW)?;
+            store::note_marks(tx, &report, &[mark(MarkKind::Sha256, 2)], &SAYS_MORE, NOW.plus(after(60)))?;
+            let of = |tx: &mut Tx, number| {
+                let found = store::alike(
+                    tx.conn(),
+                    (&document, ResourceType::DocumentReference),
+                    &[mark(MarkKind::Sha256, number)],
+                )?;
+                Ok::<_, StoreError>(found.into_iter().map(|one| (one.content_hash, one.noted_at)).collect::<Vec<_>>())
+            };
+            assert_eq!(of(tx, 1)?, vec![(SAYS, NOW)]);
+            assert_eq!(of(tx, 2)?, vec![(SAYS_MORE, NOW.plus(after(60)))]);
+            assert_eq!(store::marks_of(tx.conn(), &report, &SAYS_MORE)?, vec![mark(MarkKind::Sha256, 2)]);
+            assert_eq!(store::forget_marks(tx, NOW.plus(after(1)))?, 1);
+            assert_eq!((of(tx, 1)?.len(), of(tx, 2)?.len()), (0, 1));
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn families_grow_together_and_one_that_leaves_leaves_alone(bed: Bed) {
+        bed.write(|tx| {
+            let ids: Vec<SourceId> =
+                (0..4).map(|number| a_document(tx, &format!("d{number}"))).collect::<Result<_, _>>()?;
+            assert_eq!(store::family_of(tx.conn(), &ids[0])?, Vec::new());
+            store::make_one(tx, &ids[0], &ids[1], NOW)?;
+            store::make_one(tx, &ids[2], &ids[3], NOW)?;
+            store::make_one(tx, &ids[1], &ids[2], NOW)?;
+            store::make_one(tx, &ids[1], &ids[2], NOW)?;
+            for id in &ids {
+                let mut others: Vec<SourceId> = ids.iter().filter(|other| *other != id).cloned().collect();
+                others.sort();
+                assert_eq!(store::hold_family(tx, id)?, others);
+            }
+            store::leave_family(tx, &ids[1])?;
+            assert_eq!(store::family_of(tx.conn(), &ids[1])?, Vec::new());
+            assert_eq!(store::family_of(tx.conn(), &ids[0])?.len(), 2);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn what_the_rules_say_of_one_of_several_is_kept_and_of_one_alone_is_not(bed: Bed) {
+        bed.write(|tx| {
+            let (report, document) = (a_report(tx, "r")?, a_document(tx, "d")?);
+            let decision = Decision::Review { why: ReviewReason::RuleAsks { rule: "x".to_owned() }, terms: None };
+            let said = Said { decision: decision.clone(), trace: "{}".to_owned(), rules_hash: "h".to_owned() };
+            store::note_said(tx, &report, &said, NOW)?;
+            assert!(store::said_of(tx.conn(), &report)?.is_none());
+            store::make_one(tx, &report, &document, NOW)?;
+            store::note_said(tx, &report, &said, NOW)?;
+            let kept = store::said_of(tx.conn(), &report)?.unwrap();
+            assert_eq!((kept.decision, kept.trace.as_str(), kept.rules_hash.as_str()), (decision, "{}", "h"));
+            assert!(store::said_of(tx.conn(), &document)?.is_none());
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn a_document_is_replaced_as_long_as_another_says_so_whether_it_is_known_or_not(bed: Bed) {
+        bed.write(|tx| {
+            let new = a_document(tx, "new")?;
+            let ids = |names: &[&str]| names.iter().map(|name| FhirId::parse(name).unwrap()).collect::<Vec<_>>();
+            let is_replaced =
+                |tx: &mut Tx, name: &str| store::is_replaced(tx.conn(), &key(ResourceType::DocumentReference, name));
+            assert_eq!(store::set_replaced(tx, &new, &stage::ehr(), &ids(&["a", "b"]))?, ids(&["a", "b"]));
+            assert_eq!(store::set_replaced(tx, &new, &stage::ehr(), &ids(&["b", "a"]))?, ids(&[]));
+            assert!(is_replaced(tx, "a")? && is_replaced(tx, "b")? && !is_replaced(tx, "c")?);
+            assert!(!store::is_replaced(tx.conn(), &key(ResourceType::DiagnosticReport, "a"))?);
+            assert_eq!(store::set_replaced(tx, &new, &stage::ehr(), &ids(&["b", "c"]))?, ids(&["a", "c"]));
+            assert!(!is_replaced(tx, "a")? && is_replaced(tx, "c")?);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn what_the_ehr_says_of_a_report_that_is_out_is_read_before_everything_else(bed: Bed) {
+        let out = bed.write(|tx| out(tx, 1)).await;
+        bed.write(move |tx| {
+            // The other name of what is out counts as well.
+            let twin = a_document(tx, "twin")?;
+            store::make_one(tx, &out.source, &twin, NOW)?;
+            for number in 100..140 {
+                a_report(tx, &format!("report-{number}"))?;
+            }
+            let later = NOW.plus(after(60));
+            for (key, version_heard) in
+                [(stage::report(1), "9"), (key(ResourceType::DocumentReference, "twin"), "9")]
+            {
+                store::hear(tx, &key, Some(&version(version_heard)), later, &mut random::system())?;
+            }
+            let looked = store::is_anything_urgent(tx.conn(), &stage::ehr(), later)?;
+            assert!(looked);
+            let leased = store::lease_sources(tx, &stage::ehr(), later, later.plus(after(120)), 3)?;
+            let ids: Vec<&SourceId> = leased.iter().map(|row| &row.id).collect();
+            assert!(ids.contains(&&out.source) && ids.contains(&&twin), "new reports came first");
+            assert_eq!(leased.len(), 3, "and one that waited");
+            assert!(!store::is_anything_urgent(tx.conn(), &stage::ehr(), later)?);
+            assert_eq!(
+                store::lease_urgent_sources(tx, &stage::ehr(), later, later.plus(after(120)), 10)?.len(),
+                0,
+                "what nobody has out is not urgent"
+            );
+            // A reading that failed stays urgent, one that was finished does not.
+            for row in leased {
+                if row.id == twin {
+                    store::fail_source(tx, &row, "slow", Some(later))?;
+                } else {
+                    store::finish_source(tx, &row, &stage::reading(later, "9"))?;
+                }
+            }
+            let again = store::lease_urgent_sources(tx, &stage::ehr(), later, later.plus(after(120)), 10)?;
+            assert_eq!(again.len(), 1);
+            assert_eq!(again[0].id, twin);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn the_other_names_of_what_is_out_are_looked_for_as_well(bed: Bed) {
+        let out = bed.write(|tx| out(tx, 1)).await;
+        bed.write(move |tx| {
+            let (twin, stranger) = (a_document(tx, "twin")?, a_document(tx, "stranger")?);
+            for row in store::lease_sources(tx, &stage::ehr(), NOW, NOW.plus(after(120)), 10)? {
+                store::finish_source(tx, &row, &stage::reading(NOW, "1"))?;
+            }
+            store::make_one(tx, &out.source, &twin, NOW)?;
+            let later = NOW.plus(after(3600));
+            assert_eq!(store::due_for_recheck(tx, &stage::ehr(), later, later)?, 2);
+            let leased = store::lease_sources(tx, &stage::ehr(), later, later.plus(after(120)), 10)?;
+            assert!(leased.iter().any(|row| row.id == twin) && leased.iter().all(|row| row.id != stranger));
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn the_delivery_of_the_same_document_is_the_one_that_left_or_was_decided_first(bed: Bed) {
+        bed.write(|tx| {
+            let out = out(tx, 1)?;
+            let document = a_document(tx, "d")?;
+            let own = stage::keep(tx, &store::NewDelivery { state: Link::Recorded, ..stage::new_delivery(&document) })?;
+            let alike = |source: &SourceId| {
+                vec![store::Alike { source: source.clone(), content_hash: SAYS, noted_at: NOW }]
+            };
+            let lead = |tx: &mut Tx, source: &SourceId, own: &store::Delivery| {
+                Ok::<_, StoreError>(store::lead_elsewhere(tx.conn(), &alike(source), own)?.map(|lead| lead.id))
+            };
+            assert_eq!(lead(tx, &out.source, &own)?, Some(out.id.clone()));
+            assert_eq!(lead(tx, &document, &own)?, None, "one's own is no other");
+            // What took its place counts in its place, and nothing where that is one's own.
+            stage::step(tx, &out.id, LinkEvent::Supersede { by: own.id.clone() }, NOW)?;
+            assert_eq!(lead(tx, &out.source, &own)?, None);
+            Ok(())
+        })
+        .await;
+    }
+}
