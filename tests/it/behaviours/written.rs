@@ -291,11 +291,7 @@ async fn event_14_an_ehr_that_does_not_show_a_result_delays_the_report_and_then_
     }
     let held = clinic.delivery_of(&second.report).await;
     assert_eq!(held.state, "review");
-    assert!(
-        held.note.contains("a result of the report cannot be read"),
-        "{}",
-        held.note
-    );
+    assert!(held.note.contains("a result of the report cannot be read"), "{}", held.note);
 }
 
 #[tokio::test(flavor = "multi_thread")]
