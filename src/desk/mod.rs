@@ -352,7 +352,7 @@ fn send_again(
     let (chain, clinic) = (Chain::Delivery(id.clone()), old.clinic.clone());
     store::insert_delivery(tx, &new, &Entry { chain, at: now, clinic, actor: actor.clone(), event })?;
     if let Some(paper) = store::paper_of(tx.conn(), &old.id)? {
-        store::insert_paper(tx, &id, &paper)?;
+        store::insert_paper(tx, id, &paper)?;
     }
     let sent = AuditEvent::SentAgainAs { delivery: id.clone() };
     store::append(tx, &old.entry(now, actor.clone(), sent))?;

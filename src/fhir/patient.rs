@@ -157,13 +157,12 @@ fn name(patient: &Value) -> Option<String> {
         let parts: Vec<_> = items(chosen, element).into_iter().filter_map(|(_, part)| part.as_str()).collect();
         parts.join(" ")
     };
-    let written = match word(chosen, "text") {
-        Some(text) => text.to_owned(),
-        None => {
-            let family = word(chosen, "family").unwrap_or_default().to_owned();
-            let parts = [parts("prefix"), parts("given"), family, parts("suffix")];
-            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
-        }
+    let written = if let Some(text) = word(chosen, "text") {
+        text.to_owned()
+    } else {
+        let family = word(chosen, "family").unwrap_or_default().to_owned();
+        let parts = [parts("prefix"), parts("given"), family, parts("suffix")];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     };
     let is_plain = !written.trim().is_empty() && written.len() <= NAME_BYTES_MAX && !written.contains(is_strange);
     is_plain.then_some(written)

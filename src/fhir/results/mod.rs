@@ -86,8 +86,8 @@ impl EhrClient {
     }
 
     async fn written(&self, report: &Report, resource: Value, patient: &FhirId) -> Made {
-        let shelf = match Shelf::fill(self, resource).await {
-            Ok(shelf) => shelf,
+        let filled = match Shelf::fill(self, resource).await {
+            Ok(filled) => filled,
             Err(shelf::NotFilled::Unread { why }) => {
                 let mark = mark::of_words("unread", "");
                 return Made { what: Written::Unread { why }, mark, read: HashMap::new() };
@@ -96,10 +96,10 @@ impl EhrClient {
         };
         let (patient, base, version) = (patient.clone(), self.base.clone(), report.version.clone());
         let made = apart("DiagnosticReport", move || {
-            let read = parts(&shelf, &base);
-            match sheet::paper(&shelf, &patient, &base, version.as_ref()) {
+            let read = parts(&filled, &base);
+            match sheet::paper(&filled, &patient, &base, version.as_ref()) {
                 Ok(paper) => {
-                    Made { what: Written::Paper(Box::new(paper)), mark: mark::of_results(&shelf, &base), read }
+                    Made { what: Written::Paper(Box::new(paper)), mark: mark::of_results(&filled, &base), read }
                 }
                 Err(Unfaithful(why)) => Made { read, ..Made::refused(&why) },
             }

@@ -1,4 +1,4 @@
-//! What the DiagnosticReport itself says besides its results.
+//! What the `DiagnosticReport` itself says besides its results.
 
 use serde_json::Value;
 
@@ -107,9 +107,9 @@ fn names(report: &Value, element: &str) -> Result<Vec<String>, Unfaithful> {
     for (_, one) in items(report, element) {
         let inside = word(one, "reference").and_then(|reference| reference.strip_prefix('#'));
         let (Some(id), None) = (inside, one.get("display")) else { continue };
-        let inner = items(report, "contained").into_iter().map(|(_, inner)| inner);
-        let named = inner.filter(|inner| word(inner, "id") == Some(id)).find_map(|inner| inner.get("name"));
-        if let Some(Value::String(name)) = named {
+        let mut contained = items(report, "contained").into_iter();
+        let maker = contained.find(|(_, inner)| word(inner, "id") == Some(id));
+        if let Some(Value::String(name)) = maker.and_then(|(_, inner)| inner.get("name")) {
             names.push(super::strict::showable(name, element)?.to_owned());
         }
     }

@@ -87,13 +87,12 @@ impl<'a> Sheet<'a> {
         self.placed.insert(lead.name.clone());
         if seen.is_single() {
             let row = self.row(seen, &lead.at)?;
-            match self.sections.last_mut() {
-                Some(Section { name: None, groups }) => place(groups, &[], row),
-                Some(Section { name: Some(_), .. }) | None => {
-                    let mut groups = Vec::new();
-                    place(&mut groups, &[], row);
-                    self.sections.push(Section { name: None, groups });
-                }
+            if let Some(Section { name: None, groups }) = self.sections.last_mut() {
+                place(groups, &[], row);
+            } else {
+                let mut groups = Vec::new();
+                place(&mut groups, &[], row);
+                self.sections.push(Section { name: None, groups });
             }
             return Ok(());
         }

@@ -16,6 +16,7 @@ mod search;
 mod stated;
 mod subscription;
 mod topic;
+mod unfaithful;
 mod walk;
 
 use serde_json::{Value, json};

@@ -81,15 +81,20 @@ impl Browser {
     /// finger may; then it is pressed again, as a person would.
     ///
     /// # Panics
-    /// When no PDF arrives.
+    /// When none arrives.
     pub async fn save_copy(&self) -> Vec<u8> {
+        self.save_copy_as("pdf").await
+    }
+
+    /// [`Browser::save_copy`] of a document of another kind, by the ending of its name.
+    pub async fn save_copy_as(&self, kind: &str) -> Vec<u8> {
         let mut pressed: Option<Instant> = None;
         wait::until_async("the saved copy", async || {
             // The browser makes the folder with the first file.
             let folder = std::fs::read_dir(self.downloads()).into_iter().flatten();
             let files: Vec<PathBuf> = folder.filter_map(Result::ok).map(|file| file.path()).collect();
             let ends_with = |file: &PathBuf, ending: &str| file.extension().is_some_and(|end| end == ending);
-            if let Some(saved) = files.iter().find(|file| ends_with(file, "pdf"))
+            if let Some(saved) = files.iter().find(|file| ends_with(file, kind))
                 && !files.iter().any(|file| ends_with(file, "crdownload"))
             {
                 return std::fs::read(saved).ok().filter(|bytes| !bytes.is_empty());
