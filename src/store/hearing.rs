@@ -10,7 +10,7 @@ use super::conn::{Conn, Tx};
 use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::schema::source;
-use super::sources::{Hearing, hear, id_of};
+use super::sources::{FirstReading, Hearing, TakenUp, hear, id_of, is_out, take_up};
 use crate::base::{ResourceKey, SourceId, UtcMillis, VersionId};
 
 /// The EHR lists `key` among what was deleted. What was never followed, or is known to be gone, is not looked for.
@@ -19,12 +19,14 @@ use crate::base::{ResourceKey, SourceId, UtcMillis, VersionId};
 /// [`StoreError`].
 pub fn heard_to_be_gone(tx: &mut Tx, key: &ResourceKey, now: UtcMillis) -> Result<Option<SourceId>, StoreError> {
     let Some(id) = id_of(tx.conn(), key)? else { return Ok(None) };
+    let urgent_at = is_out(tx.conn(), &id)?.then_some(now.0);
     let followed = source::table.find(id.as_str()).filter(source::gone_at.is_null());
     let due = diesel::update(followed)
         .set((
             source::heard_at.eq(now.0),
             source::heard_count.eq(source::heard_count + 1),
             source::due_at.eq(now.0),
+            source::urgent_at.eq(urgent_at),
             source::tries.eq(0),
         ))
         .prepared()
@@ -65,29 +67,10 @@ pub fn hear_of_the_past(
     if let Some(id) = id_of(tx.conn(), key)? {
         return Ok(Hearing::Known(id));
     }
-    let id = SourceId::random(rng);
-    let inserted = tx.conn().transaction(|conn| {
-        diesel::insert_into(source::table)
-            .values((
-                source::id.eq(id.as_str()),
-                source::ehr.eq(key.ehr.as_str()),
-                source::kind.eq(key.kind.as_str()),
-                source::resource_id.eq(key.id.as_str()),
-                source::heard_at.eq(now.0),
-                source::heard_count.eq(1_i64),
-                source::heard_version.eq(version.map(VersionId::as_str)),
-                source::due_at.eq(due_at.0),
-                source::backfilled_at.eq(now.0),
-            ))
-            .prepared()
-            .execute(conn)
-            .map_err(StoreError::from)
-    });
-    match inserted {
-        Ok(_) => Ok(Hearing::Due(id)),
+    match take_up(tx, key, version, FirstReading::Backfilled { at: now, due_at }, rng)? {
+        TakenUp::Now(id) => Ok(Hearing::Due(id)),
         // The EHR spoke of it at this moment: that counts for more.
-        Err(StoreError::Duplicate) => Ok(Hearing::Known(id_of(tx.conn(), key)?.ok_or(StoreError::Moved)?)),
-        Err(other) => Err(other),
+        TakenUp::ByAnother(id) => Ok(Hearing::Known(id)),
     }
 }
 

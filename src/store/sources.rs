@@ -92,7 +92,42 @@ pub fn hear(
     if let Some(id) = id_of(tx.conn(), key)? {
         return hear_again(tx, id, version, now);
     }
+    match take_up(tx, key, version, FirstReading::Due(now), rng)? {
+        TakenUp::Now(id) => Ok(Hearing::Due(id)),
+        TakenUp::ByAnother(id) => hear_again(tx, id, version, now),
+    }
+}
+
+/// When what nobody followed so far is read first.
+#[derive(Clone, Copy)]
+pub(super) enum FirstReading {
+    Due(UtcMillis),
+    /// A look back found it.
+    Backfilled {
+        at: UtcMillis,
+        due_at: UtcMillis,
+    },
+}
+
+pub(super) enum TakenUp {
+    Now(SourceId),
+    /// By another worker, at this moment.
+    ByAnother(SourceId),
+}
+
+/// Begins to follow `key`.
+pub(super) fn take_up(
+    tx: &mut Tx,
+    key: &ResourceKey,
+    version: Option<&VersionId>,
+    first: FirstReading,
+    rng: &mut impl CryptoRng,
+) -> Result<TakenUp, StoreError> {
     let id = SourceId::random(rng);
+    let (heard_at, due_at, backfilled_at) = match first {
+        FirstReading::Due(now) => (now, now, None),
+        FirstReading::Backfilled { at, due_at } => (at, due_at, Some(at.0)),
+    };
     let inserted = tx.conn().transaction(|conn| {
         diesel::insert_into(source::table)
             .values((
@@ -100,22 +135,19 @@ pub fn hear(
                 source::ehr.eq(key.ehr.as_str()),
                 source::kind.eq(key.kind.as_str()),
                 source::resource_id.eq(key.id.as_str()),
-                source::heard_at.eq(now.0),
+                source::heard_at.eq(heard_at.0),
                 source::heard_count.eq(1_i64),
                 source::heard_version.eq(version.map(VersionId::as_str)),
-                source::due_at.eq(now.0),
+                source::due_at.eq(due_at.0),
+                source::backfilled_at.eq(backfilled_at),
             ))
             .prepared()
             .execute(conn)
             .map_err(StoreError::from)
     });
     match inserted {
-        Ok(_) => Ok(Hearing::Due(id)),
-        // Heard by another worker at this moment.
-        Err(StoreError::Duplicate) => {
-            let id = id_of(tx.conn(), key)?.ok_or(StoreError::Moved)?;
-            hear_again(tx, id, version, now)
-        }
+        Ok(_) => Ok(TakenUp::Now(id)),
+        Err(StoreError::Duplicate) => Ok(TakenUp::ByAnother(id_of(tx.conn(), key)?.ok_or(StoreError::Moved)?)),
         Err(other) => Err(other),
     }
 }
@@ -177,7 +209,7 @@ fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMi
 }
 
 /// Whether a link to what it says is out, be it under another name: then its EHR may be taking it back.
-fn is_out(conn: &mut Conn, id: &SourceId) -> Result<bool, StoreError> {
+pub(super) fn is_out(conn: &mut Conn, id: &SourceId) -> Result<bool, StoreError> {
     let mut names = documents::family_of(conn, id)?;
     names.push(id.clone());
     for name in names {
