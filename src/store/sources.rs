@@ -172,18 +172,26 @@ pub(super) fn id_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceI
     parse_opt("source.id", id.as_deref())
 }
 
+/// Versions read and heard of, when it was gone, is due, was found by a look back.
+type Known = (Option<String>, Option<String>, Option<i64>, Option<i64>, Option<i64>);
+
 fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMillis) -> Result<Hearing, StoreError> {
     audit_log::hold(tx.conn(), &Chain::Source(id.clone()))?;
-    let (read, heard, gone): (Option<String>, Option<String>, Option<i64>) = source::table
+    let known: Known = source::table
         .find(id.as_str())
-        .select((source::read_version, source::heard_version, source::gone_at))
+        .select((source::read_version, source::heard_version, source::gone_at, source::due_at, source::backfilled_at))
         .first(tx.conn())?;
+    let (read, heard, gone, due_at, backfilled_at) = known;
     let read: Option<VersionId> = parse_opt("source.read_version", read.as_deref())?;
     let heard: Option<VersionId> = parse_opt("source.heard_version", heard.as_deref())?;
     if let (Some(version), Some(read)) = (version, &read)
         && gone.is_none()
         && (version == read || version.is_before(read) == Some(true))
     {
+        return Ok(Hearing::Known(id));
+    }
+    // The same word once more, as each poll brings it: a reading that waits or fails is neither hurried nor begun anew.
+    if version.is_some() && version == heard.as_ref() && due_at.is_some() && backfilled_at.is_none() {
         return Ok(Hearing::Known(id));
     }
     // Events come in any order: what was heard of never falls back to an earlier number.

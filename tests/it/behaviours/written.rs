@@ -45,10 +45,10 @@ async fn post(clinic: &Clinic, email: &str, change: impl Fn(&mut Value)) -> Kept
     for mut one in resources.drain(..) {
         let name = one["id"].as_str().unwrap().to_owned();
         one.as_object_mut().unwrap().remove("id");
-        let id = clinic.lab().post(&renamed(one, &results)).await;
+        let id = clinic.lab().post(&renamed(&one, &results)).await;
         results.insert(name, json!(id));
     }
-    let mut report = renamed(fixture["report"].take(), &results);
+    let mut report = renamed(&fixture["report"], &results);
     report.as_object_mut().unwrap().remove("id");
     report["issued"] = json!(real_now());
     report["code"]["coding"][0]["code"] = json!("4548-4");
@@ -56,7 +56,7 @@ async fn post(clinic: &Clinic, email: &str, change: impl Fn(&mut Value)) -> Kept
     Kept { patient, report, results }
 }
 
-fn renamed(resource: Value, results: &Map<String, Value>) -> Value {
+fn renamed(resource: &Value, results: &Map<String, Value>) -> Value {
     let mut text = resource.to_string();
     for (name, id) in results {
         for kind in ["Observation", "Specimen"] {
