@@ -44,7 +44,7 @@ pub fn due_sources(conn: &mut Conn, now: UtcMillis, count_max: i64) -> Result<Ve
 pub fn is_anything_urgent(conn: &mut Conn, ehr: &EhrId, now: UtcMillis) -> Result<bool, StoreError> {
     let first: Option<String> = source::table
         .filter(source::ehr.eq(ehr.as_str()))
-        .filter(source::urgent_at.is_not_null())
+        .filter(source::urgent_at.le(now.0))
         .filter(source::due_at.le(now.0))
         .filter(source::lease_until.is_null().or(source::lease_until.le(now.0)))
         .order(source::urgent_at.asc())

@@ -50,7 +50,8 @@ pub fn lease_urgent_sources(
     let candidate = diesel::alias!(source as candidate);
     let due = candidate
         .filter(candidate.field(source::ehr).eq(ehr.as_str()))
-        .filter(candidate.field(source::urgent_at).is_not_null())
+        // Along the index of what is urgent, however much else is due.
+        .filter(candidate.field(source::urgent_at).le(now.0))
         .filter(candidate.field(source::due_at).le(now.0))
         .filter(candidate.field(source::lease_until).is_null().or(candidate.field(source::lease_until).le(now.0)))
         .order(candidate.field(source::urgent_at).asc())

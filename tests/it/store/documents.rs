@@ -217,6 +217,10 @@ on_both! {
             let again = store::lease_urgent_sources(tx, &stage::ehr(), later, later.plus(after(120)), 10)?;
             assert_eq!(again.len(), 1);
             assert_eq!(again[0].id, twin);
+            // What the EHR's history says is gone is read as fast.
+            store::heard_to_be_gone(tx, &stage::report(1), later)?;
+            let gone = store::lease_urgent_sources(tx, &stage::ehr(), later, later.plus(after(120)), 10)?;
+            assert_eq!(gone.iter().map(|row| &row.id).collect::<Vec<_>>(), [&out.source]);
             Ok(())
         })
         .await;

@@ -156,6 +156,21 @@ on_both! {
         .await;
     }
 
+    async fn the_same_version_that_a_poll_brings_again_neither_hurries_nor_renews_a_reading_that_fails(bed: Bed) {
+        bed.write(|tx| {
+            due(hear(tx, 1, Some("1"), NOW)?);
+            let seen = lease_one(tx, NOW)?;
+            store::fail_source(tx, &seen, "later", Some(NOW.plus(after(30))))?;
+            assert!(matches!(hear(tx, 1, Some("1"), NOW.plus(after(5)))?, Hearing::Known(_)));
+            assert_eq!(store::lease_sources(tx, &stage::ehr(), NOW.plus(after(29)), UNTIL, 10)?.len(), 0);
+            assert_eq!(lease_one(tx, NOW.plus(after(30)))?.tries, 2);
+            // Another version is read at once.
+            due(hear(tx, 1, Some("2"), NOW.plus(after(31)))?);
+            Ok(())
+        })
+        .await;
+    }
+
     async fn a_reader_whose_lease_ran_out_cannot_write_over_the_next_one(bed: Bed) {
         let late = bed
             .write(|tx| {
