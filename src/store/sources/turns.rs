@@ -15,6 +15,23 @@ use crate::store::lease::Renewed;
 use crate::store::prepared::Prepare as _;
 use crate::store::schema::{delivery, notice, source, twin};
 
+/// Hands out those of `$due` that are due and that nobody reads, until `$until`.
+macro_rules! lease {
+    ($tx:expr, $due:expr, $now:expr, $until:expr) => {{
+        let free = source::table
+            .filter(source::id.eq_any($due))
+            .filter(source::due_at.le($now.0))
+            .filter(source::lease_until.is_null().or(source::lease_until.le($now.0)));
+        let holder = source::lease_holder.eq($tx.holder());
+        let rows: Vec<Row> = diesel::update(free)
+            .set((source::lease_until.eq($until.0), holder, source::tries.eq(source::tries + 1)))
+            .returning(columns!())
+            .prepared()
+            .load($tx.conn())?;
+        rows.into_iter().map(typed).collect()
+    }};
+}
+
 /// Leases up to `count` due resources of `ehr` until `until`, those of which a link is out before all others: one reader per
 /// resource at a time.
 ///
@@ -57,17 +74,7 @@ pub fn lease_urgent_sources(
         .order(candidate.field(source::urgent_at).asc())
         .limit(count)
         .select(candidate.field(source::id));
-    let rows: Vec<Row> = diesel::update(
-        source::table
-            .filter(source::id.eq_any(due))
-            .filter(source::due_at.le(now.0))
-            .filter(source::lease_until.is_null().or(source::lease_until.le(now.0))),
-    )
-    .set((source::lease_until.eq(until.0), source::lease_holder.eq(tx.holder()), source::tries.eq(source::tries + 1)))
-    .returning(columns!())
-    .prepared()
-    .load(tx.conn())?;
-    rows.into_iter().map(typed).collect()
+    lease!(tx, due, now, until)
 }
 
 fn lease_others(
@@ -85,17 +92,7 @@ fn lease_others(
         .order(candidate.field(source::due_at).asc())
         .limit(count)
         .select(candidate.field(source::id));
-    let rows: Vec<Row> = diesel::update(
-        source::table
-            .filter(source::id.eq_any(due))
-            .filter(source::due_at.le(now.0))
-            .filter(source::lease_until.is_null().or(source::lease_until.le(now.0))),
-    )
-    .set((source::lease_until.eq(until.0), source::lease_holder.eq(tx.holder()), source::tries.eq(source::tries + 1)))
-    .returning(columns!())
-    .prepared()
-    .load(tx.conn())?;
-    rows.into_iter().map(typed).collect()
+    lease!(tx, due, now, until)
 }
 
 /// Lengthens the lease under which `seen` was handed out, unless it ran out and another reader has the resource.
