@@ -63,25 +63,29 @@ impl EhrClient {
 fn read(body: &[u8]) -> Result<Offers, Malformed> {
     let statement = parse_json(body)?;
     let mut offers = Offers::default();
-    for rest in items(&statement, "rest").filter(|rest| text(rest, "mode") != Some("client")) {
-        for resource in items(rest, "resource") {
-            let Some(kind) = text(resource, "type") else { continue };
-            let names = |of: &str, name: &str| -> Vec<String> {
-                items(resource, of).filter_map(|one| text(one, name)).map(str::to_owned).collect()
-            };
-            let of = offers.0.entry(kind.to_owned()).or_default();
-            of.interactions.extend(names("interaction", "code"));
-            of.search_parameters.extend(names("searchParam", "name"));
-        }
+    for resource in resources(&statement) {
+        let Some(kind) = text(resource, "type") else { continue };
+        let names = |of: &str, name: &str| -> Vec<String> {
+            items(resource, of).filter_map(|one| text(one, name)).map(str::to_owned).collect()
+        };
+        let of = offers.0.entry(kind.to_owned()).or_default();
+        of.interactions.extend(names("interaction", "code"));
+        of.search_parameters.extend(names("searchParam", "name"));
     }
     Ok(offers)
 }
 
-fn items<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+/// What a statement says of each resource type as a server; what it would do as a client is not offered to anybody.
+pub(super) fn resources(statement: &Value) -> impl Iterator<Item = &Value> {
+    let as_server = items(statement, "rest").filter(|rest| text(rest, "mode") != Some("client"));
+    as_server.flat_map(|rest| items(rest, "resource"))
+}
+
+pub(super) fn items<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str)
 }
 

@@ -98,6 +98,21 @@ impl<'c> Tx<'c> {
         self.holder
     }
 
+    /// Inserts what `insert` says, or leaves what is there already under the same key. In a savepoint: PostgreSQL would take no
+    /// further statement after the refusal.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) fn insert_unless_there(
+        &mut self,
+        insert: impl FnOnce(&mut Conn) -> QueryResult<usize>,
+    ) -> Result<(), StoreError> {
+        match self.conn.transaction(|conn| insert(conn).map_err(StoreError::from)) {
+            Ok(_) | Err(StoreError::Duplicate) => Ok(()),
+            Err(other) => Err(other),
+        }
+    }
+
     pub(super) fn died(&mut self, death: LinkDeath) {
         self.after.deaths.push(death);
         self.erased();

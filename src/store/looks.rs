@@ -134,7 +134,7 @@ pub fn ensure_look(
     watermark: UtcMillis,
     first_at: UtcMillis,
 ) -> Result<(), StoreError> {
-    let inserted = tx.conn().transaction(|conn| {
+    tx.insert_unless_there(|conn| {
         diesel::insert_into(look::table)
             .values((
                 look::ehr.eq(ehr.as_str()),
@@ -145,12 +145,7 @@ pub fn ensure_look(
             ))
             .prepared()
             .execute(conn)
-            .map_err(StoreError::from)
-    });
-    match inserted {
-        Ok(_) | Err(StoreError::Duplicate) => Ok(()),
-        Err(other) => Err(other),
-    }
+    })
 }
 
 /// Whether a lease would be given: a look at this costs no write.

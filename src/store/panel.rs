@@ -83,7 +83,7 @@ pub fn list_patient(
     if known == 1 {
         return Ok(());
     }
-    let inserted = tx.conn().transaction(|conn| {
+    tx.insert_unless_there(|conn| {
         diesel::insert_into(panel_patient::table)
             .values((
                 panel_patient::ehr.eq(ehr.as_str()),
@@ -97,12 +97,7 @@ pub fn list_patient(
             ))
             .prepared()
             .execute(conn)
-            .map_err(StoreError::from)
-    });
-    match inserted {
-        Ok(_) | Err(StoreError::Duplicate) => Ok(()),
-        Err(other) => Err(other),
-    }
+    })
 }
 
 /// Removes whom no list has named since `before`. Returns how many rows.

@@ -79,7 +79,7 @@ pub fn ensure_poll(
     watermark: UtcMillis,
     now: UtcMillis,
 ) -> Result<(), StoreError> {
-    let inserted = tx.conn().transaction(|conn| {
+    tx.insert_unless_there(|conn| {
         diesel::insert_into(poll::table)
             .values((
                 poll::ehr.eq(ehr.as_str()),
@@ -90,12 +90,7 @@ pub fn ensure_poll(
             ))
             .prepared()
             .execute(conn)
-            .map_err(StoreError::from)
-    });
-    match inserted {
-        Ok(_) | Err(StoreError::Duplicate) => Ok(()),
-        Err(other) => Err(other),
-    }
+    })
 }
 
 /// The beginning of a poll by the EHR's own clock.
@@ -301,7 +296,7 @@ fn subscription_row(row: SubscriptionTuple) -> Result<SubscriptionRow, StoreErro
 /// # Errors
 /// [`StoreError`].
 pub fn ensure_subscription_row(tx: &mut Tx, ehr: &EhrId, kind: ResourceType, now: UtcMillis) -> Result<(), StoreError> {
-    let inserted = tx.conn().transaction(|conn| {
+    tx.insert_unless_there(|conn| {
         diesel::insert_into(subscription::table)
             .values((
                 subscription::ehr.eq(ehr.as_str()),
@@ -311,12 +306,7 @@ pub fn ensure_subscription_row(tx: &mut Tx, ehr: &EhrId, kind: ResourceType, now
             ))
             .prepared()
             .execute(conn)
-            .map_err(StoreError::from)
-    });
-    match inserted {
-        Ok(_) | Err(StoreError::Duplicate) => Ok(()),
-        Err(other) => Err(other),
-    }
+    })
 }
 
 /// # Errors

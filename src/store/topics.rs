@@ -134,17 +134,12 @@ fn signed(number: u64) -> i64 {
 /// # Errors
 /// [`StoreError`].
 pub fn ensure_topic(tx: &mut Tx, ehr: &EhrId, now: UtcMillis) -> Result<(), StoreError> {
-    let inserted = tx.conn().transaction(|conn| {
+    tx.insert_unless_there(|conn| {
         diesel::insert_into(topic::table)
             .values((topic::ehr.eq(ehr.as_str()), topic::status.eq("none"), topic::next_at.eq(now.0)))
             .prepared()
             .execute(conn)
-            .map_err(StoreError::from)
-    });
-    match inserted {
-        Ok(_) | Err(StoreError::Duplicate) => Ok(()),
-        Err(other) => Err(other),
-    }
+    })
 }
 
 /// Leases the subscription of `ehr` if a look at it is due.

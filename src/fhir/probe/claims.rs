@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::fhir::error::Malformed;
+use crate::fhir::offers::{items, resources, text};
 
 /// Of a product's name and version so much is shown.
 const NAME_CHARACTERS_MAX: usize = 60;
@@ -68,16 +69,16 @@ impl Claims {
         if statement.get("resourceType").and_then(Value::as_str) != Some("CapabilityStatement") {
             return Err(Malformed::new("resourceType", "is not CapabilityStatement"));
         }
-        let text = |pointer| plain(statement.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
-        let software = format!("{} {}", text("/software/name"), text("/software/version")).trim().to_owned();
+        let said = |pointer| plain(statement.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
+        let software = format!("{} {}", said("/software/name"), said("/software/version")).trim().to_owned();
         let mut kinds: BTreeMap<String, BTreeSet<Interaction>> = BTreeMap::new();
-        for resource in items(Some(statement), "rest").flat_map(|rest| items(Some(rest), "resource")) {
-            let Some(kind) = resource.get("type").and_then(Value::as_str) else { continue };
-            let codes = items(Some(resource), "interaction").filter_map(|one| one.get("code").and_then(Value::as_str));
+        for resource in resources(statement) {
+            let Some(kind) = text(resource, "type") else { continue };
+            let codes = items(resource, "interaction").filter_map(|one| text(one, "code"));
             kinds.entry(kind.to_owned()).or_default().extend(codes.filter_map(Interaction::named));
         }
         Ok(Self {
-            release: Release::named(&text("/fhirVersion")),
+            release: Release::named(&said("/fhirVersion")),
             software,
             names_topics: names_topics(statement),
             kinds,
@@ -109,26 +110,15 @@ impl Release {
 /// By the Backport IG's extension or profile, or because the type is there.
 fn names_topics(statement: &Value) -> bool {
     let says = |text: &str| text.contains("subscriptions-backport") || text.contains("subscriptiontopic-canonical");
-    let rests = || items(Some(statement), "rest");
-    let subscription = || {
-        rests()
-            .flat_map(|rest| items(Some(rest), "resource"))
-            .filter(|one| one.get("type").and_then(Value::as_str) == Some("Subscription"))
-    };
+    let named_kind = |kind: &'static str| resources(statement).filter(move |one| text(one, "type") == Some(kind));
     let named = |element: &Value, name: &str| {
-        items(Some(element), name).filter_map(Value::as_str).any(says)
-            || element.get(name).and_then(Value::as_str).is_some_and(says)
+        items(element, name).filter_map(Value::as_str).any(says) || text(element, name).is_some_and(says)
     };
-    let extended = |element: &Value| items(Some(element), "extension").any(|one| named(one, "url"));
+    let extended = |element: &Value| items(element, "extension").any(|one| named(one, "url"));
     ["instantiates", "implementationGuide"].iter().any(|name| named(statement, name))
-        || rests()
-            .flat_map(|rest| items(Some(rest), "resource"))
-            .any(|one| one.get("type").and_then(Value::as_str) == Some("SubscriptionTopic"))
-        || subscription().any(|one| extended(one) || named(one, "supportedProfile") || named(one, "profile"))
-}
-
-fn items<'a>(element: Option<&'a Value>, name: &str) -> impl Iterator<Item = &'a Value> {
-    element.and_then(|element| element.get(name)).and_then(Value::as_array).into_iter().flatten()
+        || named_kind("SubscriptionTopic").next().is_some()
+        || named_kind("Subscription")
+            .any(|one| extended(one) || named(one, "supportedProfile") || named(one, "profile"))
 }
 
 /// What can be printed without harm, whoever wrote it.
@@ -163,7 +153,7 @@ mod tests {
                     "valueCanonical": "http://a.test/topic",
                 }]},
                 {"type": 5}, {},
-            ]}],
+            ]}, {"mode": "client", "resource": [{"type": "DocumentReference", "interaction": [{"code": "read"}]}]}],
         }))
         .unwrap();
         assert_eq!(claims.release, Release::R4);
