@@ -146,11 +146,13 @@ fn begun(what: Past, begun: PastBegun) -> (bool, String) {
         }
         PastBegun::Runs => (false, "One runs already: let it end, or stop it.".to_owned()),
         PastBegun::NotFollowed => (false, "The service has not followed this EHR yet: start it first.".to_owned()),
-        PastBegun::Nothing => (
-            false,
-            "There is nothing to read in that stretch of time: a backfill ends where polling began to see everything."
-                .to_owned(),
-        ),
+        PastBegun::Nothing => {
+            let why = match what {
+                Past::Backfill => "a backfill ends where polling began to see everything",
+                Past::ListenAgain => "it ends before it begins, or lies ahead",
+            };
+            (false, format!("There is nothing to read in that stretch of time: {why}."))
+        }
     }
 }
 
