@@ -358,8 +358,8 @@ pub(super) fn version_of(report: &Report) -> Result<VersionId, StoreError> {
         return Ok(version.clone());
     }
     let text = HEXLOWER.encode(&report.content_hash);
-    let (content, updated) = (text.get(..32).unwrap_or(&text), report.last_updated.map_or(0, |at| at.0));
-    VersionId::parse(&format!("{content}-{updated}")).map_err(|_| StoreError::BadRow { column: "report_version" })
+    let updated = report.last_updated.map_or(0, |at| at.0);
+    VersionId::made_up(&text, updated).map_err(|_| StoreError::BadRow { column: "report_version" })
 }
 
 /// What is kept of a report that cannot be read: that there is one, and why.
@@ -367,7 +367,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
     let reason = ReviewReason::Unreadable { why: why.to_owned() };
     let version = match &source.heard_version {
         Some(version) => version.clone(),
-        None => VersionId::parse("unread").map_err(|_| StoreError::BadRow { column: "report_version" })?,
+        None => VersionId::unread(),
     };
     Ok(Prepared {
         version,
