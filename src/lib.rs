@@ -151,7 +151,7 @@
 //! - **What an EHR is told is created and not updated**, under an identifier of its own and `If-None-Exist`: a lost answer costs
 //!   nothing. Two changes are made to what stands there already, each under `If-Match`: when a message was first opened
 //!   (FHIR has one place for it, in the Communication), and the end of a Task of which nothing is left to do.
-//! - **The message is told as a Communication, the disclosure as an AuditEvent when the link is opened**: the message names the
+//! - **The message is told as a Communication, the disclosure as an `AuditEvent` when the link is opened**: the message names the
 //!   clinic alone. An `AuditEvent` and a `Provenance` have no identifier in R4, so they bear theirs as a tag.
 //! - **A mark on what we wrote hides nothing**: intake looks at no tag. We never write what we listen to, so no write comes back
 //!   as an event; and a stranger who adds the mark to a report would otherwise keep it from being heard.

@@ -123,7 +123,7 @@ impl Told {
 
 impl Fact {
     /// What is written of it. A message discloses nothing but the clinic's name; the document is disclosed when its link is
-    /// opened, so the AuditEvent tells of that.
+    /// opened, so the `AuditEvent` tells of that.
     #[must_use]
     pub const fn told_by(self) -> &'static [Told] {
         match self {

@@ -363,13 +363,13 @@ pub(super) fn version_of(report: &Report) -> Result<VersionId, StoreError> {
 }
 
 /// What is kept of a report that cannot be read: that there is one, and why.
-pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, ResolveError> {
+pub(super) fn unreadable(source: &SourceRow, why: &str) -> Prepared {
     let reason = ReviewReason::Unreadable { why: why.to_owned() };
     let version = match &source.heard_version {
         Some(version) => version.clone(),
         None => VersionId::unread(),
     };
-    Ok(Prepared {
+    Prepared {
         version,
         facts: Facts { clinic: source.clinic.clone(), ..Facts::bare(source.key.kind, ReportStatus::Unknown) },
         decision: Decision::Review { why: reason, terms: None },
@@ -389,5 +389,5 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
             subject_index: None,
             patient_index: None,
         },
-    })
+    }
 }

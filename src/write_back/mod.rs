@@ -66,7 +66,8 @@ pub enum WriteBackError {
 /// What is known for telling: the delivery and whose report it is. Patient data: no `Debug`.
 struct Subject {
     delivery: Delivery,
-    patient: FhirId,
+    /// `None`: the report could not be read.
+    patient: Option<FhirId>,
 }
 
 /// What came of a turn: how the row goes on, and what a Task said.
@@ -212,7 +213,12 @@ impl WriteBack {
             .as_ref()
             .and_then(|sealed| self.vault.open_record(Purpose::PatientCard, delivery.id.as_str(), sealed).ok());
         let card = opened.and_then(|plain| Card::from_bytes(&plain));
-        Ok(card.map(|card| Subject { delivery, patient: card.patient }))
+        let patient = card.map(|card| card.patient);
+        let is_known = match row.told {
+            Told::Task => true,
+            Told::Communication | Told::AuditEvent | Told::Provenance => patient.is_some(),
+        };
+        Ok(is_known.then_some(Subject { delivery, patient }))
     }
 
     async fn keep(&self, ehr: &ToldEhr, row: ToldRow, outcome: Outcome) -> Result<(), WriteBackError> {
@@ -248,7 +254,7 @@ fn telling<'a>(ehr: &'a ToldEhr, row: &'a ToldRow, subject: &'a Subject, word: W
     Telling {
         id: &row.id,
         word,
-        patient: &subject.patient,
+        patient: subject.patient.as_ref(),
         recipient: subject.delivery.recipient,
         about: &row.about,
         at: row.at,

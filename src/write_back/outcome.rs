@@ -18,10 +18,7 @@ pub(super) fn after_fault(row: &ToldRow, error: &EhrError, now: UtcMillis) -> To
         (None, ToldState::Open) => BACK_OFF.last().copied(),
         (None, _) => None,
     };
-    let asked = match error {
-        EhrError::Overloaded { retry_after } => *retry_after,
-        _ => None,
-    };
+    let asked = if let EhrError::Overloaded { retry_after } = error { *retry_after } else { None };
     let passes = match error.class() {
         FaultClass::Transient | FaultClass::Settings => true,
         FaultClass::Permanent => row.state == ToldState::Open,

@@ -72,7 +72,8 @@ impl Word {
 pub struct Telling<'a> {
     pub id: &'a ToldId,
     pub word: Word,
-    pub patient: &'a FhirId,
+    /// `None`: the report could not be read, so nobody knows; only a Task can be told then.
+    pub patient: Option<&'a FhirId>,
     pub recipient: RecipientRole,
     /// References to the versions of the reports.
     pub about: &'a [String],
@@ -196,14 +197,12 @@ impl EhrClient {
                 && items(resource, "identifier")
                     .any(|one| text(one, "system") == Some(TOLD_SYSTEM) && text(one, "value") == Some(id.as_str()))
         };
-        let url = match remote {
-            Some(remote) => self.base.at(&[told.type_name(), remote.as_str()]),
-            None => {
-                let mut url = self.base.at(&[told.type_name()]);
-                url.set_query(Some(&resources::search_for(told, id.as_str())));
-                url
-            }
-        };
+        let mut url = self.base.at(&[told.type_name()]);
+        if let Some(remote) = remote {
+            url = self.base.at(&[told.type_name(), remote.as_str()]);
+        } else {
+            url.set_query(Some(&resources::search_for(told, id.as_str())));
+        }
         let body = match self.fetch_json_in(Turn::WhenQuiet, self.ask(Method::GET, url), ANSWER_BYTES_MAX).await? {
             Fetched::Body { body, .. } => parse_json(&body)?,
             Fetched::Gone(_) => return Ok(None),
@@ -243,9 +242,9 @@ impl EhrClient {
 
 /// 404 to a create: it knows no such type.
 fn refusal(status: StatusCode, headers: &HeaderMap) -> EhrError {
-    match transport::refusal(status, headers) {
-        EhrError::Gone => EhrError::Rejected { status: status.as_u16() },
-        other => other,
+    match status.as_u16() {
+        status @ (404 | 410) => EhrError::Rejected { status },
+        _ => transport::refusal(status, headers),
     }
 }
 

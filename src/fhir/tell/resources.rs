@@ -155,10 +155,12 @@ fn task(telling: &Telling<'_>, to_do: ToDo) -> Value {
         "priority": priority,
         "code": code,
         "description": words_of(to_do),
-        "for": patient(telling),
         "authoredOn": telling.at.to_rfc3339(),
         "requester": chartseal(),
     });
+    if telling.patient.is_some() {
+        put(&mut task, "for", patient(telling));
+    }
     if let Some(focus) = telling.about.first() {
         put(&mut task, "focus", focus_of(telling, to_do, focus));
     }
@@ -178,7 +180,10 @@ fn focus_of(telling: &Telling<'_>, to_do: ToDo, report: &str) -> Value {
 }
 
 fn patient(telling: &Telling<'_>) -> Value {
-    json!({"reference": format!("Patient/{}", telling.patient)})
+    match telling.patient {
+        Some(patient) => json!({"reference": format!("Patient/{patient}")}),
+        None => json!({"type": "Patient", "display": "not known"}),
+    }
 }
 
 fn about(telling: &Telling<'_>) -> Vec<Value> {

@@ -83,12 +83,12 @@ impl TaskSaid {
             let bare = |reference: &str| reference.split("/_history/").next().unwrap_or_default().to_owned();
             reference.is_some_and(|found| bare(found) == bare(wanted))
         };
-        let patient = format!("Patient/{}", telling.patient);
+        let has_patient = telling.patient.is_none_or(|patient| refers("for", &format!("Patient/{patient}")));
         let has_focus = telling.about.first().is_none_or(|report| refers("focus", report))
             || member("focus").get("identifier").is_some() && to_do == ToDo::ReadThenTakenBack;
         let stands = is_ours
             && text(resource, "resourceType") == Some("Task")
-            && refers("for", &patient)
+            && has_patient
             && has_focus
             && coded(member("code"), TO_DO_SYSTEM, to_do.as_str());
         let business = member("businessStatus");

@@ -10,7 +10,7 @@ fn told(word: Word, check: impl FnOnce(&Telling<'_>)) {
     let (id, patient, base) = (ToldId::of(&[b"test"]), FhirId::parse("p-1").unwrap(), base());
     let about = ["DiagnosticReport/r-1/_history/2".to_owned()];
     let (recipient, at) = (RecipientRole::Patient, UtcMillis(1_795_000_000_000));
-    check(&Telling { id: &id, word, patient: &patient, recipient, about: &about, at, base: &base });
+    check(&Telling { id: &id, word, patient: Some(&patient), recipient, about: &about, at, base: &base });
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub mod senders;
 pub mod service;
 pub mod staff;
 pub mod tink;
+pub mod told_keeper;
 pub mod under_fire;
 pub mod wait;
 pub mod web_client;
