@@ -66,8 +66,11 @@ fn rights(draft: &Draft) -> String {
     });
     let (writes, scopes): (Vec<String>, Vec<String>) = subscribes.into_iter().chain(told).unzip();
     let usual = std::iter::once(SCOPE.to_owned()).chain(scopes).collect::<Vec<_>>().join(" ");
-    let writes =
-        if writes.is_empty() { "It writes nothing.".to_owned() } else { format!("It writes nothing but {}.", writes.join(", ")) };
+    let writes = if writes.is_empty() {
+        "It writes nothing.".to_owned()
+    } else {
+        format!("It writes nothing but {}.", writes.join(", "))
+    };
     let scope = draft.scope.clone().unwrap_or(usual);
     format!(
         "Rights, as a program without a user: {scope}\n\

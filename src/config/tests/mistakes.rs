@@ -132,9 +132,8 @@ fn mistakes_about_what_an_ehr_is_told_are_told_with_line_and_remedy() {
         ("completed_talk = \"counts\"", "completed_talk", "not used without \"task\""),
     ] {
         let found = mistakes(&format!("{EHR}{line}\n{CLINIC}"), &[]);
-        let is_it = |found: &Mistake| {
-            found.key == format!("[[ehr]] number 1, \"lab\": {key}") && found.remedy.contains(remedy)
-        };
+        let is_it =
+            |found: &Mistake| found.key == format!("[[ehr]] number 1, \"lab\": {key}") && found.remedy.contains(remedy);
         assert!(found.iter().any(is_it), "{line}: {found:?}");
     }
 }

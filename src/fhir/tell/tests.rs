@@ -1,3 +1,5 @@
+//! What is told, and what an EHR's answers are taken for.
+
 use serde_json::{Value, json};
 
 use super::*;

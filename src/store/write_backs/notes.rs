@@ -2,17 +2,17 @@
 
 use diesel::prelude::*;
 
-use super::super::conn::{Conn, Tx};
-use super::super::deliveries::{Delivery, Mode};
-use super::super::error::StoreError;
-use super::super::links;
-use super::super::prepared::Prepare as _;
-use super::super::rows::{parse, to_json};
-use super::super::schema::{delivery, source};
 use super::schema::write_back;
 use super::{ToldState, tells};
 use crate::base::{DeliveryId, EhrId, LinkId, ToldId, UtcMillis, VersionId};
 use crate::record::{EverOpened, Fact, Link, ToDo, Told};
+use crate::store::conn::{Conn, Tx};
+use crate::store::deliveries::{Delivery, Mode};
+use crate::store::error::StoreError;
+use crate::store::links;
+use crate::store::prepared::Prepare as _;
+use crate::store::rows::{parse, to_json};
+use crate::store::schema::{delivery, source};
 
 /// Of which delivery something is noted.
 #[derive(Clone, Copy)]

@@ -3,12 +3,12 @@
 use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
 
-use super::super::conn::{Conn, Tx};
-use super::super::error::StoreError;
-use super::super::prepared::Prepare as _;
 use super::schema::write_back;
 use super::{Row, ToldRow, ToldState, columns};
 use crate::base::{DeliveryId, EhrId, UtcMillis};
+use crate::store::conn::{Conn, Tx};
+use crate::store::error::StoreError;
+use crate::store::prepared::Prepare as _;
 
 /// How many of one EHR stand in one state.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,15 +2,15 @@
 
 use diesel::prelude::*;
 
-use super::super::conn::{Conn, Tx};
-use super::super::deliveries;
-use super::super::error::StoreError;
-use super::super::lease::Renewed;
-use super::super::prepared::Prepare as _;
 use super::schema::write_back;
 use super::{Row, ToldRow, ToldState, columns};
 use crate::base::{EhrId, FhirId, LinkId, UtcMillis};
 use crate::record::{Fact, Told};
+use crate::store::conn::{Conn, Tx};
+use crate::store::deliveries;
+use crate::store::error::StoreError;
+use crate::store::lease::Renewed;
+use crate::store::prepared::Prepare as _;
 
 /// Whether a lease would be given: a look at this costs no write.
 ///

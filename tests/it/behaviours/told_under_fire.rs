@@ -28,7 +28,11 @@ struct Beside {
 
 impl Beside {
     async fn new(more: &str) -> Self {
-        let (double, keeper) = (EhrDouble::start().await, Keeper::default());
+        Self::keeping(more, Keeper::default()).await
+    }
+
+    async fn keeping(more: &str, keeper: Keeper) -> Self {
+        let double = EhrDouble::start().await;
         let wishes = Wishes { ehr_base: Some(double.base_url.clone()), ehr_more: more.to_owned(), ..Wishes::default() };
         takes_well(&double, &keeper, Answers::Whole);
         let clinic = Clinic::spawn_with(wishes, ehr::lease().await, Mailbox::start(Manner::Plain).await).await;
@@ -203,12 +207,7 @@ async fn event_15_what_others_write_into_our_communication_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn event_15_only_what_an_ehr_offers_is_written() {
-    let beside = Beside::new(ALL).await;
-    let keeper = beside.keeper.clone();
-    beside.double.behave(move |asked| match asked.target.as_str() {
-        "/fhir/metadata" => Act::Answer(Reply::fhir(200, &statement("5.0.0", &["create"]))),
-        _ => keeper.takes(asked, Answers::Whole).unwrap_or(Act::AsUsual),
-    });
+    let beside = Beside::keeping(ALL, Keeper::stating("5.0.0", &["create"])).await;
     let link = beside.sent().await;
     Holder::new(&link).claim_and_read().await;
     beside.clinic.settle().await;

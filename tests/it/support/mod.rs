@@ -30,6 +30,7 @@ pub mod staff;
 pub mod tink;
 pub mod told_keeper;
 pub mod under_fire;
+pub mod validator;
 pub mod wait;
 pub mod web_client;
 pub mod wire;

@@ -10,8 +10,17 @@ use super::ehr_double::{Act, Asked, EhrDouble, Reply, outcome};
 const KINDS: [&str; 4] = ["Communication", "AuditEvent", "Provenance", "Task"];
 
 /// What the double keeps; cheap to clone.
-#[derive(Clone, Default)]
-pub struct Keeper(Arc<Mutex<Vec<Value>>>);
+#[derive(Clone)]
+pub struct Keeper {
+    kept: Arc<Mutex<Vec<Value>>>,
+    statement: Arc<Value>,
+}
+
+impl Default for Keeper {
+    fn default() -> Self {
+        Self::stating("4.0.1", &["create", "update", "read"])
+    }
+}
 
 /// How it answers a create that it does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,28 +33,33 @@ pub enum Answers {
 }
 
 impl Keeper {
+    /// One that offers this, in the words of this release.
+    pub fn stating(version: &str, interactions: &[&str]) -> Self {
+        Self { kept: Arc::default(), statement: Arc::new(statement(version, interactions)) }
+    }
+
     /// Everything of this type, as it stands.
     pub fn all(&self, kind: &str) -> Vec<Value> {
-        let kept = self.0.lock().expect("no test panics here");
+        let kept = self.kept.lock().expect("no test panics here");
         kept.iter().filter(|one| one["resourceType"] == kind).cloned().collect()
     }
 
     /// Edits a kept resource, as somebody at the EHR would.
     pub fn change(&self, kind: &str, edit: impl FnOnce(&mut Value)) {
-        let mut kept = self.0.lock().expect("no test panics here");
+        let mut kept = self.kept.lock().expect("no test panics here");
         let found = kept.iter_mut().find(|one| one["resourceType"] == kind).expect("one of this type is kept");
         edit(found);
         bump(found);
     }
 
     pub fn forget(&self, kind: &str) {
-        self.0.lock().expect("no test panics here").retain(|one| one["resourceType"] != kind);
+        self.kept.lock().expect("no test panics here").retain(|one| one["resourceType"] != kind);
     }
 
     /// What a good server does with `asked`, if it is about one of the types.
     pub fn takes(&self, asked: &Asked, answers: Answers) -> Option<Act> {
         if asked.target == "/fhir/metadata" {
-            return Some(Act::Answer(Reply::fhir(200, &statement("4.0.1", &["create", "update", "read"]))));
+            return Some(Act::Answer(Reply::fhir(200, &self.statement)));
         }
         let (path, query) = asked.target.split_once('?').unwrap_or((&asked.target, ""));
         let mut parts = path.trim_start_matches("/fhir/").split('/');
@@ -74,7 +88,7 @@ impl Keeper {
             None => {
                 let mut made: Value = serde_json::from_slice(&asked.body).expect("what is told is JSON");
                 assert_eq!(made["resourceType"], kind);
-                let mut kept = self.0.lock().expect("no test panics here");
+                let mut kept = self.kept.lock().expect("no test panics here");
                 made["id"] = json!(format!("{}-{}", kind.to_lowercase(), kept.len() + 1));
                 bump(&mut made);
                 kept.push(made.clone());
@@ -89,7 +103,7 @@ impl Keeper {
     }
 
     fn update(&self, kind: &str, id: &str, asked: &Asked) -> Reply {
-        let mut kept = self.0.lock().expect("no test panics here");
+        let mut kept = self.kept.lock().expect("no test panics here");
         let Some(found) = kept.iter_mut().find(|one| one["resourceType"] == kind && one["id"] == id) else {
             return Reply::fhir(404, &outcome("not-found"));
         };
