@@ -54,7 +54,7 @@ pub use facts::{Circumstances, age_of, facts_of};
 pub use gather::{CONSENT_SYSTEM, Evidence, ReportText};
 pub use given::{Given, GivenError, GivenFile};
 pub use guard::Origin;
-pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
+pub use hook::{BROKEN_RESOURCE, Beside, HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
 pub use likeness::Likeness;
 pub use notification::{Notification, NotificationKind};
 pub use offers::{OFFERS_KEPT, Offers};

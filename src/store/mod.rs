@@ -71,8 +71,8 @@ pub use documents::{
 pub use due::{DueOf, due_deliveries, due_sources, is_anything_urgent};
 pub use error::StoreError;
 pub use events::{
-    EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
-    quarantined, retry_event,
+    EventEnd, KeptBody, NewEvent, StoredEvent, delete_events_before, event_body, finish_event, insert_event,
+    lease_events, quarantine_of, quarantined, retry_event,
 };
 pub use hearing::{hear_again_in_full, hear_if_new, hear_of_the_past, heard_to_be_gone, is_followed};
 pub use incidents::{

@@ -160,7 +160,7 @@ fn pretty(value: &Value) -> String {
 async fn the_profiles_examples_are_what_the_program_writes() {
     for (file, (resource, _)) in examples().await {
         let path = part::in_project(&format!("fhir-profiles/{file}.json"));
-        if std::env::var("CHARTSEAL_PROFILES").is_ok_and(|wish| wish == "write") {
+        if std::env::var_os("CHARTSEAL_PROFILES").is_some_and(|wish| wish == "write") {
             std::fs::write(&path, pretty(&resource)).unwrap();
         }
         let shown = std::fs::read_to_string(&path).unwrap_or_default();
@@ -209,9 +209,10 @@ fn broken_on_purpose(good: &Value, profile: &str) -> Vec<(String, Value)> {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         let mut wrong = good.clone();
         let parent = wrong.pointer_mut(parent).unwrap_or_else(|| panic!("{profile} has no {pointer}"));
-        match parent {
-            Value::Array(items) => drop(items.remove(name.parse().unwrap())),
-            members => drop(members.as_object_mut().unwrap().remove(name).expect("it is there to be removed")),
+        if let Value::Array(items) = parent {
+            items.remove(name.parse().unwrap());
+        } else {
+            parent.as_object_mut().unwrap().remove(name).expect("it is there to be removed");
         }
         all.push((format!("{profile} without {pointer}"), wrong));
     };

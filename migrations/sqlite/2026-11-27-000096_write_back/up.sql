@@ -20,4 +20,5 @@ CREATE TABLE write_back (
 );
 CREATE INDEX write_back_due ON write_back (ehr, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX write_back_of_delivery ON write_back (delivery_id);
+CREATE INDEX write_back_of_link ON write_back (link_id) WHERE link_id IS NOT NULL;
 CREATE INDEX write_back_ended ON write_back (ended_at) WHERE ended_at IS NOT NULL;

@@ -5,8 +5,9 @@ use diesel::prelude::*;
 
 use super::schema::write_back;
 use super::{Row, ToldRow, ToldState, columns};
-use crate::base::{DeliveryId, EhrId, UtcMillis};
+use crate::base::{DeliveryId, EhrId, LinkId, UtcMillis};
 use crate::store::conn::{Conn, Tx};
+use crate::store::deliveries;
 use crate::store::error::StoreError;
 use crate::store::prepared::Prepare as _;
 
@@ -34,13 +35,15 @@ pub fn told_of(conn: &mut Conn, ehr: &EhrId, states: &[ToldState], count_max: i6
     rows.into_iter().map(ToldRow::try_from).collect()
 }
 
-/// What its EHR is or was told of one delivery, in order.
+/// What its EHR is or was told of one delivery and of the links that it shared, in order.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn told_of_delivery(conn: &mut Conn, of: &DeliveryId) -> Result<Vec<ToldRow>, StoreError> {
+    let links = deliveries::links_of(conn, of)?;
+    let of_links = write_back::link_id.eq_any(links.iter().map(LinkId::as_str));
     let rows: Vec<Row> = write_back::table
-        .filter(write_back::delivery_id.eq(of.as_str()))
+        .filter(write_back::delivery_id.eq(of.as_str()).or(of_links.assume_not_null()))
         .order((write_back::at.asc(), write_back::id.asc()))
         .select(columns!())
         .load(conn)?;

@@ -67,6 +67,7 @@ macro_rules! as_leased {
             .find($row.id.as_str())
             .filter(write_back::tries.eq($row.tries))
             .filter(write_back::state.eq($row.state.as_str()))
+            .filter(write_back::lease_until.eq($row.lease_until.map(|at| at.0)))
             .filter(write_back::due_at.is_not_null())
     };
 }

@@ -52,9 +52,8 @@ impl Beside {
     /// Whatever is created is answered so.
     fn answers_creates(&self, reply: impl Fn() -> Act + Send + Sync + 'static) {
         let keeper = self.keeper.clone();
-        self.double.behave(move |asked| match creates(asked) {
-            true => reply(),
-            false => keeper.takes(asked, Answers::Whole).unwrap_or(Act::AsUsual),
+        self.double.behave(move |asked| {
+            if creates(asked) { reply() } else { keeper.takes(asked, Answers::Whole).unwrap_or(Act::AsUsual) }
         });
     }
 
