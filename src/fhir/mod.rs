@@ -57,7 +57,7 @@ pub use likeness::Likeness;
 pub use notification::{Notification, NotificationKind};
 pub use offers::Offers;
 pub use pace::Pace;
-pub use panel::PanelSource;
+pub use panel::{PanelRead, PanelSource};
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use probe::{
     Access, CertificateFault, CertificateSeen, Claims, Honoured, Interaction, Obedience, Offered, OfferedProof,
