@@ -120,7 +120,10 @@
 //! - **A replaced document reads as superseded** from the moment at which its replacement was read, though the EHR left it current.
 //! - **A delivery goes to the record that stood for the patient when it was decided**; another one, by a merge or its undoing,
 //!   refuses the link, and only a person's release follows it.
-//! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR.
+//! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR. What is only looked at again is
+//!   urgent once it waited two minutes; half of what is taken up are the newest, so that a recall never stands behind a heap of that.
+//! - **What was heard of and could never be read comes to a person after a day**, though the EHR's trouble may pass: a finding that
+//!   nobody could read is one that nobody saw. It is asked for on and on, and leaves by itself when it is shown.
 //! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
 //! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
@@ -139,6 +142,8 @@
 //! - **The content hash of such a report is keyed**: it covers a few numbers, which could be guessed from a bare hash. What it was
 //!   made of is bound apart (`store::papers`), so that a result that only got a new version is looked at again before it leaves,
 //!   and no patient hears of it twice.
+//! - **Of an interpretation only HL7's own codes are put into words of ours**; anything else is shown as it was written ("R" is resistant
+//!   to one laboratory and reactive to another), and what a laboratory says beside its code stands behind it.
 //! - **A search is heard page by page** (`intake/hearing.rs`): however much an EHR shows, one page is held; what a walk found stands
 //!   though it fails later, and only a whole one moves the watermark.
 //! - **What only a backfill found is decided in mode shadow**, whatever its age: it is on record, nobody must look at each, and it
