@@ -27,7 +27,10 @@
 //!
 //! Whether the way from an EHR works, `chartseal doctor` says: [`fhir`] asks in ways in which the answers must differ
 //! (`fhir::probe`), [`intake`] makes findings of them, each fault with its remedy (`intake::examine`). Only its trial, which a person
-//! asks for, writes more to an EHR than Subscriptions.
+//! asks for, and [`write_back`], where the clinic wants it, write more to an EHR than Subscriptions.
+//!
+//! [`write_back`] tells an EHR what became of its reports (a message, a disclosure, a task for staff) from an outbox of its own,
+//! whose rows the [`store`] writes with the change that they tell of. Nothing waits for it.
 //!
 //! # The way of a rule
 //!
@@ -48,7 +51,7 @@
 //! | 0 | [`base`] | crates |
 //! | 1, pure | [`policy`], [`sealing`], [`signing`], [`paper`]; [`record`] (knows policy); [`audit`] (knows record) | 0 |
 //! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`] | 0, 1; not each other |
-//! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`] | 0 to 2; not each other |
+//! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`], [`write_back`] | 0 to 2; not each other |
 //! | 4, edge | [`web`] | 0, 1, 3; never the store |
 //! | 5 | [`config`], [`app`], the only wiring | all below |
 //! | 6 | [`demo`]: the whole service with stand-ins around it, for a newcomer | all below |
@@ -150,6 +153,15 @@
 //!   leaves by a person's word. The mark goes when the EHR speaks of a change itself.
 //! - **Of a history only the deletes are taken** (`fhir/search`): the newest version of what lives is found by a search, and needs no
 //!   reading for each older one.
+//! - **What an EHR is told is created and not updated**, under an identifier of its own and `If-None-Exist`: a lost answer costs
+//!   nothing. Two changes are made to what stands there already, each under `If-Match`: when a message was first opened
+//!   (FHIR has one place for it, in the Communication), and the end of a Task of which nothing is left to do.
+//! - **The message is told as a Communication, the disclosure as an `AuditEvent` when the link is opened**: the message names the
+//!   clinic alone. An `AuditEvent` and a `Provenance` have no identifier in R4, so they bear theirs as a tag.
+//! - **A mark on what we wrote hides nothing**: intake looks at no tag. We never write what we listen to, so no write comes back
+//!   as an event; and a stranger who adds the mark to a report would otherwise keep it from being heard.
+//! - **A Task completed at the EHR is the record of a talk only where the clinic says so** (`completed_talk = "counts"`), by a
+//!   practitioner, while it is the Task that was written. Nothing else that happens to a Task moves a delivery.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 
@@ -199,3 +211,5 @@ pub mod store;
 pub mod sweep;
 #[cfg(not(fuzzing))]
 pub mod web;
+#[cfg(not(fuzzing))]
+pub mod write_back;

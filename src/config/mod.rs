@@ -31,6 +31,7 @@ use url::Url;
 use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
+use crate::record::Told;
 use crate::signing::{Algorithm, RotateEvery};
 
 pub use mistake::{ConfigError, Mistake, Place};
@@ -139,6 +140,18 @@ pub struct Ehr {
     /// How often the reports of late are searched by their own date; zero: never.
     pub by_date_every: Duration,
     pub without_attachment: WithoutAttachment,
+    /// What it is told of deliveries.
+    pub write_back: Vec<Told>,
+    pub completed_talk: CompletedTalk,
+}
+
+/// What a Task to talk with a patient means that was completed at the EHR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompletedTalk {
+    /// It is kept and shown.
+    Noted,
+    /// It is the record of the talk.
+    Counts,
 }
 
 /// A list of the patients that an EHR is asked about.

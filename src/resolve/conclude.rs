@@ -143,7 +143,7 @@ impl Resolve {
         status: Option<ReportStatus>,
     ) -> Result<(), ResolveError> {
         let now = self.clock.now();
-        let prepared = unreadable(&source, &why)?;
+        let prepared = unreadable(&source, &why);
         let (vault, mode) = (self.vault.clone(), self.mode_for(&source));
         self.store
             .write(move |tx| {

@@ -42,6 +42,7 @@ mod sources;
 mod staff;
 mod topics;
 mod versions;
+mod write_backs;
 mod writer;
 
 pub use audit_log::{
@@ -140,4 +141,8 @@ pub use versions::{
     ActivatedBy, ActivationRow, Approval, Bundle, NewVersion, Proposed, Reactivated, VersionRow, VersionState,
     Withdrawn, activations, approve_version, bundle_of, hold_rules, propose_version, reactivate_version,
     rules_in_force, rules_stamp, share_rules, timetable, version, versions, withdraw_version,
+};
+pub use write_backs::{
+    ToldCount, ToldEnd, ToldRow, ToldState, communication_of, forget_told, is_anything_to_tell, lease_told,
+    note_opened, renew_told, set_tells, settle_told, tells, told_again, told_of, told_of_delivery, told_standing,
 };

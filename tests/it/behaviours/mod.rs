@@ -23,4 +23,6 @@ mod replaced_and_merged;
 mod setup;
 mod sign_in;
 mod sign_in_troubles;
+mod told;
+mod told_under_fire;
 mod written;

@@ -9,7 +9,7 @@ use chartseal::blobs::BlobKey;
 use chartseal::config::Config;
 use chartseal::desk::verify_audit;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
-use chartseal::intake::{HeardEhr, Intake, KnownOffers, Seeks, StartFrom};
+use chartseal::intake::{HeardEhr, Intake, Seeks, StartFrom};
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
 use reqwest::Method;
@@ -57,7 +57,7 @@ pub fn with_limits(id: &str, double: &EhrDouble, limits: Limits) -> HeardEhr {
         seeks: Seeks::Everybody,
         by_date_every: hours(6),
         report_age_max: hours(24),
-        offers: KnownOffers::default(),
+        tells: Vec::new(),
     }
 }
 
