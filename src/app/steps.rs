@@ -16,6 +16,7 @@ use super::start::Ground;
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, SecretText, minutes};
 use crate::blobs::BlobStore;
+use crate::cell::{CellLimits, Reader};
 use crate::config::{self, Config, MailSecurity};
 use crate::desk::InterruptedIncidents;
 use crate::fhir::{EhrClient, TopicForm};
@@ -106,6 +107,7 @@ impl Steps {
                 clock: ground.clock.clone(),
                 vault: ground.vault.clone(),
                 blobs: blobs.clone(),
+                reader: Reader::new(config.reader.clone(), CellLimits::default()),
                 ehrs: source_ehrs(config, &clients),
                 turns_at_once: workers_of_each(clients.len()),
                 terms_by_hand: Terms::by_hand(),
@@ -281,6 +283,7 @@ fn source_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<SourceEhr> {
     let one = |(ehr, client): (&config::Ehr, &Arc<EhrClient>)| SourceEhr {
         client: Arc::clone(client),
         letterhead: letterhead_of(config, ehr),
+        identity: ehr.attachment_identity,
         called: Bell::default(),
     };
     config.ehrs.iter().zip(clients).map(one).collect()

@@ -38,6 +38,7 @@ use crate::app::start::{Ground, LOST_KEYS_REMEDY, Part, Restore, TimeFrom};
 use crate::app::{App, Workers, rules_files, steps};
 use crate::base::{DeliveryId, OperatorName, SecretText, random};
 use crate::blobs::BlobStore;
+use crate::cell::Program;
 use crate::config::{Config, ConfigError};
 use crate::desk::{self, Desk, DeskError, Duty, Person, StaffRefusal, Standing};
 use crate::keys::ReplicaName;
@@ -277,7 +278,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
 
 fn load(common: &Common, variables: Vec<(String, String)>) -> anyhow::Result<Config> {
     match Config::load(&common.config, variables) {
-        Ok(config) => Ok(config),
+        Ok(config) => Ok(Config { reader: Program::Itself, ..config }),
         Err(ConfigError::Unreadable { path, kind }) => Err(anyhow::anyhow!(
             "the configuration {} cannot be read ({kind}): name it with --config, or write a first one with \
              `chartseal init`",

@@ -30,8 +30,10 @@ use url::Url;
 
 use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
+use crate::cell::Program;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
 use crate::signing::{Algorithm, RotateEvery};
+use crate::whose::Demand;
 
 pub use mistake::{ConfigError, Mistake, Place};
 pub use sections::{SCOPE, SCOPE_TO_SUBSCRIBE};
@@ -54,6 +56,8 @@ pub struct Config {
     pub policy_file: PathBuf,
     pub retention: Retention,
     pub limits: Limits,
+    /// What is started to read strangers' documents. No key says it: who loads the configuration knows what it runs as.
+    pub reader: Program,
 }
 
 #[derive(Clone, Debug)]
@@ -139,6 +143,8 @@ pub struct Ehr {
     /// How often the reports of late are searched by their own date; zero: never.
     pub by_date_every: Duration,
     pub without_attachment: WithoutAttachment,
+    /// What an attachment must say of its patient.
+    pub attachment_identity: Demand,
 }
 
 /// A list of the patients that an EHR is asked about.

@@ -98,6 +98,9 @@ base_url = @ehr_base_url
 #recheck_minutes = 15
 # A report that carries no attachment is written down from its results ("write"), or a person looks at it ("review").
 #without_attachment = "write"
+# An attachment whose text names another patient waits for a person ("uncontradicted"); so does one that does not name its own
+# ("named"); or nobody looks ("unchecked").
+#attachment_identity = "uncontradicted"
 # Other origins from which attachments may be fetched.
 #attachment_origins = []
 

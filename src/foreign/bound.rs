@@ -9,7 +9,11 @@ const DEPTH_MAX: usize = 12;
 const BLOCKS_MAX: usize = 20_000;
 const TEXT_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-pub(super) fn check(carried: Carried) -> Result<Carried, Obstacle> {
+/// The document, where it is small and flat enough, says something, and every letter of it can be seen.
+///
+/// # Errors
+/// What is too much.
+pub fn check(carried: Carried) -> Result<Carried, Obstacle> {
     let mut seen = Seen::default();
     seen.blocks(&carried.blocks, 1)?;
     let title = carried.title.as_deref().unwrap_or_default();

@@ -18,6 +18,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use bound::check as checked;
 pub use obstacle::Obstacle;
 
 use serde::{Deserialize, Serialize};

@@ -62,6 +62,17 @@ pub enum What {
     RecordNumber,
 }
 
+/// What a clinic asks of an attachment before it leaves by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Nothing: it is not looked at.
+    Unchecked,
+    /// That it does not speak of another patient.
+    Uncontradicted,
+    /// That two of name, birth date and record number are the patient's.
+    Named,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     SamePatient { by: BTreeSet<What> },

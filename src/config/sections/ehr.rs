@@ -13,6 +13,7 @@ use crate::config::section::{Context, Section};
 use crate::config::source::Table;
 use crate::config::{Ehr, HookAuth, StartFrom};
 use crate::fhir::WithoutAttachment;
+use crate::whose::Demand;
 
 const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
 const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
@@ -67,6 +68,9 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let recheck_every = minutes(section.number("recheck_minutes", 15, 1..=1_440));
     let ways = [("write", WithoutAttachment::Write), ("review", WithoutAttachment::Review)];
     let without_attachment = section.choice("without_attachment", &ways, WithoutAttachment::Write);
+    let demands =
+        [("unchecked", Demand::Unchecked), ("uncontradicted", Demand::Uncontradicted), ("named", Demand::Named)];
+    let attachment_identity = section.choice("attachment_identity", &demands, Demand::Uncontradicted);
     Some(Ehr {
         id: id?,
         base_url: base_url?,
@@ -88,6 +92,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         panel_refresh_every,
         by_date_every,
         without_attachment,
+        attachment_identity,
     })
 }
 
