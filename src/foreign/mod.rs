@@ -8,6 +8,9 @@
 
 mod bound;
 pub mod cda;
+mod encoding;
+mod flow;
+mod grid;
 pub mod html;
 mod look;
 mod obstacle;

@@ -25,6 +25,10 @@ pub enum Block {
     Paragraph {
         lines: Vec<Line>,
     },
+    /// Words whose columns are made of spaces.
+    Preformatted {
+        lines: Vec<Line>,
+    },
     List {
         order: Order,
         items: Vec<Vec<Block>>,
@@ -119,7 +123,7 @@ fn blocks_text(blocks: &[Block], text: &mut String) {
     for block in blocks {
         match block {
             Block::Heading { line, .. } => push_line(line, text),
-            Block::Paragraph { lines } => lines.iter().for_each(|line| push_line(line, text)),
+            Block::Paragraph { lines } | Block::Preformatted { lines } => lines.iter().for_each(|line| push_line(line, text)),
             Block::List { items, .. } => items.iter().for_each(|item| blocks_text(item, text)),
             Block::Table(table) => {
                 if let Some(caption) = &table.caption {

@@ -61,6 +61,15 @@ fn push_blocks(blocks: &[Block], out: &mut String) {
                 }
                 out.push_str("</p>\n");
             }
+            Block::Preformatted { lines } => {
+                out.push_str("<div class=\"columns\">");
+                for line in lines {
+                    out.push_str("<span class=\"line\">");
+                    push_line(line, out);
+                    out.push_str("</span>");
+                }
+                out.push_str("</div>\n");
+            }
             Block::List { order, items } => push_list(*order, items, out),
             Block::Table(table) => push_table(table, out),
         }

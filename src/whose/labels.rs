@@ -137,12 +137,18 @@ static LABEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static OTHER: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(&format!(r"\b{OTHERS}\b[^:\t]{{0,24}}$")).ok());
 
+/// What is dated or numbered may have been named before: `guarantor: luis perez dob:`.
+static OTHER_NAMED: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(&format!(r"\b{OTHERS}\b[^:\t]{{0,16}}: ?[^:\t]{{0,40}}$")).ok());
+
 /// How far before a label another's word may stand.
-const BEFORE_BYTES_MAX: usize = 40;
+const BEFORE_BYTES_MAX: usize = 72;
 
 /// The labels in one folded cell, from left to right; those of somebody else are left out.
 pub(super) fn find(cell: &str) -> Vec<Label> {
-    let (Some(label), Some(other)) = (LABEL.as_ref(), OTHER.as_ref()) else { return Vec::new() };
+    let (Some(label), Some(other), Some(named)) = (LABEL.as_ref(), OTHER.as_ref(), OTHER_NAMED.as_ref()) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(hit) = label.captures_at(cell, from) {
@@ -168,7 +174,13 @@ pub(super) fn find(cell: &str) -> Vec<Label> {
         let has_sign = hit.name("sign").is_some() || words.as_str() == "*";
         let before = cell.get(..whole.start()).unwrap_or_default();
         let before = before.get(before.ceil_char_boundary(before.len().saturating_sub(BEFORE_BYTES_MAX))..);
-        if !other.is_match(before.unwrap_or_default()) {
+        let before = before.unwrap_or_default();
+        let is_others = other.is_match(before)
+            || match kind {
+                Kind::Birth | Kind::Number => named.is_match(before),
+                Kind::PatientName | Kind::Name | Kind::Family | Kind::Given => false,
+            };
+        if !is_others {
             found.push(Label { kind, start: whole.start(), end: whole.end(), has_sign });
         }
     }

@@ -210,10 +210,9 @@ impl Evidence<'_> {
         if by.contains(&What::Name) && by.contains(&What::BirthDate) {
             return false;
         }
-        let shapes: Vec<String> = self.known.identifiers.iter().map(|id| shape(&canonical(id))).collect();
+        let shapes: Vec<String> = self.known.identifiers.iter().map(|id| shape(id)).collect();
         let differs = |field: &Field| {
-            let value = canonical(&field.value);
-            value.len() >= NUMBER_CHARACTERS_MIN && shapes.contains(&shape(&value))
+            canonical(&field.value).len() >= NUMBER_CHARACTERS_MIN && shapes.contains(&shape(&field.value))
         };
         self.numbers().any(|(field, _)| field.place == Place::Beside && differs(field))
     }
@@ -234,7 +233,7 @@ impl Evidence<'_> {
 
     fn is_number(&self, value: &str) -> bool {
         let value = canonical(value);
-        !value.is_empty() && self.known.identifiers.iter().any(|id| canonical(id) == value)
+        !value.is_empty() && self.known.identifiers.iter().any(|id| is_same_number(&canonical(id), &value))
     }
 
     /// Whether one of the patient's numbers stands anywhere.
@@ -270,7 +269,17 @@ fn canonical(number: &str) -> String {
     kept.trim_start_matches('0').to_owned()
 }
 
-/// `a9999`: letters and digits alike.
+/// A kind of number may stand before it in one place and be left out in the other: `MRN-0012345`.
+fn is_same_number(one: &str, other: &str) -> bool {
+    let is_core_of = |core: &str, whole: &str| {
+        let after = whole.trim_start_matches(char::is_alphabetic).trim_start_matches('0');
+        core.len() >= NUMBER_CHARACTERS_MIN && after == core
+    };
+    one == other || is_core_of(one, other) || is_core_of(other, one)
+}
+
+/// `a9999`: letters and digits alike, zeros before it among them.
 fn shape(number: &str) -> String {
-    number.chars().map(|c| if c.is_numeric() { '9' } else { 'a' }).collect()
+    let kept = fold::fold(number);
+    kept.chars().filter(|c| c.is_alphanumeric()).map(|c| if c.is_numeric() { '9' } else { 'a' }).collect()
 }

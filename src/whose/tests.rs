@@ -148,7 +148,7 @@ fn who_else_is_named_and_what_else_is_dated_raises_no_alarm() {
         ("Collected: 01/02/2026\nReported: 03/02/2026\nPatient: Ana Garcia", ANA, Same),
         ("Patient: Ana Garcia\nDOB: 06/05/1984\nMRN: 7654321", ANA, Same), // the laboratory's own number
         ("Patient ID: 55-443-A2\nHaemoglobin 13", ANA, Nothing),
-        ("Patient: Baby of Ana Garcia\nWeight 3100 g", BABY, Nothing),
+        ("Patient: Baby of Ana Garcia\nWeight 3100 g", BABY, Same),
         ("Patient: Inpatient\nWard name: South Wing", ANA, Nothing),
         ("Insurance subscriber name: Luis Perez\nSubscriber DOB: 01/02/1970", ANA, Nothing),
         ("Patient: 王小明", ANA, Nothing),
