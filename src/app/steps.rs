@@ -16,7 +16,6 @@ use super::start::Ground;
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, SecretText, minutes};
 use crate::blobs::BlobStore;
-use crate::cell::{CellLimits, Reader};
 use crate::config::{self, Config, MailSecurity};
 use crate::desk::InterruptedIncidents;
 use crate::fhir::{EhrClient, TopicForm};
@@ -107,7 +106,7 @@ impl Steps {
                 clock: ground.clock.clone(),
                 vault: ground.vault.clone(),
                 blobs: blobs.clone(),
-                reader: Reader::new(config.reader.clone(), CellLimits::default()),
+                reader: config.reader.clone(),
                 ehrs: source_ehrs(config, &clients),
                 turns_at_once: workers_of_each(clients.len()),
                 terms_by_hand: Terms::by_hand(),

@@ -34,7 +34,6 @@ pub enum Trial {
     Listen,
     Program,
     Thread,
-    ReadOtherPipe,
     Memory,
     Forever,
     /// It may do that: what an honest process says.
@@ -57,7 +56,7 @@ pub enum Answer {
 }
 
 impl Trial {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::OpenFile,
         Self::WriteFile,
         Self::ListFolder,
@@ -65,7 +64,6 @@ impl Trial {
         Self::Listen,
         Self::Program,
         Self::Thread,
-        Self::ReadOtherPipe,
         Self::Memory,
         Self::Forever,
         Self::Nothing,
@@ -80,7 +78,6 @@ impl Trial {
             Self::Listen => "try-listen",
             Self::Program => "try-program",
             Self::Thread => "try-thread",
-            Self::ReadOtherPipe => "try-pipe",
             Self::Memory => "try-memory",
             Self::Forever => "try-forever",
             Self::Nothing => "try-nothing",

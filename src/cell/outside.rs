@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::answer::{ANSWER_BYTES_MAX, Answer, Errand, INPUT_BYTES_MAX, MAGIC, unframed};
+use super::answer::{ANSWER_BYTES_MAX, Answer, Errand, INPUT_BYTES_MAX, MAGIC, Trial, unframed};
 use super::inside::{COMMAND, UNCONFINED};
 use crate::base::seconds;
 
@@ -82,6 +82,12 @@ pub enum CellFault {
     Abandoned,
 }
 
+impl Default for Reader {
+    fn default() -> Self {
+        Self::new(Program::default(), CellLimits::default())
+    }
+}
+
 impl Reader {
     #[must_use]
     pub fn new(program: Program, limits: CellLimits) -> Self {
@@ -111,6 +117,23 @@ impl Reader {
         let mut reading = self.begin(errand)?;
         reading.give(document).await;
         reading.finish().await
+    }
+
+    /// Whether this machine reads documents in a process that can do nothing else.
+    ///
+    /// # Errors
+    /// [`CellFault::Unconfined`] also where it could do more.
+    pub async fn prove(&self) -> Result<(), CellFault> {
+        match self.read(Errand::Try(Trial::Nothing), b"").await? {
+            Answer::Refused => {}
+            Answer::Text(_) | Answer::Carried(_) | Answer::Not(_) | Answer::Broken | Answer::Done => {
+                return Err(CellFault::Lied);
+            }
+        }
+        match self.read(Errand::Try(Trial::OpenFile), b"").await {
+            Err(CellFault::Died) => Ok(()),
+            Ok(_) | Err(_) => Err(CellFault::Unconfined),
+        }
     }
 
     fn start(&self, errand: Errand) -> std::io::Result<Child> {

@@ -30,7 +30,7 @@ use url::Url;
 
 use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
-use crate::cell::Program;
+use crate::cell::Reader;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
 use crate::signing::{Algorithm, RotateEvery};
 use crate::whose::Demand;
@@ -56,8 +56,8 @@ pub struct Config {
     pub policy_file: PathBuf,
     pub retention: Retention,
     pub limits: Limits,
-    /// What is started to read strangers' documents. No key says it: who loads the configuration knows what it runs as.
-    pub reader: Program,
+    /// Starts what reads strangers' documents. No key says how: who loads the configuration knows what it runs as.
+    pub reader: Reader,
 }
 
 #[derive(Clone, Debug)]

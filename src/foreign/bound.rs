@@ -40,7 +40,9 @@ impl Seen {
         for block in blocks {
             match block {
                 Block::Heading { line, .. } => self.line(line)?,
-                Block::Paragraph { lines } | Block::Preformatted { lines } => lines.iter().try_for_each(|line| self.line(line))?,
+                Block::Paragraph { lines } | Block::Preformatted { lines } => {
+                    lines.iter().try_for_each(|line| self.line(line))?
+                }
                 Block::List { items, .. } => items.iter().try_for_each(|item| self.blocks(item, depth + 1))?,
                 Block::Table(table) => {
                     table.caption.iter().try_for_each(|line| self.line(line))?;

@@ -217,7 +217,8 @@ fn styled(element: &Element, marks: &Marks) -> Result<Marks, Obstacle> {
             "Bold" | "Emphasis" => marks.insert(Mark::Strong),
             "Italics" => marks.insert(Mark::Slanted),
             "Underline" => marks.insert(Mark::Underlined),
-            "Botrule" | "Lrule" | "Rrule" | "Toprule" | "normRow" | "altRow" | "Disc" | "Circle" | "Square" | "Arabic" => false,
+            "Botrule" | "Lrule" | "Rrule" | "Toprule" | "normRow" | "altRow" | "Disc" | "Circle" | "Square"
+            | "Arabic" => false,
             _ => return Err(Obstacle::Look),
         };
     }

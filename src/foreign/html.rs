@@ -132,8 +132,8 @@ impl Reader {
         let outer = Around { in_heading: if is_head { Inside::Yes } else { around.in_heading }, ..around.clone() };
         let around = &outer.with(self.said_of(element, ancestors)?);
         match element.name.as_str() {
-            "html" | "body" | "div" | "section" | "article" | "main" | "header" | "footer" | "nav" | "aside" | "center"
-            | "address" | "blockquote" | "p" | "figure" | "figcaption" | "dd" | "hgroup" => {
+            "html" | "body" | "div" | "section" | "article" | "main" | "header" | "footer" | "nav" | "aside"
+            | "center" | "address" | "blockquote" | "p" | "figure" | "figcaption" | "dd" | "hgroup" => {
                 flow.end();
                 self.children(element, ancestors, around, flow)?;
                 flow.end();
@@ -147,8 +147,8 @@ impl Reader {
                 flow.end();
                 self.children(element, ancestors, around, flow)?;
             }
-            "span" | "font" | "big" | "small" | "code" | "kbd" | "samp" | "tt" | "var" | "abbr" | "acronym" | "nobr"
-            | "time" | "data" | "label" | "o:p" => self.children(element, ancestors, around, flow)?,
+            "span" | "font" | "big" | "small" | "code" | "kbd" | "samp" | "tt" | "var" | "abbr" | "acronym"
+            | "nobr" | "time" | "data" | "label" | "o:p" => self.children(element, ancestors, around, flow)?,
             "a" => self.anchor(element, ancestors, around, flow)?,
             "b" | "strong" | "mark" => self.children(element, ancestors, &around.marked(Mark::Strong), flow)?,
             "i" | "em" | "cite" | "dfn" => self.children(element, ancestors, &around.marked(Mark::Slanted), flow)?,
@@ -156,7 +156,9 @@ impl Reader {
             "sub" => self.children(element, ancestors, &around.marked(Mark::Lowered), flow)?,
             "sup" => self.children(element, ancestors, &around.marked(Mark::Raised), flow)?,
             "br" => flow.break_line(),
-            "wbr" | "head" | "title" | "meta" | "col" | "colgroup" | "style" => {}
+            "head" => element.elements().try_for_each(in_head)?,
+            "wbr" | "title" | "style" => {}
+            "meta" | "base" => in_head(element)?,
             "pre" | "listing" => self.preformatted(element, ancestors, around, flow)?,
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => self.heading(element, ancestors, around, flow)?,
             "ul" | "ol" | "menu" | "dir" => self.list(element, ancestors, around, flow)?,
@@ -352,7 +354,9 @@ impl Reader {
             let inner = outer.with(self.said_of(cell, ancestors)?);
             let mut flow = Flow::default();
             self.children(cell, ancestors, &inner, &mut flow)?;
-            let span = |name| cell.attribute(name).map_or(Ok(1), |text| text.trim().parse::<u16>()).map_err(|_| Obstacle::Table);
+            let span = |name| {
+                cell.attribute(name).map_or(Ok(1), |text| text.trim().parse::<u16>()).map_err(|_| Obstacle::Table)
+            };
             cells.push(Cell { role, columns: span("colspan")?, rows: span("rowspan")?, blocks: flow.finish() });
         }
         ancestors.pop();
@@ -372,6 +376,20 @@ fn say(text: &str, around: &Around, flow: &mut Flow) -> Result<(), Obstacle> {
     Ok(())
 }
 
+/// What a page says of itself.
+fn in_head(element: &Element) -> Result<(), Obstacle> {
+    let is = |attribute, word: &str| {
+        element.attribute(attribute).is_some_and(|value| value.to_ascii_lowercase().contains(word))
+    };
+    match element.name.as_str() {
+        "title" | "style" | "base" => Ok(()),
+        "meta" if is("http-equiv", "refresh") => Err(Obstacle::Elsewhere),
+        "meta" => Ok(()),
+        "link" if !is("rel", "style") => Ok(()),
+        name => Err(obstacle_of(name)),
+    }
+}
+
 fn obstacle_of(name: &str) -> Obstacle {
     match name {
         "script" | "noscript" => Obstacle::Script,
@@ -379,9 +397,8 @@ fn obstacle_of(name: &str) -> Obstacle {
         "object" | "embed" | "iframe" | "frame" | "frameset" | "applet" | "video" | "audio" | "canvas" | "param" => {
             Obstacle::Object
         }
-        "form" | "input" | "select" | "option" | "textarea" | "button" | "fieldset" | "datalist" | "meter" | "progress" => {
-            Obstacle::Form
-        }
+        "form" | "input" | "select" | "option" | "textarea" | "button" | "fieldset" | "datalist" | "meter"
+        | "progress" => Obstacle::Form,
         "del" | "s" | "strike" => Obstacle::CrossedOut,
         "ins" => Obstacle::Changes,
         "details" | "summary" | "dialog" | "template" => Obstacle::Hidden,

@@ -87,12 +87,49 @@ pub(super) fn declarations(style: &str) -> Result<Said, Obstacle> {
 
 fn declare(property: &str, value: &str, said: &mut Said) -> Result<(), Obstacle> {
     const HARMLESS: &[&str] = &[
-        "font-family", "line-height", "width", "height", "min-width", "max-width", "min-height", "text-align", "border-collapse",
-        "border-spacing", "table-layout", "letter-spacing", "word-spacing", "page-break-after", "page-break-before",
-        "page-break-inside", "break-after", "break-before", "break-inside", "cursor", "float", "clear", "word-wrap", "word-break",
-        "overflow-wrap", "box-sizing", "caption-side", "empty-cells", "orphans", "widows", "size", "font-variant-numeric",
-        "text-justify", "hyphens", "font-stretch", "text-size-adjust", "-webkit-text-size-adjust", "-ms-text-size-adjust",
-        "-webkit-font-smoothing", "text-rendering", "box-shadow", "tab-size", "user-select",
+        "font-family",
+        "line-height",
+        "width",
+        "height",
+        "min-width",
+        "max-width",
+        "min-height",
+        "text-align",
+        "border-collapse",
+        "border-spacing",
+        "table-layout",
+        "letter-spacing",
+        "word-spacing",
+        "page-break-after",
+        "page-break-before",
+        "page-break-inside",
+        "break-after",
+        "break-before",
+        "break-inside",
+        "cursor",
+        "float",
+        "clear",
+        "word-wrap",
+        "word-break",
+        "overflow-wrap",
+        "box-sizing",
+        "caption-side",
+        "empty-cells",
+        "orphans",
+        "widows",
+        "size",
+        "font-variant-numeric",
+        "text-justify",
+        "hyphens",
+        "font-stretch",
+        "text-size-adjust",
+        "-webkit-text-size-adjust",
+        "-ms-text-size-adjust",
+        "-webkit-font-smoothing",
+        "text-rendering",
+        "box-shadow",
+        "tab-size",
+        "user-select",
     ];
     let only = |allowed: &[&str], obstacle| if allowed.contains(&value) { Ok(()) } else { Err(obstacle) };
     if value.contains("url(") || value.contains("expression") || value.contains("var(") || property.starts_with("--") {
@@ -100,7 +137,17 @@ fn declare(property: &str, value: &str, said: &mut Said) -> Result<(), Obstacle>
     }
     match property {
         "display" => only(
-            &["block", "inline", "inline-block", "table", "table-row", "table-cell", "table-row-group", "table-header-group", "list-item"],
+            &[
+                "block",
+                "inline",
+                "inline-block",
+                "table",
+                "table-row",
+                "table-cell",
+                "table-row-group",
+                "table-header-group",
+                "list-item",
+            ],
             if value == "none" { Obstacle::Hidden } else { Obstacle::Look },
         ),
         "visibility" => only(&["visible"], Obstacle::Hidden),
@@ -126,9 +173,25 @@ fn declare(property: &str, value: &str, said: &mut Said) -> Result<(), Obstacle>
         },
         "font-size" => sized(value),
         "font" => font(value, said),
-        "text-indent" | "padding" => if value.contains('-') { Err(Obstacle::Hidden) } else { Ok(()) },
-        _ if property.starts_with("margin") => if is_far_off(value) { Err(Obstacle::Hidden) } else { Ok(()) },
-        _ if HARMLESS.contains(&property) || ["padding-", "border", "mso-", "outline"].iter().any(|start| property.starts_with(start)) => Ok(()),
+        "text-indent" | "padding" => {
+            if value.contains('-') {
+                Err(Obstacle::Hidden)
+            } else {
+                Ok(())
+            }
+        }
+        _ if property.starts_with("margin") => {
+            if is_far_off(value) {
+                Err(Obstacle::Hidden)
+            } else {
+                Ok(())
+            }
+        }
+        _ if HARMLESS.contains(&property)
+            || ["padding-", "border", "mso-", "outline"].iter().any(|start| property.starts_with(start)) =>
+        {
+            Ok(())
+        }
         _ => Err(Obstacle::Look),
     }
 }
@@ -142,7 +205,13 @@ fn mark(without: &[&str], with: &[&str], mark: Mark, value: &str, said: &mut Sai
 }
 
 fn weight(value: &str, said: &mut Said) -> Result<(), Obstacle> {
-    mark(&["normal", "lighter", "100", "200", "300", "400", "500"], &["bold", "bolder", "600", "700", "800", "900"], Mark::Strong, value, said)
+    mark(
+        &["normal", "lighter", "100", "200", "300", "400", "500"],
+        &["bold", "bolder", "600", "700", "800", "900"],
+        Mark::Strong,
+        value,
+        said,
+    )
 }
 
 fn aligned(value: &str, said: &mut Said) -> Result<(), Obstacle> {
@@ -179,7 +248,11 @@ fn font(value: &str, said: &mut Said) -> Result<(), Obstacle> {
                 said.marks.insert(Mark::Slanted);
             }
             "small-caps" => return Err(Obstacle::Look),
-            word if word.starts_with(|c: char| c.is_ascii_digit() || c == '.') && !word.ends_with(|c: char| c.is_ascii_digit()) => sized(word)?,
+            word if word.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+                && !word.ends_with(|c: char| c.is_ascii_digit()) =>
+            {
+                sized(word)?
+            }
             _ => {}
         }
     }
@@ -328,7 +401,11 @@ impl Compound {
             let after = rest.get(1..).unwrap_or_default();
             let end = after.find(['.', '#']).unwrap_or(after.len());
             let word = after.get(..end).unwrap_or_default().to_owned();
-            if sign == '#' { id = Some(word) } else { classes.push(word) }
+            if sign == '#' {
+                id = Some(word)
+            } else {
+                classes.push(word)
+            }
             rest = after.get(end..).unwrap_or_default();
         }
         Self { name, classes, id }

@@ -14,6 +14,8 @@ const PAGE_CHARACTERS_MAX: usize = 200_000;
 const SAME_LINE_SIZES: f64 = 0.4;
 const WORD_GAP_SIZES: f64 = 0.15;
 const COLUMN_GAP_SIZES: f64 = 1.2;
+/// So many spaces in a row are a column's gap, too.
+const COLUMN_SPACES_MIN: usize = 3;
 
 /// The text of the file, a form feed after each page; `None` when it cannot be read. May panic.
 #[must_use]
@@ -96,9 +98,9 @@ fn push_page(mut letters: Vec<Letter>, text: &mut String) {
     letters.sort_by(|a, b| b.y.total_cmp(&a.y));
     let mut line: Vec<Letter> = Vec::new();
     for letter in letters {
-        let is_same = line.first().is_some_and(|first| {
-            (first.y - letter.y).abs() <= first.size.max(letter.size) * SAME_LINE_SIZES
-        });
+        let is_same = line
+            .first()
+            .is_some_and(|first| (first.y - letter.y).abs() <= first.size.max(letter.size) * SAME_LINE_SIZES);
         if !is_same {
             push_line(std::mem::take(&mut line), text);
         }
@@ -110,18 +112,26 @@ fn push_page(mut letters: Vec<Letter>, text: &mut String) {
 
 fn push_line(mut line: Vec<Letter>, text: &mut String) {
     line.sort_by(|a, b| a.x.total_cmp(&b.x));
-    let mut before: Option<(f64, f64)> = None;
+    let (mut before, mut spaces): (Option<(f64, f64)>, usize) = (None, 0);
     for letter in line {
-        if let Some((end, size)) = before {
-            let gap = letter.x - end;
-            if gap > size * COLUMN_GAP_SIZES {
-                text.push('\t');
-            } else if gap > size * WORD_GAP_SIZES && !text.ends_with([' ', '\t', '\n']) {
-                text.push(' ');
-            }
-        }
-        text.push_str(&letter.text);
+        let gap = before.map_or(0.0, |(end, size)| if size > 0.0 { (letter.x - end) / size } else { 0.0 });
         before = Some((letter.end, letter.size));
+        if gap > COLUMN_GAP_SIZES {
+            spaces = COLUMN_SPACES_MIN;
+        } else if gap > WORD_GAP_SIZES {
+            spaces = spaces.max(1);
+        }
+        if letter.text.trim().is_empty() {
+            spaces += 1;
+            continue;
+        }
+        match spaces {
+            0 => {}
+            1..COLUMN_SPACES_MIN => text.push(' '),
+            _ => text.push('\t'),
+        }
+        spaces = 0;
+        text.push_str(letter.text.trim());
     }
     if before.is_some() {
         text.push('\n');

@@ -74,7 +74,9 @@ pub enum CellRole {
 pub enum Order {
     Bullets,
     /// 1, 2, 3 from here on.
-    Numbers { from: u32 },
+    Numbers {
+        from: u32,
+    },
 }
 
 pub type Line = Vec<Run>;
@@ -123,7 +125,9 @@ fn blocks_text(blocks: &[Block], text: &mut String) {
     for block in blocks {
         match block {
             Block::Heading { line, .. } => push_line(line, text),
-            Block::Paragraph { lines } | Block::Preformatted { lines } => lines.iter().for_each(|line| push_line(line, text)),
+            Block::Paragraph { lines } | Block::Preformatted { lines } => {
+                lines.iter().for_each(|line| push_line(line, text))
+            }
             Block::List { items, .. } => items.iter().for_each(|item| blocks_text(item, text)),
             Block::Table(table) => {
                 if let Some(caption) = &table.caption {

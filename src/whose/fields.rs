@@ -71,7 +71,8 @@ fn find_in_line(cells: &[&str], below: &[&str], at: (usize, usize), fields: &mut
     for (n, cell) in cells.iter().enumerate() {
         let found = labels::find(cell);
         for (k, label) in found.iter().enumerate() {
-            let value_end = found.iter().skip(k + 1).find(|next| is_next(next, cell)).map_or(cell.len(), |next| next.start);
+            let value_end =
+                found.iter().skip(k + 1).find(|next| is_next(next, cell)).map_or(cell.len(), |next| next.start);
             let beside = cell.get(label.end..value_end).unwrap_or_default().trim();
             if !beside.is_empty() {
                 if is_believable(label, beside) {
@@ -95,7 +96,8 @@ fn find_in_line(cells: &[&str], below: &[&str], at: (usize, usize), fields: &mut
 
 /// A label ends the value before it only where it says that it is one.
 fn is_next(label: &Label, cell: &str) -> bool {
-    label.has_sign || (label.kind == Kind::Birth && dates::begins(cell.get(label.end..).unwrap_or_default().trim_start()))
+    label.has_sign
+        || (label.kind == Kind::Birth && dates::begins(cell.get(label.end..).unwrap_or_default().trim_start()))
         || (label.kind == Kind::Number && begins_with_number(cell.get(label.end..).unwrap_or_default()))
 }
 

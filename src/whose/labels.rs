@@ -53,7 +53,8 @@ const FAMILY: &[&str] = &[
     r"nom de famille",
     r"nom",
 ];
-const GIVEN: &[&str] = &[r"first name", r"given names?", r"forenames?", r"nombres?", r"imie", r"imiona", r"vornamen?", r"prenoms?"];
+const GIVEN: &[&str] =
+    &[r"first name", r"given names?", r"forenames?", r"nombres?", r"imie", r"imiona", r"vornamen?", r"prenoms?"];
 const BIRTH: &[&str] = &[
     r"date of birth",
     r"birth ?date",
@@ -130,12 +131,12 @@ static LABEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
         group("family", FAMILY),
         group("given", GIVEN),
     ];
-    let more = r"(?: ?\((?:last|family|first|given|full|vor|nach|surname|name|dd|mm|yyyy|tt|jjjj|aaaa|d|m|y|/|,|\.|-| )*\))?";
+    let more =
+        r"(?: ?\((?:last|family|first|given|full|vor|nach|surname|name|dd|mm|yyyy|tt|jjjj|aaaa|d|m|y|/|,|\.|-| )*\))?";
     Regex::new(&format!(r"(?:{}){more}(?P<sign> ?[:#=]+)?", kinds.join("|"))).ok()
 });
 
-static OTHER: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(&format!(r"\b{OTHERS}\b[^:\t]{{0,24}}$")).ok());
+static OTHER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r"\b{OTHERS}\b[^:\t]{{0,24}}$")).ok());
 
 /// What is dated or numbered may have been named before: `guarantor: luis perez dob:`.
 static OTHER_NAMED: LazyLock<Option<Regex>> =

@@ -75,8 +75,12 @@ pub enum Demand {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    SamePatient { by: BTreeSet<What> },
-    AnotherIdentity { what: BTreeSet<What> },
+    SamePatient {
+        by: BTreeSet<What>,
+    },
+    AnotherIdentity {
+        what: BTreeSet<What>,
+    },
     /// No words, or none that say whose they are.
     NothingSaid,
 }
@@ -164,7 +168,9 @@ impl Evidence<'_> {
                 Likeness::OtherFamily | Likeness::OtherGiven | Likeness::Other if is_same_somewhere => {
                     field.said == Said::OfThePatient
                 }
-                Likeness::OtherFamily => !self.agrees_near(field, What::BirthDate) && !self.agrees_near(field, What::RecordNumber),
+                Likeness::OtherFamily => {
+                    !self.agrees_near(field, What::BirthDate) && !self.agrees_near(field, What::RecordNumber)
+                }
                 // Twins are born on one day.
                 Likeness::OtherGiven => !self.agrees_near(field, What::RecordNumber),
                 Likeness::Other => {

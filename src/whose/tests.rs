@@ -86,7 +86,11 @@ fn the_patients_own_paper_is_recognised_however_it_is_written() {
         ("Patient: Ana Lopez\nDate of birth: 1984-MAY-06", ANA, Same),
         ("Patient: Perez, Ana\nDOB: 05/06/1984", ANA, Same), // a name by marriage that the record does not have
         ("Patient: Billy O'Brien\nDOB: 05/06/1984\nMRN: 0012345", WILLIAM, Same),
-        ("Baby Girl Garcia\nDate of birth: 05/06/1984\nMother: Elena Garcia, mother's date of birth 01/02/1960", BABY, Same),
+        (
+            "Baby Girl Garcia\nDate of birth: 05/06/1984\nMother: Elena Garcia, mother's date of birth 01/02/1960",
+            BABY,
+            Same,
+        ),
         ("Patient: Garcia, Lucia\nDOB: 6 May 1984", BABY, Same),
         ("Patient: A. Garcia\nDOB: 06/05/1984", ANA, Same),
         ("Patient: Garcla, Ana\nDOB: 06/05/1984", ANA, Same), // misread by a scanner
@@ -112,8 +116,16 @@ fn a_swapped_patients_paper_is_another_identity() {
         // The given name is the same.
         ("Patient: Kowalska, Ana", ANA, Another(vec![Name])),
         // A second patient's page behind the first.
-        ("Patient: Garcia, Ana\nDOB: 06/05/1984\nHbA1c 5.4 %\u{c}Patient: Perez, Luis\nHIV 1/2 reactive", ANA, Another(vec![Name])),
-        ("Patient: Garcia, Ana DOB: 06/05/1984\nPage 1\nPatient: Perez, Luis DOB: 01/02/1970", ANA, Another(vec![Name])),
+        (
+            "Patient: Garcia, Ana\nDOB: 06/05/1984\nHbA1c 5.4 %\u{c}Patient: Perez, Luis\nHIV 1/2 reactive",
+            ANA,
+            Another(vec![Name]),
+        ),
+        (
+            "Patient: Garcia, Ana DOB: 06/05/1984\nPage 1\nPatient: Perez, Luis DOB: 01/02/1970",
+            ANA,
+            Another(vec![Name]),
+        ),
         ("Paciente: PEREZ SOTO, LUIS\nFecha de nacimiento: 1 de febrero de 1970", ANA, Another(vec![Name, BirthDate])),
         ("Pacjent: KOWALSKI JAN\nPESEL: 70020112345", LUKASZ, Another(vec![Name, RecordNumber])),
         ("Pacjentka: Anna Nowak, ur. 01.02.1970", LUKASZ, Another(vec![Name, BirthDate])),

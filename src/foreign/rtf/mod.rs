@@ -115,6 +115,7 @@ impl Reader {
             Token::MaySkip => self.group().map(|group| group.may_skip = true),
             Token::Byte(byte) => self.byte(byte),
             Token::Text(text) => text.iter().try_for_each(|byte| self.byte(*byte)),
+            Token::Sign(_) if self.letters.skip_one() => Ok(()),
             Token::Sign(sign) => self.words(sign),
             Token::Word(word, number) => self.word(word, number),
             Token::Binary => Err(Obstacle::Object),
@@ -331,7 +332,11 @@ impl Reader {
                 Ok(())
             }
             Destination::ListNumber if self.fonts.is_symbols(font) => {
-                if matches!(byte, 0xb7 | 0xa7 | b'o' | b'-') { self.words("•") } else { Err(Obstacle::StrangeCharacter) }
+                if matches!(byte, 0xb7 | 0xa7 | b'o' | b'-') {
+                    self.words("•")
+                } else {
+                    Err(Obstacle::StrangeCharacter)
+                }
             }
             Destination::Text(_) | Destination::FieldResult | Destination::ListNumber => {
                 if byte.is_ascii() && !self.fonts.is_symbols(font) {
@@ -359,13 +364,12 @@ impl Reader {
     }
 
     fn words(&mut self, text: &str) -> Result<(), Obstacle> {
-        if self.letters.skip_one() {
-            return Ok(());
-        }
         let group = self.group()?.clone();
         match group.destination {
             Destination::Text(_) | Destination::FieldResult | Destination::ListNumber => {}
-            Destination::Fonts | Destination::Colors | Destination::FieldInstruction | Destination::Skipped => return Ok(()),
+            Destination::Fonts | Destination::Colors | Destination::FieldInstruction | Destination::Skipped => {
+                return Ok(());
+            }
         }
         if !text.trim().is_empty() {
             if group.is_hidden {

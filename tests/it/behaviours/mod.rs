@@ -5,6 +5,7 @@
 
 mod at_rest;
 mod big_and_flat;
+mod carried_over;
 mod doctor;
 mod events;
 mod events_by_topic;
@@ -22,4 +23,6 @@ mod replaced_and_merged;
 mod setup;
 mod sign_in;
 mod sign_in_troubles;
+mod whose_paper;
+mod whose_paper_under_fire;
 mod written;
