@@ -76,7 +76,7 @@ pub use service::ServiceBase;
 pub use sign_in::{
     AssertionKeys, ClientProof, Granted, KeysAway, KeysNow, Proof, SecretCarried, SignInFault, TokenAuth,
 };
-pub use sniff::{SNIFF_BYTES, sniff};
+pub use sniff::{SNIFF_BYTES, Sniffed, sniff};
 pub use standing::PatientStanding;
 pub use subscription::{HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, UpdateReason, Wish};
 pub use tell::{

@@ -444,6 +444,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    paper_doubt (delivery_id) {
+        delivery_id -> Text,
+        file_index -> Binary,
+        released_at -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     control,
     key_mark,
@@ -475,5 +483,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     look,
     panel_patient,
     past_search,
-    paper
+    paper,
+    paper_doubt
 );
