@@ -12,7 +12,8 @@
 //!    are still in force, there is a delivery, a recall, a replacement, or nothing. A report without an attachment is read with its
 //!    results, of which [`fhir`] makes a [`paper`], or says why not.
 //! 3. [`release`] seals: the attachment is fetched (or the paper written), judged, sealed by [`sealing`], stored by [`blobs`]; link and notice are
-//!    committed together.
+//!    committed together. What strangers wrote is read in a process of its own ([`cell`], [`foreign`]): [`whose`] compares what it says
+//!    with the patient, and RTF, HTML and CDA are carried over into a [`paper`].
 //! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends.
 //! 5. [`open`] lets in: the patient's page proves the key, claims an opening, fetches, decrypts in the browser, confirms.
 //! 6. [`sweep`] ends: leases, lives, files, keys, retention; it anchors the audit.
@@ -49,8 +50,8 @@
 //! | layer | rooms | may import |
 //! |---|---|---|
 //! | 0 | [`base`] | crates |
-//! | 1, pure | [`policy`], [`sealing`], [`signing`], [`paper`]; [`record`] (knows policy); [`audit`] (knows record) | 0 |
-//! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`] | 0, 1; not each other |
+//! | 1, pure | [`policy`], [`sealing`], [`signing`], [`paper`], [`whose`]; [`record`] (knows policy); [`audit`] (knows record); [`foreign`] (knows paper) | 0 |
+//! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`], [`cell`] | 0, 1; not each other |
 //! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`], [`write_back`] | 0 to 2; not each other |
 //! | 4, edge | [`web`] | 0, 1, 3; never the store |
 //! | 5 | [`config`], [`app`], the only wiring | all below |
@@ -123,7 +124,10 @@
 //! - **A replaced document reads as superseded** from the moment at which its replacement was read, though the EHR left it current.
 //! - **A delivery goes to the record that stood for the patient when it was decided**; another one, by a merge or its undoing,
 //!   refuses the link, and only a person's release follows it.
-//! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR.
+//! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR. What is only looked at again is
+//!   urgent once it waited two minutes; half of what is taken up are the newest, so that a recall never stands behind a heap of that.
+//! - **What was heard of and could never be read comes to a person after a day**, though the EHR's trouble may pass: a finding that
+//!   nobody could read is one that nobody saw. It is asked for on and on, and leaves by itself when it is shown.
 //! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
 //! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
@@ -136,12 +140,18 @@
 //! - **What Chartseal writes itself is HTML, and the page shows it** (`paper`, `web/page/paper.js`), although no HTML of anybody
 //!   else's is: a patient's phone lays it out, reads it aloud with its tables, enlarges and prints it; a tagged PDF would be
 //!   drawn there as pictures of a sheet of paper, and needs a font for every script. The page reads only the elements of our
-//!   own template, and makes them anew; nothing that was sent can be of this type, for [`fhir::sniff`] knows none.
+//!   own template, and makes them anew; nothing that was sent can be of this type, for [`fhir::sniff`] knows none. RTF, HTML and
+//!   CDA become such a paper for the same reasons, although the first plan said PDF: word for word, or a person looks.
+//! - **Strangers' documents are read by this program started again** ([`cell`]), not by a sandbox beside it: nothing else must be
+//!   installed, and both are of one version. It is confined by a list of system calls (no file, socket or program can be opened at
+//!   all), which leaves Landlock nothing to forbid. No pool of such processes: one that read a document is never given another.
 //! - **A report without an attachment costs a reading for each of its results, each time that it is read**, also every
 //!   `recheck_minutes` while its link is out: EHRs tell nobody that a result was taken back.
 //! - **The content hash of such a report is keyed**: it covers a few numbers, which could be guessed from a bare hash. What it was
 //!   made of is bound apart (`store::papers`), so that a result that only got a new version is looked at again before it leaves,
 //!   and no patient hears of it twice.
+//! - **Of an interpretation only HL7's own codes are put into words of ours**; anything else is shown as it was written ("R" is resistant
+//!   to one laboratory and reactive to another), and what a laboratory says beside its code stands behind it.
 //! - **A search is heard page by page** (`intake/hearing.rs`): however much an EHR shows, one page is held; what a walk found stands
 //!   though it fails later, and only a whole one moves the watermark.
 //! - **What only a backfill found is decided in mode shadow**, whatever its age: it is on record, nobody must look at each, and it
@@ -162,10 +172,12 @@
 
 pub mod base;
 pub mod fhir;
+pub mod foreign;
 pub mod paper;
 pub mod policy;
 pub mod sealing;
 pub mod signing;
+pub mod whose;
 
 // The fuzz targets (`fuzz/`) enter none of these: left out, their build takes seconds.
 #[cfg(not(fuzzing))]
@@ -174,6 +186,8 @@ pub mod app;
 pub mod audit;
 #[cfg(not(fuzzing))]
 pub mod blobs;
+#[cfg(not(fuzzing))]
+pub mod cell;
 #[cfg(not(fuzzing))]
 pub mod cli;
 #[cfg(not(fuzzing))]

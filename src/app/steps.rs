@@ -107,6 +107,7 @@ impl Steps {
                 clock: ground.clock.clone(),
                 vault: ground.vault.clone(),
                 blobs: blobs.clone(),
+                reader: config.reader.clone(),
                 ehrs: source_ehrs(config, &clients),
                 turns_at_once: workers_of_each(clients.len()),
                 terms_by_hand: Terms::by_hand(),
@@ -284,6 +285,7 @@ fn source_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<SourceEhr> {
     let one = |(ehr, client): (&config::Ehr, &Arc<EhrClient>)| SourceEhr {
         client: Arc::clone(client),
         letterhead: letterhead_of(config, ehr),
+        identity: ehr.attachment_identity,
         called: Bell::default(),
     };
     config.ehrs.iter().zip(clients).map(one).collect()

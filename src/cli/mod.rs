@@ -39,6 +39,7 @@ use crate::app::start::{Ground, LOST_KEYS_REMEDY, Part, Restore, TimeFrom};
 use crate::app::{App, Workers, rules_files, steps};
 use crate::base::{DeliveryId, OperatorName, SecretText, random};
 use crate::blobs::BlobStore;
+use crate::cell::{CellLimits, Program, Reader};
 use crate::config::{Config, ConfigError};
 use crate::desk::{self, Desk, DeskError, Duty, Person, StaffRefusal, Standing};
 use crate::keys::ReplicaName;
@@ -278,7 +279,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
 
 fn load(common: &Common, variables: Vec<(String, String)>) -> anyhow::Result<Config> {
     match Config::load(&common.config, variables) {
-        Ok(config) => Ok(config),
+        Ok(config) => Ok(Config { reader: Reader::new(Program::Itself, CellLimits::default()), ..config }),
         Err(ConfigError::Unreadable { path, kind }) => Err(anyhow::anyhow!(
             "the configuration {} cannot be read ({kind}): name it with --config, or write a first one with \
              `chartseal init`",
@@ -433,8 +434,9 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     } else {
         ""
     };
+    let (reads, unread) = print::reading(config.reader.prove().await);
     let text = format!(
-        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{versions}",
+        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{unread}{versions}",
         rules.id(),
         rules.version(),
         count(rules.profiles().len(), "profile"),
@@ -446,7 +448,7 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         "mode": mode, "lost": lost,
         "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
         "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
-        "rules_in_force": in_force,
+        "rules_in_force": in_force, "documents_read_apart": reads,
         "people": people.iter().filter(|person| person.ended_at.is_none()).count(),
     });
     if lost.is_empty() {

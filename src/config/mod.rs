@@ -30,9 +30,11 @@ use url::Url;
 
 use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
+use crate::cell::Reader;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
 use crate::record::Told;
 use crate::signing::{Algorithm, RotateEvery};
+use crate::whose::Demand;
 
 pub use mistake::{ConfigError, Mistake, Place};
 pub use sections::{SCOPE, SCOPE_TO_SUBSCRIBE};
@@ -55,6 +57,8 @@ pub struct Config {
     pub policy_file: PathBuf,
     pub retention: Retention,
     pub limits: Limits,
+    /// Starts what reads strangers' documents. No key says how: who loads the configuration knows what it runs as.
+    pub reader: Reader,
 }
 
 #[derive(Clone, Debug)]
@@ -140,6 +144,8 @@ pub struct Ehr {
     /// How often the reports of late are searched by their own date; zero: never.
     pub by_date_every: Duration,
     pub without_attachment: WithoutAttachment,
+    /// What an attachment must say of its patient.
+    pub attachment_identity: Demand,
     /// What it is told of deliveries.
     pub write_back: Vec<Told>,
     pub completed_talk: CompletedTalk,

@@ -103,6 +103,9 @@ base_url = @ehr_base_url
 #write_back = []
 # A Task to talk with a patient that a clinician completed there: "noted", or it "counts" as the record of the talk.
 #completed_talk = "noted"
+# An attachment whose text names another patient waits for a person ("uncontradicted"); so does one that does not name its own
+# ("named"); or nobody looks ("unchecked").
+#attachment_identity = "uncontradicted"
 # Other origins from which attachments may be fetched.
 #attachment_origins = []
 

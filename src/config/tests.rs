@@ -245,7 +245,7 @@ fn the_starter_files_comments_tell_the_defaults() {
             (config.poll_every, config.answer_max, config.recheck_every),
             (config.report_age_max, config.start_from, config.subscribe.clone()),
             (config.panel.clone(), config.panel_refresh_every, config.by_date_every, config.calls_per_minute),
-            config.without_attachment,
+            (config.without_attachment, config.attachment_identity),
         )
     };
     assert_eq!(of_ehr(&told.ehrs[0]), of_ehr(&left_out.ehrs[0]));

@@ -59,7 +59,7 @@ pub use likeness::Likeness;
 pub use notification::{Notification, NotificationKind};
 pub use offers::{OFFERS_KEPT, Offers};
 pub use pace::Pace;
-pub use panel::PanelSource;
+pub use panel::{PanelRead, PanelSource};
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use probe::{
     Access, CertificateFault, CertificateSeen, Claims, Honoured, Interaction, Obedience, Offered, OfferedProof,
@@ -76,7 +76,7 @@ pub use service::ServiceBase;
 pub use sign_in::{
     AssertionKeys, ClientProof, Granted, KeysAway, KeysNow, Proof, SecretCarried, SignInFault, TokenAuth,
 };
-pub use sniff::{SNIFF_BYTES, sniff};
+pub use sniff::{SNIFF_BYTES, Sniffed, sniff};
 pub use standing::PatientStanding;
 pub use subscription::{HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, UpdateReason, Wish};
 pub use tell::{

@@ -147,6 +147,18 @@ pub enum ReviewReason {
     Patient { why: String },
     #[error("the attachment cannot be sent: {why}")]
     Attachment { why: String },
+    #[error(
+        "the attachment speaks of another patient: the {what} in it differs from the record's; look at it in the EHR, and call whoever wrote it; a release sends it as it is"
+    )]
+    AnothersPaper { what: String },
+    #[error(
+        "the attachment does not say well enough whose it is, and attachment_identity asks for that; look at it in the EHR; a release sends it as it is"
+    )]
+    NobodysPaper,
+    #[error(
+        "whose the attachment is could not be looked at ({why}); look at it in the EHR; a release sends it as it is"
+    )]
+    PaperUnread { why: String },
     #[error("the report uses an element that changes its meaning and that is not understood: {element}")]
     UnknownModifier { element: String },
     #[error("the report names another patient than before")]

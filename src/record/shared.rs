@@ -92,6 +92,9 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::AgeUnknown
         | ReviewReason::Patient { .. }
         | ReviewReason::Attachment { .. }
+        | ReviewReason::AnothersPaper { .. }
+        | ReviewReason::NobodysPaper
+        | ReviewReason::PaperUnread { .. }
         | ReviewReason::UnknownModifier { .. }
         | ReviewReason::SubjectChanged
         | ReviewReason::PatientMerged

@@ -1,13 +1,14 @@
 //! Whether a report may leave now: as the EHR shows it, to the address that its patient has now.
 
 use super::{Hindrance, Release, SourceEhr, failed};
-use crate::fhir::{ContactChoice, PatientStanding, ReadAnswer, Report, Subject, Written, choose_email};
+use crate::fhir::{ContactChoice, Patient, PatientStanding, ReadAnswer, Report, Subject, Written, choose_email};
 use crate::paper::{self, Person, Sheet};
 use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
 use crate::policy::life::WAKING_FLOOR_HOURS;
 use crate::policy::{Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Card, Link};
 use crate::store::{self, Delivery, SourceRow};
+use crate::whose::Known;
 
 /// A report that may leave.
 pub(super) struct Judged<'a> {
@@ -15,20 +16,31 @@ pub(super) struct Judged<'a> {
     pub(super) report: Report,
     /// Where it carries no attachment.
     pub(super) written: Option<Sheet>,
+    /// What its attachment may say of whose it is.
+    pub(super) known: Known,
+    /// The keyed hash of the file that a person let go, whatever it says.
+    pub(super) let_go: Option<[u8; 32]>,
     pub(super) card: Card,
     pub(super) contact_index: [u8; 32],
     /// With the life that its link may have from now on.
     pub(super) terms: Terms,
 }
 
+/// What is kept of a delivery's document.
+pub(super) struct Kept {
+    /// The one that was decided about, where Chartseal writes it.
+    pub(super) paper: Option<[u8; 32]>,
+    /// The attachment that a person let go although it was doubted.
+    pub(super) let_go: Option<[u8; 32]>,
+}
+
 impl Release {
     /// Reads report and patient once more, and says under which terms it may leave now.
-    /// `paper` is the document that was decided about, where Chartseal writes it.
     pub(super) async fn judge(
         &self,
         delivery: &Delivery,
         source: Option<&SourceRow>,
-        paper: Option<[u8; 32]>,
+        Kept { paper, let_go }: Kept,
     ) -> Result<Judged<'_>, Hindrance> {
         let terms = match &delivery.decision {
             Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
@@ -60,19 +72,19 @@ impl Release {
         let ehr = self.ehrs.iter().find(|ehr| *ehr.client.id() == delivery.ehr);
         let ehr = ehr.ok_or_else(|| unreadable("its EHR is no longer configured"))?;
         let report = self.reread(ehr, source, delivery).await?;
-        let (card, contact_index, person) = self.choose_contact(ehr, &report, delivery).await?;
+        let (card, contact_index, patient) = self.choose_contact(ehr, &report, delivery).await?;
         if is_anothers_address(delivery, &contact_index) {
             return Err(Hindrance::Elsewhere { card, contact_index });
         }
         if let Some(why) = report.why_nothing() {
             return Err(Hindrance::Review(ReviewReason::Attachment { why }));
         }
-        let written = write(ehr, &report, &person)?;
+        let written = write(ehr, &report, &patient.person())?;
         // Of another version of a result, or under another name: what the rules look at may be different too.
         if written.as_ref().map(|sheet| self.vault.file_index(&sheet.binding)) != paper {
             return Err(Hindrance::Changed);
         }
-        Ok(Judged { ehr, report, written, card, contact_index, terms })
+        Ok(Judged { ehr, report, written, known: patient.known(), let_go, card, contact_index, terms })
     }
 
     /// The report as it is now, if it still says what was decided about.
@@ -135,7 +147,7 @@ impl Release {
         ehr: &SourceEhr,
         report: &Report,
         delivery: &Delivery,
-    ) -> Result<(Card, [u8; 32], Person), Hindrance> {
+    ) -> Result<(Card, [u8; 32], Patient), Hindrance> {
         let unusable = |why: &str| Hindrance::Review(ReviewReason::Patient { why: why.to_owned() });
         let id = match &report.subject {
             Subject::Patient(id) => id,
@@ -158,7 +170,7 @@ impl Release {
         match choose_email(&patient, self.clock.now()) {
             ContactChoice::One { address, explanation } => {
                 let index = self.vault.blind_index("email", &address.comparison_form());
-                Ok((Card::new(Some(&address), patient.id.clone(), explanation), index, patient.person()))
+                Ok((Card::new(Some(&address), patient.id.clone(), explanation), index, *patient))
             }
             ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
             ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why })),

@@ -303,6 +303,9 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::BeforeStart
         | ReviewReason::AgeUnknown
         | ReviewReason::Attachment { .. }
+        | ReviewReason::AnothersPaper { .. }
+        | ReviewReason::NobodysPaper
+        | ReviewReason::PaperUnread { .. }
         | ReviewReason::SubjectChanged
         | ReviewReason::Reinstated
         | ReviewReason::NoClinic

@@ -106,7 +106,7 @@ pub use panel::{
     Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, end_panel, forget_unlisted, list_patient,
     next_patients, panel_summary, settle_patient,
 };
-pub use papers::{insert_paper, paper_of, set_paper};
+pub use papers::{doubt_paper, insert_paper, paper_of, release_doubted, released_although_doubted, set_paper};
 pub use past::{
     Past, PastAsked, PastRow, PastState, Reached, begin_past, is_past_due, lease_past, past_of, renew_past,
     resume_past, settle_past, stop_past,
@@ -128,9 +128,9 @@ pub use signing_keys::{
     turn_signing_keys,
 };
 pub use sources::{
-    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources,
-    lease_urgent_sources, others_gone, read_again, read_stale_sources_again, read_twins_again, renew_source, source,
-    source_of,
+    Hearing, NOT_CONFIGURED, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear,
+    lease_sources, lease_urgent_sources, others_gone, read_again, read_stale_sources_again, read_twins_again,
+    renew_source, source, source_of, take_up_what_was_left,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
 pub use topics::{

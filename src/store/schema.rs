@@ -433,6 +433,7 @@ diesel::table! {
         lease_holder -> Nullable<Text>,
         ended_at -> Nullable<BigInt>,
         why -> Nullable<Text>,
+        left_out -> BigInt,
     }
 }
 
@@ -440,6 +441,14 @@ diesel::table! {
     paper (delivery_id) {
         delivery_id -> Text,
         paper_index -> Binary,
+    }
+}
+
+diesel::table! {
+    paper_doubt (delivery_id) {
+        delivery_id -> Text,
+        file_index -> Binary,
+        released_at -> Nullable<BigInt>,
     }
 }
 
@@ -474,5 +483,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     look,
     panel_patient,
     past_search,
-    paper
+    paper,
+    paper_doubt
 );

@@ -17,6 +17,7 @@
 )]
 
 mod behaviours;
+mod cell;
 mod crashes;
 mod docker;
 mod docs;

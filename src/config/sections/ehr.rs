@@ -14,6 +14,7 @@ use crate::config::section::{Context, Section};
 use crate::config::source::Table;
 use crate::config::{Ehr, HookAuth, StartFrom};
 use crate::fhir::WithoutAttachment;
+use crate::whose::Demand;
 
 const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
 const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
@@ -69,6 +70,9 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let recheck_every = minutes(section.number("recheck_minutes", 15, 1..=1_440));
     let ways = [("write", WithoutAttachment::Write), ("review", WithoutAttachment::Review)];
     let without_attachment = section.choice("without_attachment", &ways, WithoutAttachment::Write);
+    let demands =
+        [("unchecked", Demand::Unchecked), ("uncontradicted", Demand::Uncontradicted), ("named", Demand::Named)];
+    let attachment_identity = section.choice("attachment_identity", &demands, Demand::Uncontradicted);
     Some(Ehr {
         id: id?,
         base_url: base_url?,
@@ -92,6 +96,7 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         without_attachment,
         write_back,
         completed_talk,
+        attachment_identity,
     })
 }
 

@@ -21,6 +21,7 @@ use super::units;
 use super::{Clinic, ClinicPhone, Config, ConfigError, Language, Limits, Mode, Retention, StoreUrl};
 use crate::base::{ClinicId, EmailAddress, hours, seconds};
 use crate::blobs::BlobUrl;
+use crate::cell::Reader;
 use crate::signing::RotateEvery;
 pub use ehr_auth::{SCOPE, SCOPE_TO_SUBSCRIBE};
 
@@ -58,6 +59,7 @@ pub(super) fn read(
         policy_file: policy_file(source.take("policy"), context),
         retention: retention(source.take("retention"), context),
         limits: limits(source.take("limits"), context),
+        reader: Reader::default(),
     };
     mistakes.into_result()?;
     Ok(config)

@@ -225,6 +225,7 @@ fn mistakes_about_ehrs_are_told_with_line_and_remedy() {
         ("by_date_hours = 169", "[[ehr]] number 1, \"lab\": by_date_hours", "from 0 to 168"),
         ("recheck_minutes = 0", "[[ehr]] number 1, \"lab\": recheck_minutes", "from 1 to 1440"),
         ("without_attachment = \"no\"", "[[ehr]] number 1, \"lab\": without_attachment", "\"write\" or"),
+        ("attachment_identity = \"yes\"", "[[ehr]] number 1, \"lab\": attachment_identity", "\"uncontradicted\""),
         ("start_from = \"yesterday\"", "[[ehr]] number 1, \"lab\": start_from", "\"now\" or an instant"),
         ("start_from = 2026-11-01", "[[ehr]] number 1, \"lab\": start_from", "\"now\" or an instant"),
         ("report_age_max = \"7\"", "[[ehr]] number 1, \"lab\": report_age_max", "from \"1h\" to \"1y\""),

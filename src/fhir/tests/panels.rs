@@ -63,7 +63,9 @@ async fn what_stands_behind_an_inner_panel_is_said_to_be_the_outer_ones() {
 async fn two_panels_of_one_name_are_never_run_together() {
     let of = |first: &[(&str, Value)], second: &[(&str, Value)]| {
         let with = |mut panel: Value, changes: &[(&str, Value)]| {
-            changes.iter().for_each(|(name, value)| panel[*name] = value.clone());
+            for (name, value) in changes {
+                panel[*name] = value.clone();
+            }
             panel
         };
         Case::of(panel("o", "Urine culture", &["a", "b"]))
@@ -114,7 +116,7 @@ async fn a_judgement_is_put_into_our_words_only_where_its_table_is_known() {
     assert!(why.contains("has no words, only a code"), "{why}");
 }
 
-/// HL7v2 laboratories send tables as text.
+/// Laboratories that came from HL7 v2 send tables as text.
 #[tokio::test]
 async fn text_in_columns_keeps_them_and_every_line_ends_in_one_way() {
     let table = "Antibiotic    E. coli   Klebsiella\r\nAmpicillin    R\rCefazolin               S";

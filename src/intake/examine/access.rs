@@ -2,7 +2,7 @@
 
 use super::{Finding, Verdict};
 use crate::base::{ResourceType, UtcMillis};
-use crate::fhir::{Access, EhrError, Granted, Honoured, Obedience, PatientNeeded, SignedIn};
+use crate::fhir::{Access, EhrError, Granted, Honoured, Obedience, PanelRead, PatientNeeded, SignedIn};
 use crate::intake::listing::{Unlisted, read_list};
 use crate::intake::{HeardEhr, Seeks};
 
@@ -171,9 +171,18 @@ pub(super) async fn panel(ehr: &HeardEhr, now: UtcMillis) -> Vec<Finding> {
     let mut findings = Vec::new();
     for list in &panel.lists {
         findings.push(match read_list(ehr, list, now).await {
-            Ok(named) if named.is_empty() => Finding::note(PANEL, format!("{list}: nobody is on it"))
-                .with("see that it is the list that was meant; whom no list names is not asked about"),
-            Ok(named) => Finding::works(PANEL, format!("{list}: {} on it", patients(named.len()))),
+            Ok(PanelRead { named, incomplete: Some(why) }) => {
+                let says = format!("{list}: {why}; {} on what it shows", patients(named.len()));
+                let remedy = "ask its staff what the answer leaves out: whom no list names is not asked about";
+                Finding::fails(PANEL, says, remedy)
+            }
+            Ok(PanelRead { named, incomplete: None }) if named.is_empty() => {
+                Finding::note(PANEL, format!("{list}: nobody is on it"))
+                    .with("see that it is the list that was meant; whom no list names is not asked about")
+            }
+            Ok(PanelRead { named, incomplete: None }) => {
+                Finding::works(PANEL, format!("{list}: {} on it", patients(named.len())))
+            }
             Err(Unlisted::Ehr(error)) => {
                 Finding::told(PANEL, &format!("{list}: {error}"), "have its staff allow that list")
             }

@@ -5,8 +5,8 @@ use super::Source;
 /// The rooms, lowest first. A room imports only from lower layers, and from its own layer only what [`NEIGHBOURS`] says.
 const LAYERS: [&[&str]; 9] = [
     &["base"],
-    &["policy", "record", "sealing", "signing", "audit", "paper"],
-    &["store", "fhir", "blobs", "keys", "notify"],
+    &["policy", "record", "sealing", "signing", "audit", "paper", "foreign", "whose"],
+    &["store", "fhir", "blobs", "keys", "notify", "cell"],
     &["intake", "resolve", "release", "outbox", "open", "desk", "sweep", "sign_in", "write_back"],
     &["web"],
     &["config", "app"],
@@ -17,14 +17,16 @@ const LAYERS: [&[&str]; 9] = [
     &["main", "lib"],
 ];
 
-/// Who may import whom within a layer: a record knows its terms, an audit line knows what it records.
-const NEIGHBOURS: [(&str, &str); 3] = [("record", "policy"), ("audit", "record"), ("app", "config")];
+/// Who may import whom within a layer: a record knows its terms, an audit line knows what it records, what a stranger wrote
+/// becomes a paper.
+const NEIGHBOURS: [(&str, &str); 4] =
+    [("record", "policy"), ("audit", "record"), ("foreign", "paper"), ("app", "config")];
 
 /// What a room may not import although it lies lower.
 const CLOSED_DOORS: [(&str, &str); 1] = [("web", "store")];
 
 /// Crates that live in some rooms only.
-const CONFINED_CRATES: [(&str, &[&str]); 10] = [
+const CONFINED_CRATES: [(&str, &[&str]); 15] = [
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
     ("fhirbolt", &["fhir"]),
@@ -34,6 +36,11 @@ const CONFINED_CRATES: [(&str, &[&str]); 10] = [
     ("aes_gcm", &["sealing"]),
     ("aead_stream", &["sealing"]),
     ("rsa", &["signing"]),
+    ("seccompiler", &["cell"]),
+    ("rustix", &["cell"]),
+    ("pdf_extract", &["foreign"]),
+    ("html5ever", &["foreign"]),
+    ("roxmltree", &["foreign"]),
     ("unsafe", &[]),
 ];
 

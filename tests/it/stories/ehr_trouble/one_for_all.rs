@@ -6,7 +6,6 @@ use std::time::Duration;
 use chartseal::app::steps::Steps;
 use chartseal::base::{Bell, hours, minutes};
 use chartseal::blobs::BlobKey;
-use chartseal::config::Config;
 use chartseal::desk::verify_audit;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
 use chartseal::intake::{HeardEhr, Intake, Seeks, StartFrom};
@@ -16,7 +15,7 @@ use reqwest::Method;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::support::clinic::{Clinic, Hears, Wishes};
+use crate::support::clinic::{Clinic, Hears, Wishes, config_at};
 use crate::support::ehr_double::{Act, EhrDouble};
 use crate::support::{pdf, wait};
 
@@ -24,26 +23,33 @@ use super::{mails_to, poll};
 
 /// Waits for as long as the EHR says nothing.
 pub(super) fn patient_client(id: &str, double: &EhrDouble) -> EhrClient {
+    client(id, double, patience())
+}
+
+fn patience() -> Limits {
+    Limits { read_timeout: hours(24), answer_timeout: hours(24), attachment_timeout: hours(24), ..Limits::default() }
+}
+
+fn client(id: &str, double: &EhrDouble, limits: Limits) -> EhrClient {
     let connection = EhrConnection {
         id: id.parse().unwrap(),
         base: ServiceBase::new(double.base_url.parse().unwrap()).unwrap(),
         auth: Auth::None,
         attachment_origins: Vec::new(),
-        limits: Limits {
-            read_timeout: hours(24),
-            answer_timeout: hours(24),
-            attachment_timeout: hours(24),
-            ..Limits::default()
-        },
+        limits,
     };
     EhrClient::new(connection).unwrap()
 }
 
 /// An EHR that is waited for as long as it says nothing.
 pub(super) fn patiently(id: &str, double: &EhrDouble) -> HeardEhr {
-    let client = Arc::new(patient_client(id, double));
+    with_limits(id, double, patience())
+}
+
+/// An EHR that is polled every minute within these limits.
+pub fn with_limits(id: &str, double: &EhrDouble, limits: Limits) -> HeardEhr {
     HeardEhr {
-        client,
+        client: Arc::new(client(id, double, limits)),
         hook: None,
         poll_every: minutes(1),
         start_from: StartFrom::Now,
@@ -60,7 +66,7 @@ async fn an_ehr_that_hangs_delays_no_polls_of_another() {
     hangs.behave(|_| Act::Silence);
     let clinic = Clinic::spawn(Wishes::default()).await;
     let ground = clinic.ground.clone();
-    let mut steps = Steps::wire(&Config::load(&clinic.config_path, []).unwrap(), &ground).unwrap();
+    let mut steps = Steps::wire(&config_at(&clinic.config_path, []).unwrap(), &ground).unwrap();
     let ehrs = vec![patiently("hangs", &hangs), patiently("answers", &answers)];
     let (kept, due) = (Bell::default(), Bell::default());
     steps.intake = Arc::new(Intake::new(ground.store, ground.clock, ground.vault, ehrs, kept, due));

@@ -111,6 +111,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
         ],
     ),
     ("paper", &[("delivery_id", Quiet), ("paper_index", Pseudonymous)]),
+    ("paper_doubt", &[("delivery_id", Quiet), ("file_index", Pseudonymous), ("released_at", Quiet)]),
     (
         "likeness",
         &[
@@ -336,6 +337,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("lease_holder", Quiet),
             ("ended_at", Quiet),
             ("why", Quiet),
+            ("left_out", Quiet),
         ],
     ),
     (
