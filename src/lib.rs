@@ -28,7 +28,10 @@
 //!
 //! Whether the way from an EHR works, `chartseal doctor` says: [`fhir`] asks in ways in which the answers must differ
 //! (`fhir::probe`), [`intake`] makes findings of them, each fault with its remedy (`intake::examine`). Only its trial, which a person
-//! asks for, writes more to an EHR than Subscriptions.
+//! asks for, and [`write_back`], where the clinic wants it, write more to an EHR than Subscriptions.
+//!
+//! [`write_back`] tells an EHR what became of its reports (a message, a disclosure, a task for staff) from an outbox of its own,
+//! whose rows the [`store`] writes with the change that they tell of. Nothing waits for it.
 //!
 //! # The way of a rule
 //!
@@ -49,7 +52,7 @@
 //! | 0 | [`base`] | crates |
 //! | 1, pure | [`policy`], [`sealing`], [`signing`], [`paper`], [`whose`]; [`record`] (knows policy); [`audit`] (knows record); [`foreign`] (knows paper) | 0 |
 //! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`], [`cell`] | 0, 1; not each other |
-//! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`] | 0 to 2; not each other |
+//! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`], [`write_back`] | 0 to 2; not each other |
 //! | 4, edge | [`web`] | 0, 1, 3; never the store |
 //! | 5 | [`config`], [`app`], the only wiring | all below |
 //! | 6 | [`demo`]: the whole service with stand-ins around it, for a newcomer | all below |
@@ -121,7 +124,10 @@
 //! - **A replaced document reads as superseded** from the moment at which its replacement was read, though the EHR left it current.
 //! - **A delivery goes to the record that stood for the patient when it was decided**; another one, by a merge or its undoing,
 //!   refuses the link, and only a person's release follows it.
-//! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR.
+//! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR. What is only looked at again is
+//!   urgent once it waited two minutes; half of what is taken up are the newest, so that a recall never stands behind a heap of that.
+//! - **What was heard of and could never be read comes to a person after a day**, though the EHR's trouble may pass: a finding that
+//!   nobody could read is one that nobody saw. It is asked for on and on, and leaves by itself when it is shown.
 //! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
 //! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
@@ -147,12 +153,23 @@
 //! - **The content hash of such a report is keyed**: it covers a few numbers, which could be guessed from a bare hash. What it was
 //!   made of is bound apart (`store::papers`), so that a result that only got a new version is looked at again before it leaves,
 //!   and no patient hears of it twice.
+//! - **Of an interpretation only HL7's own codes are put into words of ours**; anything else is shown as it was written ("R" is resistant
+//!   to one laboratory and reactive to another), and what a laboratory says beside its code stands behind it.
 //! - **A search is heard page by page** (`intake/hearing.rs`): however much an EHR shows, one page is held; what a walk found stands
 //!   though it fails later, and only a whole one moves the watermark.
 //! - **What only a backfill found is decided in mode shadow**, whatever its age: it is on record, nobody must look at each, and it
 //!   leaves by a person's word. The mark goes when the EHR speaks of a change itself.
 //! - **Of a history only the deletes are taken** (`fhir/search`): the newest version of what lives is found by a search, and needs no
 //!   reading for each older one.
+//! - **What an EHR is told is created and not updated**, under an identifier of its own and `If-None-Exist`: a lost answer costs
+//!   nothing. Two changes are made to what stands there already, each under `If-Match`: when a message was first opened
+//!   (FHIR has one place for it, in the Communication), and the end of a Task of which nothing is left to do.
+//! - **The message is told as a Communication, the disclosure as an `AuditEvent` when the link is opened**: the message names the
+//!   clinic alone. An `AuditEvent` and a `Provenance` have no identifier in R4, so they bear theirs as a tag.
+//! - **A mark on what we wrote hides nothing**: intake looks at no tag. We never write what we listen to, so no write comes back
+//!   as an event; and a stranger who adds the mark to a report would otherwise keep it from being heard.
+//! - **A Task completed at the EHR is the record of a talk only where the clinic says so** (`completed_talk = "counts"`), by a
+//!   practitioner, while it is the Task that was written. Nothing else that happens to a Task moves a delivery.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 
@@ -206,3 +223,5 @@ pub mod store;
 pub mod sweep;
 #[cfg(not(fuzzing))]
 pub mod web;
+#[cfg(not(fuzzing))]
+pub mod write_back;

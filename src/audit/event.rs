@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, UtcMillis};
+use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
 use crate::record::{Link, Notice, RevokedBy, Waiver};
 
 /// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
@@ -351,6 +351,29 @@ pub enum AuditEvent {
         since: UtcMillis,
         until: UtcMillis,
     },
+    /// The EHR was told something of the delivery, under this identifier.
+    EhrTold {
+        resource: String,
+        fact: String,
+        id: ToldId,
+    },
+    /// It could not be told, for good.
+    EhrNotTold {
+        resource: String,
+        fact: String,
+        why: String,
+    },
+    /// Staff of the EHR ended what they were asked to do there.
+    TaskEnded {
+        to_do: String,
+        how: String,
+        /// The practitioner, as the EHR refers to them.
+        by: Option<String>,
+    },
+    /// A person has what could not be told to an EHR told again.
+    ToldAgain {
+        count: u64,
+    },
     PastStopped {
         what: String,
     },
@@ -362,6 +385,9 @@ pub enum AuditEvent {
         seen: u64,
         /// Of those, what was read because of it.
         heard: u64,
+        /// Questions about single patients that failed and were left out.
+        #[serde(default)]
+        left_out: u64,
     },
     Retained {
         what: String,

@@ -26,6 +26,7 @@ mod rules_versions;
 mod setup;
 mod shred;
 mod staff;
+mod write_backs;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

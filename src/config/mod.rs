@@ -32,6 +32,7 @@ use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
 use crate::cell::Reader;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
+use crate::record::Told;
 use crate::signing::{Algorithm, RotateEvery};
 use crate::whose::Demand;
 
@@ -145,6 +146,18 @@ pub struct Ehr {
     pub without_attachment: WithoutAttachment,
     /// What an attachment must say of its patient.
     pub attachment_identity: Demand,
+    /// What it is told of deliveries.
+    pub write_back: Vec<Told>,
+    pub completed_talk: CompletedTalk,
+}
+
+/// What a Task to talk with a patient means that was completed at the EHR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompletedTalk {
+    /// It is kept and shown.
+    Noted,
+    /// It is the record of the talk.
+    Counts,
 }
 
 /// A list of the patients that an EHR is asked about.

@@ -98,6 +98,11 @@ base_url = @ehr_base_url
 #recheck_minutes = 15
 # A report that carries no attachment is written down from its results ("write"), or a person looks at it ("review").
 #without_attachment = "write"
+# What the EHR is told of deliveries, any of "communication" (a message went out, and was opened), "audit_event" (a document
+# was disclosed), "provenance" (a report left) and "task" (what staff have to do). Never an address or a link.
+#write_back = []
+# A Task to talk with a patient that a clinician completed there: "noted", or it "counts" as the record of the talk.
+#completed_talk = "noted"
 # An attachment whose text names another patient waits for a person ("uncontradicted"); so does one that does not name its own
 # ("named"); or nobody looks ("unchecked").
 #attachment_identity = "uncontradicted"

@@ -65,6 +65,22 @@ fn an_ehr_has_careful_defaults() {
     assert_eq!(ehr.answer_max, seconds(60));
     assert_eq!(ehr.clinic.as_ref().map(ClinicId::as_str), Some("main"), "the only clinic");
     assert_eq!(config.clinics[0].language.as_str(), "en");
+    assert_eq!((ehr.write_back.len(), ehr.completed_talk), (0, CompletedTalk::Noted));
+}
+
+#[test]
+fn what_an_ehr_is_told_is_asked_for_in_its_scopes() {
+    let scope = |more: &str| {
+        let text = format!(
+            "{CLINIC}[[ehr]]\nid = \"main\"\nbase_url = \"https://ehr.example/fhir\"\nauth = \"smart\"\nclient_id = \"c\"\n{more}"
+        );
+        let EhrAuth::Token(token) = parse(&text, &[]).ehrs[0].auth.clone() else { panic!("a token") };
+        token.scope
+    };
+    assert_eq!(scope(""), SCOPE);
+    let told = scope("write_back = [\"task\", \"audit_event\"]\ncompleted_talk = \"counts\"");
+    assert_eq!(told, format!("{SCOPE} system/AuditEvent.cs system/Task.crus"));
+    assert_eq!(scope("write_back = [\"task\"]\nscope = \"system/*.*\""), "system/*.*", "as it is written");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod redecide;
 mod refusals;
 mod restore;
 mod shown;
+mod told;
 mod verify;
 mod versions;
 pub mod words;
@@ -47,6 +48,7 @@ pub use redecide::Otherwise;
 pub use refusals::VersionRefusal;
 pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
+pub use told::{HeardTold, TOLD_LIST_MAX, ToldAsked, ToldEntry};
 pub use verify::{Verified, verify_audit};
 pub use versions::{Approved, Judgement, RolledBack, Urgency, VersionEntry, VersionText, judge};
 

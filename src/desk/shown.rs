@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::told::{ToldEntry, told_of_delivery};
 use super::words;
 use crate::base::UtcMillis;
 use crate::keys::Vault;
@@ -131,6 +132,8 @@ pub struct Shown {
     pub also_heard_as: Vec<String>,
     pub notices: Vec<ShownNotice>,
     pub openings: Vec<ShownOpening>,
+    /// What its EHR is or was told of it.
+    pub told: Vec<ToldEntry>,
     pub audit: Vec<serde_json::Value>,
 }
 
@@ -204,6 +207,7 @@ impl Shown {
                     ended_at: text(opening.ended_at),
                 })
                 .collect(),
+            told: told_of_delivery(conn, &delivery.id)?,
             audit: lines.iter().map(audit_line).collect(),
             link_state: delivery.state,
             decision: delivery.decision,

@@ -96,6 +96,11 @@ impl EhrClient {
                 (Place::Ehr | Place::Listed, _) => transport::refusal(status, response.headers()),
             });
         }
+        if !transport::tells_its_end(&response) && attachment.size.is_none() && attachment.sha1.is_none() {
+            return Err(EhrError::Mismatch {
+                what: "its server does not tell how long it is, and neither does the report",
+            });
+        }
         let media = transport::media_type(response.headers());
         match media.as_str() {
             "text/html" | "application/xhtml+xml" | "text/xml" | "application/xml"

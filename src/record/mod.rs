@@ -12,6 +12,7 @@ mod opening;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use crate::policy::laws::Waiver;
 pub use card::Card;
@@ -21,6 +22,7 @@ pub use notice::{
     retry_delay,
 };
 pub use opening::{LEASE as OPENING_LEASE, LEASE_MAX as OPENING_LEASE_MAX, Opening, OpeningEvent};
+pub use told::{EverOpened, Fact, ToDo, Told};
 
 /// A change that the tables allow. Made only by `step`, consumed by the store.
 #[derive(Debug, PartialEq, Eq)]

@@ -358,18 +358,18 @@ pub(super) fn version_of(report: &Report) -> Result<VersionId, StoreError> {
         return Ok(version.clone());
     }
     let text = HEXLOWER.encode(&report.content_hash);
-    let (content, updated) = (text.get(..32).unwrap_or(&text), report.last_updated.map_or(0, |at| at.0));
-    VersionId::parse(&format!("{content}-{updated}")).map_err(|_| StoreError::BadRow { column: "report_version" })
+    let updated = report.last_updated.map_or(0, |at| at.0);
+    VersionId::made_up(&text, updated).map_err(|_| StoreError::BadRow { column: "report_version" })
 }
 
 /// What is kept of a report that cannot be read: that there is one, and why.
-pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, ResolveError> {
+pub(super) fn unreadable(source: &SourceRow, why: &str) -> Prepared {
     let reason = ReviewReason::Unreadable { why: why.to_owned() };
     let version = match &source.heard_version {
         Some(version) => version.clone(),
-        None => VersionId::parse("unread").map_err(|_| StoreError::BadRow { column: "report_version" })?,
+        None => VersionId::unread(),
     };
-    Ok(Prepared {
+    Prepared {
         version,
         facts: Facts { clinic: source.clinic.clone(), ..Facts::bare(source.key.kind, ReportStatus::Unknown) },
         decision: Decision::Review { why: reason, terms: None },
@@ -389,5 +389,5 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
             subject_index: None,
             patient_index: None,
         },
-    })
+    }
 }

@@ -42,6 +42,7 @@ impl Sweep {
             self.forget("tombstones", now, move |tx| store::forget_links_before(tx, now.minus(keep.tombstones))).await,
             self.forget("marks of documents", now, move |tx| store::forget_marks(tx, now.minus(store::MARKS_KEPT)))
                 .await,
+            self.forget("what EHRs were told", now, move |tx| store::forget_told(tx, now.minus(keep.facts))).await,
             self.forget("patients", now, move |tx| {
                 let patients = store::patients_without_deliveries(tx.conn(), now.minus(keep.contacts), PATIENTS_BATCH)?;
                 for patient in &patients {

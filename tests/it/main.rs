@@ -23,6 +23,7 @@ mod docker;
 mod docs;
 mod faults;
 mod licences;
+mod profiles;
 mod races;
 mod second_ehr;
 mod store;

@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use super::panel;
 use super::server::reachable_locally;
 use super::topic::{Asks, asks, events, subscribe};
+use super::write_back;
 use super::{did_you_mean, ehr_auth, is_loopback, parse_origin, parse_web_url, with_slash};
 use crate::base::{ClinicId, EhrId, UtcMillis, hours, minutes, seconds};
 use crate::config::section::{Context, Section};
@@ -50,7 +51,8 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let asks = asks(section);
     let subscribe = subscribe(section, asks);
     let events = events(section);
-    let auth = ehr_auth::read(section, asks, &tls);
+    let (write_back, completed_talk) = write_back::read(section);
+    let auth = ehr_auth::read(section, asks, &write_back, &tls);
     let panel = panel::lists(section);
     let poll_every = seconds(section.number("poll_seconds", panel::poll_seconds(&panel), 1..=86_400));
     let hook_auth = hook_auth(section, asks);
@@ -92,6 +94,8 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         panel_refresh_every,
         by_date_every,
         without_attachment,
+        write_back,
+        completed_talk,
         attachment_identity,
     })
 }

@@ -6,6 +6,7 @@ mod mail;
 mod panel;
 mod server;
 mod topic;
+mod write_back;
 
 use std::collections::BTreeSet;
 use std::path::Path;

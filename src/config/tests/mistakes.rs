@@ -124,6 +124,21 @@ fn mistakes_about_clinics_are_told_with_line_and_remedy() {
 }
 
 #[test]
+fn mistakes_about_what_an_ehr_is_told_are_told_with_line_and_remedy() {
+    for (line, key, remedy) in [
+        ("write_back = [\"observation\"]", "write_back", "\"communication\", \"audit_event\""),
+        ("write_back = [\"task\", \"task\"]", "write_back", "named once"),
+        ("write_back = [\"task\"]\ncompleted_talk = \"releases\"", "completed_talk", "\"noted\" or \"counts\""),
+        ("completed_talk = \"counts\"", "completed_talk", "not used without \"task\""),
+    ] {
+        let found = mistakes(&format!("{EHR}{line}\n{CLINIC}"), &[]);
+        let is_it =
+            |found: &Mistake| found.key == format!("[[ehr]] number 1, \"lab\": {key}") && found.remedy.contains(remedy);
+        assert!(found.iter().any(is_it), "{line}: {found:?}");
+    }
+}
+
+#[test]
 fn mistakes_about_signing_in_are_told_with_line_and_remedy() {
     let lab = |key: &str| format!("[[ehr]] number 1, \"lab\": {key}");
     for (line, key, remedy) in [

@@ -45,6 +45,7 @@ mod shared_links;
 mod signing_keys;
 mod sources;
 mod stage;
+mod told;
 mod topics;
 mod versions;
 mod writes;

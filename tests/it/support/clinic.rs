@@ -399,6 +399,7 @@ pub async fn start_replica(
     let (addr, admin_addr) = (app.addr, app.admin_addr);
     let (ground, steps) = (app.ground.clone(), Arc::clone(&app.steps));
     steps.intake.begin().await?;
+    steps.write_back.begin().await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(app.run(workers, async {
         let _ = stopped.await;

@@ -7,7 +7,7 @@ const LAYERS: [&[&str]; 9] = [
     &["base"],
     &["policy", "record", "sealing", "signing", "audit", "paper", "foreign", "whose"],
     &["store", "fhir", "blobs", "keys", "notify", "cell"],
-    &["intake", "resolve", "release", "outbox", "open", "desk", "sweep", "sign_in"],
+    &["intake", "resolve", "release", "outbox", "open", "desk", "sweep", "sign_in", "write_back"],
     &["web"],
     &["config", "app"],
     // The whole service with stand-ins around it.

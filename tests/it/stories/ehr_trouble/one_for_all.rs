@@ -8,7 +8,7 @@ use chartseal::base::{Bell, hours, minutes};
 use chartseal::blobs::BlobKey;
 use chartseal::desk::verify_audit;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
-use chartseal::intake::{HeardEhr, Intake, KnownOffers, Seeks, StartFrom};
+use chartseal::intake::{HeardEhr, Intake, Seeks, StartFrom};
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
 use reqwest::Method;
@@ -23,33 +23,40 @@ use super::{mails_to, poll};
 
 /// Waits for as long as the EHR says nothing.
 pub(super) fn patient_client(id: &str, double: &EhrDouble) -> EhrClient {
+    client(id, double, patience())
+}
+
+fn patience() -> Limits {
+    Limits { read_timeout: hours(24), answer_timeout: hours(24), attachment_timeout: hours(24), ..Limits::default() }
+}
+
+fn client(id: &str, double: &EhrDouble, limits: Limits) -> EhrClient {
     let connection = EhrConnection {
         id: id.parse().unwrap(),
         base: ServiceBase::new(double.base_url.parse().unwrap()).unwrap(),
         auth: Auth::None,
         attachment_origins: Vec::new(),
-        limits: Limits {
-            read_timeout: hours(24),
-            answer_timeout: hours(24),
-            attachment_timeout: hours(24),
-            ..Limits::default()
-        },
+        limits,
     };
     EhrClient::new(connection).unwrap()
 }
 
 /// An EHR that is waited for as long as it says nothing.
 pub(super) fn patiently(id: &str, double: &EhrDouble) -> HeardEhr {
-    let client = Arc::new(patient_client(id, double));
+    with_limits(id, double, patience())
+}
+
+/// An EHR that is polled every minute within these limits.
+pub fn with_limits(id: &str, double: &EhrDouble, limits: Limits) -> HeardEhr {
     HeardEhr {
-        client,
+        client: Arc::new(client(id, double, limits)),
         hook: None,
         poll_every: minutes(1),
         start_from: StartFrom::Now,
         seeks: Seeks::Everybody,
         by_date_every: hours(6),
         report_age_max: hours(24),
-        offers: KnownOffers::default(),
+        tells: Vec::new(),
     }
 }
 
