@@ -145,6 +145,9 @@
 //! - **Strangers' documents are read by this program started again** ([`cell`]), not by a sandbox beside it: nothing else must be
 //!   installed, and both are of one version. It is confined by a list of system calls (no file, socket or program can be opened at
 //!   all), which leaves Landlock nothing to forbid. No pool of such processes: one that read a document is never given another.
+//! - **A person who lets a doubted paper go says so of its bytes** (`store::papers`): a keyed hash of them stands with the word, and another
+//!   file behind the same address is doubted anew. A PDF that cannot be read is no doubt, for the browser may show it and a scan says no
+//!   more; a reader that dies or hangs is tried again, and then a person looks.
 //! - **A report without an attachment costs a reading for each of its results, each time that it is read**, also every
 //!   `recheck_minutes` while its link is out: EHRs tell nobody that a result was taken back.
 //! - **The content hash of such a report is keyed**: it covers a few numbers, which could be guessed from a bare hash. What it was

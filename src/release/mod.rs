@@ -203,7 +203,6 @@ impl Release {
     async fn settle(&self, delivery: Delivery, hindrance: Hindrance) -> Result<(), ReleaseError> {
         match hindrance {
             Hindrance::Changed => self.after_resolving(delivery).await,
-            Hindrance::Later { why } => self.later(delivery, why).await,
             Hindrance::Quiet { end } => {
                 let now = self.clock.now();
                 Ok(self.store.write(move |tx| store::keep_until(tx, &delivery, end, now)).await?)
@@ -213,7 +212,7 @@ impl Release {
             Hindrance::Unread { why, file } if wait_after(delivery.tries).is_none() => {
                 self.doubt(delivery, ReviewReason::PaperUnread { why }, file).await
             }
-            Hindrance::Unread { why, file: _ } => self.later(delivery, why).await,
+            Hindrance::Later { why } | Hindrance::Unread { why, file: _ } => self.later(delivery, why).await,
             Hindrance::Elsewhere { card, contact_index } => self.elsewhere(delivery, &card, contact_index).await,
         }
     }
