@@ -8,7 +8,7 @@ mod commands;
 mod corrections;
 mod demo;
 mod dry_run;
-mod ehr_trouble;
+pub mod ehr_trouble;
 mod endings;
 mod incident;
 mod mail_faults;
