@@ -93,7 +93,8 @@ const fn note_of_suspension(why: SuspendedWhy) -> &'static str {
             "the EHR no longer shows the report: the link is refused while Chartseal asks again, and comes back with it"
         }
         SuspendedWhy::WentBack => {
-            "the EHR no longer shows the report as final and readable: the link is refused until it does"
+            "the EHR no longer shows the report as final and readable, or a document that may not be finished says that it \
+             replaces it: the link is refused until that is settled"
         }
         SuspendedWhy::ManyGone => {
             "many reports vanished from the EHR at once, which is more likely its failure than so many recalls: \

@@ -168,7 +168,7 @@ pub enum ReviewReason {
     )]
     PatientMerged,
     #[error(
-        "the same document came as another resource of the EHR, about which the rules are stricter; a release sends it under the terms of both"
+        "the same document came, or may have come, as another resource of the EHR, about which the rules are or may be stricter: look at both; a release sends it under the terms shown"
     )]
     SameElsewhere,
     #[error("the EHR had taken the report back, or staff had revoked it, and now it is there again")]
@@ -219,6 +219,12 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Whether nobody can say what the report's status means.
+    #[must_use]
+    pub const fn is_of_unclear_status(&self) -> bool {
+        matches!(self, Self::Review { why: ReviewReason::UnknownStatus, .. })
+    }
+
     /// How long a report that may leave by itself waits for others of its group; `None`: it leaves alone.
     #[must_use]
     pub fn gathers_for(&self) -> Option<std::time::Duration> {

@@ -13,6 +13,7 @@ mod deliver;
 mod document;
 mod facts;
 mod learnt;
+mod names;
 mod plan;
 mod prepare;
 mod redecide;
@@ -22,6 +23,7 @@ mod suspend;
 mod tests;
 mod timetable;
 mod turns;
+mod word;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -132,7 +132,7 @@ impl Resolve {
     }
 
     /// Keyed, and the patient is part of each: another patient's document is never the same.
-    fn marks(&self, patient: &[u8; 32], report: &Report) -> Vec<Mark> {
+    pub(super) fn marks(&self, patient: &[u8; 32], report: &Report) -> Vec<Mark> {
         let vault = &self.vault;
         let named = |kind, what: &str, value: &str| Mark {
             kind,

@@ -17,6 +17,7 @@ mod documents;
 mod due;
 mod error;
 mod events;
+mod families;
 mod hearing;
 mod incidents;
 mod lease;
@@ -64,15 +65,18 @@ pub use deliveries::{
     shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
 };
 pub use documents::{
-    Alike, MARKS_KEPT, Mark, MarkKind, Said, alike, deliveries_alike, family_of, forget_marks, hold_documents,
-    hold_family, is_replaced, is_still_the_same, lead_elsewhere, leave_family, make_one, marks_of, note_marks,
-    note_said, said_of, set_replaced,
+    Alike, MARKS_KEPT, Mark, MarkKind, alike, deliveries_alike, forget_marks, hold_documents, is_still_the_same,
+    lead_elsewhere, marks_ever_of, marks_of, note_marks, perhaps_alike, would_digest_tell,
 };
 pub use due::{DueOf, due_deliveries, due_sources, is_anything_urgent};
 pub use error::StoreError;
 pub use events::{
     EventEnd, KeptBody, NewEvent, StoredEvent, delete_events_before, event_body, finish_event, insert_event,
     lease_events, quarantine_of, quarantined, retry_event,
+};
+pub use families::{
+    Place, Said, family_of, hold_family, leave_family, make_one, note_said, place_of, replaced_by, said_of,
+    set_replaced, under_way_of, who_said_the_same,
 };
 pub use hearing::{hear_again_in_full, hear_if_new, hear_of_the_past, heard_to_be_gone, is_followed};
 pub use incidents::{
