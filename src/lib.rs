@@ -121,7 +121,11 @@
 //! - **A delivery goes to the record that stood for the patient when it was decided**; another one, by a merge or its undoing,
 //!   refuses the link, and only a person's release follows it.
 //! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR.
-//! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies.
+//! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies. Who pays
+//!   for the patient counts as one who stands by them. Addresses are compared as mailboxes (no `+tag`, Google's without dots):
+//!   taking two for one asks for more care, never for less. What is recorded of an address is recorded of its very spelling.
+//! - **What is recorded of an address is one clinic's word about one patient's address** (`store::contacts`): bounced or disputed,
+//!   nothing goes there, whatever the rules say; facts keep the date of a confirmation, so that it ages with the report that waits.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
 //! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
 //!   without it.

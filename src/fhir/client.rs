@@ -15,6 +15,7 @@ use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
 use super::gather::RecentParts;
 use super::guard::{Guard, Origin, Place};
+use super::offers::Said;
 use super::pace::{Pace, Turn};
 use super::patient::{Patient, read_patient};
 use super::report::{Report, read_report, read_status};
@@ -96,6 +97,7 @@ pub struct EhrClient {
     pub(super) door: Door,
     pub(super) without_attachment: WithoutAttachment,
     pub(super) recent: RecentParts,
+    pub(super) said: Said,
     /// `None`: as fast as it answers, and nothing is remembered of its pauses.
     pace: Option<Pace>,
 }
@@ -173,6 +175,7 @@ impl EhrClient {
             listed: transport::http(Place::Listed, &guard, &limits, tls)?,
             without_attachment: WithoutAttachment::Write,
             recent: RecentParts::default(),
+            said: Said::default(),
             pace: None,
             id,
             base,

@@ -3,6 +3,8 @@
 //! Must stay true: a promise only. Whoever relies on it still believes the answer rather than the statement.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -11,7 +13,7 @@ use super::client::{EhrClient, Fetched, apart};
 use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
 use super::pace::Turn;
-use crate::base::ResourceType;
+use crate::base::{ResourceType, minutes};
 
 /// What is offered, by resource type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +24,22 @@ struct OfType {
     interactions: BTreeSet<String>,
     search_parameters: BTreeSet<String>,
 }
+
+/// What an EHR says of having a type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Has {
+    Yes,
+    No,
+    /// It says nothing of itself.
+    Unsaid,
+}
+
+/// What an EHR said last, for a while.
+#[derive(Default)]
+pub(super) struct Said(Mutex<Option<(Instant, Arc<Offers>)>>);
+
+/// How long what an EHR says of itself is taken for unchanged.
+const SAID_FOR: Duration = minutes(60);
 
 impl Offers {
     /// The history of a whole type, deletes among it.
@@ -40,6 +58,15 @@ impl Offers {
         }
     }
 
+    /// Whether it has resources of this type.
+    pub(super) fn has(&self, kind: &str) -> Has {
+        match (self.0.is_empty(), self.0.contains_key(kind)) {
+            (true, _) => Has::Unsaid,
+            (false, true) => Has::Yes,
+            (false, false) => Has::No,
+        }
+    }
+
     fn of(&self, kind: ResourceType) -> Option<&OfType> {
         self.0.get(kind.as_str())
     }
@@ -51,8 +78,24 @@ impl EhrClient {
     /// # Errors
     /// See [`EhrError::class`].
     pub async fn offers(&self) -> Result<Offers, EhrError> {
+        self.offers_in(Turn::WhenQuiet).await
+    }
+
+    /// Whether it says that it has resources of this type. Asked at most once in [`SAID_FOR`].
+    pub(super) async fn may_have(&self, kind: &str) -> Result<Has, EhrError> {
+        let said = self.said.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, offers)) = said.filter(|(at, _)| at.elapsed() < SAID_FOR) {
+            return Ok(offers.has(kind));
+        }
+        let offers = Arc::new(self.offers_in(Turn::Now).await?);
+        let has = offers.has(kind);
+        *self.said.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), offers));
+        Ok(has)
+    }
+
+    async fn offers_in(&self, turn: Turn) -> Result<Offers, EhrError> {
         let request = self.ask(Method::GET, self.base.at(&["metadata"]));
-        match self.fetch_json_in(Turn::WhenQuiet, request, self.limits.resource_bytes_max).await {
+        match self.fetch_json_in(turn, request, self.limits.resource_bytes_max).await {
             Ok(Fetched::Body { body, .. }) => Ok(apart("CapabilityStatement", move || read(&body)).await??),
             Ok(Fetched::Gone(_)) | Err(EhrError::Rejected { .. } | EhrError::Refused { .. }) => Ok(Offers::default()),
             Err(error) => Err(error),

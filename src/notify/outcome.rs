@@ -68,6 +68,17 @@ impl Why {
         Self { what, reply: Some(reply) }
     }
 
+    /// True where the relay says for good that there is no such mailbox: it does not exist (5.1.1, 5.1.3), nor does its domain (5.1.2,
+    /// 5.1.10), it moved (5.1.6) or is closed (5.2.1). RFC 3463 §3.2 and §3.3, RFC 7505. Not a full mailbox, a policy, a word about the
+    /// sender (5.1.7, 5.1.8), or a bare 550, which may be any of these.
+    #[must_use]
+    pub fn is_no_such_mailbox(&self) -> bool {
+        let status = self.reply.and_then(|reply| reply.enhanced);
+        status.is_some_and(|status| {
+            matches!((status.class, status.subject, status.detail), (5, 1, 1 | 2 | 3 | 6 | 10) | (5, 2, 1))
+        })
+    }
+
     /// True for `x.7.y`, security or policy (RFC 3463 §3.8): a matter between clinic and relay, not the patient's address.
     #[must_use]
     pub fn is_policy(&self) -> bool {

@@ -13,6 +13,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
+pub use crate::policy::contact::{ContactStanding, ContactState};
 pub use crate::policy::laws::Waiver;
 pub use card::Card;
 pub use link::{AfterTalk, BackstopAt, Death, HoldEnd, Let, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};

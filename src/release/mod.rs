@@ -45,6 +45,8 @@ pub struct SourceEhr {
     pub client: Arc<EhrClient>,
     /// For what is written for its patients; `None` where it has no clinic.
     pub letterhead: Option<Letterhead>,
+    /// From this birthday on its patients have no guardians.
+    pub adult_at_years: u16,
     /// Rung when one of its deliveries is due.
     pub called: Bell,
 }

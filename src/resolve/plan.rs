@@ -297,6 +297,9 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::NotAvailable { .. } => Bearing::Rules,
         ReviewReason::NoContact { .. }
         | ReviewReason::ContactTie
+        | ReviewReason::ContactBounced { .. }
+        | ReviewReason::ContactDisputed { .. }
+        | ReviewReason::ContactUnconfirmed
         | ReviewReason::GuardiansAddress
         | ReviewReason::AddressUnclear { .. } => Bearing::Address,
         ReviewReason::TooOld

@@ -1,7 +1,7 @@
 //! The e-mail addresses of those who stand by a patient: a guardian's address is often typed as the teenager's own.
 //!
-//! Must stay true: an entry counts whatever its use, period or rank, for the mailbox is still the other person's. Patient
-//! data: addresses leave here as [`EmailAddress`] alone.
+//! Must stay true: an entry counts whatever its use, period or rank, and a person whatever became of them, for the mailbox is
+//! still the other person's. Patient data: addresses leave here as [`EmailAddress`] alone.
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -13,13 +13,20 @@ use crate::fhir::patient::Patient;
 use crate::policy::facts::{FactPath, Gathered};
 
 impl EhrClient {
-    /// Addresses of every `RelatedPerson` of `patient` and of the contacts in the patient's own record. What is no
-    /// address is left out. Lacks say that there may be more.
+    /// Addresses of every `RelatedPerson` of `patient`, of the contacts in the patient's own record, and of those who pay for
+    /// them. What is no address is left out. Lacks say that there may be more.
     pub async fn related_contacts(&self, patient: &Patient) -> Gathered<EmailAddress> {
         let deadline = Instant::now() + self.limits.gather_timeout;
-        let listing = self.search_all("RelatedPerson", &[("patient", patient.id.as_str())], deadline).await;
+        let (persons, payers) = tokio::join!(self.persons(patient, deadline), self.payers(patient, deadline));
         let mut found = patient.contacts.clone();
-        found.lacking.extend(listing.lacking);
+        found.extend(persons);
+        found.extend(payers);
+        found
+    }
+
+    async fn persons(&self, patient: &Patient, deadline: Instant) -> Gathered<EmailAddress> {
+        let listing = self.search_all("RelatedPerson", &[("patient", patient.id.as_str())], deadline).await;
+        let mut found = Gathered { found: Vec::new(), lacking: listing.lacking };
         for (i, person) in listing.resources.iter().enumerate() {
             let is_theirs = |place: &Place| matches!(place, Place::Here(id) if *id == patient.id);
             let whose = pointers(person, "patient", "", &self.base);
@@ -40,7 +47,7 @@ pub(in crate::fhir) fn of_patient(patient: &Value) -> Gathered<EmailAddress> {
     found
 }
 
-fn emails(holder: &Value, at: &str, into: &mut Gathered<EmailAddress>) {
+pub(super) fn emails(holder: &Value, at: &str, into: &mut Gathered<EmailAddress>) {
     for (step, telecom) in items(holder, "telecom") {
         let value = word(telecom, "value").filter(|_| word(telecom, "system") == Some("email"));
         if let Some(address) = value.and_then(|value| EmailAddress::parse(value).ok()) {

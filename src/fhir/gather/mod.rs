@@ -12,6 +12,7 @@ mod fetch;
 mod listing;
 mod members;
 mod part;
+mod payers;
 mod recent;
 mod shape;
 mod source;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::scripted::{Say, ScriptedEhr, answer, fhir};
 use super::*;
+use crate::base::EmailAddress;
 use crate::policy::facts::{Gathered, Lack};
 use crate::policy::{Need, Needs};
 
@@ -122,12 +123,134 @@ async fn the_addresses_of_everybody_around_the_patient_are_known() {
     assert!(found.is_whole() && !format!("{found:?}").contains("example.test"));
     let crowd: Vec<_> =
         (0..501).map(|i| person(&format!("p{i}"), "Patient/r1", json!([email("mum@example.test")]))).collect();
-    let crowded = ScriptedEhr::saying(vec![fhir(200, &bundle(&crowd, None))]).await;
+    let crowded =
+        ScriptedEhr::knowing(vec![("RelatedPerson?patient=r1".to_owned(), fhir(200, &bundle(&crowd, None)))]).await;
     let found = client_of(&crowded.base, |_| {}).related_contacts(&teen).await;
     assert_eq!((found.found.len(), found.lacking), (501, BTreeSet::from([Lack::TooMany])));
     let nobody = client_of("http://127.0.0.1:1/fhir", |_| {}).related_contacts(&teen).await;
     assert_eq!((nobody.found.len(), nobody.lacking), (1, BTreeSet::from([Lack::TimedOut])));
     assert_eq!(patient(&[]).contacts, Gathered::none());
+}
+
+const STATEMENT: &str = "metadata";
+
+/// A statement that names these types.
+fn statement(types: &[&str]) -> Say {
+    let resources: Vec<_> = types.iter().map(|kind| json!({"type": kind})).collect();
+    fhir(200, &json!({"resourceType": "CapabilityStatement", "rest": [{"mode": "server", "resource": resources}]}))
+}
+
+fn person(kind: &str, id: &str, address: &str) -> (String, Say) {
+    let telecom = json!([{"system": "email", "value": address}]);
+    (format!("{kind}/{id}"), fhir(200, &json!({"resourceType": kind, "id": id, "telecom": telecom})))
+}
+
+fn no_relatives() -> (String, Say) {
+    ("RelatedPerson?patient=r1".to_owned(), fhir(200, &bundle(&[], None)))
+}
+
+#[tokio::test]
+async fn who_pays_for_the_patient_stands_by_them() {
+    let reference = |to: &str| json!({"reference": to});
+    let account = json!({"resourceType": "Account", "id": "a", "status": "inactive", "subject": [reference("Patient/r1")],
+        "guarantor": [{"party": reference("RelatedPerson/mum"), "onHold": true}, {"party": reference("Organization/o")},
+            {"party": reference("Patient/r1")}]});
+    let strangers = json!({"resourceType": "Account", "id": "b", "subject": [reference("Patient/r2")],
+        "guarantor": [{"party": reference("RelatedPerson/stranger")}]});
+    let coverage = json!({"resourceType": "Coverage", "id": "c", "beneficiary": reference("Patient/r1"),
+        "contained": [{"resourceType": "RelatedPerson", "id": "in", "telecom": [{"system": "email", "value": "gran@example.test"}]}],
+        "subscriber": reference("Patient/dad"), "policyHolder": reference("#in"), "payor": [reference("Organization/payer"), {"display": "An Insurer"}]});
+    let ehr = ScriptedEhr::knowing(vec![
+        (STATEMENT.to_owned(), statement(&["Account", "Coverage", "Patient"])),
+        no_relatives(),
+        ("Account?patient=r1".to_owned(), fhir(200, &bundle(&[account, strangers], None))),
+        ("Coverage?patient=r1".to_owned(), fhir(200, &bundle(&[coverage], None))),
+        person("RelatedPerson", "mum", "mum@example.test"),
+        person("Patient", "dad", "dad@example.test"),
+    ])
+    .await;
+    let found = client_of(&ehr.base, |_| {}).related_contacts(&patient(&[])).await;
+    let mut read: Vec<_> = found.values().map(EmailAddress::expose).collect();
+    read.sort_unstable();
+    assert_eq!(
+        (read, found.lacking.clone()),
+        (vec!["dad@example.test", "gran@example.test", "mum@example.test"], BTreeSet::new())
+    );
+    let asked: Vec<_> = ehr.asked().iter().map(|asked| asked.target()).collect();
+    assert!(!asked.iter().any(|target| target.contains("stranger") || target.contains("Organization")), "{asked:?}");
+}
+
+#[tokio::test]
+async fn who_pays_is_not_known_where_the_ehr_has_it_and_does_not_show_it() {
+    let none = || fhir(200, &bundle(&[], None));
+    let party = |to: &str| json!({"resourceType": "Account", "id": "a", "subject": [{"reference": "Patient/r1"}], "guarantor": [{"party": {"reference": to}}]});
+    let has = &["Account", "Coverage"];
+    let outcome = || fhir(404, &json!({"resourceType": "OperationOutcome", "issue": []}));
+    for (name, said, account, coverage, lacking) in [
+        ("it has neither", statement(&["Patient"]), answer(403, "", b""), answer(403, "", b""), vec![]),
+        ("it says nothing and knows neither", outcome(), outcome(), outcome(), vec![]),
+        ("it says nothing and refuses", outcome(), answer(403, "", b""), outcome(), vec![Lack::Refused]),
+        ("it refuses what it has", statement(has), answer(403, "", b""), none(), vec![Lack::Refused]),
+        ("it lost what it has", statement(has), none(), outcome(), vec![Lack::NotFound]),
+        ("no statement comes", answer(503, "", b""), none(), none(), vec![Lack::TimedOut]),
+        (
+            "somebody elsewhere",
+            statement(has),
+            fhir(200, &bundle(&[party("https://other.test/fhir/Patient/1")], None)),
+            none(),
+            vec![Lack::Elsewhere],
+        ),
+        (
+            "somebody by words alone",
+            statement(has),
+            none(),
+            fhir(
+                200,
+                &bundle(
+                    &[
+                        json!({"resourceType": "Coverage", "id": "c", "beneficiary": {"reference": "Patient/r1"}, "subscriber": {"display": "Mum"}}),
+                    ],
+                    None,
+                ),
+            ),
+            vec![Lack::Elsewhere],
+        ),
+        (
+            "somebody lost",
+            statement(has),
+            fhir(200, &bundle(&[party("RelatedPerson/lost")], None)),
+            none(),
+            vec![Lack::NotFound],
+        ),
+        (
+            "somebody who is another",
+            statement(has),
+            fhir(200, &bundle(&[party("RelatedPerson/liar")], None)),
+            none(),
+            vec![Lack::Unreadable],
+        ),
+    ] {
+        let ehr = ScriptedEhr::knowing(vec![
+            (STATEMENT.to_owned(), said),
+            no_relatives(),
+            ("Account?patient=r1".to_owned(), account),
+            ("Coverage?patient=r1".to_owned(), coverage),
+            ("RelatedPerson/liar".to_owned(), person("RelatedPerson", "other", "mum@example.test").1),
+        ])
+        .await;
+        let found = client_of(&ehr.base, |_| {}).related_contacts(&patient(&[])).await;
+        assert_eq!((found.found.len(), found.lacking), (0, BTreeSet::from_iter(lacking)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_ehr_is_asked_once_what_it_has() {
+    let ehr = ScriptedEhr::knowing(vec![(STATEMENT.to_owned(), statement(&["Patient"])), no_relatives()]).await;
+    let client = client_of(&ehr.base, |_| {});
+    for _ in 0..3 {
+        assert!(client.related_contacts(&patient(&[])).await.is_whole());
+    }
+    assert_eq!(ehr.asked().iter().filter(|asked| asked.target() == STATEMENT).count(), 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod audit_trail;
 pub mod bad_input;
 mod census;
 mod commands;
+mod contacts;
 mod corrections;
 mod demo;
 mod dry_run;

@@ -232,3 +232,55 @@ async fn a_report_that_no_rule_names_waits_for_a_person_and_a_blocked_one_for_no
         clinic.mailbox.wait_for("ana@example.test", count).await;
     }
 }
+
+const NO_PROXY: &str = r#"
+[[restrict]]
+id = "no-proxy"
+when = { recipient = "proxy" }
+then = { action = "block" }
+"#;
+
+/// What the lab files of who pays for `patient`: the parent's own record is a patient's too.
+async fn file_payers(clinic: &Clinic, patient: &str, parent: &str) -> [Value; 2] {
+    let parents_record = clinic.lab().post(&patient_of(parent)).await;
+    let of_patient = json!({"reference": format!("Patient/{patient}")});
+    let by_parent = json!({"reference": format!("Patient/{parents_record}")});
+    let account = json!({"resourceType": "Account", "status": "active", "subject": [of_patient],
+        "guarantor": [{"party": by_parent}]});
+    let coverage = json!({"resourceType": "Coverage", "status": "active", "beneficiary": of_patient,
+        "payor": [{"display": "Insurer"}], "policyHolder": by_parent});
+    [account, coverage]
+}
+
+fn patient_of(address: &str) -> Value {
+    let mut parent = patient("unused", &json!([email(address)]));
+    parent.as_object_mut().unwrap().remove("id");
+    parent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pays_for_a_minor_is_a_guardian_though_no_relative_is_filed() {
+    let clinic = Clinic::spawn(Wishes { rules: format!("{RULES}{NO_PROXY}"), ..Wishes::default() }).await;
+    for (number, typed) in ["mum@example.test", "mum+lena@example.test"].into_iter().enumerate() {
+        for which in 0..2 {
+            let id = format!("paid-for-{number}-{which}");
+            let mut teen = patient(&id, &json!([email(typed)]));
+            teen["birthDate"] = json!("2012-05-06");
+            let report = report_for(&clinic, &teen, HBA1C).await;
+            let payers = file_payers(&clinic, &id, "Mum@example.test").await;
+            clinic.lab().post(&payers[which]).await;
+            clinic.hear_and_settle().await;
+            let brief = clinic.delivery_of(&report).await;
+            assert_eq!((brief.state, clinic.mailbox.mails().len()), ("blocked", 0), "{typed}: {}", brief.note);
+        }
+    }
+    // Nobody pays for this one with that address.
+    let mut teen = patient("pays-herself", &json!([email("lena@example.test")]));
+    teen["birthDate"] = json!("2012-05-06");
+    let report = report_for(&clinic, &teen, HBA1C).await;
+    let payers = file_payers(&clinic, "pays-herself", "mum@example.test").await;
+    clinic.lab().post(&payers[0]).await;
+    clinic.hear_and_settle().await;
+    let brief = clinic.delivery_of(&report).await;
+    assert_eq!((brief.state, clinic.mails_to("lena@example.test").len()), ("live", 1), "{}", brief.note);
+}
