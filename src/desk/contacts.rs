@@ -3,6 +3,8 @@
 //! Must stay true: an address is named by a delivery that goes there, and shown by its outline alone; whoever disputes one ends
 //! the links that were sent there, for whoever reads there may not be the patient; what waits for the patient is decided again.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{Desk, DeskError, revoke_held};
@@ -138,6 +140,8 @@ struct Deed {
 impl Deed {
     fn do_it(self, tx: &mut Tx, now: UtcMillis) -> Result<Said, StoreError> {
         let Self { delivery, key, word, reason, by } = self;
+        let open = store::open_deliveries_to(tx.conn(), &key)?;
+        hold_all(tx, &delivery, &open)?;
         let seen = store::contact(tx.conn(), &key)?.map(|row| row.standing);
         let state = match word {
             ContactWord::Confirm => Some(ContactState::ConfirmedByStaff),
@@ -155,7 +159,7 @@ impl Deed {
         let said = ContactSaid { seen, state, reason: reason.clone(), by: by.clone() };
         store::say_of_contact(tx, &delivery, said, now)?;
         let revoked = match word {
-            ContactWord::Dispute => revoke_sent(tx, &key, reason, &by, now)?,
+            ContactWord::Dispute => revoke_sent(tx, open, reason, &by, now)?,
             ContactWord::Confirm | ContactWord::Clear => Vec::new(),
         };
         for source in store::unreleased_sources_of(tx.conn(), &key.patient)? {
@@ -170,16 +174,26 @@ impl Deed {
     }
 }
 
+/// Whatever else is held later is among these: all at once, in everybody's order.
+fn hold_all(tx: &mut Tx, delivery: &Delivery, open: &[Delivery]) -> Result<(), StoreError> {
+    let mut ids = BTreeSet::from([delivery.id.clone()]);
+    for one in open {
+        ids.insert(one.id.clone());
+        if let Some(link) = &one.link {
+            ids.extend(store::sharers_of(tx.conn(), link)?.into_iter().map(|sharer| sharer.id));
+        }
+    }
+    store::hold_deliveries(tx, ids.iter())
+}
+
 /// Ends the links whose messages went to this address. Those that have not left are for the hand-over to stop.
 fn revoke_sent(
     tx: &mut Tx,
-    key: &ContactKey,
+    open: Vec<Delivery>,
     reason: Option<String>,
     by: &OperatorName,
     now: UtcMillis,
 ) -> Result<Vec<DeliveryId>, StoreError> {
-    let open = store::open_deliveries_to(tx.conn(), key)?;
-    store::hold_deliveries(tx, open.iter().map(|delivery| &delivery.id))?;
     let mut revoked = Vec::new();
     for seen in open {
         let current = store::delivery(tx.conn(), &seen.id)?.map(|delivery| delivery.state);

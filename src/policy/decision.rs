@@ -120,6 +120,10 @@ pub enum ReviewReason {
     )]
     GuardiansAddress,
     #[error(
+        "the patient may be a minor, the address is also that of somebody else, and the EHR says of nobody who has it that they act for the patient now: ask who reads there before you release it"
+    )]
+    NoGuardianNow,
+    #[error(
         "the patient may be a minor, the report is sensitive, and who else has this address could not be learnt ({why})"
     )]
     AddressUnclear { why: String },

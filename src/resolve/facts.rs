@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{PatientReading, Read, ReadEhr};
 use crate::base::{EmailAddress, UtcMillis};
-use crate::fhir::{Circumstances, Evidence, Report, facts_of};
+use crate::fhir::{Circumstances, Evidence, Kin, Report, Stands, facts_of};
 use crate::policy::facts::{Age, Gathered, Word};
 use crate::policy::{Facts, Needs, RecipientRole, RuleSet};
 use crate::record::ContactStanding;
@@ -16,7 +16,7 @@ use crate::record::ContactStanding;
 pub(super) struct Beside {
     pub(super) evidence: Evidence,
     /// The addresses of those who stand by the patient.
-    pub(super) related: Gathered<EmailAddress>,
+    pub(super) related: Gathered<Kin>,
     /// What the patient asked for, as staff recorded it.
     pub(super) preferences: Gathered<Word>,
     /// What is recorded of the address that would be chosen.
@@ -35,8 +35,10 @@ impl Beside {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Owner {
     Patient,
-    /// Somebody who stands by a minor.
+    /// Somebody who acts for a minor.
     Guardian,
+    /// Somebody around a minor, of whom the EHR does not say that they act for them now.
+    Bystander,
     /// A minor's, and not everybody who stands by them could be learnt.
     Unclear,
 }
@@ -62,13 +64,15 @@ pub(super) fn facts(ehr: &ReadEhr, read: &Read, rules: &RuleSet, now: UtcMillis)
 }
 
 /// Whose the chosen address is.
-pub(super) fn owner_of(address: &EmailAddress, age: Age, adult_at: u16, related: &Gathered<EmailAddress>) -> Owner {
+pub(super) fn owner_of(address: &EmailAddress, age: Age, adult_at: u16, related: &Gathered<Kin>) -> Owner {
     if !age.may_be_below(adult_at) {
         return Owner::Patient;
     }
     let wanted = address.mailbox_form();
-    if related.values().any(|other| other.mailbox_form() == wanted) {
-        return Owner::Guardian;
+    let mut alike = related.values().filter(|other| other.address.mailbox_form() == wanted).map(|other| other.stands);
+    if let Some(first) = alike.next() {
+        let acts = first == Stands::InForce || alike.any(|stands| stands == Stands::InForce);
+        return if acts { Owner::Guardian } else { Owner::Bystander };
     }
     if related.is_whole() { Owner::Patient } else { Owner::Unclear }
 }

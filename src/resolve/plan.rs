@@ -297,6 +297,7 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::NotAvailable { .. } => Bearing::Rules,
         ReviewReason::NoContact { .. }
         | ReviewReason::ContactTie
+        | ReviewReason::NoGuardianNow
         | ReviewReason::ContactBounced { .. }
         | ReviewReason::ContactDisputed { .. }
         | ReviewReason::ContactUnconfirmed

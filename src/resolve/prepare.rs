@@ -264,14 +264,15 @@ fn answer(
     let Some(ContactChoice::One { address, .. }) = choice else { return Answer { facts, decided, objection: None } };
     match facts::owner_of(address, facts.age, ehr.adult_at_years, &beside.related) {
         Owner::Patient => Answer { facts, decided, objection: None },
-        Owner::Guardian => {
+        owner @ (Owner::Guardian | Owner::Bystander) => {
             let of_proxy = Facts { recipient: RecipientRole::Proxy, ..facts.clone() };
             let for_proxy = policy::decide_for_the_record(rules, &of_proxy, moment);
             let is_default = matches!(&for_proxy.decision, Decision::Block { rule } if rule == DEFAULT_RULE);
             if is_default {
                 return Answer { facts, decided, objection: Some(ReviewReason::GuardiansAddress) };
             }
-            Answer { facts: of_proxy, decided: for_proxy, objection: None }
+            let objection = (owner == Owner::Bystander).then_some(ReviewReason::NoGuardianNow);
+            Answer { facts: of_proxy, decided: for_proxy, objection }
         }
         Owner::Unclear => {
             let is_sensitive = policy::decide::may_be_tagged(rules, &facts, now);

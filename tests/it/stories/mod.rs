@@ -1,5 +1,6 @@
 //! What the clinic, the lab and the patient live through; one file per story.
 
+mod as_if_there_were_no_report;
 mod attachments;
 mod audit_trail;
 pub mod bad_input;

@@ -284,3 +284,41 @@ async fn who_pays_for_a_minor_is_a_guardian_though_no_relative_is_filed() {
     let brief = clinic.delivery_of(&report).await;
     assert_eq!((brief.state, clinic.mails_to("lena@example.test").len()), ("live", 1), "{}", brief.note);
 }
+
+const PROXIES_TOO: &str = r#"
+[[profile]]
+id = "guardians"
+when = { recipient = "proxy", code = "loinc|4548-4" }
+then = { action = "send" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guardian_gets_what_the_rules_allow_while_they_are_one_and_nobody_else_around_a_minor_does() {
+    let clinic = Clinic::spawn(Wishes { rules: format!("{RULES}{PROXIES_TOO}"), ..Wishes::default() }).await;
+    let until = |end: &str| json!({"period": {"end": end}});
+    for (name, as_contact, more, sent) in [
+        ("guardian", false, until("2999-01-01"), true),
+        ("former", false, until("2026-01-01"), false),
+        ("inactive", false, json!({"active": false}), false),
+        ("emergency-contact", true, json!({}), false),
+    ] {
+        let address = format!("{name}@example.test");
+        let mut teen = patient(&format!("ward-of-a-{name}"), &json!([email(&address)]));
+        teen["birthDate"] = json!("2012-05-06");
+        if as_contact {
+            teen["contact"] = json!([{"telecom": [email(&address)]}]);
+        } else {
+            let mut person = json!({"resourceType": "RelatedPerson", "telecom": [email(&address)],
+                "patient": {"reference": format!("Patient/ward-of-a-{name}")}});
+            person.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            clinic.lab().update(&teen).await;
+            clinic.lab().post(&person).await;
+        }
+        let report = report_for(&clinic, &teen, HBA1C).await;
+        clinic.hear_and_settle().await;
+        let brief = clinic.delivery_of(&report).await;
+        let expected = if sent { ("live", 1) } else { ("review", 0) };
+        assert_eq!((brief.state, clinic.mails_to(&address).len()), expected, "{name}: {}", brief.note);
+        assert!(sent || brief.note.contains("act for the patient now"), "{name}: {}", brief.note);
+    }
+}
