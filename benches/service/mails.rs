@@ -1,5 +1,7 @@
 //! How many messages a second leave, when thousands wait.
 
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +16,7 @@ use crate::support::clinic::Database;
 const CONNECTIONS: usize = 4;
 /// EHRs' connections in the burst.
 const CALLERS: u32 = 12;
+const DURABLE_WRITES: u32 = 2_000;
 
 pub fn into_a_sink(measure: &Measure, runtime: &Runtime, database: Database) {
     let count: u32 = measure.count(600, 10_000);
@@ -56,21 +59,58 @@ pub fn into_a_sink(measure: &Measure, runtime: &Runtime, database: Database) {
         .tell();
 }
 
-/// All events at once, acknowledged; then all reports sealed, while sending is paused.
+/// All events at once, acknowledged; then all reports decided and sealed, while sending is paused.
 fn prepare(runtime: &Runtime, house: &Arc<House>, count: u32, database: Database) {
+    let (idle, decided_before) = (process::rss_mib(house.pid), house.count("delivery"));
+    process::forget_peak(house.pid);
     let since = Instant::now();
+    let rate = || f64::from(count) / since.elapsed().as_secs_f64();
     runtime.block_on(house.flood(1..count + 1, CALLERS));
-    let acknowledged = f64::from(count) / since.elapsed().as_secs_f64();
-    let queued = || house.count("notice WHERE state = 'queued'") >= count as usize;
-    runtime.block_on(house.until("the sealed reports", queued));
-    let sealed = f64::from(count) / since.elapsed().as_secs_f64();
+    let acknowledged = rate();
+    let all = |what: &str, before: usize| house.count(what) >= before + count as usize;
+    runtime.block_on(house.until("the decided reports", || all("delivery", decided_before)));
+    let decided = rate();
+    runtime.block_on(house.until("the sealed reports", || all("notice WHERE state = 'queued'", 0)));
+    let sealed = rate();
+    let most = process::peak_rss_mib(house.pid) - idle;
+    let commits = durable_writes_a_second(&house.service.installation().folder);
+
     let name = |what: &str| format!("{what} of a burst of {count}, {database:?}");
-    Figure::new(name("events acknowledged a second"), "1/s", Spread::of(vec![acknowledged]))
-        .note(format!("{CALLERS} connections at once, while what came before is worked on"))
+    let beside = "durable writes of 4 KiB one after another, each with its fdatasync, on the same disk: what one writer could commit";
+    let tell = |what: &str, rate: f64, note: &str| {
+        Figure::beside(name(what), "1/s", Pair::of(&[(rate, commits)]), beside).note(note).tell();
+    };
+    tell(
+        "events acknowledged a second",
+        acknowledged,
+        &format!("{CALLERS} connections at once, while what came before is worked on"),
+    );
+    tell(
+        "reports read and decided a second",
+        decided,
+        "from the first event to the last decision, while those before are fetched and sealed",
+    );
+    tell(
+        "reports decided and sealed a second",
+        sealed,
+        "from the first event to the last queued message; 10 KB each, fetched from a double of an EHR",
+    );
+    Figure::new(name("memory"), "MiB", Spread::of(vec![most]))
+        .note("most memory resident from the first event to the last sealed report, above what was resident before")
         .tell();
-    Figure::new(name("reports decided and sealed a second"), "1/s", Spread::of(vec![sealed]))
-        .note("from the first event to the last queued message; 10 KB each, fetched from a double of an EHR")
-        .tell();
+}
+
+/// How often a second this disk takes four kilobytes for good.
+fn durable_writes_a_second(folder: &Path) -> f64 {
+    let path = folder.join("durable-writes");
+    let mut file = std::fs::File::create(&path).expect("the folder can be written to");
+    let since = Instant::now();
+    for _ in 0..DURABLE_WRITES {
+        file.write_all(&[0x5a; 4096]).and_then(|()| file.sync_data()).expect("the disk takes it");
+    }
+    let rate = f64::from(DURABLE_WRITES) / since.elapsed().as_secs_f64();
+    std::fs::remove_file(path).expect("it was just written");
+    rate
 }
 
 /// Messages a second.

@@ -372,6 +372,9 @@ pub enum AuditEvent {
         seen: u64,
         /// Of those, what was read because of it.
         heard: u64,
+        /// Questions about single patients that failed and were left out.
+        #[serde(default)]
+        left_out: u64,
     },
     Retained {
         what: String,

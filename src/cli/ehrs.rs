@@ -108,17 +108,20 @@ async fn rotate_keys(
         }
         other => answer_or_fault(other)?,
     };
+    let (former, within) = match haste {
+        Haste::WhenPublished => ("is kept for a week", "within that week"),
+        Haste::AtOnce => ("is published no more", "now"),
+    };
     let lines: Vec<String> = took_over
         .iter()
-        .map(|one| format!("{}: {} signs now, and {} is kept for a week.", one.algorithm, one.kid, one.former))
+        .map(|one| format!("{}: {} signs now, and {} {former}.", one.algorithm, one.kid, one.former))
         .collect();
     let rotated: Vec<_> = took_over
         .iter()
         .map(|one| serde_json::json!({"algorithm": one.algorithm.as_str(), "kid": one.kid, "former": one.former}))
         .collect();
     let text = format!(
-        "{}\nAn EHR whose staff registered the keys by hand must be given the new next one within that week: `chartseal ehrs \
-         keys`.",
+        "{}\nAn EHR whose staff registered the keys by hand must be given the new next one {within}: `chartseal ehrs keys`.",
         lines.join("\n")
     );
     print.done(&text, &serde_json::json!({ "rotated": rotated }));

@@ -172,9 +172,16 @@ pub(super) fn in_words(past: &HeardPast) -> String {
         (None, None) => format!(" ({}, patient by patient)", past.kind),
     };
     let waits = past.why.as_ref().map_or_else(String::new, |why| format!("; it waits: {why}"));
+    let left_out = match past.left_out {
+        0 => String::new(),
+        some => format!(
+            "; {} failed and were left out, so that it is not whole: see `chartseal ehrs list`, and ask for it again",
+            count(some, "question about a patient")
+        ),
+    };
     format!(
         "{what} of {since} to {until}, asked for by {}: {state}, {} %{done}; {} shown by the EHR, {} of them read because of \
-         it{waits}",
+         it{left_out}{waits}",
         past.asked_by,
         past.percent,
         count(past.seen, "resource"),

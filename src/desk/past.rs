@@ -50,6 +50,8 @@ pub struct HeardPast {
     pub ended_at: Option<String>,
     /// What the last step failed of.
     pub why: Option<String>,
+    /// Questions about single patients that failed and were not asked again.
+    pub left_out: u64,
 }
 
 impl Desk {
@@ -65,7 +67,7 @@ impl Desk {
             let Some(seen_until) = polled.map(|row| row.watermark).min() else { return Ok(PastBegun::NotFollowed) };
             let until = match what {
                 Past::Backfill => stretch.until.min(seen_until),
-                Past::ListenAgain => stretch.until,
+                Past::ListenAgain => stretch.until.min(now),
             };
             if until <= stretch.since {
                 return Ok(PastBegun::Nothing);
@@ -149,6 +151,7 @@ fn shown(row: PastRow) -> HeardPast {
         ended_at: row.ended_at.map(UtcMillis::to_rfc3339),
         asked_by: row.asked_by,
         why: row.why,
+        left_out: row.left_out,
     }
 }
 

@@ -96,6 +96,11 @@ impl EhrClient {
                 (Place::Ehr | Place::Listed, _) => transport::refusal(status, response.headers()),
             });
         }
+        if !transport::tells_its_end(&response) && attachment.size.is_none() && attachment.sha1.is_none() {
+            return Err(EhrError::Mismatch {
+                what: "its server does not tell how long it is, and neither does the report",
+            });
+        }
         match transport::media_type(response.headers()).as_str() {
             // A login page, or a Binary in a form that was not asked for.
             "text/html" | "application/xhtml+xml" | "application/fhir+xml" | "text/xml" | "application/xml" => {

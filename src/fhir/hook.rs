@@ -62,12 +62,35 @@ pub enum HookPath<'a> {
     },
 }
 
+/// What a call says beside its content, and cannot be read.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub enum Beside {
+    #[default]
+    Nothing,
+    /// An event that does not say of what, or says it in words of the sender's own.
+    UnnamedEvent,
+    /// A resource that should be ours, without a usable id.
+    BrokenResource,
+}
+
+/// Why such a call is kept for people.
+pub const BROKEN_RESOURCE: &str = "a resource in the Bundle has no usable id";
+
 /// One call of a hook, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookSaid {
     pub content: HookContent,
+    /// Only behind [`HookContent::Changed`] and [`HookContent::Other`]: whatever else is said leads to a search by itself.
+    pub beside: Beside,
     /// What its head says, where it is a topic-based notification.
     pub notification: Option<Notification>,
+}
+
+impl HookSaid {
+    #[must_use]
+    pub const fn unreadable(why: &'static str) -> Self {
+        Self { content: HookContent::Unreadable { why }, beside: Beside::Nothing, notification: None }
+    }
 }
 
 /// Understands one call of a hook.
@@ -77,16 +100,20 @@ pub fn read_hook(body: &[u8], path: HookPath<'_>, method: HookMethod) -> HookSai
         HookMethod::Delete => Err(HookContent::Ping),
         HookMethod::Post | HookMethod::Put => parse_body(body),
     };
-    let (content, notification) = match &read {
-        Ok(value) => (read_value(value), notification_of(value)),
-        Err(content) => (content.clone(), None),
+    let (content, beside, notification) = match &read {
+        Ok(value) => {
+            let (content, beside) = read_value(value);
+            (content, beside, notification_of(value))
+        }
+        Err(content) => (content.clone(), Beside::Nothing, None),
     };
-    HookSaid { content: with_path(path, content), notification }
+    HookSaid { content: with_path(path, content), beside, notification }
 }
 
 /// As a hook's body is read; for what an EHR answers instead of telling it.
 pub(super) fn read_answer(value: &Value) -> HookSaid {
-    HookSaid { content: read_value(value), notification: notification_of(value) }
+    let (content, beside) = read_value(value);
+    HookSaid { content, beside, notification: notification_of(value) }
 }
 
 fn with_path(path: HookPath<'_>, content: HookContent) -> HookContent {
@@ -120,31 +147,32 @@ fn parse_body(body: &[u8]) -> Result<Value, HookContent> {
     serde_json::from_slice(body).map_err(|_| HookContent::Unreadable { why: "the body is not JSON" })
 }
 
-fn read_value(value: &Value) -> HookContent {
+fn read_value(value: &Value) -> (HookContent, Beside) {
+    let alone = |content| (content, Beside::Nothing);
     let Some(members) = value.as_object() else {
-        return HookContent::Unreadable { why: "the body is not a JSON object" };
+        return alone(HookContent::Unreadable { why: "the body is not a JSON object" });
     };
     if members.is_empty() {
-        return HookContent::Ping;
+        return alone(HookContent::Ping);
     }
     match kind_of(value) {
-        None => HookContent::Unreadable { why: "the body names no resource type" },
+        None => alone(HookContent::Unreadable { why: "the body names no resource type" }),
         Some("Bundle") => read_bundle(value),
         Some(kind) if kind == "Parameters" || is_status_type(kind) => read_entries(std::slice::from_ref(value), Some),
-        Some(kind) => match (kind.parse::<ResourceType>(), heard_resource(value)) {
+        Some(kind) => alone(match (kind.parse::<ResourceType>(), heard_resource(value)) {
             (Ok(_), Some(heard)) => HookContent::Changed(vec![heard]),
             (Ok(_), None) => HookContent::Unreadable { why: "the resource has no usable id" },
             (Err(_), _) => HookContent::Other(plain_name(kind)),
-        },
+        }),
     }
 }
 
-fn read_bundle(bundle: &Value) -> HookContent {
+fn read_bundle(bundle: &Value) -> (HookContent, Beside) {
     match bundle.get("entry") {
-        None | Some(Value::Null) => HookContent::Ping,
+        None | Some(Value::Null) => (HookContent::Ping, Beside::Nothing),
         Some(Value::Array(entries)) => read_entries(entries, |entry| entry.get("resource")),
         Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
-            HookContent::Unreadable { why: "the Bundle's entry is not a list" }
+            (HookContent::Unreadable { why: "the Bundle's entry is not a list" }, Beside::Nothing)
         }
     }
 }
@@ -159,9 +187,11 @@ struct Tally {
     broken: bool,
     /// The notification says that something happened.
     event: bool,
+    /// And not to what.
+    unnamed: bool,
 }
 
-fn read_entries<'a>(entries: &'a [Value], resource_of: fn(&'a Value) -> Option<&'a Value>) -> HookContent {
+fn read_entries<'a>(entries: &'a [Value], resource_of: fn(&'a Value) -> Option<&'a Value>) -> (HookContent, Beside) {
     let mut tally = Tally::default();
     for entry in entries {
         match resource_of(entry) {
@@ -169,16 +199,22 @@ fn read_entries<'a>(entries: &'a [Value], resource_of: fn(&'a Value) -> Option<&
             None => tally.add_links(entry),
         }
         if tally.heard.len() > HEARD_MAX {
-            return HookContent::Ping;
+            return (HookContent::Ping, Beside::Nothing);
         }
     }
+    let beside = match (tally.broken, tally.unnamed) {
+        (true, _) => Beside::BrokenResource,
+        (false, true) => Beside::UnnamedEvent,
+        (false, false) => Beside::Nothing,
+    };
+    let alone = |content| (content, Beside::Nothing);
     match tally {
-        Tally { heard, .. } if !heard.is_empty() => HookContent::Changed(heard),
-        Tally { broken: true, .. } => HookContent::Unreadable { why: "a resource in the Bundle has no usable id" },
-        Tally { event: true, other: None, .. } => HookContent::Ping,
-        Tally { other: Some(other), .. } => HookContent::Other(other),
-        Tally { alive: Some(alive), .. } => HookContent::Other(alive.to_owned()),
-        Tally { .. } => HookContent::Ping,
+        Tally { heard, .. } if !heard.is_empty() => (HookContent::Changed(heard), beside),
+        Tally { broken: true, .. } => alone(HookContent::Unreadable { why: BROKEN_RESOURCE }),
+        Tally { event: true, other: None, .. } => alone(HookContent::Ping),
+        Tally { other: Some(other), .. } => (HookContent::Other(other), beside),
+        Tally { alive: Some(alive), .. } => alone(HookContent::Other(alive.to_owned())),
+        Tally { .. } => alone(HookContent::Ping),
     }
 }
 
@@ -218,12 +254,16 @@ impl Tally {
                 "type" => self.add_type(parameter.get("valueCode").or_else(|| parameter.get("valueString"))),
                 "notificationevent" => {
                     self.event = true;
+                    let mut named = Named::No;
                     for part in list(parameter.get("part")) {
                         if folded_name(part) == "focus" {
                             let focus = ["valueReference", "valueUri", "valueUrl", "valueString", "valueCanonical"];
-                            focus.iter().filter_map(|name| part.get(*name)).for_each(|focus| self.add_reference(focus));
+                            for focus in focus.iter().filter_map(|name| part.get(*name)) {
+                                named = named.max(self.add_reference(focus));
+                            }
                         }
                     }
+                    self.unnamed |= named == Named::No;
                 }
                 _ => {}
             }
@@ -235,9 +275,8 @@ impl Tally {
         self.add_type(resource.get("type"));
         for event in list(resource.get("notificationEvent")) {
             self.event = true;
-            if let Some(focus) = event.get("focus") {
-                self.add_reference(focus);
-            }
+            let named = event.get("focus").map_or(Named::No, |focus| self.add_reference(focus));
+            self.unnamed |= named == Named::No;
         }
     }
 
@@ -251,16 +290,24 @@ impl Tally {
     }
 
     /// A `Reference` or a bare text: relative, absolute, versioned, or with its type doubled.
-    fn add_reference(&mut self, reference: &Value) {
+    fn add_reference(&mut self, reference: &Value) -> Named {
         let Some(text) = reference.as_str().or_else(|| reference.get("reference").and_then(Value::as_str)) else {
-            return;
+            return Named::No;
         };
         match heard_reference(text) {
             Ok(heard) => self.add(heard),
             Err(Some(kind)) => self.other = Some(plain_name(kind)),
-            Err(None) => {}
+            Err(None) => return Named::No,
         }
+        Named::Yes
     }
+}
+
+/// Whether a reference says what it refers to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Named {
+    No,
+    Yes,
 }
 
 /// The resource that `text` ends in; `Err` names another type, if there is one.

@@ -52,12 +52,12 @@ pub use facts::{Circumstances, age_of, facts_of};
 pub use gather::{CONSENT_SYSTEM, Evidence, Kin, ReportText, Stands};
 pub use given::{Given, GivenError, GivenFile};
 pub use guard::Origin;
-pub use hook::{HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
+pub use hook::{BROKEN_RESOURCE, Beside, HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
 pub use likeness::Likeness;
 pub use notification::{Notification, NotificationKind};
 pub use offers::Offers;
 pub use pace::Pace;
-pub use panel::PanelSource;
+pub use panel::{PanelRead, PanelSource};
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
 pub use probe::{
     Access, CertificateFault, CertificateSeen, Claims, Honoured, Interaction, Obedience, Offered, OfferedProof,

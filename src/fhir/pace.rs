@@ -1,7 +1,7 @@
 //! How fast one EHR is asked: calls a minute, whose turn it is, and pauses that the EHR asks for.
 //!
 //! Must stay true: every call to the EHR's own origin passes here; while it asks to be left alone nothing goes out, whoever
-//! wants it; a search never takes the call that a reading waits for. Each process keeps its own pace.
+//! wants it; a search lets the readings that wait pass, and not for ever. Each process keeps its own pace.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -11,6 +11,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use rand_core::Rng as _;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::error::EhrError;
 use crate::base::{Clock, UtcMillis, random, seconds};
@@ -19,6 +20,8 @@ use crate::base::{Clock, UtcMillis, random, seconds};
 const BURST_PART: u32 = 6;
 /// A search looks so often whether readings still wait.
 const LOOK_AGAIN_EVERY: Duration = seconds(1);
+/// A search lets readings pass for so long; then it takes its turn among them: what it finds may be a recall.
+const SEARCH_WAITS_MAX: Duration = seconds(30);
 /// Those who were told to come back do not all come back at once: up to so much of the pause later.
 const JITTER_PART: u32 = 16;
 
@@ -42,6 +45,7 @@ pub struct Pace {
     fewer_wait: Notify,
     /// In milliseconds; what is past means nothing.
     paused_until: AtomicI64,
+    search_waits_max: Duration,
 }
 
 impl Pace {
@@ -55,6 +59,7 @@ impl Pace {
             waiting: AtomicUsize::new(0),
             fewer_wait: Notify::new(),
             paused_until: AtomicI64::new(i64::MIN),
+            search_waits_max: SEARCH_WAITS_MAX,
         }
     }
 
@@ -73,8 +78,10 @@ impl Pace {
             Turn::Now => Some(Waiting::of(self)),
             Turn::WhenQuiet => None,
         };
+        let since = Instant::now();
         loop {
-            if waits.is_none() && self.waiting.load(Ordering::SeqCst) > 0 {
+            let lets_pass = waits.is_none() && since.elapsed() < self.search_waits_max;
+            if lets_pass && self.waiting.load(Ordering::SeqCst) > 0 {
                 // Either way it looks again.
                 let _ = tokio::time::timeout(LOOK_AGAIN_EVERY, self.fewer_wait.notified()).await;
                 continue;
@@ -183,6 +190,21 @@ mod tests {
         };
         tokio::join!(call(Turn::Now, "reading"), call(Turn::WhenQuiet, "search"), call(Turn::Now, "reading"));
         assert_eq!(*order.lock().unwrap(), ["reading", "reading", "search"]);
+    }
+
+    /// As while an index run is read: somebody waits at every moment.
+    #[tokio::test]
+    async fn a_search_that_waited_long_enough_takes_its_turn_among_readings_without_an_end() {
+        let (pace, _) = pace(600);
+        let pace = Arc::new(Pace { search_waits_max: Duration::from_millis(200), ..pace });
+        let reading = |pace: Arc<Pace>| async move {
+            loop {
+                pace.admit(Turn::Now).await.unwrap();
+            }
+        };
+        let readings: Vec<_> = (0..4).map(|_| tokio::spawn(reading(Arc::clone(&pace)))).collect();
+        pace.admit(Turn::WhenQuiet).await.unwrap();
+        readings.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     #[tokio::test]

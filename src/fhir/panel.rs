@@ -13,7 +13,7 @@ use super::client::{EhrClient, Fetched, apart};
 use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
 use super::pace::Turn;
-use super::search::list;
+use super::search::{limits_the_result, list};
 use super::service::{ServiceBase, Target};
 use crate::base::{FhirId, UtcMillis, hours};
 
@@ -39,10 +39,13 @@ impl EhrClient {
     ///
     /// # Errors
     /// See [`EhrError::class`]; whatever was found of a list that could not be read whole is left out.
-    pub async fn panel(&self, source: &PanelSource, now: UtcMillis) -> Result<BTreeSet<FhirId>, EhrError> {
+    pub async fn panel(&self, source: &PanelSource, now: UtcMillis) -> Result<PanelRead, EhrError> {
         let day = |at: UtcMillis| at.day();
         let mut url = match source {
-            PanelSource::Group(id) => return self.group(id).await,
+            PanelSource::Group(id) => {
+                let named = self.group(id).await?;
+                return Ok(PanelRead { named, incomplete: None });
+            }
             PanelSource::Appointments => self.base.at(&["Appointment"]),
             PanelSource::Orders => self.base.at(&["ServiceRequest"]),
         };
@@ -69,15 +72,17 @@ impl EhrClient {
         Ok(apart("Group", move || members(&body, &base)).await??)
     }
 
-    async fn named_on_pages(&self, first: Url) -> Result<BTreeSet<FhirId>, EhrError> {
+    async fn named_on_pages(&self, first: Url) -> Result<PanelRead, EhrError> {
         let (mut named, mut visited, mut url) = (BTreeSet::new(), BTreeSet::from([first.clone()]), first);
+        let mut incomplete = None;
         for number in 0..PAGES_MAX {
             let pages = if number == 0 { Pages::First } else { Pages::Later };
             let body = self.one(url.clone(), pages).await?.ok_or(EhrError::Gone)?;
             let base = self.base.clone();
             let page = apart("Bundle", move || page(&body, &base)).await??;
             named.extend(page.named);
-            let Some(next) = page.next else { return Ok(named) };
+            incomplete = incomplete.or(page.incomplete);
+            let Some(next) = page.next else { return Ok(PanelRead { named, incomplete }) };
             url = self.next_url(&url, &next)?;
             if !visited.insert(url.clone()) {
                 return Err(Malformed::new("Bundle.link", "leads in a circle").into());
@@ -107,6 +112,15 @@ enum Pages {
 struct Page {
     named: BTreeSet<FhirId>,
     next: Option<String>,
+    incomplete: Option<&'static str>,
+}
+
+/// Whom a list names.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PanelRead {
+    pub named: BTreeSet<FhirId>,
+    /// Why there may be others, whom it did not show.
+    pub incomplete: Option<&'static str>,
 }
 
 /// The members of a Group that are patients and still belong to it.
@@ -125,13 +139,23 @@ fn page(body: &[u8], base: &ServiceBase) -> Result<Page, Malformed> {
     if bundle.get("resourceType").and_then(Value::as_str) != Some("Bundle") {
         return Err(Malformed::new("resourceType", "is not the type that was asked for"));
     }
-    let mut page = Page { named: BTreeSet::new(), next: None };
+    let mut page = Page { named: BTreeSet::new(), next: None, incomplete: None };
     for link in list(&bundle, "link")? {
         if link.get("relation").and_then(Value::as_str) == Some("next") {
             page.next = link.get("url").and_then(Value::as_str).map(str::to_owned);
         }
     }
-    for resource in list(&bundle, "entry")?.iter().filter_map(|entry| entry.get("resource")) {
+    for entry in list(&bundle, "entry")? {
+        let Some(resource) = entry.get("resource") else {
+            page.incomplete = Some("an entry of the answer has no resource");
+            continue;
+        };
+        if resource.get("resourceType").and_then(Value::as_str) == Some("OperationOutcome") {
+            if limits_the_result(resource) {
+                page.incomplete = Some("the server says that its answer is not complete");
+            }
+            continue;
+        }
         let actors = resource.get("participant").and_then(Value::as_array).into_iter().flatten();
         let named = actors.map(|actor| actor.get("actor")).chain([resource.get("subject")]);
         page.named.extend(named.filter_map(|reference| patient(reference, base)));
@@ -180,9 +204,22 @@ mod tests {
                 {"actor": {"reference": "Practitioner/p"}}, {"actor": {"reference": "Patient/a"}}, {},
             ]}},
             {"resource": {"resourceType": "ServiceRequest", "subject": {"reference": "Patient/b"}}},
-            {"search": {"mode": "outcome"}},
         ]});
-        let page = page(bundle.to_string().as_bytes(), &base()).unwrap();
-        assert_eq!((ids(&page.named), page.next.as_deref()), (vec!["a", "b"], Some("?page=2")));
+        let read = |bundle: &Value| page(bundle.to_string().as_bytes(), &base()).unwrap();
+        let whole = read(&bundle);
+        assert_eq!(
+            (ids(&whole.named), whole.next.as_deref(), whole.incomplete),
+            (vec!["a", "b"], Some("?page=2"), None)
+        );
+        // Whom a list leaves out is never asked about.
+        for (severity, is_whole) in [("information", true), ("warning", false)] {
+            let mut bundle = bundle.clone();
+            let outcome =
+                json!({"resourceType": "OperationOutcome", "issue": [{"severity": severity, "code": "incomplete"}]});
+            let remark = json!({"resource": outcome, "search": {"mode": "outcome"}});
+            bundle["entry"].as_array_mut().unwrap().push(remark);
+            let page = read(&bundle);
+            assert_eq!((ids(&page.named), page.incomplete.is_none()), (vec!["a", "b"], is_whole), "{severity}");
+        }
     }
 }

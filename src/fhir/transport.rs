@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::DateTime;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, ClientBuilder, Identity, Request, RequestBuilder, Response, StatusCode};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, TRANSFER_ENCODING};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Request, RequestBuilder, Response, StatusCode, Version};
 use zeroize::Zeroizing;
 
 use super::client::Limits;
@@ -116,6 +116,15 @@ pub(super) async fn body(mut response: Response, limit_bytes: usize) -> Result<Z
 pub(super) async fn chunk(response: &mut Response) -> Result<Option<Bytes>, EhrError> {
     let cut = |error: reqwest::Error| if error.is_timeout() { EhrError::TimedOut } else { EhrError::CutShort };
     response.chunk().await.map_err(cut)
+}
+
+/// Whether a body that was cut short can be told from a whole one: by its length, its chunks, or the end of an encrypted stream
+/// (RFC 9112 §6.3, RFC 8446 §6.1).
+pub(super) fn tells_its_end(response: &Response) -> bool {
+    response.url().scheme() == "https"
+        || response.version() == Version::HTTP_2
+        || response.content_length().is_some()
+        || response.headers().contains_key(TRANSFER_ENCODING)
 }
 
 /// The media type of the answer without parameters, lower case; empty when there is none.

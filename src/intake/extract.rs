@@ -5,7 +5,7 @@ use super::topic::note;
 use super::{Intake, IntakeError, LEASE};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, HeardBy};
 use crate::base::{EhrId, ResourceKey, UtcMillis, minutes, random};
-use crate::fhir::{Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
+use crate::fhir::{BROKEN_RESOURCE, Beside, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
 use crate::keys::{KeyKind, KeyName, VaultError};
 use crate::sealing::Purpose;
 use crate::store::{self, EventEnd, Hearing, StoreError, StoredEvent, Tx};
@@ -34,21 +34,22 @@ impl Intake {
     }
 
     async fn extract(&self, event: StoredEvent, now: UtcMillis) -> Result<(), IntakeError> {
-        let vault = self.vault.clone();
-        let (event, body) = tokio::task::spawn_blocking(move || {
-            let body = KeyName::parse(KeyKind::Intake, &event.body_key)
+        let (vault, id) = (self.vault.clone(), event.id.clone());
+        // Somebody else ended it: their end stands.
+        let Some(kept) = self.store.read(move |conn| store::event_body(conn, &id)).await? else { return Ok(()) };
+        // A large body is opened and read away from the async workers, and one at a time.
+        let (event, said) = tokio::task::spawn_blocking(move || {
+            let body = KeyName::parse(KeyKind::Intake, &kept.key)
                 .map_err(|_| VaultError::NotOurs)
-                .and_then(|key| vault.open_dated(&key, Purpose::RawEvent, event.id.as_str(), &event.body_sealed));
-            (event, body)
+                .and_then(|key| vault.open_dated(&key, Purpose::RawEvent, event.id.as_str(), &kept.sealed));
+            let said = body.map(|body| understand(&event, &body));
+            (event, said)
         })
         .await
         .map_err(|_| IntakeError::Stopped)?;
-        let said = match body {
-            Ok(body) => understand(&event, &body),
-            Err(VaultError::KeyGone | VaultError::NotOurs) => {
-                let content = HookContent::Unreadable { why: "the key of the kept body is gone" };
-                HookSaid { content, notification: None }
-            }
+        let said = match said {
+            Ok(said) => said,
+            Err(VaultError::KeyGone | VaultError::NotOurs) => HookSaid::unreadable("the key of the kept body is gone"),
             Err(VaultError::Key(error)) => {
                 tracing::error!(%error, "an intake key cannot be read");
                 let retry = now.plus(minutes(1));
@@ -86,6 +87,18 @@ fn conclude(
         note(tx, &event.ehr, notification, numbering, now)?;
     }
     let end = match said.content {
+        content @ (HookContent::Changed(_) | HookContent::Ping | HookContent::Other(_)) => {
+            let beside = said.beside;
+            conclude_heard(tx, event, content, now)?;
+            conclude_beside(tx, event, beside, now)?
+        }
+        HookContent::Unreadable { why } => quarantined(tx, event, why, now)?,
+    };
+    store::finish_event(tx, &event.id, &end)
+}
+
+fn conclude_heard(tx: &mut Tx, event: &StoredEvent, content: HookContent, now: UtcMillis) -> Result<(), StoreError> {
+    match content {
         HookContent::Changed(mut changed) => {
             // In one order everywhere: who hears the same in another order would wait for us, and we for them.
             changed.sort_by(|one, other| one.place().cmp(&other.place()));
@@ -93,22 +106,31 @@ fn conclude(
                 let by_hook = AuditEvent::Heard { sha256: event.sha256.clone(), by: HeardBy::Hook };
                 hear_one(tx, &event.ehr, heard, by_hook, now)?;
             }
-            EventEnd::Done
+            Ok(())
         }
-        HookContent::Ping => {
+        HookContent::Ping => store::poll_sooner(tx, &event.ehr, now),
+        HookContent::Other(_) | HookContent::Unreadable { .. } => Ok(()),
+    }
+}
+
+/// What stood beside it and could not be read may have been a recall.
+fn conclude_beside(tx: &mut Tx, event: &StoredEvent, beside: Beside, now: UtcMillis) -> Result<EventEnd, StoreError> {
+    match beside {
+        Beside::Nothing => Ok(EventEnd::Done),
+        // Some EHRs name what changed by identifiers of their own, always: nothing for staff to look at.
+        Beside::UnnamedEvent => {
             store::poll_sooner(tx, &event.ehr, now)?;
-            EventEnd::Done
+            Ok(EventEnd::Done)
         }
-        HookContent::Other(_) => EventEnd::Done,
-        HookContent::Unreadable { why } => {
-            let event_line = AuditEvent::Quarantined { why: why.to_owned() };
-            store::record(tx, Chain::Ehr(event.ehr.clone()), now, event_line)?;
-            // Whatever it meant to say, the search will find it.
-            store::poll_sooner(tx, &event.ehr, now)?;
-            EventEnd::Quarantined { why: why.to_owned() }
-        }
-    };
-    store::finish_event(tx, &event.id, &end)
+        Beside::BrokenResource => quarantined(tx, event, BROKEN_RESOURCE, now),
+    }
+}
+
+fn quarantined(tx: &mut Tx, event: &StoredEvent, why: &str, now: UtcMillis) -> Result<EventEnd, StoreError> {
+    store::record(tx, Chain::Ehr(event.ehr.clone()), now, AuditEvent::Quarantined { why: why.to_owned() })?;
+    // Whatever it meant to say, the search will find it.
+    store::poll_sooner(tx, &event.ehr, now)?;
+    Ok(EventEnd::Quarantined { why: why.to_owned() })
 }
 
 /// Makes one resource due, and says by `event` in its chain how it was heard of.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::poll::wait_after;
 use super::{HeardEhr, Intake, IntakeError, Seeks};
 use crate::base::{EhrId, FhirId, ResourceType, UtcMillis, hours};
-use crate::fhir::{EhrError, PanelSource};
+use crate::fhir::{EhrError, PanelRead, PanelSource};
 use crate::keys::Vault;
 use crate::sealing::Purpose;
 use crate::store::{self, Listed, Look, LookEnd, LookRow, Offered};
@@ -68,7 +68,10 @@ impl Intake {
         let (mut listed, mut faults, mut wait) = (BTreeSet::new(), Vec::new(), panel.refresh_every);
         for list in &panel.lists {
             match read_list(ehr, list, now).await {
-                Ok(found) => listed.extend(found),
+                Ok(PanelRead { named, incomplete }) => {
+                    listed.extend(named);
+                    faults.extend(incomplete.map(|why| format!("{list}: {why}")));
+                }
                 Err(Unlisted::Ehr(error)) => {
                     wait = wait.min(wait_after(&error, ehr));
                     faults.push(format!("{list}: {error}"));
@@ -123,10 +126,13 @@ pub(super) fn place_of(ehr: &EhrId, index: &[u8; 32]) -> String {
 }
 
 /// Who `list` names now.
-pub(super) async fn read_list(ehr: &HeardEhr, list: &PanelList, now: UtcMillis) -> Result<BTreeSet<FhirId>, Unlisted> {
+pub(super) async fn read_list(ehr: &HeardEhr, list: &PanelList, now: UtcMillis) -> Result<PanelRead, Unlisted> {
     match list {
         PanelList::Ehr(source) => ehr.client.panel(source, now).await.map_err(Unlisted::Ehr),
-        PanelList::File(path) => read_file(path).await.map_err(Unlisted::File),
+        PanelList::File(path) => {
+            let named = read_file(path).await.map_err(Unlisted::File)?;
+            Ok(PanelRead { named, incomplete: None })
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::topic::{REORDER_GRACE, fault};
 use super::{HeardEhr, Intake, IntakeError, LEASE};
 use crate::audit::{AuditEvent, HeardBy};
 use crate::base::{EhrId, FhirId, UtcMillis};
-use crate::fhir::{EhrError, EventsSaid, Heard, HookContent, HookSaid};
+use crate::fhir::{Beside, EhrError, EventsSaid, Heard, HookContent, HookSaid};
 use crate::store::{self, GapRow, StoreError, TopicRow, Tx};
 
 /// Gaps that one turn looks into.
@@ -104,7 +104,8 @@ fn answered(said: HookSaid, asked: Run) -> (Vec<Heard>, How) {
     for run in said.notification.iter().flat_map(|one| runs(&one.numbers)) {
         fill(&mut left, run);
     }
-    let how = if left.is_empty() { How::Events } else { How::Search };
+    let is_clear = left.is_empty() && said.beside == Beside::Nothing;
+    let how = if is_clear { How::Events } else { How::Search };
     match said.content {
         HookContent::Changed(mut heard) => {
             heard.sort_by(|one, other| one.place().cmp(&other.place()));
@@ -160,6 +161,12 @@ mod tests {
         assert_eq!(search(&[22, 23], Some("Patient/p1")), (0, false));
         assert_eq!(search(&[22, 23], None), (0, true));
         assert_eq!(search(&[], None), (0, true));
+        // Two events, of which one does not say of what.
+        let two = serde_json::json!({"resourceType": "SubscriptionStatus", "type": "query-event", "notificationEvent": [
+            {"eventNumber": 22, "focus": {"reference": "DiagnosticReport/r1"}}, {"eventNumber": 23, "focus": {"identifier": {}}},
+        ]});
+        let (heard, how) = answered(read_hook(two.to_string().as_bytes(), HookPath::Bare, HookMethod::Post), asked);
+        assert!(heard.len() == 1 && how == How::Search);
         assert!(in_words(asked, How::Events).contains("events 22 to 23"));
     }
 }

@@ -168,6 +168,7 @@ impl Intake {
                     if counts {
                         crate::store::ensure_topic(tx, &id, now)?;
                     }
+                    crate::store::take_up_what_was_left(tx, &id, now)?;
                     Ok(())
                 })
                 .await?;

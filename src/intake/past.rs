@@ -30,8 +30,12 @@ const SOME_FAIL: &str = "some patients of the panel could not be asked about and
 
 /// How a step went.
 enum Stepped {
-    /// It is whole; `None`: of this type there is nothing left.
-    On(Option<Reached>),
+    /// It is made; `None`: of this type there is nothing left.
+    On {
+        reached: Option<Reached>,
+        /// Patients about whom nothing could be learnt.
+        left_out: u64,
+    },
     Fault {
         why: String,
         wait: Duration,
@@ -66,7 +70,7 @@ impl Intake {
             .write(move |tx| {
                 if store::settle_past(tx, &after)? && after.state == PastState::Done {
                     let (what, seen, heard) = (after.what.as_str().to_owned(), after.seen, after.heard);
-                    let event = AuditEvent::PastRead { what, seen, heard };
+                    let event = AuditEvent::PastRead { what, seen, heard, left_out: after.left_out };
                     store::record(tx, Chain::Ehr(after.ehr.clone()), now, event)?;
                 }
                 Ok(())
@@ -100,7 +104,7 @@ impl Intake {
                 Walked::Whole { .. } => {
                     tally.seen += found.seen;
                     let reached = Reached { at: until, ..row.reached };
-                    return Ok((Stepped::On(Some(reached).filter(|_| until < row.until)), tally));
+                    return Ok((on(Some(reached).filter(|_| until < row.until)), tally));
                 }
                 Walked::TooMuch => until = UtcMillis(i64::midpoint(since.0, until.0)),
                 walked @ (Walked::Incomplete { .. } | Walked::Forgotten | Walked::Failed(_)) => {
@@ -108,7 +112,9 @@ impl Intake {
                 }
             }
         }
-        Ok((Stepped::On(None), tally))
+        // Either there was nothing to read, or the shortest time there is holds more than is taken at once: that is no end.
+        let is_over = since >= row.until;
+        Ok((if is_over { on(None) } else { fault(Walked::TooMuch, ehr) }, tally))
     }
 
     async fn step_by_patient(
@@ -120,7 +126,7 @@ impl Intake {
         let (id, kind, after) = (ehr.client.id().clone(), row.reached.kind, row.reached.patient);
         let patients =
             self.store.read(move |conn| store::next_patients(conn, &id, kind, after, PATIENTS_A_STEP)).await?;
-        let mut tally = Tally::default();
+        let (mut tally, mut left_out) = (Tally::default(), 0);
         for patient in &patients {
             let id = self.opened(ehr.client.id(), patient)?;
             let window = Window { since: row.since, until: row.until };
@@ -134,12 +140,17 @@ impl Intake {
                 }
                 Walked::Incomplete { .. } | Walked::Forgotten | Walked::TooMuch | Walked::Failed(_) => {
                     tracing::warn!(ehr = %row.ehr, kind = %kind, what = row.what.as_str(), SOME_FAIL);
+                    left_out += 1;
                 }
             }
         }
         let reached = patients.last().map(|last| Reached { patient: Some(last.index), ..row.reached });
-        Ok((Stepped::On(reached), tally))
+        Ok((Stepped::On { reached, left_out }, tally))
     }
+}
+
+const fn on(reached: Option<Reached>) -> Stepped {
+    Stepped::On { reached, left_out: 0 }
 }
 
 fn fault(walked: Walked, ehr: &HeardEhr) -> Stepped {
@@ -156,19 +167,21 @@ fn fault(walked: Walked, ehr: &HeardEhr) -> Stepped {
 fn after(row: PastRow, stepped: Stepped, tally: Tally, now: UtcMillis) -> PastRow {
     let (seen, heard) = (row.seen + tally.seen, row.heard + tally.due);
     let row = PastRow { seen, heard, ..row };
-    match stepped {
-        Stepped::Fault { why, wait } => PastRow { why: Some(why), next_at: now.plus(wait), ..row },
-        Stepped::On(Some(reached)) => PastRow { reached, why: None, ..row },
-        Stepped::On(None) => match row.reached.kind {
-            ResourceType::DiagnosticReport => {
-                let reached = Reached { kind: ResourceType::DocumentReference, at: row.since, patient: None };
-                PastRow { reached, why: None, ..row }
-            }
-            ResourceType::DocumentReference => {
-                let reached = Reached { at: row.until, ..row.reached };
-                PastRow { reached, why: None, state: PastState::Done, ended_at: Some(now), ..row }
-            }
-        },
+    let (reached, left_out) = match stepped {
+        Stepped::Fault { why, wait } => return PastRow { why: Some(why), next_at: now.plus(wait), ..row },
+        Stepped::On { reached, left_out } => (reached, row.left_out + left_out),
+    };
+    let row = PastRow { why: None, left_out, ..row };
+    match (reached, row.reached.kind) {
+        (Some(reached), _) => PastRow { reached, ..row },
+        (None, ResourceType::DiagnosticReport) => {
+            let reached = Reached { kind: ResourceType::DocumentReference, at: row.since, patient: None };
+            PastRow { reached, ..row }
+        }
+        (None, ResourceType::DocumentReference) => {
+            let reached = Reached { at: row.until, ..row.reached };
+            PastRow { reached, state: PastState::Done, ended_at: Some(now), ..row }
+        }
     }
 }
 

@@ -305,18 +305,19 @@ pub(super) fn note(
         | NotificationKind::QueryStatus
         | NotificationKind::QueryEvents => SignOfLife::Other,
     };
-    let Some(row) = store::hold_topic(tx, ehr, sign, now)? else { return Ok(()) };
+    let Some(row) = store::hold_topic_quietly(tx, ehr)? else { return Ok(()) };
     let is_in_trouble = matches!(notification.status, Some(SubscriptionStatus::Error | SubscriptionStatus::Off));
     let is_foreign = match (&notification.subscription, &row.remote_id) {
         (Some(heard), Some(ours)) => heard.as_str() != ours,
         (None, _) | (_, None) => false,
     };
-    if is_in_trouble && !is_foreign {
-        store::look_sooner(tx, ehr, now)?;
-    }
-    // A second subscription counts for itself; only one is followed, ours where it is known.
+    // A second subscription counts for itself; only one is followed, ours where it is known. That it lives says nothing of ours.
     if is_foreign {
         return Ok(());
+    }
+    let Some(row) = store::hold_topic(tx, ehr, sign, now)? else { return Ok(()) };
+    if is_in_trouble {
+        store::look_sooner(tx, ehr, now)?;
     }
     let told = Told { kind: notification.kind, count: notification.count, runs: runs(&notification.numbers) };
     let whose = notification.subscription.as_ref().map(ToString::to_string).or_else(|| row.numbered.clone());

@@ -188,7 +188,7 @@ fn entry(row: &super::Row, n: usize, zone: Tz) -> Entry<'_> {
     Entry {
         n,
         name: &row.name,
-        is_wide: is_long && row.ranges.is_empty(),
+        is_wide: (is_long || value.is_in_columns()) && row.ranges.is_empty(),
         value,
         flags: row.flags.iter().map(|flag| (&flag.words, weigh(flag))).collect(),
         ranges: &row.ranges,

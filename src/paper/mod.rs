@@ -130,7 +130,21 @@ pub struct Person {
     pub born: Option<When>,
 }
 
+/// Between two words this many spaces are no longer a gap but a column.
+const COLUMN_SPACES: &str = "   ";
+
 impl Said {
+    /// With one kind of line's end: what a file and a page make of the others differs.
+    fn shown(&self) -> String {
+        self.text.replace("\r\n", "\n").replace('\r', "\n")
+    }
+
+    /// Lines that were laid out beside each other, as laboratories write tables into text: they mean something only as they stand.
+    fn is_in_columns(&self) -> bool {
+        let has_column = |line: &str| line.trim().contains(COLUMN_SPACES) || line.trim().contains('\t');
+        self.text.contains(['\n', '\r']) && self.text.split(['\n', '\r']).any(has_column)
+    }
+
     /// Words that are of no particular language: numbers with units, names.
     pub fn plain(text: impl Into<String>) -> Self {
         Self { text: text.into(), language: None }

@@ -118,6 +118,24 @@ impl Resolve {
 
     /// A report that cannot be read is not lost: a person sees it, and what is out is suspended.
     /// A recall is a recall, even in a resource that is otherwise broken.
+    /// Nothing is known of a report but that the EHR spoke of it: a person is told, and it is asked for on and on.
+    pub(super) async fn conclude_never_read(&self, source: &SourceRow, why: &str) -> Result<(), ResolveError> {
+        let now = self.clock.now();
+        let prepared = unreadable(source, why)?;
+        let (vault, mode, source) = (self.vault.clone(), self.mode_for(source), source.clone());
+        self.store
+            .write(move |tx| {
+                let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
+                if newest.is_some_and(|newest| tells_of(&newest, &prepared)) {
+                    return Ok(());
+                }
+                let ground = Ground { vault: &vault, mode, now };
+                deliver(tx, &ground, &source, &prepared, &Wanted::by_itself(&prepared)).map(|_| ())
+            })
+            .await?;
+        Ok(())
+    }
+
     pub(super) async fn conclude_unreadable(
         &self,
         source: SourceRow,

@@ -48,6 +48,8 @@ use crate::store::{self, Mode, SourceRow, Store, StoreError};
 const READINGS_PER_TURN: usize = 8;
 /// The waits after failed readings.
 const BACK_OFF: [Duration; 6] = [seconds(2), seconds(10), seconds(30), minutes(2), minutes(10), minutes(30)];
+/// After so many tries, about a day, a person sees a report that was heard of and could never be read.
+const UNREAD_TRIES_MAX: i32 = 50;
 /// How often an EHR may show an older version than it announced before the shown one is believed.
 const STALE_READS_MAX: i32 = 6;
 /// How often results that the EHR does not show are asked for, before a person sees a report that nobody knows yet.
@@ -136,8 +138,7 @@ enum PatientReading {
 impl Resolve {
     async fn resolve(&self, source: SourceRow) -> Result<(), ResolveError> {
         let Some(ehr) = self.ehrs.iter().find(|ehr| *ehr.client.id() == source.key.ehr) else {
-            let why = "this EHR is no longer configured".to_owned();
-            return self.fail(source, why, None).await;
+            return self.fail(source, store::NOT_CONFIGURED.to_owned(), None).await;
         };
         let renew = |held| {
             let until = self.clock.now().plus(store::LEASE);
@@ -161,6 +162,9 @@ impl Resolve {
             Reading::Unreadable { why, status } => self.conclude_unreadable(source, why, status).await,
             Reading::Later { why, wait } => {
                 let at = self.clock.now().plus(wait);
+                if source.content_hash.is_none() && source.tries >= UNREAD_TRIES_MAX {
+                    self.conclude_never_read(&source, &why).await?;
+                }
                 self.fail(source, why, Some(at)).await
             }
         }

@@ -107,7 +107,7 @@ impl SignIn {
             match take_over(self.rotate_every, signs_since, next.made_at, now) {
                 TakeOver::NotDue | TakeOver::TooEarly { .. } => {}
                 TakeOver::Now => {
-                    self.take_over(row, next, &Actor::System).await?;
+                    self.take_over(row, next, Haste::WhenPublished, &Actor::System).await?;
                     done += 1;
                 }
             }
@@ -144,7 +144,7 @@ impl SignIn {
         let mut took_over = Vec::new();
         for (row, next) in turns {
             took_over.push(TookOver { algorithm: row.algorithm, kid: next.kid.clone(), former: row.kid.clone() });
-            self.take_over(row, next, &actor).await?;
+            self.take_over(row, next, haste, &actor).await?;
         }
         self.forget_published();
         Ok(took_over)
@@ -199,9 +199,13 @@ impl SignIn {
         *self.published.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// What signs first, then what will, then what did.
+    /// What signs first, then what will, then what did and has not ended.
     async fn rows(&self) -> Result<Vec<SigningKeyRow>, SignInError> {
-        let mut rows = self.store.read(store::signing_keys).await?;
+        let (mut rows, now) = (self.store.read(store::signing_keys).await?, self.clock.now());
+        rows.retain(|row| match row.turn {
+            SigningTurn::Current { .. } | SigningTurn::Next => true,
+            SigningTurn::Former { ends_at } => now < ends_at,
+        });
         rows.sort_by_key(|row| match row.turn {
             SigningTurn::Current { .. } => 0,
             SigningTurn::Next => 1,
@@ -234,7 +238,13 @@ impl SignIn {
         Ok(made)
     }
 
-    async fn take_over(&self, row: SigningKeyRow, next: SigningKeyRow, by: &Actor) -> Result<(), SignInError> {
+    async fn take_over(
+        &self,
+        row: SigningKeyRow,
+        next: SigningKeyRow,
+        haste: Haste,
+        by: &Actor,
+    ) -> Result<(), SignInError> {
         // Before it takes over: a pair that cannot sign would lock us out everywhere.
         keys::open(&self.vault, &next)?;
         let now = self.clock.now();
@@ -243,7 +253,11 @@ impl SignIn {
             current: row.kid,
             next: next.kid,
             after: self.make(row.algorithm).await?,
-            former_ends_at: now.plus(FORMER_KEPT),
+            former_ends_at: match haste {
+                Haste::WhenPublished => now.plus(FORMER_KEPT),
+                // Nobody is told to trust any longer what may be in other hands.
+                Haste::AtOnce => now,
+            },
         };
         let by = by.clone();
         match self.store.write(move |tx| store::turn_signing_keys(tx, &turn, now, &by)).await {

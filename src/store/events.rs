@@ -25,7 +25,7 @@ pub struct NewEvent {
     pub body_key: String,
 }
 
-/// A leased event.
+/// A leased event, without its body: many are leased at once, and a body may be large.
 pub struct StoredEvent {
     pub id: EventId,
     pub ehr: EhrId,
@@ -33,9 +33,14 @@ pub struct StoredEvent {
     pub method: String,
     pub path: Option<(ResourceType, FhirId)>,
     pub sha256: String,
-    pub body_sealed: Vec<u8>,
-    pub body_key: String,
     pub tries: i32,
+}
+
+/// An event's body as it is kept.
+pub struct KeptBody {
+    pub sealed: Vec<u8>,
+    /// The intake key's name.
+    pub key: String,
 }
 
 /// How an event ends.
@@ -70,7 +75,7 @@ pub fn insert_event(tx: &mut Tx, new: &NewEvent) -> Result<(), StoreError> {
     Ok(())
 }
 
-type Row = (String, String, i64, String, Option<String>, Option<String>, String, Option<Vec<u8>>, Option<String>, i32);
+type Row = (String, String, i64, String, Option<String>, Option<String>, String, i32);
 
 /// Leases up to `count` due events until `until`. The guard stands in the outer statement too, so that
 /// two workers never hold the same one.
@@ -100,8 +105,6 @@ pub fn lease_events(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -
         event::path_kind,
         event::path_id,
         event::sha256,
-        event::body_sealed,
-        event::body_key,
         event::tries,
     ))
     .prepared()
@@ -110,7 +113,7 @@ pub fn lease_events(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -
 }
 
 fn stored(row: Row) -> Result<StoredEvent, StoreError> {
-    let (id, ehr, at, method, path_kind, path_id, sha256, body_sealed, body_key, tries) = row;
+    let (id, ehr, at, method, path_kind, path_id, sha256, tries) = row;
     let kind = parse_opt("event.path_kind", path_kind.as_deref())?;
     let path_id = parse_opt("event.path_id", path_id.as_deref())?;
     Ok(StoredEvent {
@@ -120,10 +123,18 @@ fn stored(row: Row) -> Result<StoredEvent, StoreError> {
         method,
         path: kind.zip(path_id),
         sha256,
-        body_sealed: body_sealed.unwrap_or_default(),
-        body_key: body_key.unwrap_or_default(),
         tries,
     })
+}
+
+/// The body of an event; `None` once it was emptied.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn event_body(conn: &mut Conn, id: &EventId) -> Result<Option<KeptBody>, StoreError> {
+    let kept: Option<(Option<Vec<u8>>, Option<String>)> =
+        event::table.find(id.as_str()).select((event::body_sealed, event::body_key)).first(conn).optional()?;
+    Ok(kept.and_then(|(sealed, key)| Some(KeptBody { sealed: sealed?, key: key? })))
 }
 
 /// # Errors

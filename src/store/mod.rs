@@ -74,8 +74,8 @@ pub use documents::{
 pub use due::{DueOf, due_deliveries, due_sources, is_anything_urgent};
 pub use error::StoreError;
 pub use events::{
-    EventEnd, NewEvent, StoredEvent, delete_events_before, finish_event, insert_event, lease_events, quarantine_of,
-    quarantined, retry_event,
+    EventEnd, KeptBody, NewEvent, StoredEvent, delete_events_before, event_body, finish_event, insert_event,
+    lease_events, quarantine_of, quarantined, retry_event,
 };
 pub use hearing::{hear_again_in_full, hear_if_new, hear_of_the_past, heard_to_be_gone, is_followed};
 pub use incidents::{
@@ -131,9 +131,9 @@ pub use signing_keys::{
     turn_signing_keys,
 };
 pub use sources::{
-    Hearing, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear, lease_sources,
-    lease_urgent_sources, others_gone, read_again, read_stale_sources_again, read_twins_again, renew_source, source,
-    source_of,
+    Hearing, NOT_CONFIGURED, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear,
+    lease_sources, lease_urgent_sources, others_gone, read_again, read_stale_sources_again, read_twins_again,
+    renew_source, source, source_of, take_up_what_was_left,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
 pub use topics::{

@@ -88,6 +88,8 @@ pub struct PastRow {
     pub ended_at: Option<UtcMillis>,
     /// What the last step failed of.
     pub why: Option<String>,
+    /// Questions about single patients that failed and were not asked again.
+    pub left_out: u64,
 }
 
 /// How far it is: one type after the other; each from the beginning to the end, or patient by patient.
@@ -116,6 +118,7 @@ type Row = (
     Option<i64>,
     Option<i64>,
     Option<String>,
+    i64,
 );
 
 macro_rules! columns {
@@ -137,12 +140,13 @@ macro_rules! columns {
             past_search::lease_until,
             past_search::ended_at,
             past_search::why,
+            past_search::left_out,
         )
     };
 }
 
 fn typed(row: Row) -> Result<PastRow, StoreError> {
-    let (ehr, what, state, since, until, kind, at, patient, seen, heard, by, asked_at, next_at, lease, ended, why) =
+    let (ehr, what, state, since, until, kind, at, patient, seen, heard, by, asked_at, next_at, lease, ended, why, out) =
         row;
     let known = Past::ALL.into_iter().find(|one| one.as_str() == what);
     Ok(PastRow {
@@ -164,6 +168,7 @@ fn typed(row: Row) -> Result<PastRow, StoreError> {
         lease_until: lease.map(UtcMillis),
         ended_at: ended.map(UtcMillis),
         why,
+        left_out: unsigned("past_search.left_out", out)?,
     })
 }
 
@@ -188,6 +193,7 @@ pub fn begin_past(tx: &mut Tx, asked: &PastAsked, now: UtcMillis) -> Result<bool
         past_search::lease_until.eq(None::<i64>),
         past_search::ended_at.eq(None::<i64>),
         past_search::why.eq(None::<String>),
+        past_search::left_out.eq(0_i64),
     );
     let key = (asked.ehr.as_str(), asked.what.as_str());
     let again = diesel::update(past_search::table.find(key).filter(past_search::state.ne(PastState::Running.as_str())))
@@ -319,6 +325,7 @@ pub fn settle_past(tx: &mut Tx, after: &PastRow) -> Result<bool, StoreError> {
             past_search::lease_until.eq(None::<i64>),
             past_search::ended_at.eq(after.ended_at.map(|at| at.0)),
             past_search::why.eq(after.why.as_deref()),
+            past_search::left_out.eq(signed::<u64>("past_search.left_out", after.left_out)?),
         ))
         .prepared()
         .execute(tx.conn())?;

@@ -433,6 +433,7 @@ diesel::table! {
         lease_holder -> Nullable<Text>,
         ended_at -> Nullable<BigInt>,
         why -> Nullable<Text>,
+        left_out -> BigInt,
     }
 }
 

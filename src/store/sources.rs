@@ -17,7 +17,7 @@ use super::prepared::Prepare as _;
 use super::rows::{hash32, parse, parse_opt};
 use super::schema::{delivery, source};
 use crate::audit::Chain;
-use crate::base::{ClinicId, ResourceKey, SourceId, UtcMillis, VersionId};
+use crate::base::{ClinicId, EhrId, ResourceKey, SourceId, UtcMillis, VersionId};
 use crate::policy::ReportStatus;
 
 /// One followed resource.
@@ -403,6 +403,21 @@ fn end_lease(tx: &mut Tx, seen: &SourceRow, next_at: Option<UtcMillis>) -> Resul
         .prepared()
         .execute(tx.conn())?;
     Ok(())
+}
+
+/// What is left lying because this process does not know its EHR.
+pub const NOT_CONFIGURED: &str = "this EHR is no longer configured";
+
+/// Makes due what was left lying of `ehr` by a process that did not know it: one that had read its configuration before.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn take_up_what_was_left(tx: &mut Tx, ehr: &EhrId, now: UtcMillis) -> Result<usize, StoreError> {
+    let left = source::table
+        .filter(source::ehr.eq(ehr.as_str()))
+        .filter(source::due_at.is_null())
+        .filter(source::why.eq(NOT_CONFIGURED));
+    Ok(diesel::update(left).set(source::due_at.eq(now.0)).prepared().execute(tx.conn())?)
 }
 
 /// Makes one resource due, whatever was heard of it.

@@ -15,7 +15,7 @@ use reqwest::header::ACCEPT;
 use serde_json::Value;
 use url::Host;
 
-use super::client::{EhrClient, Fetched};
+use super::client::{EhrClient, Fetched, FhirBody};
 use super::door::SignedIn;
 use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
@@ -112,7 +112,9 @@ impl EhrClient {
     pub async fn may_read(&self, kind: &str) -> Result<Access, EhrError> {
         let request = self.ask(Method::GET, self.base.at(&[kind, ABSENT]));
         match self.fetch_json(request, CLAIMS_BYTES_MAX).await {
-            Ok(_) => Ok(Access::Allowed),
+            Ok(Fetched::Body { .. } | Fetched::Gone(FhirBody::Yes)) => Ok(Access::Allowed),
+            // Whatever answers there, it is not the EHR's word about a resource.
+            Ok(Fetched::Gone(FhirBody::No)) => Ok(Access::Unclear),
             Err(EhrError::Refused { status: 401 }) => Ok(Access::Unknown),
             Err(EhrError::Refused { .. }) => Ok(Access::Forbidden),
             Err(EhrError::Rejected { .. } | EhrError::Server { .. } | EhrError::NotFhir | EhrError::Conflict) => {

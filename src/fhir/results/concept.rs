@@ -35,7 +35,26 @@ pub(super) fn some_words(value: &Value, at: &str, language: Option<&str>) -> Res
 
 /// The codes of `value` under `systems`, or under none.
 pub(super) fn codes<'a>(value: &'a Value, systems: &[&str]) -> Vec<&'a str> {
-    let Some(Value::Array(codings)) = value.get("coding") else { return Vec::new() };
-    let is_known = |coding: &&Value| word(coding, "system").is_none_or(|system| systems.contains(&system));
-    codings.iter().filter(is_known).filter_map(|coding| word(coding, "code")).collect()
+    [codes_of(value, systems), codes_of_no_system(value)].concat()
+}
+
+/// The codes of `value` under `systems`.
+pub(super) fn codes_of<'a>(value: &'a Value, systems: &[&str]) -> Vec<&'a str> {
+    let is_known = |coding: &&Value| word(coding, "system").is_some_and(|system| systems.contains(&system));
+    codings(value).filter(is_known).filter_map(|coding| word(coding, "code")).collect()
+}
+
+/// The codes of `value` that belong to no system.
+pub(super) fn codes_of_no_system(value: &Value) -> Vec<&str> {
+    let is_alone = |coding: &&Value| coding.get("system").is_none();
+    codings(value).filter(is_alone).filter_map(|coding| word(coding, "code")).collect()
+}
+
+/// What its codings say, one by one.
+pub(super) fn displays(value: &Value) -> impl Iterator<Item = &str> {
+    codings(value).filter_map(|coding| word(coding, "display"))
+}
+
+fn codings(value: &Value) -> impl Iterator<Item = &Value> {
+    value.get("coding").and_then(Value::as_array).into_iter().flatten()
 }

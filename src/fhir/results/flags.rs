@@ -1,4 +1,6 @@
 //! How the laboratory judges a result, in words.
+//!
+//! Must stay true: only a code of HL7's own table is put into words of ours; what the laboratory says besides is never left out.
 
 use serde_json::Value;
 
@@ -16,6 +18,10 @@ const SYSTEMS: &[&str] = &[
     "urn:oid:2.16.840.1.113883.12.78",
 ];
 
+/// What means the same in every laboratory, though no system or a text alone says it. "R" is resistant here and reactive there, "ND"
+/// not detected or not done.
+const PLAIN_EVERYWHERE: &[&str] = &["H", "HH", "L", "LL", "POS", "NEG"];
+
 /// The flags of an Observation or a component.
 pub(super) fn of(holder: &Value, at: &str, language: Option<&str>) -> Result<Vec<Flag>, Unfaithful> {
     list(holder, "interpretation", at)?.iter().map(|(at, one)| flag(one, at, language)).collect()
@@ -24,19 +30,35 @@ pub(super) fn of(holder: &Value, at: &str, language: Option<&str>) -> Result<Vec
 fn flag(one: &Value, at: &str, language: Option<&str>) -> Result<Flag, Unfaithful> {
     let own = concept::words(one, at, language)?;
     let text = one.get("text").and_then(Value::as_str).map(str::trim);
-    let coded = concept::codes(one, SYSTEMS).into_iter().find_map(|code| of_code(code).map(|known| (code, known)));
-    // Some write the code alone, as text.
-    let coded = coded.or_else(|| text.and_then(|text| of_code(text).map(|known| (text, known))));
-    let Some((code, (words, weight))) = coded else {
-        let words = own.ok_or_else(|| Unfaithful::at(at, "has no words, only a code"))?;
-        return Ok(Flag { words, weight: Weight::Marked });
+    let tabled = concept::codes_of(one, SYSTEMS);
+    let plain = concept::codes_of_no_system(one).into_iter().chain(text).filter(|code| PLAIN_EVERYWHERE.contains(code));
+    let codes: Vec<_> = tabled.into_iter().chain(plain).collect();
+    let known: Vec<_> = codes.iter().filter_map(|code| of_code(code)).collect();
+    let Some(own) = own else {
+        let (words, weight) = known.first().ok_or_else(|| Unfaithful::at(at, "has no words, only a code"))?;
+        return Ok(Flag { words: Said::plain(*words), weight: *weight });
     };
-    let says_more = text.filter(|text| !text.eq_ignore_ascii_case(code) && !text.eq_ignore_ascii_case(words));
-    let words = match (says_more, own) {
-        (Some(text), Some(own)) => Said { text: format!("{words} ({text})"), language: own.language },
-        (Some(_) | None, _) => Said::plain(words),
+    let is_marked = known.is_empty() || known.iter().any(|(_, weight)| *weight == Weight::Marked);
+    let mut said: Vec<&str> = known.iter().map(|(words, _)| *words).collect();
+    for words in [own.text.as_str()].into_iter().chain(concept::displays(one)) {
+        if !codes.iter().any(|code| code.eq_ignore_ascii_case(words)) {
+            said.push(words);
+        }
+    }
+    let mut different: Vec<&str> = Vec::new();
+    for words in said {
+        if !different.iter().any(|other| other.eq_ignore_ascii_case(words)) {
+            different.push(words);
+        }
+    }
+    let words = match different.split_first() {
+        Some((first, [])) => (*first).to_owned(),
+        Some((first, more)) => format!("{first} ({})", more.join("; ")),
+        None => own.text,
     };
-    Ok(Flag { words, weight })
+    // Words of ours are English, whatever language the EHR's are in.
+    let language = if known.is_empty() { own.language } else { None };
+    Ok(Flag { words: Said { text: words, language }, weight: if is_marked { Weight::Marked } else { Weight::Plain } })
 }
 
 /// <https://terminology.hl7.org/CodeSystem-v3-ObservationInterpretation.html>

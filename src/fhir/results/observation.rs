@@ -39,7 +39,6 @@ const OBSERVATION: Members = Members {
         "bodySite",
         "method",
         "specimen",
-        "device",
         "referenceRange",
         "hasMember",
         "component",
@@ -61,6 +60,8 @@ const OBSERVATION: Members = Members {
         "issued",
         "performer",
         "derivedFrom",
+        // Its name is shown where it is written here.
+        "device",
     ],
 };
 const COMPONENT: Members = Members {

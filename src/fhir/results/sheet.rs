@@ -1,7 +1,8 @@
 //! From the resources to the paper: panels become tables, their panels become groups.
 //!
 //! Must stay true: every result that the report names stands on the paper, in the report's order; a member of a panel stands
-//! inside it; a panel that holds itself makes no paper; rows are bounded.
+//! inside it and nothing else does; panels that a reader could not tell apart, or one that holds itself, make no paper; rows are
+//! bounded.
 
 use std::collections::HashSet;
 
@@ -13,7 +14,7 @@ use super::strict::Unfaithful;
 use crate::base::{FhirId, VersionId};
 use crate::fhir::gather::word;
 use crate::fhir::service::ServiceBase;
-use crate::paper::{Group, Paper, Row, Said, Section};
+use crate::paper::{Fact, Group, Paper, Row, Said, Section, Told};
 
 /// Results of one document: a member of two panels stands in both.
 const ROWS_MAX: usize = 2000;
@@ -59,14 +60,39 @@ struct Sheet<'a> {
     rows_left: usize,
 }
 
+/// The panels that stand beside each other, by all that a reader sees of each before its rows.
+#[derive(Default)]
+struct Beside(Vec<(Said, Option<Told>, Vec<Fact>)>);
+
+impl Beside {
+    /// Two cultures' susceptibilities under one name, say: nobody could tell which is whose.
+    fn add(&mut self, panel: &Seen, at: &str) -> Result<(), Unfaithful> {
+        let seen = (panel.name.clone(), panel.value.clone(), panel.facts.clone());
+        if self.0.contains(&seen) {
+            return Err(Unfaithful::at(at, "is a panel like another beside it, and nothing tells them apart"));
+        }
+        self.0.push(seen);
+        Ok(())
+    }
+}
+
+/// Where the rows of a panel go.
+enum Open {
+    /// Behind the last one: nothing came between.
+    Here,
+    /// Another panel stands there now.
+    Anew,
+}
+
 impl<'a> Sheet<'a> {
     fn of(around: &'a Around<'a>) -> Result<Vec<Section>, Unfaithful> {
         let results = around.shelf.leads(ROOT, "result", "", around.base)?;
         let members = members(around)?;
         let mut sheet = Self { around, sections: Vec::new(), placed: HashSet::new(), rows_left: ROWS_MAX };
+        let mut beside = Beside::default();
         for lead in &results {
             if !members.contains(&lead.name) && !sheet.placed.contains(&lead.name) {
-                sheet.add_result(lead)?;
+                sheet.add_result(lead, &mut beside)?;
             }
         }
         // Each of a circle of panels is a member of another.
@@ -82,23 +108,26 @@ impl<'a> Sheet<'a> {
         Ok(sheet.sections)
     }
 
-    fn add_result(&mut self, lead: &Lead) -> Result<(), Unfaithful> {
+    fn add_result(&mut self, lead: &Lead, beside: &mut Beside) -> Result<(), Unfaithful> {
         let seen = observation::read(self.around, &lead.name, &lead.at)?;
         self.placed.insert(lead.name.clone());
         if seen.is_single() {
             let row = self.row(seen, &lead.at)?;
-            if let Some(Section { name: None, groups }) = self.sections.last_mut() {
-                place(groups, &[], row);
+            if let Some(Section { name: None, groups }) = self.sections.last_mut()
+                && let Some(group) = groups.last_mut()
+            {
+                group.rows.push(row);
             } else {
-                let mut groups = Vec::new();
-                place(&mut groups, &[], row);
-                self.sections.push(Section { name: None, groups });
+                let group = Group { path: Vec::new(), facts: Vec::new(), rows: vec![row] };
+                self.sections.push(Section { name: None, groups: vec![group] });
             }
             return Ok(());
         }
+        beside.add(&seen, &lead.at)?;
         let name = seen.name.clone();
         let mut groups = Vec::new();
         self.add_panel(seen, &lead.at, &[], &mut vec![lead.name.clone()], &mut groups)?;
+        groups.retain(|group| !group.facts.is_empty() || !group.rows.is_empty());
         self.sections.push(Section { name: Some(name), groups });
         Ok(())
     }
@@ -114,10 +143,10 @@ impl<'a> Sheet<'a> {
     ) -> Result<(), Unfaithful> {
         self.take_rows(panel.components.len() + 1, at)?;
         let (panel, parts, leads) = parted(panel);
+        let heading = if path.is_empty() { vec![panel.name.clone()] } else { path.to_vec() };
         let (own, facts) = panel.into_row();
-        if own.is_some() || !facts.is_empty() || !parts.is_empty() {
-            groups.push(Group { path: path.to_vec(), facts, rows: own.into_iter().chain(parts).collect() });
-        }
+        groups.push(Group { path: path.to_vec(), facts, rows: own.into_iter().chain(parts).collect() });
+        let (mut open, mut beside) = (Open::Here, Beside::default());
         for lead in leads {
             if trail.contains(&lead.name) {
                 return Err(Unfaithful::at(&lead.at, "is a panel that holds itself"));
@@ -126,8 +155,18 @@ impl<'a> Sheet<'a> {
             self.placed.insert(lead.name.clone());
             if seen.is_single() {
                 let row = self.row(seen, &lead.at)?;
-                place(groups, path, row);
+                let group = match open {
+                    Open::Here => groups.pop(),
+                    Open::Anew => None,
+                };
+                // Behind another panel it says again whose rows these are.
+                let group =
+                    group.unwrap_or_else(|| Group { path: heading.clone(), facts: Vec::new(), rows: Vec::new() });
+                groups.push(with_row(group, row));
+                open = Open::Here;
             } else {
+                beside.add(&seen, &lead.at)?;
+                open = Open::Anew;
                 let inner: Vec<_> = path.iter().cloned().chain([seen.name.clone()]).collect();
                 trail.push(lead.name.clone());
                 self.add_panel(seen, &lead.at, &inner, trail, groups)?;
@@ -155,12 +194,9 @@ fn parted(mut panel: Seen) -> (Seen, Vec<Row>, Vec<Lead>) {
     (panel, parts, leads)
 }
 
-/// Adds a row behind the others of its panel; behind another panel's it begins a group anew.
-fn place(groups: &mut Vec<Group>, path: &[Said], row: Row) {
-    match groups.last_mut() {
-        Some(group) if group.path == path => group.rows.push(row),
-        Some(_) | None => groups.push(Group { path: path.to_vec(), facts: Vec::new(), rows: vec![row] }),
-    }
+fn with_row(mut group: Group, row: Row) -> Group {
+    group.rows.push(row);
+    group
 }
 
 /// Every result that is a member of another.

@@ -79,7 +79,7 @@ impl Shelf {
     pub(super) async fn fill(client: &EhrClient, report: Value) -> Result<Self, NotFilled> {
         let deadline = Instant::now() + client.limits.gather_timeout;
         let mut shelf = Self { found: HashMap::new(), order: Vec::new() };
-        shelf.put(ROOT.to_owned(), report);
+        shelf.put(ROOT.to_owned(), report)?;
         let mut seen = HashSet::new();
         let mut level = shelf.leads_of(ROOT, "", &client.base)?;
         let bytes_left = Mutex::new(RESULTS_BYTES_MAX);
@@ -127,22 +127,33 @@ impl Shelf {
         // In the order of the report, however late each came.
         for lead in level {
             if let Some(value) = arrived.remove(lead.name.as_str()) {
-                self.put(lead.name.clone(), value);
+                self.put(lead.name.clone(), value)?;
             }
         }
         Ok(())
     }
 
-    /// Keeps a resource with what is written inside it.
-    fn put(&mut self, name: String, value: Value) {
-        for (_, inner) in items(&value, "contained") {
-            let Some(id) = word(inner, "id") else { continue };
+    /// Keeps a resource with what is written inside it. Nothing inside may take another's place, and no result stand there
+    /// unnamed.
+    fn put(&mut self, name: String, value: Value) -> Result<(), Unfaithful> {
+        for (at, inner) in items(&value, "contained") {
+            let Some(id) = word(inner, "id") else {
+                match word(inner, "resourceType") {
+                    Some(OBSERVATION | SPECIMEN) => {
+                        return Err(Unfaithful::at(&at, "is a result that nothing can name"));
+                    }
+                    Some(_) | None => continue,
+                }
+            };
             let inside = format!("{name}#{id}");
-            self.found.insert(inside.clone(), Found { value: inner.clone(), owner: name.clone() });
+            if self.found.insert(inside.clone(), Found { value: inner.clone(), owner: name.clone() }).is_some() {
+                return Err(Unfaithful::at(&at, "has the id of another beside it"));
+            }
             self.order.push(inside);
         }
         self.order.push(name.clone());
         self.found.insert(name.clone(), Found { value, owner: name });
+        Ok(())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Found> {

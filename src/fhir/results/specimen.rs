@@ -34,8 +34,15 @@ const SPECIMEN: Members = Members {
     ],
 };
 const COLLECTION: Members = Members {
-    shown: &["collectedDateTime", "collectedPeriod", "bodySite", "method", "fastingStatusCodeableConcept"],
-    silent: &["id", "extension", "collector", "quantity", "duration", "fastingStatusDuration"],
+    shown: &[
+        "collectedDateTime",
+        "collectedPeriod",
+        "bodySite",
+        "method",
+        "fastingStatusCodeableConcept",
+        "fastingStatusDuration",
+    ],
+    silent: &["id", "extension", "collector", "quantity", "duration"],
 };
 
 /// The specimens of the resource `name`, whose element is at `at`.
@@ -119,6 +126,10 @@ fn collected(collection: &Value, at: &str, language: Option<&str>) -> Result<Vec
             let words = concept::some_words(one, &format!("{at}.{name}"), language)?;
             facts.push(Fact { label, told: vec![Told::Words(words)] });
         }
+    }
+    if let Some(span) = collection.get("fastingStatusDuration") {
+        let span = value::quantity(span, &format!("{at}.fastingStatusDuration"))?.spelled();
+        facts.push(Fact { label: "Fasting", told: vec![Told::Words(Said::plain(span))] });
     }
     Ok(facts)
 }

@@ -13,6 +13,8 @@ const RATIO: Members = Members { shown: &["numerator", "denominator"], silent: &
 const PERIOD: Members = Members { shown: &["start", "end"], silent: &["id"] };
 /// One without dimension.
 const NO_UNIT: &str = "1";
+/// The one system whose codes are read as they are written: `mmol/L`.
+const UCUM: &str = "http://unitsofmeasure.org";
 
 /// The value of an Observation or a component; `None`: it has none.
 pub(super) fn of(holder: &Value, at: &str, language: Option<&str>) -> Result<Option<Told>, Unfaithful> {
@@ -82,8 +84,22 @@ pub(super) fn quantity(value: &Value, at: &str) -> Result<Quantity, Unfaithful> 
         Some(">") => "> ",
         Some(_) => return Err(Unfaithful::at(at, "has a comparator that is not shown")),
     };
-    let unit = text(value, "unit", at)?.or(text(value, "code", at)?.filter(|code| *code != NO_UNIT));
+    let unit = match text(value, "unit", at)? {
+        Some(unit) => Some(unit),
+        None => coded_unit(value, at)?,
+    };
     Ok(Quantity { comparator, digits, unit: unit.map(str::to_owned) })
+}
+
+/// A code that reads as a unit; another system's number would read as part of the value.
+fn coded_unit<'a>(value: &'a Value, at: &str) -> Result<Option<&'a str>, Unfaithful> {
+    let is_read = text(value, "system", at)?.is_none_or(|system| system == UCUM);
+    match text(value, "code", at)? {
+        None => Ok(None),
+        Some(NO_UNIT) if is_read => Ok(None),
+        Some(code) if is_read && code.contains(|c: char| !c.is_ascii_digit()) => Ok(Some(code)),
+        Some(_) => Err(Unfaithful::at(at, "has a unit without words")),
+    }
 }
 
 /// `low – high unit`, or the side that is there.

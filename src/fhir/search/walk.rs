@@ -116,7 +116,7 @@ impl<'a> Walk<'a> {
     /// Takes the next page, or ends.
     ///
     /// # Errors
-    /// See [`EhrError::class`]. `TooLarge`: ask for fewer a page.
+    /// See [`EhrError::class`]. `TooLarge`: one resource alone is.
     pub async fn step(&mut self) -> Result<Step, EhrError> {
         loop {
             if self.seen.len() > self.client.limits.found_max {
@@ -139,6 +139,12 @@ impl<'a> Walk<'a> {
                 Ok(Read::Page(page, date)) => return self.take(&url, page, date),
                 Ok(Read::Forgotten) => return Ok(Step::End(WalkEnd::Forgotten)),
                 Err(EhrError::Rejected { status: 400 | 422 }) if self.form == Form::Short => self.begin(Form::Whole),
+                // Whole resources with their files inside: from the beginning, fewer at a time. What was handed out is not
+                // handed out again.
+                Err(EhrError::TooLarge { .. }) if self.page_count > NonZeroU16::MIN => {
+                    self.page_count = NonZeroU16::new(self.page_count.get() / 4).unwrap_or(NonZeroU16::MIN);
+                    self.begin(self.form);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -70,6 +70,21 @@ async fn inline_data_is_decoded_checked_and_capped() {
     assert_eq!(large.err(), Some(EhrError::TooLarge { limit_bytes: 388 }));
 }
 
+/// Half a file that ends like a whole one: over plain http, from a server that announces nothing and hangs up.
+#[tokio::test]
+async fn a_body_whose_end_nobody_tells_is_taken_only_where_the_report_tells_it() {
+    let until_the_end = |body: &[u8]| {
+        let head = b"HTTP/1.1 200 X\r\nConnection: close\r\nContent-Type: application/pdf\r\n\r\n";
+        Say::Bytes([head, body].concat())
+    };
+    let untold = form(&json!({"contentType": "application/pdf", "url": "Binary/b1"}));
+    let refused = fetching(until_the_end(&PDF[..100]), &untold).await;
+    assert!(matches!(refused, Err(EhrError::Mismatch { what }) if what.contains("how long it is")), "{refused:?}");
+    assert_eq!(fetching(until_the_end(PDF), &at("Binary/b1")).await.unwrap(), PDF);
+    let cut = fetching(until_the_end(&PDF[..100]), &at("Binary/b1")).await;
+    assert_eq!(cut, Err(EhrError::Mismatch { what: "its size differs" }));
+}
+
 #[tokio::test]
 async fn whatever_the_server_does_wrong_the_file_is_not_complete() {
     let pdf_type = "Content-Type: application/pdf\r\n";

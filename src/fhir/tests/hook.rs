@@ -114,6 +114,8 @@ fn entries_without_a_resource_are_known_by_their_request() {
         {"resource": {"resourceType": "DiagnosticReport"}},
     ]));
     assert_eq!(post(&several), HookContent::Changed(vec![heard("a", Some("2")), heard("b", None)]));
+    let beside = |body: &str| read_hook(body.as_bytes(), HookPath::Bare, HookMethod::Post).beside;
+    assert_eq!(beside(&several), Beside::BrokenResource, "the last may have been a recall");
     let status_on_r4 = json!({"resourceType": "SubscriptionStatus", "type": "event-notification", "notificationEvent": [{"eventNumber": 4, "focus": {"reference": "Patient/p"}}]});
     assert_eq!(post(&bundle(json!([{"resource": status_on_r4}]))), other("Patient"));
     let many: Vec<Value> = (0..1100).map(|n| json!({"fullUrl": format!("DiagnosticReport/{n}")})).collect();

@@ -9,6 +9,7 @@ mod gather;
 mod hook;
 mod likeness;
 mod notification;
+mod panels;
 mod report;
 mod results;
 mod scripted;

@@ -146,6 +146,13 @@ fn event_01_what_is_silent_about_itself_stays_unknown() {
     let athena = said(&history(&nameless, &[]));
     assert_eq!(athena.notification.map(|one| (one.count, one.numbers)), Some((None, Vec::new())));
     assert_eq!(athena.content, HookContent::Ping, "the search finds what has no reference");
+    // It sends an AuditEvent beside each; a named event excuses no nameless one.
+    let audit = json!({"resource": {"resourceType": "AuditEvent", "id": "a1"}});
+    let beside = said(&history(&nameless, std::slice::from_ref(&audit)));
+    assert_eq!((beside.content, beside.beside), (HookContent::Other("AuditEvent".to_owned()), Beside::UnnamedEvent));
+    let two = json!([{"focus": {"reference": "DiagnosticReport/dr1"}}, {"focus": {"identifier": {"value": "7"}}}]);
+    let two = said(&history(&status(&two, &json!("2")), &[audit]));
+    assert_eq!((two.content, two.beside), (report("dr1"), Beside::UnnamedEvent));
     for number in [json!("-1"), json!(1.5), json!("9007199254740993"), json!("many"), json!({"value": 3})] {
         let body = history(&status(&json!([{"eventNumber": number}]), &json!("x")), &[]);
         assert_eq!(said(&body).notification.unwrap().numbers, Vec::<u64>::new(), "{number}");

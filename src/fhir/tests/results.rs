@@ -111,7 +111,7 @@ fn sheet(report: &Report) -> paper::Sheet {
 }
 
 /// The document without its look.
-fn body(report: &Report) -> String {
+pub(super) fn body(report: &Report) -> String {
     let html = String::from_utf8(sheet(report).bytes).unwrap();
     html.split_once("<body").map(|(_, body)| format!("<body{body}")).unwrap()
 }

@@ -72,6 +72,13 @@ async fn a_sound_subscription_is_left_alone() {
         assert_eq!(state.unwrap().action, SubscriptionAction::Kept);
         assert_eq!(ehr.asked().len(), 1);
     }
+    // A server that keeps headers, or the payload's type, to itself.
+    for kept_back in ["header", "payload"] {
+        let mut silent = remote("active", "DiagnosticReport?", OURS);
+        silent["channel"].as_object_mut().unwrap().remove(kept_back);
+        let (state, ehr) = ensure(None, vec![found(&[silent])]).await;
+        assert_eq!((state.unwrap().action, ehr.asked().len()), (SubscriptionAction::Kept, 1), "{kept_back}");
+    }
     let other = remote("active", "DocumentReference?", OURS);
     let mut twin = remote("active", "DiagnosticReport?", OURS);
     twin["id"] = json!("s2");

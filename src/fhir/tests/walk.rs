@@ -161,3 +161,38 @@ async fn a_pause_is_kept_in_both_forms_by_whoever_asks_next() {
         assert_eq!(client.read(KIND, &id("r1")).await.err(), Some(EhrError::Unreachable), "{form}");
     }
 }
+
+/// Whole resources with their files inside.
+#[tokio::test]
+async fn a_page_that_is_too_large_is_asked_for_again_with_fewer_on_it() {
+    let since = at("2026-11-21T09:00:00Z");
+    let mut large = written("a", "2026-11-21T09:30:00Z");
+    large["resource"]["presentedForm"] = json!([{"data": "A".repeat(4000)}]);
+    let gone = |id: &str| deleted(&json!({"url": format!("DiagnosticReport/{id}")}), "2026-11-21T09:50:00Z");
+    let ehr = ScriptedEhr::saying(vec![
+        bundle(&[gone("x")], Some("?page=2")),
+        bundle(&[large.clone(), large.clone()], None),
+        bundle(&[gone("x")], Some("?page=2")),
+        bundle(&[written("b", "2026-11-21T09:30:00Z"), gone("y")], None),
+    ])
+    .await;
+    let client = client_of(&ehr.base, |connection| connection.limits.page_bytes_max = 2000);
+    let mut walk = client.walk(KIND, Sought::History { since }, NonZeroU16::new(200).unwrap());
+    let mut found = Vec::new();
+    loop {
+        match walk.step().await.unwrap() {
+            Step::Page { deleted, .. } => found.extend(deleted.iter().map(ToString::to_string)),
+            Step::End(end) => break assert_eq!(end, WalkEnd::Whole),
+        }
+    }
+    assert_eq!(found, ["x", "y"], "none twice");
+    let counts: Vec<_> = ehr.asked().iter().map(|asked| asked.line().contains("_count=50")).collect();
+    assert_eq!(counts, [false, false, true, false]);
+
+    // One that is too large by itself is a fault that is told.
+    let ehr = ScriptedEhr::saying((0..5).map(|_| bundle(std::slice::from_ref(&large), None)).collect()).await;
+    let client = client_of(&ehr.base, |connection| connection.limits.page_bytes_max = 2000);
+    let mut walk = client.walk(KIND, Sought::History { since }, NonZeroU16::new(200).unwrap());
+    assert!(matches!(walk.step().await, Err(EhrError::TooLarge { .. })));
+    assert_eq!(ehr.asked().len(), 5, "200, 50, 12, 3, 1");
+}

@@ -2,13 +2,14 @@
 
 use super::{Finding, Verdict};
 use crate::base::{ResourceType, UtcMillis};
-use crate::fhir::{Access, EhrError, Granted, Honoured, Obedience, PatientNeeded, SignedIn};
+use crate::fhir::{Access, EhrError, Granted, Honoured, Obedience, PanelRead, PatientNeeded, SignedIn};
 use crate::intake::listing::{Unlisted, read_list};
 use crate::intake::{HeardEhr, Seeks};
 
 const SIGN_IN: &str = "sign-in";
 const READING: &str = "reading";
 const PANEL: &str = "patient panel";
+const NO_FHIR: &str = "see that base_url is the FHIR base itself, and that no login page or proxy stands before it";
 /// Without these nothing can be delivered.
 const NEEDED: [&str; 4] = ["DiagnosticReport", "DocumentReference", "Patient", "Binary"];
 /// What some rules look at.
@@ -67,13 +68,23 @@ fn judge(signed_in: &SignedIn, access: &Result<Access, EhrError>) -> Finding {
             Finding::note(SIGN_IN, format!("the EHR gives a token, without {}", lacking.join(" ")))
                 .with("have its staff allow that, or say in `scope` what Chartseal is to do without")
         }
-        (SignedIn::Token(Granted::AsAsked), Access::Allowed | Access::Forbidden | Access::Unclear) => {
+        (SignedIn::Token(Granted::AsAsked), Access::Allowed | Access::Forbidden) => {
             Finding::works(SIGN_IN, "the EHR gives a token with the scopes that were asked for")
         }
-        (SignedIn::WithEachRequest, Access::Allowed | Access::Forbidden | Access::Unclear) => {
+        (SignedIn::WithEachRequest, Access::Allowed | Access::Forbidden) => {
             Finding::works(SIGN_IN, "the EHR accepts what it is shown")
         }
-        (SignedIn::Nothing, Access::Allowed | Access::Unclear) => {
+        (SignedIn::Token(Granted::AsAsked), Access::Unclear) => Finding::note(
+            SIGN_IN,
+            "the token endpoint gives a token; whether the EHR accepts it cannot be told, for what it answers is no FHIR",
+        )
+        .with(NO_FHIR),
+        (SignedIn::WithEachRequest | SignedIn::Nothing, Access::Unclear) => Finding::note(
+            SIGN_IN,
+            "whether the EHR accepts what it is shown cannot be told, for what it answers is no FHIR",
+        )
+        .with(NO_FHIR),
+        (SignedIn::Nothing, Access::Allowed) => {
             Finding::note(SIGN_IN, "no sign-in is configured, and the EHR asks for none")
                 .with("let nobody but this machine reach it, or have it ask who comes")
         }
@@ -87,12 +98,13 @@ fn judge(signed_in: &SignedIn, access: &Result<Access, EhrError>) -> Finding {
 
 /// What may be read, by asking for what is not there.
 pub(super) async fn reading(ehr: &HeardEhr) -> Vec<Finding> {
-    let (mut forbidden, mut dimmed, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut forbidden, mut dimmed, mut unclear, mut findings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for kind in NEEDED.into_iter().chain(LOOKED_AT) {
         match ehr.client.may_read(kind).await {
             Ok(Access::Forbidden | Access::Unknown) if NEEDED.contains(&kind) => forbidden.push(kind),
             Ok(Access::Forbidden | Access::Unknown) => dimmed.push(kind),
-            Ok(Access::Allowed | Access::Unclear) => {}
+            Ok(Access::Unclear) => unclear.push(kind),
+            Ok(Access::Allowed) => {}
             Err(error) => {
                 findings.push(Finding::fault(READING, &error));
                 return findings;
@@ -100,7 +112,15 @@ pub(super) async fn reading(ehr: &HeardEhr) -> Vec<Finding> {
         }
     }
     let scopes = |kinds: &[&str]| kinds.iter().map(|kind| format!("system/{kind}.rs")).collect::<Vec<_>>().join(" ");
-    if forbidden.is_empty() {
+    let is_unclear = unclear.iter().any(|kind| NEEDED.contains(kind));
+    if !unclear.is_empty() {
+        let says =
+            format!("whether {} may be read cannot be told, for what the EHR answers is no FHIR", unclear.join(", "));
+        findings.push(Finding::note(READING, says).with(NO_FHIR));
+    }
+    if forbidden.is_empty() && is_unclear {
+        // Said above.
+    } else if forbidden.is_empty() {
         let says = "reports, patients and attachments may be read, as far as asking for what is not there can show it";
         findings.push(Finding::works(READING, says));
     } else {
@@ -159,9 +179,18 @@ pub(super) async fn panel(ehr: &HeardEhr, now: UtcMillis) -> Vec<Finding> {
     let mut findings = Vec::new();
     for list in &panel.lists {
         findings.push(match read_list(ehr, list, now).await {
-            Ok(named) if named.is_empty() => Finding::note(PANEL, format!("{list}: nobody is on it"))
-                .with("see that it is the list that was meant; whom no list names is not asked about"),
-            Ok(named) => Finding::works(PANEL, format!("{list}: {} on it", patients(named.len()))),
+            Ok(PanelRead { named, incomplete: Some(why) }) => {
+                let says = format!("{list}: {why}; {} on what it shows", patients(named.len()));
+                let remedy = "ask its staff what the answer leaves out: whom no list names is not asked about";
+                Finding::fails(PANEL, says, remedy)
+            }
+            Ok(PanelRead { named, incomplete: None }) if named.is_empty() => {
+                Finding::note(PANEL, format!("{list}: nobody is on it"))
+                    .with("see that it is the list that was meant; whom no list names is not asked about")
+            }
+            Ok(PanelRead { named, incomplete: None }) => {
+                Finding::works(PANEL, format!("{list}: {} on it", patients(named.len())))
+            }
             Err(Unlisted::Ehr(error)) => {
                 Finding::told(PANEL, &format!("{list}: {error}"), "have its staff allow that list")
             }
@@ -257,6 +286,14 @@ mod tests {
             (SignedIn::Token(Granted::AsAsked), Access::Unknown, Verdict::Fails, "does not accept it"),
             (SignedIn::Token(Granted::AsAsked), Access::Forbidden, Verdict::Works, "gives a token"),
             (SignedIn::Token(less), Access::Allowed, Verdict::Note, "without system/Patient.rs"),
+            (SignedIn::Nothing, Access::Unclear, Verdict::Note, "cannot be told"),
+            (SignedIn::WithEachRequest, Access::Unclear, Verdict::Note, "cannot be told"),
+            (
+                SignedIn::Token(Granted::AsAsked),
+                Access::Unclear,
+                Verdict::Note,
+                "whether the EHR accepts it cannot be told",
+            ),
         ] {
             let found = judge(&signed_in, &Ok(access.clone()));
             assert!(found.verdict == verdict && found.says.contains(says), "{signed_in:?} {access:?}: {found:?}");

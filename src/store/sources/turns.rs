@@ -1,11 +1,13 @@
 //! Whose turn it is to be read.
 //!
-//! Must stay true: one reader per resource at a time; what may take back a link that is out never waits for what may send one.
+//! Must stay true: one reader per resource at a time; what may take back a link that is out never waits long for what may send one.
+
+use std::time::Duration;
 
 use diesel::prelude::*;
 
 use super::{Row, SourceRow, columns, typed};
-use crate::base::{EhrId, UtcMillis};
+use crate::base::{EhrId, UtcMillis, minutes};
 use crate::store::conn::Tx;
 use crate::store::control::{Pause, paused};
 use crate::store::deliveries::Mode;
@@ -14,6 +16,9 @@ use crate::store::error::StoreError;
 use crate::store::lease::Renewed;
 use crate::store::prepared::Prepare as _;
 use crate::store::schema::{delivery, notice, source, twin};
+
+/// What is looked at again because nobody tells of deletes waits so long among the others; then it comes before them.
+const RECHECK_WAITS_MAX: Duration = minutes(2);
 
 /// Hands out those of `$due` that are due and that nobody reads, until `$until`.
 macro_rules! lease {
@@ -30,6 +35,19 @@ macro_rules! lease {
             .load($tx.conn())?;
         rows.into_iter().map(typed).collect()
     }};
+}
+
+/// Along the index of what is urgent, however much else is due.
+macro_rules! urgent {
+    ($candidate:expr, $ehr:expr, $now:expr) => {
+        $candidate
+            .filter($candidate.field(source::ehr).eq($ehr.as_str()))
+            .filter($candidate.field(source::urgent_at).le($now.0))
+            .filter($candidate.field(source::due_at).le($now.0))
+            .filter(
+                $candidate.field(source::lease_until).is_null().or($candidate.field(source::lease_until).le($now.0)),
+            )
+    };
 }
 
 /// Leases up to `count` due resources of `ehr` until `until`, those of which a link is out before all others: one reader per
@@ -52,7 +70,8 @@ pub fn lease_sources(
     Ok(leased)
 }
 
-/// [`lease_sources`] of which the EHR spoke while a link was out, and no others.
+/// [`lease_sources`] of which the EHR spoke while a link was out or that waited too long to be looked at again, and no others. Half of
+/// them the newest: a recall that was just heard does not wait for a heap of what is only looked at again, nor that for ever.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -64,13 +83,39 @@ pub fn lease_urgent_sources(
     count: i64,
 ) -> Result<Vec<SourceRow>, StoreError> {
     dialect::lease_in_turn(tx.conn(), &format!("lease:source:{ehr}"))?;
+    let mut leased = lease_newest_urgent(tx, ehr, now, until, count - count / 2)?;
+    let left = count - i64::try_from(leased.len()).unwrap_or(count);
+    // Fewer than were asked for: there are no others.
+    if left <= count / 2 {
+        leased.extend(lease_oldest_urgent(tx, ehr, now, until, left)?);
+    }
+    Ok(leased)
+}
+
+fn lease_newest_urgent(
+    tx: &mut Tx,
+    ehr: &EhrId,
+    now: UtcMillis,
+    until: UtcMillis,
+    count: i64,
+) -> Result<Vec<SourceRow>, StoreError> {
     let candidate = diesel::alias!(source as candidate);
-    let due = candidate
-        .filter(candidate.field(source::ehr).eq(ehr.as_str()))
-        // Along the index of what is urgent, however much else is due.
-        .filter(candidate.field(source::urgent_at).le(now.0))
-        .filter(candidate.field(source::due_at).le(now.0))
-        .filter(candidate.field(source::lease_until).is_null().or(candidate.field(source::lease_until).le(now.0)))
+    let due = urgent!(candidate, ehr, now)
+        .order(candidate.field(source::urgent_at).desc())
+        .limit(count)
+        .select(candidate.field(source::id));
+    lease!(tx, due, now, until)
+}
+
+fn lease_oldest_urgent(
+    tx: &mut Tx,
+    ehr: &EhrId,
+    now: UtcMillis,
+    until: UtcMillis,
+    count: i64,
+) -> Result<Vec<SourceRow>, StoreError> {
+    let candidate = diesel::alias!(source as candidate);
+    let due = urgent!(candidate, ehr, now)
         .order(candidate.field(source::urgent_at).asc())
         .limit(count)
         .select(candidate.field(source::id));
@@ -124,7 +169,7 @@ pub fn due_for_recheck(tx: &mut Tx, ehr: &EhrId, read_before: UtcMillis, now: Ut
             .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0))))
             .filter(source::read_at.lt(read_before.0)),
     )
-    .set(source::due_at.eq(now.0))
+    .set((source::due_at.eq(now.0), source::urgent_at.eq(now.plus(RECHECK_WAITS_MAX).0)))
     .prepared()
     .execute(tx.conn())?;
     Ok(due + twins_due_for_recheck(tx, ehr, read_before, now)?)
@@ -151,7 +196,7 @@ fn twins_due_for_recheck(
             .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0))))
             .filter(source::read_at.lt(read_before.0)),
     )
-    .set(source::due_at.eq(now.0))
+    .set((source::due_at.eq(now.0), source::urgent_at.eq(now.plus(RECHECK_WAITS_MAX).0)))
     .prepared()
     .execute(tx.conn())?)
 }
@@ -193,7 +238,8 @@ pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMil
             .filter(source::read_at.lt(read_before.0))
             .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0)))),
     )
-    .set(source::due_at.eq(now.0))
+    // Somebody waits for the message.
+    .set((source::due_at.eq(now.0), source::urgent_at.eq(now.0)))
     .prepared()
     .execute(tx.conn())?)
 }

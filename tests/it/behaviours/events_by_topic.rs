@@ -293,6 +293,23 @@ async fn event_07_a_heartbeat_that_stops_is_noticed_after_two_periods_and_the_su
     assert_eq!((row.status.as_str(), row.why), ("active", None), "it lives again");
 }
 
+/// A second subscription to the same hook, of another practice or left over, says nothing of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_07_heartbeats_of_another_subscription_do_not_hide_that_ours_is_silent() {
+    let feed = Feed::start("heartbeat_seconds = 60").await;
+    feed.tell("heartbeat", 0, &[]).await;
+    let written = feed.written();
+    // The next look is four minutes away at most.
+    for _ in 0..5 {
+        feed.later(Duration::from_secs(50)).await;
+        let body = notification("heartbeat", 0, &[]).to_string().replace("Subscription/s1", "Subscription/theirs");
+        assert_eq!(feed.clinic.hook(Method::POST, "", &body).await, StatusCode::OK);
+        feed.clinic.settle().await;
+    }
+    assert_eq!(feed.written(), written + 1);
+    assert!(feed.audit().await.contains("nothing was heard for"), "{}", feed.audit().await);
+}
+
 /// As a server does that keeps its subscriptions in memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn event_07_an_ehr_that_was_away_and_forgot_the_subscription_is_asked_for_it_anew() {

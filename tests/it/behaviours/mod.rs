@@ -4,6 +4,7 @@
 //! test shows the rest and names the story.
 
 mod at_rest;
+mod attachments_under_fire;
 mod big_and_flat;
 mod doctor;
 mod events;

@@ -3,15 +3,19 @@
 
 use std::time::Duration;
 
-use chartseal::base::UtcMillis;
+use chartseal::base::{Bell, UtcMillis};
 use chartseal::desk::{PastBegun, Stretch};
+use chartseal::fhir::Limits;
+use chartseal::intake::Intake;
 use chartseal::store::{Mode, Past};
 use serde_json::{Value, json};
 
 use super::polling::{go_on, put_report, report, with_double};
-use crate::support::clinic::{self, Clinic};
+use crate::stories::ehr_trouble::one_for_all;
+use crate::support::clinic::{self, Clinic, Wishes};
 use crate::support::ehr;
 use crate::support::ehr_double::{Act, Asked, EhrDouble, Reply, outcome};
+use crate::support::place::Place;
 use crate::support::program;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -199,4 +203,62 @@ async fn event_05_listening_again_finds_what_was_missed_and_sends_nothing_twice(
         assert_eq!((state, seen, heard), ("done", 2, 2), "both were read again");
     }
     assert_eq!(clinic.deliveries().await.len(), 2);
+}
+
+/// One patient about whom the EHR fails: the others are asked about, and nobody is told that it was whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_05_patients_who_could_not_be_asked_about_are_counted_and_told() {
+    let double = EhrDouble::start().await;
+    let place = Place::new("panel");
+    let file = place.join("patients.csv");
+    std::fs::write(&file, "p-one\np-two\n").unwrap();
+    put_old(&double, "one", 3);
+    put_old(&double, "two", 3);
+    let more = format!("panel = [\"file:{}\"]", file.display());
+    let clinic = with_double(&double, &more).await;
+    clinic.settle().await;
+    let (from, to) = (ago(10).day(), ago(1).day());
+    double.behave(move |asked| {
+        if asked.target.contains("patient=p-one") && asked.target.contains(&format!("ge{from}")) {
+            Act::Answer(Reply::fhir(500, &outcome("exception")))
+        } else {
+            Act::AsUsual
+        }
+    });
+    let at = |day: &str| UtcMillis::parse_rfc3339(&format!("{day}T00:00:00Z")).unwrap();
+    begin(&clinic, Past::Backfill, at(&ago(10).day()), at(&to)).await;
+    for _ in 0..4 {
+        go_on(&clinic, &double, Duration::from_mins(2)).await;
+    }
+    let past = clinic.desk().past(&"lab".parse().unwrap()).await.unwrap().remove(0);
+    assert_eq!((past.state, past.seen, past.left_out), ("done", 1, 2), "of either type");
+    let ran = program::run(&clinic.config_path, &["ehrs", "backfill", "lab"]);
+    assert!(ran.out.contains("failed and were left out, so that it is not whole"), "{}", ran.out);
+}
+
+/// An EHR that shows the same without an end, whatever time it is asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_05_a_backfill_of_which_no_part_is_small_enough_never_says_that_it_is_done() {
+    let (double, clinic) = (EhrDouble::start().await, Clinic::spawn(Wishes::default()).await);
+    double.behave(|asked| {
+        if !asked.searches("DiagnosticReport") {
+            return Act::AsUsual;
+        }
+        let entry = |n: u32| json!({"resource": {"resourceType": "DiagnosticReport", "id": format!("r-{n}")}});
+        let bundle = json!({"resourceType": "Bundle", "total": 3, "entry": [entry(1), entry(2), entry(3)]});
+        Act::Answer(Reply::fhir(200, &bundle))
+    });
+    let limits = Limits { found_max: 2, ..Limits::default() };
+    let heard = one_for_all::with_limits("lab", &double, limits);
+    let ground = clinic.ground.clone();
+    let (kept, due) = (Bell::default(), Bell::default());
+    let intake = Intake::new(ground.store.clone(), ground.clock, ground.vault, vec![heard], kept, due);
+    begin(&clinic, Past::Backfill, ago(30), clinic.now()).await;
+    for _ in 0..3 {
+        clinic.forward(Duration::from_mins(5));
+        intake.watch_turn(&"lab".parse().unwrap()).await.unwrap();
+    }
+    let past = clinic.desk().past(&"lab".parse().unwrap()).await.unwrap().remove(0);
+    assert_eq!((past.state, past.percent), ("running", 0));
+    assert!(past.why.as_deref().is_some_and(|why| why.contains("more at once than is taken")), "{past:?}");
 }

@@ -166,7 +166,10 @@ async fn event_13_keys_take_turns_without_a_moment_in_which_the_ehr_refuses_us()
     assert!(!kids(&first).contains(&current.as_str()), "the EHR read the set before this one was in it");
     arrives(3).await;
     clinic.forward(Duration::from_mins(2));
-    assert!(kids(&served_keys(&clinic.url).await).contains(&current.as_str()), "another process changed the turns");
+    let third = served_keys(&clinic.url).await;
+    assert!(kids(&third).contains(&current.as_str()), "another process changed the turns");
+    let compromised = at_once.json()["rotated"][0]["former"].as_str().unwrap().to_owned();
+    assert!(!kids(&third).contains(&compromised.as_str()), "nobody is told to trust it any longer");
 
     clinic.forward(Duration::from_hours(8 * 24));
     clinic.settle().await;

@@ -34,7 +34,8 @@ on_both! {
             let event = &leased[0];
             assert_eq!((&event.id, &event.ehr, event.at, event.method.as_str()), (&id, &stage::ehr(), NOW, "PUT"));
             assert_eq!(event.path, Some((ResourceType::DiagnosticReport, FhirId::parse("r1").unwrap())));
-            assert_eq!((event.body_sealed.as_slice(), event.body_key.as_str()), (&b"planted-body-40aa"[..], "2026-11-22"));
+            let kept = store::event_body(tx.conn(), &id)?.unwrap();
+            assert_eq!((kept.sealed.as_slice(), kept.key.as_str()), (&b"planted-body-40aa"[..], "2026-11-22"));
             assert_eq!(event.tries, 1);
             Ok(())
         })
@@ -86,6 +87,7 @@ on_both! {
                 store::lease_events(tx, NOW, UNTIL, 10)?;
                 store::finish_event(tx, &done, &EventEnd::Done)?;
                 store::finish_event(tx, &bad, &EventEnd::Quarantined { why: "not JSON".to_owned() })?;
+                assert!(store::event_body(tx.conn(), &done)?.is_none() && store::event_body(tx.conn(), &bad)?.is_some());
                 store::retry_event(tx, &done, NOW)?;
                 assert_eq!(store::lease_events(tx, UNTIL.plus(after(999)), UNTIL, 10)?.len(), 0);
                 Ok((done, bad))

@@ -239,6 +239,37 @@ on_both! {
         .await;
     }
 
+    async fn what_is_out_is_looked_at_again_before_a_heap_of_new_reports_and_a_recall_before_that(bed: Bed) {
+        bed.write(|tx| {
+            let (ehr, mut out) = (stage::ehr(), Vec::new());
+            for number in 1..=3 {
+                let it = stage::released(tx, number, 1)?;
+                out.push(store::delivery(tx.conn(), &it.delivery)?.expect("it is there").source);
+            }
+            let later = NOW.plus(after(900));
+            for number in 20..60 {
+                hear(tx, number, None, NOW.plus(after(1)))?;
+            }
+            assert_eq!(store::due_for_recheck(tx, &ehr, later, later)?, 3);
+            let urgent = |tx: &mut Tx, at, count| -> Result<Vec<SourceId>, StoreError> {
+                let leased = store::lease_urgent_sources(tx, &ehr, at, at.plus(after(120)), count)?;
+                Ok(leased.into_iter().map(|row| row.id).collect())
+            };
+            assert!(urgent(tx, later, 8)?.is_empty(), "they take their turn");
+            // They did not come to it.
+            let overdue = later.plus(after(130));
+            assert_eq!(due(hear(tx, 3, Some("9"), overdue)?), out[2]);
+            assert_eq!(urgent(tx, overdue, 1)?, [out[2].clone()], "of this the EHR spoke just now");
+            let mut rest = urgent(tx, overdue, 8)?;
+            rest.sort();
+            out.truncate(2);
+            out.sort();
+            assert_eq!(rest, out);
+            Ok(())
+        })
+        .await;
+    }
+
     async fn reading_again_makes_a_known_resource_due(bed: Bed) {
         bed.write(|tx| {
             let id = stage::read_report(tx, 1)?;

@@ -100,7 +100,7 @@ then = { action = "send" }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_as_declared_or_cannot_be_shown_goes_to_review_with_its_reason() {
+async fn event_12_what_is_not_as_declared_or_cannot_be_shown_goes_to_review_with_its_reason() {
     let more = "[limits]\nattachment_bytes_max = \"4KiB\"".to_owned();
     let clinic = Clinic::spawn(Wishes { more, ..Wishes::default() }).await;
     let with = |key: &str, value: Value| {
@@ -237,7 +237,7 @@ async fn a_refusal_that_lasts_ends_in_review_and_names_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_is_not_followed_and_a_login_page_is_not_a_report() {
+async fn event_12_a_redirect_is_not_followed_and_a_login_page_is_not_a_report() {
     let (clinic, front) = fronted().await;
     let elsewhere = Front::start(clinic.ehr.base_url());
     elsewhere.script("Binary/stolen", [raw(paper())]);

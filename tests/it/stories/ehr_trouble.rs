@@ -2,7 +2,7 @@
 
 mod hanging;
 mod long_work;
-mod one_for_all;
+pub mod one_for_all;
 mod subscriptions;
 
 use std::time::Duration;
@@ -52,6 +52,29 @@ async fn every_trouble_of_the_ehr_is_named_and_no_report_is_lost_or_sent_twice()
         assert_eq!(mails_to(&house.clinic, &email), 1, "{what}: the report did not arrive once");
         assert_eq!(poll_of(&house.clinic).await.why, None, "{what}: the fault is still shown");
     }
+}
+
+/// A record that is closed to us, say: the report was heard of, and nobody may lose it because nothing else is known of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_whose_patient_is_never_shown_comes_to_a_person_and_leaves_once_it_is() {
+    let house = OddClinic::spawn().await;
+    house.clinic.settle().await;
+    let closed = || Act::Answer(Reply::fhir(403, &outcome("forbidden")));
+    house.odd.behave(move |asked| if asked.reads("Patient") { closed() } else { Act::AsUsual });
+    house.put_good_report("closed", "closed@example.test");
+    for _ in 0..20 {
+        house.clinic.hear_and_settle().await;
+    }
+    assert!(house.clinic.deliveries().await.is_empty(), "it is waited for");
+    for _ in 0..40 {
+        house.clinic.hear_and_settle().await;
+    }
+    let told = house.clinic.only_delivery().await;
+    assert!(told.state == "review" && told.note.contains("403"), "{told:?}");
+    house.odd.behave_well();
+    house.clinic.hear_and_settle().await;
+    let states: Vec<_> = house.clinic.deliveries_of("closed").await.iter().map(|one| one.state).collect();
+    assert_eq!((states, mails_to(&house.clinic, "closed@example.test")), (vec!["live", "superseded"], 1));
 }
 
 async fn poll_of(clinic: &Clinic) -> PollRow {

@@ -10,7 +10,7 @@ mod contacts;
 mod corrections;
 mod demo;
 mod dry_run;
-mod ehr_trouble;
+pub mod ehr_trouble;
 mod endings;
 mod incident;
 mod mail_faults;

@@ -107,7 +107,7 @@ async fn a_delete_that_did_not_happen_costs_a_reading_and_takes_nothing_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rightly_signed_lie_about_a_report_is_read_again_and_what_the_ehr_says_counts() {
+async fn event_11_a_rightly_signed_lie_about_a_report_is_read_again_and_what_the_ehr_says_counts() {
     let (clinic, _front) = clinic_of("medplum").await;
     let report = sent(&clinic).await;
     let before = clinic.only_delivery().await;
@@ -127,7 +127,7 @@ async fn a_rightly_signed_lie_about_a_report_is_read_again_and_what_the_ehr_says
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_signature_is_refused_and_causes_no_call_of_ours() {
+async fn event_11_a_wrong_signature_is_refused_and_causes_no_call_of_ours() {
     let (clinic, front) = clinic_of("medplum").await;
     let (_, report) = clinic.report(ANA, HBA1C, &pdf::with_pages(&["HbA1c 5.4 %"])).await;
     let searches = front.received("DiagnosticReport").len();
@@ -162,7 +162,7 @@ async fn one_signed_event_a_hundred_times_makes_one_delivery_and_one_mail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_pings_cost_one_search_an_interval() {
+async fn event_11_ten_thousand_pings_cost_one_search_an_interval() {
     let told = std::env::var_os("CHARTSEAL_PINGS").and_then(|text| text.to_str()?.parse().ok());
     let pings: usize = told.unwrap_or(200);
     let (clinic, front) = clinic_of("medplum").await;

@@ -4,6 +4,7 @@
 //! makes it lie, stall, break off or ask for credentials. It proves nothing about real servers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chartseal::base::UtcMillis;
@@ -36,6 +37,9 @@ pub enum Act {
     CutAfter(usize),
     /// What a good server would, but not before the test says so.
     AsUsualAfter(CancellationToken),
+    /// A body of this media type that begins so, promises two gigabytes and goes on after them; how much of it left is in
+    /// [`EhrDouble::endless_bytes`].
+    Endless(&'static str, &'static [u8]),
     /// The connection stays open and nothing comes.
     Silence,
     /// The connection ends without an answer.
@@ -76,6 +80,7 @@ struct State {
     offers: Mutex<Option<Vec<&'static str>>>,
     /// Type, id and time of what was deleted.
     deleted: Mutex<Vec<(String, String, UtcMillis)>>,
+    endless_bytes: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -183,6 +188,7 @@ impl EhrDouble {
             clock_off_ms: Mutex::new(0),
             offers: Mutex::new(None),
             deleted: Mutex::default(),
+            endless_bytes: AtomicU64::new(0),
         });
         let shared = Arc::clone(&state);
         let base = base_url.clone();
@@ -259,6 +265,11 @@ impl EhrDouble {
     /// Everything that was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.state.asked.lock().expect("no test panics here").clone()
+    }
+
+    /// How much of bodies without an end its clients took.
+    pub fn endless_bytes(&self) -> u64 {
+        self.state.endless_bytes.load(Ordering::SeqCst)
     }
 
     /// What a good server answers to a search of `kind`, for a test that changes it a little.
@@ -388,6 +399,7 @@ async fn answer_one(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Sta
         }
         Act::Answer(reply) => (reply, usize::MAX),
         Act::CutAfter(bytes) => (state.usual(&asked, base), bytes),
+        Act::Endless(media, beginning) => return without_end(stream, state, media, beginning).await,
         Act::Silence => std::future::pending().await,
         Act::HangUp => return,
     };
@@ -406,6 +418,17 @@ async fn answer_one(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &Sta
     // The client may have hung up: its own affair.
     let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
     let _ = stream.shutdown().await;
+}
+
+/// Sends until the client hangs up.
+async fn without_end(mut stream: impl AsyncWrite + Unpin, state: &State, media: &str, beginning: &[u8]) {
+    let head = format!("HTTP/1.1 200 Answer\r\nContent-Type: {media}\r\nContent-Length: 2147483648\r\n\r\n");
+    if stream.write_all(&[head.as_bytes(), beginning].concat()).await.is_err() {
+        return;
+    }
+    while stream.write_all(&[b' '; 16 * 1024]).await.is_ok() {
+        state.endless_bytes.fetch_add(16 * 1024, Ordering::SeqCst);
+    }
 }
 
 async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Option<Asked> {

@@ -16,7 +16,7 @@ use actix_web::web::Bytes;
 use futures_util::{Stream, stream};
 
 use super::browser::{Site, ask, site};
-use super::hooks::kept;
+use super::hooks::{body_of, kept};
 use super::house::{HOOK_BODY_BYTES_MAX, HOOK_SECRET, House, SIGNING_SECRET};
 use super::wire::talk;
 use crate::support::senders::{AsMedplum, AsWebSub, Call, signature};
@@ -37,13 +37,12 @@ fn sent(method: Method, path: &str, call: &Call) -> TestRequest {
 }
 
 /// The bodies that were kept, opened.
-fn bodies(house: &House, events: &[StoredEvent]) -> Vec<Vec<u8>> {
-    let open = |event: &StoredEvent| {
-        let key = chartseal::keys::KeyName::parse(chartseal::keys::KeyKind::Intake, &event.body_key).unwrap();
-        let purpose = chartseal::sealing::Purpose::RawEvent;
-        house.vault.open_dated(&key, purpose, event.id.as_str(), &event.body_sealed).unwrap().to_vec()
-    };
-    events.iter().map(open).collect()
+async fn bodies(house: &House, events: &[StoredEvent]) -> Vec<Vec<u8>> {
+    let mut bodies = Vec::new();
+    for event in events {
+        bodies.push(body_of(house, event).await);
+    }
+    bodies
 }
 
 #[actix_web::test]
@@ -59,7 +58,7 @@ async fn both_forms_of_signature_over_the_raw_bytes_are_taken() {
     for (ehr, call) in &calls {
         assert_eq!(ask(&site, post(ehr, call)).await.status, StatusCode::OK, "{ehr}");
     }
-    let mut kept = bodies(&house, &kept(&house).await);
+    let mut kept = bodies(&house, &kept(&house).await).await;
     let mut sent = calls.map(|(_, call)| call.body);
     kept.sort();
     sent.sort();
@@ -143,7 +142,7 @@ async fn a_body_over_the_limit_is_verified_as_it_streams_by_and_kept_as_a_ping()
     let large = vec![b'x'; usize::try_from(HOOK_BODY_BYTES_MAX).unwrap() * 100];
     let call = MEDPLUM.changed(&large);
     assert_eq!(ask(&site, post("medplum", &call)).await.status, StatusCode::OK);
-    assert_eq!(bodies(&house, &kept(&house).await), [b""]);
+    assert_eq!(bodies(&house, &kept(&house).await).await, [b""]);
     let mut changed_at_its_end = call;
     *changed_at_its_end.body.last_mut().unwrap() = b'y';
     assert_eq!(ask(&site, post("medplum", &changed_at_its_end)).await.status, StatusCode::UNAUTHORIZED);
@@ -159,7 +158,7 @@ async fn a_compressed_body_is_judged_as_it_came_and_kept_as_a_ping() {
         let request = post("websub", &call).insert_header(("Content-Encoding", "gzip"));
         assert_eq!(ask(&site, request).await.status, status);
     }
-    assert_eq!(bodies(&house, &kept(&house).await), [b""]);
+    assert_eq!(bodies(&house, &kept(&house).await).await, [b""]);
 }
 
 #[actix_web::test]
@@ -207,7 +206,7 @@ async fn a_chunked_body_is_verified_without_its_framing() {
     let framed = format!("{:x}\r\n{one}\r\n{:x};note=x\r\n{other}\r\n0\r\n\r\n", one.len(), other.len());
     let heard = talk(&house, &wire(&call, "Transfer-Encoding: chunked", &framed), "OperationOutcome").await;
     assert!(heard.starts_with("HTTP/1.1 200 "), "{heard}");
-    assert_eq!(bodies(&house, &kept(&house).await), [call.body]);
+    assert_eq!(bodies(&house, &kept(&house).await).await, [call.body]);
 }
 
 #[actix_web::test]

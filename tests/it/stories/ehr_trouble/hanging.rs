@@ -161,4 +161,11 @@ async fn what_waits_for_an_ehr_that_is_no_longer_configured_goes_to_a_person() {
         clinic.ground.store.read(|conn| chartseal::store::due_sources(conn, chartseal::base::UtcMillis(i64::MAX), 10));
     assert_eq!(due.await.unwrap().iter().filter(|due| due.ehr == id).count(), 0, "nobody takes it up");
     assert_eq!(mails_to(&clinic, &address("decided")), 0);
+
+    // Nor is it lost: a process that knows the EHR takes it up, a replica that was told later, or after a mistake.
+    clinic.stop().await.unwrap();
+    std::fs::write(&clinic.config_path, text).unwrap();
+    clinic.start_again(Restore::NotSaid).await.unwrap();
+    clinic.settle().await;
+    assert_eq!(mails_to(&clinic, &address("heard-of")), 1);
 }

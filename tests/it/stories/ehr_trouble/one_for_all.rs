@@ -24,26 +24,33 @@ use super::{mails_to, poll};
 
 /// Waits for as long as the EHR says nothing.
 pub(super) fn patient_client(id: &str, double: &EhrDouble) -> EhrClient {
+    client(id, double, patience())
+}
+
+fn patience() -> Limits {
+    Limits { read_timeout: hours(24), answer_timeout: hours(24), attachment_timeout: hours(24), ..Limits::default() }
+}
+
+fn client(id: &str, double: &EhrDouble, limits: Limits) -> EhrClient {
     let connection = EhrConnection {
         id: id.parse().unwrap(),
         base: ServiceBase::new(double.base_url.parse().unwrap()).unwrap(),
         auth: Auth::None,
         attachment_origins: Vec::new(),
-        limits: Limits {
-            read_timeout: hours(24),
-            answer_timeout: hours(24),
-            attachment_timeout: hours(24),
-            ..Limits::default()
-        },
+        limits,
     };
     EhrClient::new(connection).unwrap()
 }
 
 /// An EHR that is waited for as long as it says nothing.
 pub(super) fn patiently(id: &str, double: &EhrDouble) -> HeardEhr {
-    let client = Arc::new(patient_client(id, double));
+    with_limits(id, double, patience())
+}
+
+/// An EHR that is polled every minute within these limits.
+pub fn with_limits(id: &str, double: &EhrDouble, limits: Limits) -> HeardEhr {
     HeardEhr {
-        client,
+        client: Arc::new(client(id, double, limits)),
         hook: None,
         poll_every: minutes(1),
         start_from: StartFrom::Now,

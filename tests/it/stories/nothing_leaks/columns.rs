@@ -326,6 +326,7 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("lease_holder", Quiet),
             ("ended_at", Quiet),
             ("why", Quiet),
+            ("left_out", Quiet),
         ],
     ),
     (

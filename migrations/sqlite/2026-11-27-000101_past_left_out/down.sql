@@ -1,0 +1,1 @@
+ALTER TABLE past_search DROP COLUMN left_out;
