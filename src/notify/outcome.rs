@@ -120,6 +120,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_a_mailbox_that_does_not_exist_is_told_of_the_address() {
+        let said = |code, text: &str| Why::answered("refused", Reply { code, enhanced: EnhancedStatus::leading(text) });
+        for text in ["5.1.1 no", "5.1.2 no", "5.1.3 no", "5.1.6 no", "5.1.10 no", "5.2.1 no"] {
+            assert!(said(550, text).is_no_such_mailbox(), "{text}");
+        }
+        for text in ["5.2.2 full", "5.7.1 policy", "5.1.7 sender", "5.1.8 sender", "4.1.1 later", "5.4.1 route", "no such user"] {
+            assert!(!said(550, text).is_no_such_mailbox(), "{text}");
+        }
+        assert!(!Why::ours("no answer").is_no_such_mailbox());
+    }
+
+    #[test]
     fn only_numbers_are_read_out_of_a_reply() {
         let status = EnhancedStatus::leading("5.1.1 <ana@example.test> unknown").unwrap();
         let why = Why::answered("the relay refused the recipient", Reply { code: 550, enhanced: Some(status) });
