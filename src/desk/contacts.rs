@@ -159,7 +159,7 @@ impl Deed {
         let said = ContactSaid { seen, state, reason: reason.clone(), by: by.clone() };
         store::say_of_contact(tx, &delivery, said, now)?;
         let revoked = match word {
-            ContactWord::Dispute => revoke_sent(tx, open, reason, &by, now)?,
+            ContactWord::Dispute => revoke_sent(tx, open, reason.as_ref(), &by, now)?,
             ContactWord::Confirm | ContactWord::Clear => Vec::new(),
         };
         for source in store::unreleased_sources_of(tx.conn(), &key.patient)? {
@@ -190,7 +190,7 @@ fn hold_all(tx: &mut Tx, delivery: &Delivery, open: &[Delivery]) -> Result<(), S
 fn revoke_sent(
     tx: &mut Tx,
     open: Vec<Delivery>,
-    reason: Option<String>,
+    reason: Option<&String>,
     by: &OperatorName,
     now: UtcMillis,
 ) -> Result<Vec<DeliveryId>, StoreError> {
@@ -213,7 +213,7 @@ fn revoke_sent(
             )
             | None => false,
         };
-        if was_sent && revoke_held(tx, &seen.id, reason.clone(), by.clone(), now)?.is_ok() {
+        if was_sent && revoke_held(tx, &seen.id, reason.cloned(), by.clone(), now)?.is_ok() {
             revoked.push(seen.id);
         }
     }

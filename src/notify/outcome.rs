@@ -125,7 +125,9 @@ mod tests {
         for text in ["5.1.1 no", "5.1.2 no", "5.1.3 no", "5.1.6 no", "5.1.10 no", "5.2.1 no"] {
             assert!(said(550, text).is_no_such_mailbox(), "{text}");
         }
-        for text in ["5.2.2 full", "5.7.1 policy", "5.1.7 sender", "5.1.8 sender", "4.1.1 later", "5.4.1 route", "no such user"] {
+        for text in
+            ["5.2.2 full", "5.7.1 policy", "5.1.7 sender", "5.1.8 sender", "4.1.1 later", "5.4.1 route", "no such user"]
+        {
             assert!(!said(550, text).is_no_such_mailbox(), "{text}");
         }
         assert!(!Why::ours("no answer").is_no_such_mailbox());

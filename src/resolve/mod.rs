@@ -232,7 +232,7 @@ impl Resolve {
                 if needs.contains(&Need::RelatedContacts)
                     && age_of(patient, now, zone).may_be_below(ehr.adult_at_years) =>
             {
-                ehr.client.related_contacts(patient, now).await
+                Box::pin(ehr.client.related_contacts(patient, now)).await
             }
             PatientReading::Read(_)
             | PatientReading::Merged(_)

@@ -55,7 +55,7 @@ pub struct ContactRow {
 /// [`StoreError`].
 pub fn contact(conn: &mut Conn, key: &ContactKey) -> Result<Option<ContactRow>, StoreError> {
     let row: Option<Row> = contact::table.find(key.id()).first(conn).optional()?;
-    row.map(typed).transpose()
+    row.as_ref().map(typed).transpose()
 }
 
 /// Those of which something is recorded, or this; what was recorded last comes first.
@@ -68,7 +68,7 @@ pub fn contacts(conn: &mut Conn, state: Option<ContactState>, count: i64) -> Res
         query = query.filter(contact::state.eq(state.as_str()));
     }
     let rows: Vec<Row> = query.order((contact::state_at.desc(), contact::delivery_id.asc())).limit(count).load(conn)?;
-    rows.into_iter().map(typed).collect()
+    rows.iter().map(typed).collect()
 }
 
 /// A mail relay said that the mailbox of this delivery does not exist. Whatever was recorded before counts no more.
@@ -211,7 +211,7 @@ struct Row {
     delivery_id: String,
 }
 
-fn typed(row: Row) -> Result<ContactRow, StoreError> {
+fn typed(row: &Row) -> Result<ContactRow, StoreError> {
     Ok(ContactRow {
         key: ContactKey {
             clinic: parse("contact.clinic", &row.clinic)?,

@@ -82,7 +82,7 @@ impl EhrClient {
             found.lacking.extend(lacking);
             for one in &theirs {
                 for pointer in self.named(one, payment) {
-                    match self.party(one, &pointer, patient, &mut found) {
+                    match party(one, &pointer, patient, &mut found) {
                         Ok(party) => parties.extend(party),
                         Err(why) => drop(found.lacking.insert(why)),
                     }
@@ -144,35 +144,6 @@ impl EhrClient {
         payment.payers.iter().flat_map(of).collect()
     }
 
-    /// Whom to read, if anybody; who stands inside the resource is read at once.
-    fn party(
-        &self,
-        one: &Value,
-        pointer: &Pointer,
-        patient: &Patient,
-        found: &mut Gathered<EmailAddress>,
-    ) -> Result<Option<Party>, Lack> {
-        let kind = match pointer.kind.as_deref() {
-            Some("Patient") => Some("Patient"),
-            Some("RelatedPerson") => Some("RelatedPerson"),
-            // An organisation that pays reads no letters for a child.
-            Some(_) => return Ok(None),
-            None => None,
-        };
-        match (&pointer.place, kind) {
-            (Place::Here(id), Some("Patient")) if *id == patient.id => Ok(None),
-            (Place::Here(id), Some(kind)) => Ok(Some((kind, id.clone()))),
-            (Place::Inside(id), _) => {
-                let inside = items(one, "contained").into_iter().find(|(_, inner)| word(inner, "id") == Some(id));
-                let (_, inner) = inside.ok_or(Lack::NotFound)?;
-                emails(inner, &below(&pointer.at, "contained"), found);
-                Ok(None)
-            }
-            (Place::Lost(why), _) => Err(*why),
-            (Place::Here(_) | Place::Away(_), _) => Err(Lack::Elsewhere),
-        }
-    }
-
     async fn read_party(&self, (kind, id): &Party) -> Result<Value, Lack> {
         let limit_bytes = PARTY_BYTES_MAX.min(self.limits.resource_bytes_max);
         let body = match self.fetch(kind, id, limit_bytes).await.map_err(|error| lack_of(&error))? {
@@ -188,5 +159,33 @@ impl EhrClient {
         let value = read.await.and_then(|value| value).map_err(|_| Lack::Unreadable)?;
         let is_it = word(&value, "resourceType") == Some(kind) && word(&value, "id") == Some(id.as_str());
         if is_it { Ok(value) } else { Err(Lack::Unreadable) }
+    }
+}
+
+/// Whom to read, if anybody; who stands inside the resource is read at once.
+fn party(
+    one: &Value,
+    pointer: &Pointer,
+    patient: &Patient,
+    found: &mut Gathered<EmailAddress>,
+) -> Result<Option<Party>, Lack> {
+    let kind = match pointer.kind.as_deref() {
+        Some("Patient") => Some("Patient"),
+        Some("RelatedPerson") => Some("RelatedPerson"),
+        // An organisation that pays reads no letters for a child.
+        Some(_) => return Ok(None),
+        None => None,
+    };
+    match (&pointer.place, kind) {
+        (Place::Here(id), Some("Patient")) if *id == patient.id => Ok(None),
+        (Place::Here(id), Some(kind)) => Ok(Some((kind, id.clone()))),
+        (Place::Inside(id), _) => {
+            let inside = items(one, "contained").into_iter().find(|(_, inner)| word(inner, "id") == Some(id));
+            let (_, inner) = inside.ok_or(Lack::NotFound)?;
+            emails(inner, &below(&pointer.at, "contained"), found);
+            Ok(None)
+        }
+        (Place::Lost(why), _) => Err(*why),
+        (Place::Here(_) | Place::Away(_), _) => Err(Lack::Elsewhere),
     }
 }

@@ -220,7 +220,7 @@ async fn who_pays_for_the_patient_stands_by_them() {
         (read, found.lacking.clone()),
         (vec!["dad@example.test", "gran@example.test", "mum@example.test"], BTreeSet::new())
     );
-    let asked: Vec<_> = ehr.asked().iter().map(|asked| asked.target()).collect();
+    let asked: Vec<_> = ehr.asked().iter().map(super::scripted::Asked::target).collect();
     assert!(!asked.iter().any(|target| target.contains("stranger") || target.contains("Organization")), "{asked:?}");
 }
 

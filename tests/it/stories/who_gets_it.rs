@@ -322,3 +322,40 @@ async fn a_guardian_gets_what_the_rules_allow_while_they_are_one_and_nobody_else
         assert!(sent || brief.note.contains("act for the patient now"), "{name}: {}", brief.note);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relative_who_is_filed_or_ends_while_the_report_waits_counts_before_it_leaves() {
+    let held = "[[restrict]]\nid = \"wait\"\nwhen = { recipient = [\"patient\", \"proxy\"], code = \"loinc|4548-4\" }\n\
+                then = { hold = \"12h\" }\n";
+    for (rules, name, filed_at_first, filed_later) in [
+        (NO_PROXY, "filed-later", None, Some(json!({"active": true}))),
+        (PROXIES_TOO, "ended-later", Some(json!({"active": true})), Some(json!({"active": false}))),
+    ] {
+        let clinic = Clinic::spawn(Wishes { rules: format!("{RULES}{rules}{held}"), ..Wishes::default() }).await;
+        let (id, mum) = (format!("teen-{name}"), format!("{name}@example.test"));
+        let mut teen = patient(&id, &json!([email(&mum)]));
+        teen["birthDate"] = json!("2012-05-06");
+        clinic.lab().update(&teen).await;
+        let relative = |changes: &Value| {
+            let mut person = json!({"resourceType": "RelatedPerson", "id": format!("mum-{name}"),
+                "patient": {"reference": format!("Patient/{id}")}, "telecom": [email(&mum)]});
+            person.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            person
+        };
+        if let Some(changes) = &filed_at_first {
+            clinic.lab().update(&relative(changes)).await;
+        }
+        let report = report_for(&clinic, &teen, HBA1C).await;
+        clinic.hear_and_settle().await;
+        assert_eq!(clinic.delivery_of(&report).await.state, "held", "{name}");
+        if let Some(changes) = &filed_later {
+            clinic.lab().update(&relative(changes)).await;
+        }
+        for _ in 0..14 {
+            clinic.hear_and_settle().await;
+        }
+        let brief = clinic.delivery_of(&report).await;
+        assert!(["review", "blocked"].contains(&brief.state), "{name}: {} {}", brief.state, brief.note);
+        assert!(clinic.mailbox.mails().is_empty(), "{name}");
+    }
+}
