@@ -120,6 +120,10 @@ pub enum ReviewReason {
     )]
     GuardiansAddress,
     #[error(
+        "the patient may be a minor, the address is also that of somebody else, and the EHR says of nobody who has it that they act for the patient now: ask who reads there before you release it"
+    )]
+    NoGuardianNow,
+    #[error(
         "the patient may be a minor, the report is sensitive, and who else has this address could not be learnt ({why})"
     )]
     AddressUnclear { why: String },
@@ -201,6 +205,16 @@ pub enum ReviewReason {
         "what the EHR says of the report, or the rules, changed before it left, and it would be decided otherwise now"
     )]
     DecidedOtherwise,
+    #[error(
+        "the patient's e-mail address refused a message for good on {since}: mend it in the EHR, or ask the patient and say with `chartseal contacts confirm` that it is right"
+    )]
+    ContactBounced { since: UtcMillis },
+    #[error(
+        "the patient's e-mail address is disputed since {since}: mend it in the EHR, or ask the patient and say with `chartseal contacts confirm` that it is right"
+    )]
+    ContactDisputed { since: UtcMillis },
+    #[error("the patient's e-mail address was confirmed when this was decided, and is not any more")]
+    ContactUnconfirmed,
     #[error("the patient's e-mail address changed before the message left")]
     ContactChanged,
     #[error("the EHR marks the report as confidential ({code}); no rule can speak of that yet")]

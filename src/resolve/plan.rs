@@ -313,6 +313,10 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::NotAvailable { .. } => Bearing::Rules,
         ReviewReason::NoContact { .. }
         | ReviewReason::ContactTie
+        | ReviewReason::NoGuardianNow
+        | ReviewReason::ContactBounced { .. }
+        | ReviewReason::ContactDisputed { .. }
+        | ReviewReason::ContactUnconfirmed
         | ReviewReason::GuardiansAddress
         | ReviewReason::AddressUnclear { .. } => Bearing::Address,
         ReviewReason::TooOld

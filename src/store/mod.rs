@@ -10,6 +10,7 @@
 mod audit_log;
 mod backup;
 mod conn;
+mod contacts;
 mod control;
 mod deliveries;
 mod dialect;
@@ -52,6 +53,9 @@ pub use audit_log::{
 };
 pub use backup::{BackupError, backup};
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
+pub use contacts::{
+    ContactKey, ContactRow, ContactSaid, contact, contacts, forget_contacts, note_bounce, say_of_contact,
+};
 pub use control::{
     KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
     last_hook_at, mark_key, pause, paused, resume, resumed_at, scope_lacking, set_control, set_scope_lacking,
@@ -61,8 +65,8 @@ pub use deliveries::{
     delivery_of_link, facts_seen, forget_cards, forget_facts, give_back_companion, hold_deliveries, hold_delivery,
     insert_delivery, is_hold_over, keep_until, latest_delivery_of, latest_delivery_with, lease_companions,
     lease_due_deliveries, lease_ended_holds, links_of, make_again_after_quiet, next_issue_no, open_deliveries_of,
-    owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card, set_report_version, sharers_of,
-    shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
+    open_deliveries_to, owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card,
+    set_report_version, sharers_of, shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
 };
 pub use documents::{
     Alike, MARKS_KEPT, Mark, MarkKind, alike, deliveries_alike, forget_marks, hold_documents, is_still_the_same,
