@@ -80,7 +80,7 @@ pub use sniff::{SNIFF_BYTES, Sniffed, sniff};
 pub use standing::PatientStanding;
 pub use subscription::{HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, UpdateReason, Wish};
 pub use tell::{
-    Amended, DISCUSSED, MARK, MARK_SYSTEM, Stands, TASK_END_SYSTEM, TO_DO_SYSTEM, TOLD_SYSTEM, TaskEnd, TaskSaid,
+    Amended, DISCUSSED, MARK, MARK_SYSTEM, TASK_END_SYSTEM, TO_DO_SYSTEM, TOLD_SYSTEM, TaskEnd, TaskSaid, TaskStands,
     TaskState, Telling, Word,
 };
 pub use topic::{EventsSaid, Insist, StatusSaid, TopicContent, TopicFilter, TopicForm, TopicState, TopicWish};
