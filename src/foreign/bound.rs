@@ -41,7 +41,7 @@ impl Seen {
             match block {
                 Block::Heading { line, .. } => self.line(line)?,
                 Block::Paragraph { lines } | Block::Preformatted { lines } => {
-                    lines.iter().try_for_each(|line| self.line(line))?
+                    lines.iter().try_for_each(|line| self.line(line))?;
                 }
                 Block::List { items, .. } => items.iter().try_for_each(|item| self.blocks(item, depth + 1))?,
                 Block::Table(table) => {

@@ -30,7 +30,9 @@ pub(super) fn checked(table: Table) -> Result<Table, Obstacle> {
             places.fill(height);
             column += width;
         }
-        taken.iter_mut().for_each(|rows| *rows = rows.saturating_sub(1));
+        for rows in &mut taken {
+            *rows = rows.saturating_sub(1);
+        }
     }
     Ok(table)
 }

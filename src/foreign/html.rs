@@ -344,9 +344,8 @@ impl Reader {
             let role = match (cell.name.as_str(), cell.attribute("scope")) {
                 ("td", _) => CellRole::Plain,
                 ("th", Some("row" | "rowgroup")) => CellRole::RowHead,
-                ("th", Some(_)) => CellRole::ColumnHead,
                 ("th", None) if is_first && !in_head && !only_heads => CellRole::RowHead,
-                ("th", None) => CellRole::ColumnHead,
+                ("th", Some(_) | None) => CellRole::ColumnHead,
                 (name, _) => return Err(obstacle_of(name)),
             };
             let heads = if role == CellRole::Plain { around.in_heading } else { Inside::Yes };
@@ -382,9 +381,8 @@ fn in_head(element: &Element) -> Result<(), Obstacle> {
         element.attribute(attribute).is_some_and(|value| value.to_ascii_lowercase().contains(word))
     };
     match element.name.as_str() {
-        "title" | "style" | "base" => Ok(()),
         "meta" if is("http-equiv", "refresh") => Err(Obstacle::Elsewhere),
-        "meta" => Ok(()),
+        "title" | "style" | "base" | "meta" => Ok(()),
         "link" if !is("rel", "style") => Ok(()),
         name => Err(obstacle_of(name)),
     }

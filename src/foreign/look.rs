@@ -85,71 +85,24 @@ pub(super) fn declarations(style: &str) -> Result<Said, Obstacle> {
     Ok(said)
 }
 
+/// Properties that leave the words as they are.
+const HARMLESS: &str = "font-family line-height width height min-width max-width min-height text-align border-collapse border- \
+     spacing table-layout letter-spacing word-spacing page-break-after page-break-before page-break-inside break- \
+     after break-before break-inside cursor float clear word-wrap word-break overflow-wrap box-sizing caption- \
+     side empty-cells orphans widows size font-variant-numeric text-justify hyphens font-stretch text-size-adjust \
+     -webkit-text-size-adjust -ms-text-size-adjust -webkit-font-smoothing text-rendering box-shadow tab-size \
+     user-select";
+
 fn declare(property: &str, value: &str, said: &mut Said) -> Result<(), Obstacle> {
-    const HARMLESS: &[&str] = &[
-        "font-family",
-        "line-height",
-        "width",
-        "height",
-        "min-width",
-        "max-width",
-        "min-height",
-        "text-align",
-        "border-collapse",
-        "border-spacing",
-        "table-layout",
-        "letter-spacing",
-        "word-spacing",
-        "page-break-after",
-        "page-break-before",
-        "page-break-inside",
-        "break-after",
-        "break-before",
-        "break-inside",
-        "cursor",
-        "float",
-        "clear",
-        "word-wrap",
-        "word-break",
-        "overflow-wrap",
-        "box-sizing",
-        "caption-side",
-        "empty-cells",
-        "orphans",
-        "widows",
-        "size",
-        "font-variant-numeric",
-        "text-justify",
-        "hyphens",
-        "font-stretch",
-        "text-size-adjust",
-        "-webkit-text-size-adjust",
-        "-ms-text-size-adjust",
-        "-webkit-font-smoothing",
-        "text-rendering",
-        "box-shadow",
-        "tab-size",
-        "user-select",
-    ];
     let only = |allowed: &[&str], obstacle| if allowed.contains(&value) { Ok(()) } else { Err(obstacle) };
     if value.contains("url(") || value.contains("expression") || value.contains("var(") || property.starts_with("--") {
         return Err(Obstacle::Look);
     }
     match property {
-        "display" => only(
-            &[
-                "block",
-                "inline",
-                "inline-block",
-                "table",
-                "table-row",
-                "table-cell",
-                "table-row-group",
-                "table-header-group",
-                "list-item",
-            ],
-            if value == "none" { Obstacle::Hidden } else { Obstacle::Look },
-        ),
+        "display" if value == "none" => Err(Obstacle::Hidden),
+        "display" if is_in(DISPLAYS, value) => Ok(()),
+        "display" => Err(Obstacle::Look),
+        "font-family" if ["symbol", "dings"].iter().any(|one| value.contains(one)) => Err(Obstacle::StrangeCharacter),
         "visibility" => only(&["visible"], Obstacle::Hidden),
         "mso-hide" => Err(Obstacle::Hidden),
         "opacity" => only(&["1", "1.0", "100%"], Obstacle::Hidden),
@@ -187,13 +140,21 @@ fn declare(property: &str, value: &str, said: &mut Said) -> Result<(), Obstacle>
                 Ok(())
             }
         }
-        _ if HARMLESS.contains(&property)
+        _ if is_in(HARMLESS, property)
             || ["padding-", "border", "mso-", "outline"].iter().any(|start| property.starts_with(start)) =>
         {
             Ok(())
         }
         _ => Err(Obstacle::Look),
     }
+}
+
+/// Ways to be shown in the order of the words.
+const DISPLAYS: &str =
+    "block inline inline-block table table-row table-cell table-row-group table-header-group list-item";
+
+fn is_in(words: &str, word: &str) -> bool {
+    words.split(' ').any(|one| one == word)
 }
 
 fn mark(without: &[&str], with: &[&str], mark: Mark, value: &str, said: &mut Said) -> Result<(), Obstacle> {
@@ -251,7 +212,7 @@ fn font(value: &str, said: &mut Said) -> Result<(), Obstacle> {
             word if word.starts_with(|c: char| c.is_ascii_digit() || c == '.')
                 && !word.ends_with(|c: char| c.is_ascii_digit()) =>
             {
-                sized(word)?
+                sized(word)?;
             }
             _ => {}
         }
@@ -402,9 +363,9 @@ impl Compound {
             let end = after.find(['.', '#']).unwrap_or(after.len());
             let word = after.get(..end).unwrap_or_default().to_owned();
             if sign == '#' {
-                id = Some(word)
+                id = Some(word);
             } else {
-                classes.push(word)
+                classes.push(word);
             }
             rest = after.get(end..).unwrap_or_default();
         }

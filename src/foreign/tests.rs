@@ -62,7 +62,7 @@ fn html_is_carried_over_word_for_word() {
             ),
             (
                 "<table><thead><tr><th>Test<th>Value<tbody><tr><th>Na<td rowspan=2>140<tr><td>K</table>",
-                "<table class=\"carried\"><tbody><tr><th scope=\"col\"><p class=\"said\" dir=\"auto\">Test</p></th><th scope=\"col\"><p class=\"said\" dir=\"auto\">Value</p></th></tr><tr><th scope=\"row\"><p class=\"said\" dir=\"auto\">Na</p></th><td rowspan=\"2\"><p class=\"said\" dir=\"auto\">140</p></td></tr><tr><td><p class=\"said\" dir=\"auto\">K</p></td></tr></tbody></table>",
+                "<table class=\"carried\"><thead><tr><th scope=\"col\"><p class=\"said\" dir=\"auto\">Test</p></th><th scope=\"col\"><p class=\"said\" dir=\"auto\">Value</p></th></tr></thead><tbody><tr><th scope=\"row\"><p class=\"said\" dir=\"auto\">Na</p></th><td rowspan=\"2\"><p class=\"said\" dir=\"auto\">140</p></td></tr><tr><td><p class=\"said\" dir=\"auto\">K</p></td></tr></tbody></table>",
             ),
             (
                 "<pre>Na   140\nK      4</pre>",

@@ -13,6 +13,7 @@ use super::Obstacle;
 
 const DEPTH_MAX: usize = 60;
 const NODES_MAX: usize = 200_000;
+const PIECE_BYTES: usize = 8 * 1024;
 
 pub(super) enum Node {
     Text(String),
@@ -62,11 +63,19 @@ impl Element {
 /// The whole document, below an element without a name.
 pub(super) fn of_html(text: &str) -> Result<Element, Obstacle> {
     let options = ParseOpts::default();
-    let sink = parse_document(Arena::default(), options).one(StrTendril::from(text));
-    if let Some(obstacle) = sink.obstacle.get() {
-        return Err(obstacle);
+    let mut parser = parse_document(Arena::default(), options);
+    let mut rest = text;
+    // In pieces: who nests without end is stopped soon.
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.ceil_char_boundary(PIECE_BYTES.min(rest.len())));
+        parser.process(StrTendril::from(piece));
+        if let Some(obstacle) = parser.tokenizer.sink.sink.obstacle.get() {
+            return Err(obstacle);
+        }
+        rest = after;
     }
-    sink.element(ROOT, 0)
+    let arena = parser.finish();
+    arena.obstacle.get().map_or_else(|| arena.element(ROOT, 0), Err)
 }
 
 /// The outermost element. Without a document type: no entity can be declared.
@@ -120,6 +129,7 @@ struct Made {
     attributes: Vec<(String, String)>,
     children: Vec<Piece>,
     parent: Option<usize>,
+    depth: usize,
 }
 
 enum Piece {
@@ -134,6 +144,7 @@ impl Default for Arena {
             attributes: Vec::new(),
             children: Vec::new(),
             parent: None,
+            depth: 0,
         };
         Self { nodes: RefCell::new(vec![root]), obstacle: Cell::new(None) }
     }
@@ -173,7 +184,7 @@ impl Arena {
             return ROOT;
         }
         let attributes = attributes.into_iter().map(|one| (one.name.local.to_string(), one.value.to_string()));
-        nodes.push(Made { name, attributes: attributes.collect(), children: Vec::new(), parent: None });
+        nodes.push(Made { name, attributes: attributes.collect(), children: Vec::new(), parent: None, depth: 0 });
         nodes.len() - 1
     }
 
@@ -182,8 +193,12 @@ impl Arena {
         match child {
             NodeOrText::AppendNode(ROOT) => {}
             NodeOrText::AppendNode(child) => {
+                let depth = nodes.get(parent).map_or(0, |parent| parent.depth) + 1;
+                if depth > DEPTH_MAX {
+                    self.stop(Obstacle::TooDeep);
+                }
                 if let Some(child) = nodes.get_mut(child) {
-                    child.parent = Some(parent);
+                    (child.parent, child.depth) = (Some(parent), depth);
                 }
                 if let Some(parent) = nodes.get_mut(parent) {
                     parent.children.push(Piece::Node(child));

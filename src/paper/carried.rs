@@ -125,15 +125,19 @@ fn blocks_text(blocks: &[Block], text: &mut String) {
     for block in blocks {
         match block {
             Block::Heading { line, .. } => push_line(line, text),
-            Block::Paragraph { lines } | Block::Preformatted { lines } => {
-                lines.iter().for_each(|line| push_line(line, text))
+            Block::Paragraph { lines } | Block::Preformatted { lines } => push_lines(lines, text),
+            Block::List { items, .. } => {
+                for item in items {
+                    blocks_text(item, text);
+                }
             }
-            Block::List { items, .. } => items.iter().for_each(|item| blocks_text(item, text)),
             Block::Table(table) => {
                 if let Some(caption) = &table.caption {
                     push_line(caption, text);
                 }
-                table.rows.iter().for_each(|row| row_text(row, text));
+                for row in &table.rows {
+                    row_text(row, text);
+                }
             }
         }
     }
@@ -154,6 +158,12 @@ fn row_text(row: &Row, text: &mut String) {
 }
 
 fn push_line(line: &[Run], text: &mut String) {
-    line.iter().for_each(|run| text.push_str(&run.text));
+    text.push_str(&words(line));
     text.push('\n');
+}
+
+fn push_lines(lines: &[Line], text: &mut String) {
+    for line in lines {
+        push_line(line, text);
+    }
 }

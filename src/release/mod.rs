@@ -50,6 +50,8 @@ pub struct SourceEhr {
     pub letterhead: Option<Letterhead>,
     /// What an attachment must say of its patient.
     pub identity: Demand,
+    /// From this birthday on its patients have no guardians.
+    pub adult_at_years: u16,
     /// Rung when one of its deliveries is due.
     pub called: Bell,
 }
@@ -203,7 +205,6 @@ impl Release {
     async fn settle(&self, delivery: Delivery, hindrance: Hindrance) -> Result<(), ReleaseError> {
         match hindrance {
             Hindrance::Changed => self.after_resolving(delivery).await,
-            Hindrance::Later { why } => self.later(delivery, why).await,
             Hindrance::Quiet { end } => {
                 let now = self.clock.now();
                 Ok(self.store.write(move |tx| store::keep_until(tx, &delivery, end, now)).await?)
@@ -213,7 +214,7 @@ impl Release {
             Hindrance::Unread { why, file } if wait_after(delivery.tries).is_none() => {
                 self.doubt(delivery, ReviewReason::PaperUnread { why }, file).await
             }
-            Hindrance::Unread { why, file: _ } => self.later(delivery, why).await,
+            Hindrance::Later { why } | Hindrance::Unread { why, file: _ } => self.later(delivery, why).await,
             Hindrance::Elsewhere { card, contact_index } => self.elsewhere(delivery, &card, contact_index).await,
         }
     }

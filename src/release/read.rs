@@ -126,13 +126,13 @@ async fn judge_text(text: String, judged: &Judged<'_>, file: [u8; 32]) -> Result
         return Err(Hindrance::Unread { why: "the comparison stopped unexpectedly".to_owned(), file });
     };
     let why = match (verdict, judged.ehr.identity) {
-        (_, Demand::Unchecked) => return Ok(()),
         (Verdict::AnotherIdentity { what }, Demand::Uncontradicted | Demand::Named) => {
             ReviewReason::AnothersPaper { what: whose::spoken(&what) }
         }
         (Verdict::SamePatient { by }, Demand::Named) if by.len() < NAMED_BY_MIN => ReviewReason::NobodysPaper,
         (Verdict::NothingSaid, Demand::Named) => ReviewReason::NobodysPaper,
-        (Verdict::SamePatient { .. } | Verdict::NothingSaid, Demand::Uncontradicted | Demand::Named) => return Ok(()),
+        (_, Demand::Unchecked)
+        | (Verdict::SamePatient { .. } | Verdict::NothingSaid, Demand::Uncontradicted | Demand::Named) => return Ok(()),
     };
     Err(Hindrance::Doubt { why, file })
 }

@@ -195,9 +195,8 @@ impl Parted {
             (Word::Same, Word::No) if is_babys || self.is_family_alone(value) => Likeness::Unclear,
             (Word::Same, Word::No) => Likeness::OtherGiven,
             (Word::Near, Word::No) if is_babys || is_single => Likeness::Unclear,
-            (Word::No, Word::Same) if is_single => Likeness::Unclear,
+            (Word::No, Word::Same | Word::No) if is_single => Likeness::Unclear,
             (Word::No, Word::Same) => Likeness::OtherFamily,
-            (Word::No, Word::No) if is_single => Likeness::Unclear,
             (Word::Near | Word::No, Word::No) | (Word::No, Word::Near) => Likeness::Other,
         }
     }

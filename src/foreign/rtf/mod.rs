@@ -44,8 +44,8 @@ pub fn read(bytes: &[u8]) -> Result<Carried, Obstacle> {
 pub(super) struct Group {
     destination: Destination,
     marks: BTreeSet<Mark>,
-    is_hidden: bool,
-    is_rtl: bool,
+    shown: Shown,
+    direction: Direction,
     color: usize,
     ground: usize,
     font: i32,
@@ -55,6 +55,26 @@ pub(super) struct Group {
     is_new: bool,
     /// `\*`: who does not know the group may skip it.
     may_skip: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    LeftToRight,
+    RightToLeft,
+}
+
+/// How far the reading has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Before,
+    Within,
+    Behind,
 }
 
 struct Reader {
@@ -70,8 +90,7 @@ struct Reader {
     /// Numbered by a list, and whether its number was told.
     is_listed: bool,
     has_number: bool,
-    has_begun: bool,
-    has_ended: bool,
+    course: Course,
 }
 
 const HEAD: usize = 0;
@@ -90,13 +109,12 @@ impl Reader {
             field: String::new(),
             is_listed: false,
             has_number: false,
-            has_begun: false,
-            has_ended: false,
+            course: Course::Before,
         }
     }
 
     fn finish(mut self) -> Result<Carried, Obstacle> {
-        if !self.groups.is_empty() || !self.has_ended {
+        if self.course != Course::Behind {
             return Err(Obstacle::Malformed);
         }
         self.letters.assert_whole()?;
@@ -106,7 +124,7 @@ impl Reader {
     }
 
     fn take(&mut self, token: Token<'_>) -> Result<(), Obstacle> {
-        if self.has_ended {
+        if self.course == Course::Behind {
             return Err(Obstacle::Malformed);
         }
         match token {
@@ -133,12 +151,12 @@ impl Reader {
         self.letters.assert_whole()?;
         let group = match self.groups.last() {
             Some(outer) => Group { is_new: true, may_skip: false, ..outer.clone() },
-            None if self.has_begun => return Err(Obstacle::Malformed),
+            None if self.course != Course::Before => return Err(Obstacle::Malformed),
             None => Group {
                 destination: Destination::Text(BODY),
                 marks: BTreeSet::new(),
-                is_hidden: false,
-                is_rtl: false,
+                shown: Shown::Yes,
+                direction: Direction::LeftToRight,
                 color: 0,
                 ground: 0,
                 font: -1,
@@ -147,7 +165,7 @@ impl Reader {
                 may_skip: false,
             },
         };
-        self.has_begun = true;
+        self.course = Course::Within;
         self.groups.push(group);
         Ok(())
     }
@@ -158,7 +176,9 @@ impl Reader {
         if let Destination::FieldResult = closed.destination {
             self.field.clear();
         }
-        self.has_ended = self.groups.is_empty();
+        if self.groups.is_empty() {
+            self.course = Course::Behind;
+        }
         Ok(())
     }
 
@@ -176,11 +196,8 @@ impl Reader {
         if let Destination::Skipped = self.group()?.destination {
             return if words::is_in_the_way(word) { Err(Obstacle::Apart) } else { Ok(()) };
         }
-        if is_new {
-            match words::destination(word, may_skip)? {
-                Some(destination) => return self.enter(destination),
-                None => {}
-            }
+        if is_new && let Some(destination) = words::destination(word, may_skip)? {
+            return self.enter(destination);
         }
         self.letters.assert_whole()?;
         match self.group()?.destination {
@@ -201,12 +218,13 @@ impl Reader {
         if let Destination::FieldInstruction = destination {
             self.field.clear();
         }
-        let destination = match destination {
-            Destination::FieldResult => match words::field(&self.field)? {
+        let destination = if destination == Destination::FieldResult {
+            match words::field(&self.field)? {
                 words::Field::Shown => Destination::Text(flow),
                 words::Field::OfThePage => Destination::Skipped,
-            },
-            other => other,
+            }
+        } else {
+            destination
         };
         let group = self.group()?;
         if let Destination::Text(HEAD | FOOT) = destination {
@@ -246,12 +264,13 @@ impl Reader {
             Meaning::Plain => {
                 let group = self.group()?;
                 group.marks.clear();
-                (group.is_hidden, group.is_rtl, group.color, group.ground, group.font) = (false, false, 0, 0, -1);
+                (group.shown, group.direction) = (Shown::Yes, Direction::LeftToRight);
+                (group.color, group.ground, group.font) = (0, 0, -1);
             }
-            Meaning::Hide => self.group()?.is_hidden = true,
-            Meaning::Show => self.group()?.is_hidden = false,
-            Meaning::RightToLeft => self.group()?.is_rtl = true,
-            Meaning::LeftToRight => self.group()?.is_rtl = false,
+            Meaning::Hide => self.group()?.shown = Shown::No,
+            Meaning::Show => self.group()?.shown = Shown::Yes,
+            Meaning::RightToLeft => self.group()?.direction = Direction::RightToLeft,
+            Meaning::LeftToRight => self.group()?.direction = Direction::LeftToRight,
             Meaning::Color(number) => self.group()?.color = number,
             Meaning::Ground(number) => self.group()?.ground = number,
             Meaning::Font(number) => self.group()?.font = number,
@@ -318,8 +337,7 @@ impl Reader {
         let destination = self.group()?.destination;
         let font = self.group()?.font;
         match destination {
-            Destination::Skipped => Ok(()),
-            Destination::Fonts => Ok(()),
+            Destination::Skipped | Destination::Fonts => Ok(()),
             Destination::Colors => {
                 if byte == b';' {
                     let color = self.letters.color.take();
@@ -372,10 +390,10 @@ impl Reader {
             }
         }
         if !text.trim().is_empty() {
-            if group.is_hidden {
+            if group.shown == Shown::No {
                 return Err(Obstacle::Hidden);
             }
-            if group.is_rtl {
+            if group.direction == Direction::RightToLeft {
                 return Err(Obstacle::Direction);
             }
             if !self.rows.is_inside && self.flow_number() == BODY && self.rows.has_rows() {

@@ -13,7 +13,7 @@ pub(super) struct Rows {
     pub(super) is_head: bool,
     borders: Vec<i32>,
     cells: Vec<Vec<Block>>,
-    rows: Vec<Made>,
+    made: Vec<Made>,
 }
 
 struct Made {
@@ -46,12 +46,12 @@ impl Rows {
         if cells.len() != self.borders.len() || cells.is_empty() || !is_rising {
             return Err(Obstacle::Table);
         }
-        self.rows.push(Made { borders: self.borders.clone(), cells, is_head: self.is_head });
+        self.made.push(Made { borders: self.borders.clone(), cells, is_head: self.is_head });
         Ok(())
     }
 
     pub(super) fn has_rows(&self) -> bool {
-        !self.rows.is_empty()
+        !self.made.is_empty()
     }
 
     /// The table that ended; `None` where there is none.
@@ -59,7 +59,7 @@ impl Rows {
         if !self.cells.is_empty() {
             return Err(Obstacle::Malformed);
         }
-        let made = std::mem::take(&mut self.rows);
+        let made = std::mem::take(&mut self.made);
         if made.is_empty() {
             return Ok(None);
         }

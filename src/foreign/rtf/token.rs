@@ -2,6 +2,7 @@
 
 use super::Obstacle;
 
+#[derive(Clone, Copy)]
 pub(super) enum Token<'a> {
     Open,
     Close,

@@ -13,7 +13,7 @@ use diesel::prelude::*;
 pub use facts_seen::{FactsSeen, facts_seen};
 pub use find::{
     DeliveryFilter, deliveries, delivery, delivery_of_link, latest_delivery_of, latest_delivery_with, links_of,
-    next_issue_no, open_deliveries_of, owner_of_link, standing_delivery_of,
+    next_issue_no, open_deliveries_of, open_deliveries_to, owner_of_link, standing_delivery_of,
 };
 pub use forget::{forget_cards, forget_facts};
 pub use holds::{is_hold_over, lease_ended_holds};
