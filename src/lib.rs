@@ -128,7 +128,11 @@
 //!   urgent once it waited two minutes; half of what is taken up are the newest, so that a recall never stands behind a heap of that.
 //! - **What was heard of and could never be read comes to a person after a day**, though the EHR's trouble may pass: a finding that
 //!   nobody could read is one that nobody saw. It is asked for on and on, and leaves by itself when it is shown.
-//! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies.
+//! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies. Who pays
+//!   for the patient counts as one who stands by them. Addresses are compared as mailboxes (no `+tag`, Google's without dots):
+//!   taking two for one asks for more care, never for less. What is recorded of an address is recorded of its very spelling.
+//! - **What is recorded of an address is one clinic's word about one patient's address** (`store::contacts`): bounced or disputed,
+//!   nothing goes there, whatever the rules say; facts keep the date of a confirmation, so that it ages with the report that waits.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
 //! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
 //!   without it.

@@ -28,6 +28,7 @@ use crate::notify::{
 use crate::open::{ClinicCard, Open};
 use crate::outbox::{BreakerLimits, Outbox, Sender};
 use crate::paper::Letterhead;
+use crate::policy::facts::ADULT_AT_YEARS;
 use crate::policy::{Available, Channel, Terms};
 use crate::release::{Company, Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve, Timetable};
@@ -272,6 +273,7 @@ fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
         client: Arc::clone(client),
         clinic: ehr.clinic.clone(),
         zone: zone_of(config, ehr.clinic.as_ref()),
+        adult_at_years: adult_at_years(config, ehr.clinic.as_ref()),
         letterhead: letterhead_of(config, ehr),
         report_age_max: ehr.report_age_max,
         recheck_every: ehr.recheck_every,
@@ -286,9 +288,15 @@ fn source_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<SourceEhr> {
         client: Arc::clone(client),
         letterhead: letterhead_of(config, ehr),
         identity: ehr.attachment_identity,
+        adult_at_years: adult_at_years(config, ehr.clinic.as_ref()),
         called: Bell::default(),
     };
     config.ehrs.iter().zip(clients).map(one).collect()
+}
+
+fn adult_at_years(config: &Config, clinic: Option<&ClinicId>) -> u16 {
+    let clinic = clinic.and_then(|id| config.clinics.iter().find(|clinic| clinic.id == *id));
+    clinic.map_or(ADULT_AT_YEARS, |clinic| clinic.adult_at_years)
 }
 
 fn letterhead_of(config: &Config, ehr: &config::Ehr) -> Option<Letterhead> {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
-use crate::record::{Link, Notice, RevokedBy, Waiver};
+use crate::record::{ContactState, Link, Notice, RevokedBy, Waiver};
 
 /// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
 /// wait for each other, and a few for the installation.
@@ -166,6 +166,16 @@ pub enum AuditEvent {
     },
     PreferredNoLonger {
         word: String,
+    },
+    /// What is recorded of the delivery's address.
+    ContactSet {
+        before: Option<ContactState>,
+        state: ContactState,
+        reason: Option<String>,
+    },
+    ContactCleared {
+        before: Option<ContactState>,
+        reason: Option<String>,
     },
     /// A clinician recorded that they talked with the patient.
     Discussed {

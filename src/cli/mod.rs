@@ -8,6 +8,7 @@
 
 mod audit;
 mod backup;
+mod contacts;
 mod deliveries;
 mod demo;
 mod doctor;
@@ -17,6 +18,7 @@ mod init;
 mod keys;
 mod past;
 mod patients;
+mod pause;
 mod print;
 mod rehearse;
 mod rules;
@@ -44,7 +46,7 @@ use crate::config::{Config, ConfigError};
 use crate::desk::{self, Desk, DeskError, Duty, Person, StaffRefusal, Standing};
 use crate::keys::ReplicaName;
 use crate::policy::RuleSet;
-use crate::store::{Pause, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 use print::{Print, count};
 
@@ -110,6 +112,9 @@ enum Command {
     /// Look at deliveries, release, revoke, send again.
     #[command(subcommand)]
     Deliveries(deliveries::DeliveriesCommand),
+    /// Look at what is known of patients' addresses; confirm one, or say that it is not the patient's.
+    #[command(subcommand)]
+    Contacts(contacts::ContactsCommand),
     /// Look at how the EHRs are heard, what is wrong with them, and by which keys they know us.
     #[command(subcommand)]
     Ehrs(ehrs::EhrsCommand),
@@ -199,6 +204,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::Outdated { .. }
             | DeskError::Forgotten
             | DeskError::NoPreference
+            | DeskError::NoAddress
+            | DeskError::ContactSo { .. }
             | DeskError::NotWaivable { .. }
             | DeskError::NoTalkNeeded
             | DeskError::ForbiddenNow { .. }
@@ -232,16 +239,20 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Pause { why } => {
             let (desk, by) = desk(&common, variables, Acts::Changes).await?;
             by.may(Duty::Deliveries).map_err(DeskError::from)?;
-            pause(&desk, &why, print).await
+            pause::pause(&desk, &why, print).await
         }
         Command::Resume => {
             let (desk, by) = desk(&common, variables, Acts::Changes).await?;
             by.may(Duty::Deliveries).map_err(DeskError::from)?;
-            resume(&desk, print).await
+            pause::resume(&desk, print).await
         }
         Command::Deliveries(command) => {
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             deliveries::run(command, &desk, &by, print).await
+        }
+        Command::Contacts(command) => {
+            let (desk, by) = desk(&common, variables, command.acts()).await?;
+            contacts::run(command, &desk, &by, print).await
         }
         Command::Patients(command) => {
             let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };
@@ -380,34 +391,6 @@ async fn migrate(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     };
     print.done(&text, &serde_json::json!({ "ran": ran }));
     Ok(Outcome::Done)
-}
-
-async fn pause(desk: &Desk, why: &str, print: Print) -> anyhow::Result<Outcome> {
-    let (told, before) = match desk.pause(why).await? {
-        Pause::Running => (String::new(), serde_json::Value::Null),
-        Pause::Paused { why, since, by } => (
-            format!("\n{by} had paused them since {since} ({why}); the audit keeps that."),
-            serde_json::json!({"why": why, "since": since.to_rfc3339(), "by": by}),
-        ),
-    };
-    let text =
-        "All messages are paused: none leaves until `chartseal resume`, on any replica. Links already sent still open.";
-    print.done(&format!("{text}{told}"), &serde_json::json!({"paused": why, "before": before}));
-    Ok(Outcome::Done)
-}
-
-async fn resume(desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
-    match desk.resume().await? {
-        Pause::Running => {
-            print.done("Nothing was paused.", &serde_json::json!({"resumed": false}));
-            Ok(Outcome::No)
-        }
-        Pause::Paused { why, since, by } => {
-            let text = format!("The pause of {by} since {since} ({why}) is over.");
-            print.done(&text, &serde_json::json!({"resumed": true, "was": why, "since": since.to_rfc3339(), "by": by}));
-            Ok(Outcome::Done)
-        }
-    }
 }
 
 /// Everything that a start would refuse, told without starting.

@@ -102,6 +102,8 @@ pub struct Clinic {
     pub language: Language,
     /// The sender of its messages.
     pub from: EmailAddress,
+    /// From this birthday on nobody stands by its patients by law.
+    pub adult_at_years: u16,
 }
 
 /// A phone number as the clinic prints it: digits, spaces, `+ - . / ( )`.

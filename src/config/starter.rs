@@ -50,6 +50,9 @@ name = @clinic_name
 phone = @phone
 timezone = @timezone
 language = @language
+# From this birthday on nobody stands by a patient by law (16 to 21). Below it an address that is also a relative's, or that of
+# who pays, is taken for a guardian's.
+#adult_at_years = 18
 # Messages come from this address; its domain needs SPF and DKIM for the relay below.
 from = @from
 

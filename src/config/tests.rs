@@ -65,6 +65,7 @@ fn an_ehr_has_careful_defaults() {
     assert_eq!(ehr.answer_max, seconds(60));
     assert_eq!(ehr.clinic.as_ref().map(ClinicId::as_str), Some("main"), "the only clinic");
     assert_eq!(config.clinics[0].language.as_str(), "en");
+    assert_eq!(config.clinics[0].adult_at_years, 18);
     assert_eq!((ehr.write_back.len(), ehr.completed_talk), (0, CompletedTalk::Noted));
 }
 
@@ -112,7 +113,7 @@ fn every_key_is_read() {
     assert_eq!(config.keys_dir, Path::new("/var/keys"));
     assert_eq!(config.mode, Mode::Live);
     assert_eq!(config.clinics[0].timezone, chrono_tz::America::Mexico_City);
-    assert_eq!(config.clinics[0].language.as_str(), "en-GB");
+    assert_eq!((config.clinics[0].language.as_str(), config.clinics[0].adult_at_years), ("en-GB", 19));
     let [basic, bearer, smart, secret, certificate, feed] = config.ehrs.as_slice() else { panic!("six EHRs") };
     assert_signs_in(smart, secret, certificate);
     assert_eq!(config.rotate_signing_keys, RotateEvery::Every(hours(90 * 24)));
@@ -298,6 +299,7 @@ name = "Riverside"
 phone = "+1 (555) 0100"
 timezone = "America/Mexico_City"
 language = "en-GB"
+adult_at_years = 19
 from = "results@clinic.example"
 [[ehr]]
 id = "main"

@@ -7,6 +7,7 @@
 
 mod again;
 mod census;
+mod contacts;
 mod dry_run;
 mod heard;
 mod holds;
@@ -34,6 +35,7 @@ use crate::record::{HoldEnd, Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
 pub use census::{Census, CodeSeen, SeenIn};
+pub use contacts::{ContactBrief, ContactChanged, ContactShown, ContactWord};
 pub use dry_run::{DryRun, DryRunAsked, ReportRef};
 pub use heard::{
     Followed, HeardEhr, HeardKind, HeardSubscription, HeardTopic, QuarantinedCalls, Subscribes, heard_ehrs,
@@ -95,6 +97,12 @@ pub enum DeskError {
     /// Staff.
     #[error("a preference is a word of the rules in small letters, such as phone_first")]
     NoPreference,
+    /// Staff.
+    #[error("this delivery has no address, or it is past its retention; take a newer one of the patient's")]
+    NoAddress,
+    /// Staff.
+    #[error("the address is {state} already")]
+    ContactSo { state: &'static str },
     /// Staff.
     #[error(
         "the law {rule} does not let this person end its wait; release it without --waive, and it leaves when the law lets it"

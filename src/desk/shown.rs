@@ -9,7 +9,7 @@ use crate::keys::Vault;
 use crate::policy::{Decision, Facts};
 use crate::record::{Card, Link, Notice, Opening, RevokedBy, SuspendedWhy};
 use crate::sealing::Purpose;
-use crate::store::{self, Conn, Delivery, NoticeRow, SourceRow, StoreError};
+use crate::store::{self, Conn, ContactKey, Delivery, NoticeRow, SourceRow, StoreError};
 
 /// One line of a list.
 #[derive(Clone, Debug, Serialize)]
@@ -93,7 +93,8 @@ const fn note_of_suspension(why: SuspendedWhy) -> &'static str {
             "the EHR no longer shows the report: the link is refused while Chartseal asks again, and comes back with it"
         }
         SuspendedWhy::WentBack => {
-            "the EHR no longer shows the report as final and readable: the link is refused until it does"
+            "the EHR no longer shows the report as final and readable, or a document that may not be finished says that it \
+             replaces it: the link is refused until that is settled"
         }
         SuspendedWhy::ManyGone => {
             "many reports vanished from the EHR at once, which is more likely its failure than so many recalls: \
@@ -186,7 +187,7 @@ impl Shown {
             opens_max: link.as_ref().map(|link| link.opens_max),
             shredded_at: text(link.as_ref().and_then(|link| link.shredded_at)),
             epoch: link.as_ref().map(|link| link.epoch.clone()),
-            contact: contact_of(vault, &delivery),
+            contact: contact_of(conn, vault, &delivery)?,
             trace: serde_json::from_str(&delivery.trace).unwrap_or(serde_json::Value::Null),
             rules_hash: delivery.rules_hash.clone(),
             replaces: delivery.replaces.as_ref().map(ToString::to_string),
@@ -226,14 +227,23 @@ fn shown_notice(notice: &NoticeRow) -> ShownNotice {
     }
 }
 
-fn contact_of(vault: &Vault, delivery: &Delivery) -> String {
-    let Some(sealed) = &delivery.card_sealed else { return "none is kept".to_owned() };
+/// How the address was chosen, and what is recorded of it.
+fn contact_of(conn: &mut Conn, vault: &Vault, delivery: &Delivery) -> Result<String, StoreError> {
+    let Some(sealed) = &delivery.card_sealed else { return Ok("none is kept".to_owned()) };
     let opened = vault.open_record(Purpose::PatientCard, delivery.id.as_str(), sealed);
-    match opened.ok().and_then(|plain| Card::from_bytes(&plain)) {
+    let chosen = match opened.ok().and_then(|plain| Card::from_bytes(&plain)) {
         Some(card) if card.email().is_some() => card.chosen_because,
         Some(_) => "no usable address".to_owned(),
         None => "the card does not open with this installation's keys".to_owned(),
-    }
+    };
+    let row = match ContactKey::of(delivery) {
+        Some(key) => store::contact(conn, &key)?,
+        None => None,
+    };
+    Ok(match row.map(|row| row.standing) {
+        Some(standing) => format!("{chosen}; {} since {}", standing.state.as_str(), standing.since),
+        None => chosen,
+    })
 }
 
 fn audit_line(line: &crate::audit::Line) -> serde_json::Value {

@@ -21,7 +21,7 @@ pub enum Likeness {
     Sha256([u8; 32]),
     /// Of the bytes, or as declared.
     Sha1([u8; 20]),
-    /// Where the bytes are, without what changes at each reading.
+    /// Where the bytes are, where that alone says which.
     Address(String),
     /// The resource itself, as another may name it.
     Itself(String),
@@ -68,16 +68,22 @@ fn of_file(form: &Form, base: &ServiceBase, found: &mut Vec<Likeness>) {
             }
         }
         AttachmentSource::Url(url) => {
-            let address = url.expose().split(['?', '#']).next().unwrap_or_default();
-            found.push(match base.target(address) {
+            let asked_for = url.expose().split('#').next().unwrap_or_default();
+            let (address, query) = asked_for.split_once('?').unwrap_or((asked_for, ""));
+            match base.target(address) {
                 // One report's attachment may be another report.
                 Target::Here { kind: kind @ ("DocumentReference" | "DiagnosticReport"), id } => {
-                    Likeness::Restates(format!("{kind}/{id}"))
+                    found.push(Likeness::Restates(format!("{kind}/{id}")));
                 }
+                // The query may name the file, and all files of a patient lie at one address. Or it is a token of this reading
+                // alone. The bytes tell, when they are fetched.
+                Target::Here { .. } | Target::Contained | Target::Elsewhere | Target::Unclear if !query.is_empty() => {}
                 // With its version, where it has one: another version may be another file.
-                Target::Here { .. } => Likeness::Address(base.relative(address).to_owned()),
-                Target::Contained | Target::Elsewhere | Target::Unclear => Likeness::Address(address.to_owned()),
-            });
+                Target::Here { .. } => found.push(Likeness::Address(base.relative(address).to_owned())),
+                Target::Contained | Target::Elsewhere | Target::Unclear => {
+                    found.push(Likeness::Address(address.to_owned()));
+                }
+            }
             found.extend(form.reference.sha1.map(Likeness::Sha1));
         }
         AttachmentSource::Absent => {}

@@ -51,7 +51,7 @@ pub use contact::{ContactChoice, choose_email};
 pub use door::{Auth, OwnTls, SignedIn};
 pub use error::{EhrError, FaultClass, Malformed};
 pub use facts::{Circumstances, age_of, facts_of};
-pub use gather::{CONSENT_SYSTEM, Evidence, ReportText};
+pub use gather::{CONSENT_SYSTEM, Evidence, Kin, ReportText, Stands};
 pub use given::{Given, GivenError, GivenFile};
 pub use guard::Origin;
 pub use hook::{BROKEN_RESOURCE, Beside, HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
@@ -80,7 +80,7 @@ pub use sniff::{SNIFF_BYTES, Sniffed, sniff};
 pub use standing::PatientStanding;
 pub use subscription::{HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, UpdateReason, Wish};
 pub use tell::{
-    Amended, DISCUSSED, MARK, MARK_SYSTEM, Stands, TASK_END_SYSTEM, TO_DO_SYSTEM, TOLD_SYSTEM, TaskEnd, TaskSaid,
+    Amended, DISCUSSED, MARK, MARK_SYSTEM, TASK_END_SYSTEM, TO_DO_SYSTEM, TOLD_SYSTEM, TaskEnd, TaskSaid, TaskStands,
     TaskState, Telling, Word,
 };
 pub use topic::{EventsSaid, Insist, StatusSaid, TopicContent, TopicFilter, TopicForm, TopicState, TopicWish};

@@ -43,6 +43,15 @@ struct OfType {
     search_parameters: BTreeSet<String>,
 }
 
+/// What an EHR says of having a type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Has {
+    Yes,
+    No,
+    /// It says nothing of itself.
+    Unsaid,
+}
+
 impl Offers {
     /// The history of a whole type, deletes among it.
     #[must_use]
@@ -80,6 +89,15 @@ impl Offers {
         self.kinds.get(told.type_name()).is_some_and(|of| of.interactions.contains(interaction))
     }
 
+    /// Whether it has resources of this type.
+    pub(super) fn has(&self, kind: &str) -> Has {
+        match (self.kinds.is_empty(), self.kinds.contains_key(kind)) {
+            (true, _) => Has::Unsaid,
+            (false, true) => Has::Yes,
+            (false, false) => Has::No,
+        }
+    }
+
     fn of(&self, kind: ResourceType) -> Option<&OfType> {
         self.kinds.get(kind.as_str())
     }
@@ -107,8 +125,25 @@ impl EhrClient {
     /// # Errors
     /// See [`EhrError::class`].
     pub async fn offers(&self) -> Result<Offers, EhrError> {
+        self.offers_in(Turn::WhenQuiet).await
+    }
+
+    /// Whether it says that it has resources of this type: by what it said last, or what it says now.
+    pub(super) async fn may_have(&self, kind: &str) -> Result<Has, EhrError> {
+        let mut known = self.known_offers.0.lock().await;
+        if let Some((_, offers)) = known.as_ref() {
+            return Ok(offers.has(kind));
+        }
+        let offers = self.offers_in(Turn::Now).await?;
+        let has = offers.has(kind);
+        // Whoever goes by the clock asks for themselves.
+        *known = Some((UtcMillis(i64::MIN), offers));
+        Ok(has)
+    }
+
+    async fn offers_in(&self, turn: Turn) -> Result<Offers, EhrError> {
         let request = self.ask(Method::GET, self.base.at(&["metadata"]));
-        match self.fetch_json_in(Turn::WhenQuiet, request, self.limits.resource_bytes_max).await {
+        match self.fetch_json_in(turn, request, self.limits.resource_bytes_max).await {
             Ok(Fetched::Body { body, .. }) => Ok(apart("CapabilityStatement", move || read(&body)).await??),
             Ok(Fetched::Gone(_)) | Err(EhrError::Rejected { .. } | EhrError::Refused { .. }) => Ok(Offers::default()),
             Err(error) => Err(error),

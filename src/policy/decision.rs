@@ -120,6 +120,10 @@ pub enum ReviewReason {
     )]
     GuardiansAddress,
     #[error(
+        "the patient may be a minor, the address is also that of somebody else, and the EHR says of nobody who has it that they act for the patient now: ask who reads there before you release it"
+    )]
+    NoGuardianNow,
+    #[error(
         "the patient may be a minor, the report is sensitive, and who else has this address could not be learnt ({why})"
     )]
     AddressUnclear { why: String },
@@ -168,7 +172,7 @@ pub enum ReviewReason {
     )]
     PatientMerged,
     #[error(
-        "the same document came as another resource of the EHR, about which the rules are stricter; a release sends it under the terms of both"
+        "the same document came, or may have come, as another resource of the EHR, about which the rules are or may be stricter: look at both; a release sends it under the terms shown"
     )]
     SameElsewhere,
     #[error("the EHR had taken the report back, or staff had revoked it, and now it is there again")]
@@ -201,6 +205,16 @@ pub enum ReviewReason {
         "what the EHR says of the report, or the rules, changed before it left, and it would be decided otherwise now"
     )]
     DecidedOtherwise,
+    #[error(
+        "the patient's e-mail address refused a message for good on {since}: mend it in the EHR, or ask the patient and say with `chartseal contacts confirm` that it is right"
+    )]
+    ContactBounced { since: UtcMillis },
+    #[error(
+        "the patient's e-mail address is disputed since {since}: mend it in the EHR, or ask the patient and say with `chartseal contacts confirm` that it is right"
+    )]
+    ContactDisputed { since: UtcMillis },
+    #[error("the patient's e-mail address was confirmed when this was decided, and is not any more")]
+    ContactUnconfirmed,
     #[error("the patient's e-mail address changed before the message left")]
     ContactChanged,
     #[error("the EHR marks the report as confidential ({code}); no rule can speak of that yet")]
@@ -219,6 +233,12 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Whether nobody can say what the report's status means.
+    #[must_use]
+    pub const fn is_of_unclear_status(&self) -> bool {
+        matches!(self, Self::Review { why: ReviewReason::UnknownStatus, .. })
+    }
+
     /// How long a report that may leave by itself waits for others of its group; `None`: it leaves alone.
     #[must_use]
     pub fn gathers_for(&self) -> Option<std::time::Duration> {

@@ -246,6 +246,12 @@ impl Link {
         }
     }
 
+    /// Whether staff said that it shall not be out.
+    #[must_use]
+    pub const fn is_put_aside(&self) -> bool {
+        matches!(self, Self::Revoked { by: RevokedBy::Operator(_) })
+    }
+
     /// What the table says of `event` in this state.
     ///
     /// # Errors

@@ -162,6 +162,12 @@ impl ToDo {
         }
     }
 
+    /// Whether a delivery in this state may ask something of a person.
+    #[must_use]
+    pub fn is_asked_in(state: &Link) -> bool {
+        Self::of(state, EverOpened::No).or(Self::of(state, EverOpened::Yes)).is_some()
+    }
+
     /// Whether it is done by itself once the delivery has moved on.
     #[must_use]
     pub const fn ends_with_its_state(self) -> bool {

@@ -3,11 +3,11 @@
 use super::{Hindrance, Release, SourceEhr, failed};
 use crate::fhir::{ContactChoice, Patient, PatientStanding, ReadAnswer, Report, Subject, Written, choose_email};
 use crate::paper::{self, Person, Sheet};
-use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
+use crate::policy::contact::is_less_sure;
 use crate::policy::life::WAKING_FLOOR_HOURS;
 use crate::policy::{Decision, ReportStatus, ReviewReason, Terms};
-use crate::record::{Card, Link};
-use crate::store::{self, Delivery, SourceRow};
+use crate::record::{Card, ContactStanding, Link};
+use crate::store::{self, ContactKey, Delivery, SourceRow};
 use crate::whose::Known;
 
 /// A report that may leave.
@@ -73,7 +73,8 @@ impl Release {
         let ehr = ehr.ok_or_else(|| unreadable("its EHR is no longer configured"))?;
         let report = self.reread(ehr, source, delivery).await?;
         let (card, contact_index, patient) = self.choose_contact(ehr, &report, delivery).await?;
-        if is_anothers_address(delivery, &contact_index) {
+        self.look_at_contact(delivery, &card, contact_index).await?;
+        if is_anothers_address(delivery, ehr.adult_at_years, &contact_index) {
             return Err(Hindrance::Elsewhere { card, contact_index });
         }
         if let Some(why) = report.why_nothing() {
@@ -169,12 +170,32 @@ impl Release {
         }
         match choose_email(&patient, self.clock.now()) {
             ContactChoice::One { address, explanation } => {
-                let index = self.vault.blind_index("email", &address.comparison_form());
+                let index = self.vault.address_index(&address);
                 Ok((Card::new(Some(&address), patient.id.clone(), explanation), index, *patient))
             }
             ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
             ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why })),
             ContactChoice::PatientUnusable { why } => Err(unusable(why)),
+        }
+    }
+
+    /// What is recorded of the address by now: nothing goes to one that bounced or is disputed, and what the rules were told of
+    /// it must still be so.
+    async fn look_at_contact(&self, delivery: &Delivery, card: &Card, address: [u8; 32]) -> Result<(), Hindrance> {
+        let Some(clinic) = delivery.clinic.clone() else { return Ok(()) };
+        let patient = self.vault.patient_index(&delivery.ehr, &card.patient);
+        let key = ContactKey { clinic, patient, address };
+        let read = self.store.read(move |conn| store::contact(conn, &key)).await;
+        let unread = |_| Hindrance::Later { why: "what is recorded of the address could not be read".to_owned() };
+        let standing = read.map_err(unread)?.map(|row| row.standing);
+        if let Some(why) = standing.and_then(ContactStanding::objection) {
+            return Err(Hindrance::Review(why));
+        }
+        let then = delivery.facts.as_ref().map(|facts| &facts.contact);
+        match (&delivery.decision, then) {
+            (Decision::Send { .. }, Some(then)) if is_less_sure(then, standing) => Err(Hindrance::Changed),
+            // What a person released, they released as it is.
+            (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }, _) => Ok(()),
         }
     }
 }
@@ -188,10 +209,7 @@ fn write(ehr: &SourceEhr, report: &Report, person: &Person) -> Result<Option<She
 }
 
 /// Whether a minor's report would go to another address than the one that was looked at.
-fn is_anothers_address(delivery: &Delivery, chosen: &[u8; 32]) -> bool {
-    let may_be_minor = delivery.facts.as_ref().is_some_and(|facts| match facts.age {
-        Age::Years { least, .. } => least < MINOR_BELOW_YEARS,
-        Age::Unknown => true,
-    });
+fn is_anothers_address(delivery: &Delivery, adult_at: u16, chosen: &[u8; 32]) -> bool {
+    let may_be_minor = delivery.facts.as_ref().is_some_and(|facts| facts.age.may_be_below(adult_at));
     may_be_minor && delivery.contact_index.is_some_and(|decided| decided != *chosen)
 }

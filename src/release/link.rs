@@ -354,6 +354,9 @@ fn commit_link(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Res
         let card = vault.seal_record(Purpose::PatientCard, delivery.id.as_str(), &card.to_bytes());
         store::set_card(tx, &delivery.id, &card, contact_index)?;
     }
+    for sharer in &ready.sharers {
+        end_replaced(tx, &sharer.delivery, now)?;
+    }
     store::insert_link(tx, link, now)?;
     store::insert_notice(tx, &ready.notice, now)?;
     for sharer in &ready.sharers {
@@ -361,6 +364,21 @@ fn commit_link(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Res
     }
     tracing::info!(delivery = %link.delivery, link = %link.id, expires_after_s = ready.terms.expiry_seconds, "released");
     Ok(Committed::Done)
+}
+
+/// What a document says that it replaces ends when it leaves. Of most that was done when it was decided; of one whose status nobody
+/// understands, only whoever released it could say so.
+fn end_replaced(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), StoreError> {
+    for old in store::replaced_by(tx.conn(), &delivery.source)? {
+        for open in store::under_way_of(tx.conn(), &old, &delivery.source)? {
+            if let Some(held) = store::hold_delivery(tx, &open.id)?.filter(|held| !held.state.is_final()) {
+                let step = held.state.clone().step(LinkEvent::Supersede { by: delivery.id.clone() }, now)?;
+                store::advance(tx, &held, &step, Actor::System, now)?;
+            }
+        }
+        store::leave_family(tx, &old.id)?;
+    }
+    Ok(())
 }
 
 fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> Result<(), StoreError> {

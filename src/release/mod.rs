@@ -50,6 +50,8 @@ pub struct SourceEhr {
     pub letterhead: Option<Letterhead>,
     /// What an attachment must say of its patient.
     pub identity: Demand,
+    /// From this birthday on its patients have no guardians.
+    pub adult_at_years: u16,
     /// Rung when one of its deliveries is due.
     pub called: Bell,
 }

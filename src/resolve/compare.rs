@@ -1,11 +1,13 @@
-//! Whether a report that says it was corrected has another file behind the same address.
+//! Whether a report that says it was corrected has another file behind the same address, and whether a document that belongs to a
+//! report is that report.
 //!
 //! Must stay true: a correction that could have changed what the patient reads is silent only when its file, read
-//! again, is the one that was sealed; a file that cannot be had is not taken for the same.
+//! again, is the one that was sealed; a file that cannot be had is not taken for the same, nor for another.
 //!
 //! The cost: one file for each new version, and only of amended, corrected and appended reports whose file has no
-//! declared digest and was sealed within [`COMPARED_FOR`]. An EHR that writes all its versions anew is asked for no
-//! other file, and for no more at a time than there are readings under way.
+//! declared digest and was sealed within [`COMPARED_FOR`]; and one for each document that names a report whose file is known by its
+//! bytes. An EHR that writes all its versions anew is asked for no other file, and for no more at a time than there are readings
+//! under way.
 
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use super::plan::{self, File};
 use super::prepare::version_of;
 use super::{ReadEhr, Resolve, ResolveError, back_off};
 use crate::base::{UtcMillis, hours, seconds};
-use crate::fhir::{ContentBasis, FaultClass, Report};
+use crate::fhir::{AttachmentSource, ContentBasis, FaultClass, Report, Subject};
 use crate::store::{self, Conn, Delivery, SourceRow, StoreError};
 
 /// What was sealed longer ago is not compared: the link has long ended.
@@ -75,26 +77,16 @@ pub(super) fn judge(
 }
 
 impl Resolve {
-    /// Reads the file again where it is in question and there is something to compare it with.
+    /// Reads the file where it is in question and there is something to compare it with.
     pub(super) async fn fetch_in_question(
         &self,
         ehr: &ReadEhr,
         source: &SourceRow,
         report: &Report,
     ) -> Result<Fetched, ResolveError> {
-        let in_question = is_in_question(source, report)?;
-        let Some(attachment) = report.preferred_attachment().filter(|_| in_question) else {
-            return Ok(Fetched::NotAsked);
-        };
-        let (now, id, content) = (self.clock.now(), source.id.clone(), report.content_hash);
-        let sealed = self
-            .store
-            .read(move |conn| match store::latest_delivery_with(conn, &id, &content)? {
-                Some(standing) => sealed_lately(conn, &standing, now),
-                None => Ok(None),
-            })
-            .await?;
-        if sealed.is_none() {
+        let Some(attachment) = report.preferred_attachment() else { return Ok(Fetched::NotAsked) };
+        let would_tell = self.is_another_sealed(source, report).await? || self.may_be_anothers(source, report).await?;
+        if !would_tell {
             return Ok(Fetched::NotAsked);
         }
         Ok(match tokio::time::timeout(FETCH_TIMEOUT, ehr.client.digest_attachment(attachment)).await {
@@ -103,5 +95,38 @@ impl Resolve {
             Ok(Err(error)) => Fetched::Later { why: error.to_string(), wait: back_off(source.tries) },
             Err(_) => Fetched::Never,
         })
+    }
+
+    async fn is_another_sealed(&self, source: &SourceRow, report: &Report) -> Result<bool, ResolveError> {
+        if !is_in_question(source, report)? {
+            return Ok(false);
+        }
+        let (now, id, content) = (self.clock.now(), source.id.clone(), report.content_hash);
+        let sealed = self
+            .store
+            .read(move |conn| match store::latest_delivery_with(conn, &id, &content)? {
+                Some(standing) => sealed_lately(conn, &standing, now),
+                None => Ok(None),
+            })
+            .await?;
+        Ok(sealed.is_some())
+    }
+
+    /// Whether its file would tell it from another resource, which it names or which names it.
+    async fn may_be_anothers(&self, source: &SourceRow, report: &Report) -> Result<bool, ResolveError> {
+        let is_elsewhere = report
+            .preferred_attachment()
+            .is_some_and(|attachment| matches!(attachment.source, AttachmentSource::Url(_)));
+        let Subject::Patient(patient) = &report.subject else { return Ok(false) };
+        if !is_elsewhere || !plan::is_understood(report.status) {
+            return Ok(false);
+        }
+        let mut marks = self.marks(&self.vault.patient_index(&source.key.ehr, patient), report);
+        let (id, kind, content) = (source.id.clone(), source.key.kind, report.content_hash);
+        let would_tell = self.store.read(move |conn| {
+            marks.extend(store::marks_of(conn, &id, &content)?);
+            store::would_digest_tell(conn, (&id, kind), &marks)
+        });
+        Ok(would_tell.await?)
     }
 }

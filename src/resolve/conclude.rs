@@ -2,11 +2,13 @@
 
 use super::compare::{self, Fetched};
 use super::deliver::{Wanted, deliver};
-use super::document::{self, Course, Document, Reading, held_deliveries};
+use super::document::{self, Course, Document, Reading};
 use super::learnt::learn;
+use super::names::{self, held_deliveries};
 use super::plan::{self, Before, Doubt, File, Now, OldLinks, Plan};
 use super::prepare::{Prepared, unreadable};
 use super::suspend::{is_suspended, restore, suspend};
+use super::word;
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, Read, ReadEhr, Resolve, ResolveError, back_off};
 use crate::audit::{Actor, AuditEvent, Chain};
 use crate::base::{DeliveryId, UtcMillis};
@@ -14,7 +16,9 @@ use crate::fhir::FhirBody;
 use crate::keys::Vault;
 use crate::policy::ReportStatus;
 use crate::record::{Link, LinkEvent, RevokedBy, SuspendedWhy};
-use crate::store::{self, Delivery, DeliveryKind, NOTHING_READ, SourceReading, SourceRow, StoreError, Tx};
+use crate::store::{
+    self, Delivery, DeliveryKind, Mark, MarkKind, NOTHING_READ, SourceReading, SourceRow, StoreError, Tx,
+};
 
 /// How often a report is read again before what the EHR did not show in time counts as unknown.
 const WANTING_TRIES_MAX: i32 = 2;
@@ -35,7 +39,11 @@ impl Resolve {
         for _ in 0..RULES_TRIES_MAX {
             let now = self.clock.now();
             let rules = self.rules.at(now);
-            let prepared = self.prepare(ehr, &source, &read, since, &rules)?;
+            let mut prepared = self.prepare(ehr, &source, &read, since, &rules)?;
+            if let (Fetched::Whole(file), Some(patient)) = (&fetched, &prepared.now.subject_index) {
+                let mark = self.vault.file_likeness(patient, file);
+                prepared.marks.push(Mark { kind: MarkKind::Sha256, mark });
+            }
             if source.tries < WANTING_TRIES_MAX && prepared.wants_time() {
                 let why = "the EHR did not show everything that the rules look at".to_owned();
                 let at = now.plus(back_off(source.tries));
@@ -69,7 +77,7 @@ impl Resolve {
         let recheck = ehr.recheck_every;
         self.store
             .write(move |tx| {
-                let open = document::under_all_names(tx, &source)?;
+                let open = names::under_all_names(tx, &source)?;
                 let first_seen = source.gone_at.unwrap_or(now);
                 let settled = now.since(first_seen) >= GONE_AGAIN_AFTER;
                 // Measured from when it vanished: an outage does not become a recall by lasting.
@@ -80,7 +88,7 @@ impl Resolve {
                         for delivery in &open {
                             step(tx, delivery, LinkEvent::Recall, now)?;
                         }
-                        document::part(tx, &source, now)?;
+                        names::part(tx, &source, now)?;
                         None
                     }
                     (_, FhirBody::Yes | FhirBody::No, _) => {
@@ -147,12 +155,12 @@ impl Resolve {
         let (vault, mode) = (self.vault.clone(), self.mode_for(&source));
         self.store
             .write(move |tx| {
-                let open = document::under_all_names(tx, &source)?;
+                let open = names::under_all_names(tx, &source)?;
                 if status == Some(ReportStatus::EnteredInError) {
                     for delivery in &open {
                         step(tx, delivery, LinkEvent::Recall, now)?;
                     }
-                    document::part(tx, &source, now)?;
+                    names::part(tx, &source, now)?;
                 } else {
                     suspend(tx, &open, SuspendedWhy::WentBack, now)?;
                 }
@@ -235,13 +243,17 @@ impl Conclusion {
         let course = others.course(tx, ground, &reading, plan)?;
         let scene = Scene { ground, reading, standing: standing.as_ref(), others: &others };
         scene.apply(tx, course)?;
-        if plan::is_understood(read.status) {
-            document::replace(tx, source, &prepared.replaces, now)?;
+        suspend(tx, &others.disputed, SuspendedWhy::WentBack, now)?;
+        names::note_replaced(tx, source, prepared, &read, now)?;
+        let is_understood = plan::is_understood(read.status);
+        if is_understood || names::is_unclear_from_the_first(source, Some(read.status)) {
             // What it has long said is as old as that: a later reading makes it no newer.
             let since = newest.as_ref().filter(|_| reading.is_known()).map_or(now, |newest| newest.created_at);
             if since >= now.minus(store::MARKS_KEPT) {
                 store::note_marks(tx, &source.id, &prepared.marks, &read.content_hash, since)?;
             }
+        }
+        if is_understood {
             others.keep_word(tx, prepared, source, now)?;
         }
         let kept = reading_of(source, prepared, &read, self.clinic.clone(), now);
@@ -303,21 +315,23 @@ impl Scene<'_> {
                 for delivery in under_all() {
                     step(tx, delivery, LinkEvent::Recall, now)?;
                 }
-                document::part(tx, source, now)?;
+                self.part(tx)?;
                 note(tx, AuditEvent::NotForSending { version, status })
             }
             Course::AsPlanned(Plan::Revoke(by)) => {
-                for delivery in under_all() {
+                // What is newer under another name is not what was replaced.
+                let is_meant = |one: &&Delivery| by != RevokedBy::Replaced || others.is_of_it(one, now);
+                for delivery in others.open.iter().filter(is_meant).chain(open) {
                     step(tx, delivery, LinkEvent::Revoke { by: by.clone() }, now)?;
                 }
                 match by {
-                    // What takes its place says what becomes of it.
-                    RevokedBy::Replaced => store::leave_family(tx, &source.id)?,
+                    // What takes its place says what becomes of what it replaced.
+                    RevokedBy::Replaced => names::leave(tx, source, now)?,
                     RevokedBy::Cancelled
                     | RevokedBy::Operator(_)
                     | RevokedBy::SubjectChanged
                     | RevokedBy::PatientMerged
-                    | RevokedBy::Restore => document::part(tx, source, now)?,
+                    | RevokedBy::Restore => self.part(tx)?,
                 }
                 note(tx, AuditEvent::NotForSending { version, status })
             }
@@ -334,6 +348,14 @@ impl Scene<'_> {
         }
     }
 
+    /// What was taken back under this name counts no more for the others: a person sees what they say by themselves.
+    fn part(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        for delivery in &self.others.open {
+            store::read_again(tx, &delivery.source, self.ground.now)?;
+        }
+        names::part(tx, self.reading.source, self.ground.now)
+    }
+
     /// The document has its link under another name, or will.
     fn same_as(&self, tx: &mut Tx, lead: &Delivery, old: OldLinks) -> Result<(), StoreError> {
         let Self { ground: Ground { now, .. }, reading, others, .. } = *self;
@@ -343,7 +365,7 @@ impl Scene<'_> {
         for delivery in own.chain(others.replaced.iter().filter(|delivery| delivery.id != lead.id)) {
             step(tx, delivery, LinkEvent::Supersede { by: lead.id.clone() }, now)?;
         }
-        document::tighten_lead(tx, &reading, lead, now)?;
+        word::tighten_lead(tx, &reading, lead, now)?;
         self.return_all(tx)?;
         if reading.is_known() && reading.open.is_empty() {
             let unchanged = AuditEvent::Unchanged { version: reading.prepared.version.to_string() };
@@ -388,7 +410,7 @@ impl Scene<'_> {
             return Ok(());
         }
         let (source, now) = (self.reading.source, self.ground.now);
-        for delivery in document::under_all_names(tx, source)? {
+        for delivery in names::under_all_names(tx, source)? {
             if is_suspended(&delivery) {
                 restore(tx, &delivery, now)?;
             } else if delivery.source != source.id && plan::was_stopped_before_it_left(&delivery.state) {
@@ -403,14 +425,12 @@ impl Scene<'_> {
         let now = ground.now;
         // What only a reading of the past told of, or a rehearsal, takes no link's place under another name.
         let may_replace = |other: &&Delivery| ground.mode == store::Mode::Live || other.mode == store::Mode::Shadow;
-        let named_otherwise = others.open.iter().filter(may_replace);
+        let goes_along = |other: &&Delivery| others.goes_along(source, other, old, now);
+        let named_otherwise = others.open.iter().filter(may_replace).filter(goes_along);
         let instead: Vec<&Delivery> = named_otherwise.chain(&others.replaced).chain(open).collect();
-        let wanted = Wanted {
-            kind,
-            doubt,
-            replaces: instead.last().map(|delivery| delivery.id.clone()),
-            said: others.under_all(tx, prepared)?,
-        };
+        let (said, doubt) = others.under_all(tx, prepared, (old, doubt))?;
+        let replaces = instead.last().map(|delivery| delivery.id.clone());
+        let wanted = Wanted { kind, doubt, replaces, said };
         let made = deliver(tx, ground, source, prepared, &wanted)?;
         for delivery in instead {
             store::wait_no_longer_than(tx, delivery, &made)?;
@@ -433,10 +453,13 @@ impl Scene<'_> {
         for delivery in &others.anothers {
             step(tx, delivery, LinkEvent::Revoke { by: RevokedBy::SubjectChanged }, now)?;
         }
+        if others.has_parted(tx, old)? {
+            store::leave_family(tx, &source.id)?;
+        }
         match old {
             OldLinks::Suspend => close_stand_ins(tx, source, &made, now),
             // Whose it is under its other names is not known from here.
-            OldLinks::Revoke => document::part(tx, source, now),
+            OldLinks::Revoke => names::part(tx, source, now),
             OldLinks::Supersede | OldLinks::Keep | OldLinks::RevokeMerged => Ok(()),
         }
     }

@@ -3,9 +3,9 @@
 use data_encoding::BASE64URL_NOPAD;
 
 use super::conclude::Ground;
-use super::document::schedule_of;
 use super::plan::{self, Doubt};
 use super::prepare::Prepared;
+use super::word::{self, schedule_of};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
 use crate::base::{DeliveryId, Key256, random};
 use crate::policy::{RecipientRole, ReviewReason};
@@ -24,12 +24,7 @@ pub(super) struct Wanted {
 impl Wanted {
     /// A new one, as it was decided.
     pub(super) fn by_itself(prepared: &Prepared) -> Self {
-        let said = Said {
-            decision: prepared.decision.clone(),
-            trace: prepared.trace.clone(),
-            rules_hash: prepared.rules_hash.clone(),
-        };
-        Self { kind: DeliveryKind::New, doubt: Doubt::None, replaces: None, said }
+        Self { kind: DeliveryKind::New, doubt: Doubt::None, replaces: None, said: word::by_itself(prepared) }
     }
 }
 
@@ -41,13 +36,15 @@ pub(super) fn deliver(
     wanted: &Wanted,
 ) -> Result<DeliveryId, StoreError> {
     let Wanted { kind, doubt, replaces, said } = wanted;
-    let doubt = match doubt {
-        Doubt::None => None,
-        Doubt::SubjectChanged => Some(ReviewReason::SubjectChanged),
-        Doubt::PatientMerged => Some(ReviewReason::PatientMerged),
-        Doubt::Reinstated => Some(ReviewReason::Reinstated),
+    let decision = said.decision.clone();
+    let decision = match doubt {
+        Doubt::None => decision,
+        Doubt::SubjectChanged => plan::doubted(decision, Some(ReviewReason::SubjectChanged)),
+        Doubt::PatientMerged => plan::doubted(decision, Some(ReviewReason::PatientMerged)),
+        Doubt::Reinstated => plan::doubted(decision, Some(ReviewReason::Reinstated)),
+        // What else a person must look at says more.
+        Doubt::SameElsewhere => plan::object(decision, Some(ReviewReason::SameElsewhere)),
     };
-    let decision = plan::doubted(said.decision.clone(), doubt);
     let id = DeliveryId::random(&mut random::system());
     let patient_index = prepared.now.patient_index.or(prepared.now.subject_index);
     let patient = match &patient_index {

@@ -1,32 +1,42 @@
 //! One document under several names: a report and a document with one file, another form of it, or its replacement.
 //!
 //! Must stay true: one document makes one link, under the stricter of what the rules say of each of its names; what the EHR
-//! takes back under one name is refused under all; what a document was replaced by takes its place, whichever was heard first.
+//! takes back under one name is refused under all that say the same; what a document was replaced by takes its place, whichever
+//! was heard first. A name that says something else than the others by now ends nothing of theirs, and a doubt is a review.
 
-use super::again::{self, Afresh, course_of};
+use std::collections::BTreeSet;
+
 use super::conclude::Ground;
-use super::plan::{self, Bearing, Doubt, Now, OldLinks, Plan, TakenBack, bearing_of};
+use super::names::{
+    held_deliveries, is_in_good_standing, is_put_aside, is_unclear_from_the_first, still_says, waits_unheard,
+};
+use super::plan::{self, Doubt, Now, OldLinks, Plan, TakenBack};
 use super::prepare::Prepared;
-use super::redecide::{self, Verdict};
+use super::word::{self, word_of};
 use crate::audit::{Actor, AuditEvent, Chain};
 use crate::base::{ResourceKey, ResourceType, SourceId, UtcMillis};
-use crate::policy::schedule::Schedule;
-use crate::policy::{Decision, ReportStatus, ReviewReason, Trace};
-use crate::record::{Link, LiveUntil};
-use crate::store::{self, Alike, Delivery, DeliveryKind, Mark, Mode, Said, SourceRow, StoreError, Tx};
+use crate::policy::{Decision, ReportStatus, ReviewReason};
+use crate::record::Link;
+use crate::store::{self, Alike, Delivery, DeliveryKind, Mark, Mode, Place, Said, SourceRow, StoreError, Tx};
 
 /// What else is the document that was read, or makes room for it.
 pub(super) struct Document {
     /// Its other names.
     others: Vec<SourceId>,
-    /// What is under way of them.
+    /// What is under way of them; of what is taken back, also of those that say the same and were never known to be one with it.
     pub(super) open: Vec<Delivery>,
     /// What is under way of documents that it replaces.
     pub(super) replaced: Vec<Delivery>,
+    /// The same, where nobody can say whether it is finished.
+    pub(super) disputed: Vec<Delivery>,
     /// The same, of another patient's.
     pub(super) anothers: Vec<Delivery>,
     /// Who says the same, or said it before.
     alike: Vec<Alike>,
+    /// Who ever said what this name says or ever said, or what it replaces said.
+    said: Vec<Alike>,
+    /// Who may say the same, for all that is known of their files.
+    perhaps: Vec<Alike>,
     /// Whether the patient has one that it takes the place of.
     before: DeliveryKind,
 }
@@ -58,9 +68,16 @@ fn replaced_keys<'a>(source: &'a SourceRow, prepared: &'a Prepared) -> impl Iter
 }
 
 /// What was read, as other documents let it stand: one that another replaces says so itself, though the EHR left it as it was.
+/// Where nobody can say whether the other is finished, neither is this one.
 pub(super) fn as_it_stands(tx: &mut Tx, source: &SourceRow, now: &Now) -> Result<Now, StoreError> {
-    let is_replaced = plan::may_leave(now.status) && store::is_replaced(tx.conn(), &source.key)?;
-    Ok(if is_replaced { Now { status: ReportStatus::Superseded, ..now.clone() } } else { now.clone() })
+    if !plan::may_leave(now.status) {
+        return Ok(now.clone());
+    }
+    Ok(match store::place_of(tx.conn(), &source.key)? {
+        Place::Kept => now.clone(),
+        Place::Disputed => Now { status: ReportStatus::Unfinished, ..now.clone() },
+        Place::Taken => Now { status: ReportStatus::Superseded, ..now.clone() },
+    })
 }
 
 impl Document {
@@ -77,29 +94,25 @@ impl Document {
             others: store::hold_family(tx, &source.id)?,
             open: Vec::new(),
             replaced: Vec::new(),
+            disputed: Vec::new(),
             anothers: Vec::new(),
             alike: Vec::new(),
+            said: Vec::new(),
+            perhaps: Vec::new(),
             before: DeliveryKind::New,
         };
-        let is_understood = plan::is_understood(read.status);
-        if is_understood {
-            for key in replaced_keys(source, prepared) {
-                found.take_the_place_of(tx, source, &key, read, now)?;
-            }
-        }
+        found.make_room(tx, source, prepared, read, now)?;
+        let alike = store::alike(tx.conn(), (&source.id, source.key.kind), marks)?;
         if plan::may_leave(read.status) {
-            for one in store::alike(tx.conn(), (&source.id, source.key.kind), marks)? {
-                let is_known = found.others.contains(&one.source);
-                if !is_known && !store::is_still_the_same(tx.conn(), &one, now)? {
-                    continue;
-                }
-                if is_understood && !is_known && still_says(tx, &one)? {
-                    store::make_one(tx, &source.id, &one.source, now)?;
-                }
-                found.alike.push(one);
+            found.join(tx, source, alike.clone(), read, now)?;
+            found.perhaps = still_the_same(tx, (source, marks), read, now)?;
+        } else if plan::is_refused(read.status) {
+            for one in alike.iter().filter(|one| !found.others.contains(&one.source)) {
+                found.open.extend(held_deliveries(tx, &one.source)?.into_iter().filter(|open| one.is_what(open)));
             }
-            found.others = store::hold_family(tx, &source.id)?;
         }
+        found.said.extend(alike);
+        found.said.extend(store::who_said_the_same(tx.conn(), source)?);
         for other in found.others.clone() {
             let latest = store::latest_delivery_of(tx.conn(), &other)?;
             found.open.extend(held_deliveries(tx, &other)?);
@@ -108,16 +121,62 @@ impl Document {
         Ok(found)
     }
 
+    /// What it says that it replaces makes room for it; while nobody can say whether it is finished, it waits.
+    fn make_room(
+        &mut self,
+        tx: &mut Tx,
+        source: &SourceRow,
+        prepared: &Prepared,
+        read: &Now,
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
+        let is_unclear = read.status == ReportStatus::Unknown && !is_put_aside(tx, source, read)?;
+        for key in replaced_keys(source, prepared) {
+            let Some(old) = store::source_of(tx.conn(), &key)? else { continue };
+            if plan::is_understood(read.status) {
+                self.take_the_place_of(tx, source, &old, read, now)?;
+            } else if is_unclear {
+                self.note_before(store::latest_delivery_of(tx.conn(), &old.id)?.as_ref());
+                for one in store::under_way_of(tx.conn(), &old, &source.id)? {
+                    self.disputed.extend(store::hold_delivery(tx, &one.id)?.filter(|open| !open.state.is_final()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn join(
+        &mut self,
+        tx: &mut Tx,
+        source: &SourceRow,
+        alike: Vec<Alike>,
+        read: &Now,
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
+        let speaks = plan::is_understood(read.status) || is_unclear_from_the_first(source, Some(read.status));
+        for one in alike {
+            let is_known = self.others.contains(&one.source);
+            if !is_known && !store::is_still_the_same(tx.conn(), &one, now)? {
+                continue;
+            }
+            if speaks && !is_known && still_says(tx, &one)? {
+                store::make_one(tx, &source.id, &one.source, now)?;
+            }
+            self.alike.push(one);
+        }
+        self.others = store::hold_family(tx, &source.id)?;
+        Ok(())
+    }
+
     /// What was one document with a replaced one is by now one with what replaces it.
     fn take_the_place_of(
         &mut self,
         tx: &mut Tx,
         source: &SourceRow,
-        key: &ResourceKey,
+        old: &SourceRow,
         read: &Now,
         now: UtcMillis,
     ) -> Result<(), StoreError> {
-        let Some(old) = store::source_of(tx.conn(), key)? else { return Ok(()) };
         let open = held_deliveries(tx, &old.id)?;
         if matches!((old.subject_index, read.subject_index), (Some(was), Some(is)) if was != is) {
             self.anothers.extend(open);
@@ -126,11 +185,21 @@ impl Document {
         let latest = store::latest_delivery_of(tx.conn(), &old.id)?;
         self.note_before(latest.as_ref());
         self.replaced.extend(open);
-        let family = store::hold_family(tx, &old.id)?;
+        let said = store::who_said_the_same(tx.conn(), old)?;
+        let mut names: BTreeSet<SourceId> = store::hold_family(tx, &old.id)?.into_iter().collect();
+        // One that read as replaced before this was heard of is one with nothing any more.
+        if old.status == Some(ReportStatus::Superseded) {
+            for one in &said {
+                if still_says(tx, one)? {
+                    names.insert(one.source.clone());
+                }
+            }
+        }
         store::leave_family(tx, &old.id)?;
-        for other in family.iter().filter(|other| **other != source.id) {
+        for other in names.iter().filter(|other| **other != source.id) {
             store::make_one(tx, &source.id, other, now)?;
         }
+        self.said.extend(said);
         Ok(())
     }
 
@@ -170,15 +239,19 @@ impl Document {
                 _,
             ) => false,
         };
-        if !is_settled {
+        if !is_settled && self.disputed.is_empty() {
             return Ok(Course::AsPlanned(Plan::Deliver { kind, old, doubt }));
         }
         let kind = if self.before == DeliveryKind::Updated { DeliveryKind::Updated } else { kind };
         let as_planned = |doubt| Ok(Course::AsPlanned(Plan::Deliver { kind, old, doubt }));
+        if !is_settled {
+            return as_planned(doubt);
+        }
         // It came under another name before, and says what it said: nothing new is known.
         let is_old_news = newest.is_none() && is_known && !self.others.is_empty();
         match self.lead(tx, ground, &source.id)? {
             None if is_old_news => Ok(Course::AsPlanned(Plan::Unchanged)),
+            None if self.is_perhaps_elsewhere(tx, ground, &source.id)? => as_planned(Doubt::SameElsewhere),
             None => as_planned(doubt),
             Some(lead) => match plan::is_taken_back(&lead.state) {
                 TakenBack::ByStaff if is_old_news => Ok(Course::AsPlanned(Plan::Unchanged)),
@@ -212,7 +285,7 @@ impl Document {
                 Some(own) => store::lead_elsewhere(tx.conn(), &self.alike, own)?,
                 None => None,
             },
-            Some(_) if reading.open.is_empty() && !self.others.is_empty() => {
+            Some(_) if is_understood && reading.open.is_empty() && !self.others.is_empty() => {
                 self.lead(tx, ground, &reading.source.id)?.filter(|lead| !lead.state.is_final())
             }
             Some(_) | None => None,
@@ -225,10 +298,66 @@ impl Document {
 
     /// The delivery of the same document under another name: one that is under way before one that has ended, the newest first.
     fn lead(&self, tx: &mut Tx, ground: &Ground<'_>, id: &SourceId) -> Result<Option<Delivery>, StoreError> {
-        let mut found = store::deliveries_alike(tx.conn(), &self.alike, id)?;
-        // What nothing leaves of is the document of no message.
-        found.retain(|delivery| delivery.mode == Mode::Live || ground.mode == Mode::Shadow);
+        let found = sent_alike(tx, ground, &self.alike, id)?;
         Ok(found.into_iter().max_by_key(|delivery| (!delivery.state.is_final(), delivery.created_at)))
+    }
+
+    /// Whether it may be the document of another name about which the rules speak.
+    fn is_perhaps_elsewhere(&self, tx: &mut Tx, ground: &Ground<'_>, id: &SourceId) -> Result<bool, StoreError> {
+        Ok(sent_alike(tx, ground, &self.perhaps, id)?.iter().any(|delivery| !is_unspoken(delivery)))
+    }
+
+    /// Whether what is under way under another name ends with what this name said before.
+    pub(super) fn goes_along(&self, source: &SourceRow, other: &Delivery, old: OldLinks, now: UtcMillis) -> bool {
+        if waits_unheard(other) {
+            return false;
+        }
+        match old {
+            OldLinks::Supersede | OldLinks::Keep => self.is_of_it(other, now),
+            OldLinks::Revoke | OldLinks::RevokeMerged => true,
+            // It never said anything that could be in doubt now.
+            OldLinks::Suspend => source.content_hash.is_some(),
+        }
+    }
+
+    /// Whether this name ever said what `other` brings, as far as that is still known.
+    pub(super) fn is_of_it(&self, other: &Delivery, now: UtcMillis) -> bool {
+        let is_too_old_to_tell = other.created_at < now.minus(store::MARKS_KEPT);
+        is_too_old_to_tell || self.said.iter().any(|one| one.is_what(other))
+    }
+
+    /// Whether another name says by now what this one never said: they are one document no longer.
+    pub(super) fn has_parted(&self, tx: &mut Tx, old: OldLinks) -> Result<bool, StoreError> {
+        match old {
+            OldLinks::Supersede | OldLinks::Keep => {}
+            OldLinks::Revoke | OldLinks::RevokeMerged | OldLinks::Suspend => return Ok(false),
+        }
+        for other in &self.others {
+            let Some(content) = store::source(tx.conn(), other)?.and_then(|row| row.content_hash) else { continue };
+            let says_the_same = self.said.iter().any(|one| one.source == *other && one.content_hash == content);
+            if !says_the_same && !store::marks_of(tx.conn(), other, &content)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Under which word it is delivered. What is a document of its own by now is forbidden by nobody else's rules: a person
+    /// looks.
+    pub(super) fn under_all(
+        &self,
+        tx: &mut Tx,
+        prepared: &Prepared,
+        (old, doubt): (OldLinks, Doubt),
+    ) -> Result<(Said, Doubt), StoreError> {
+        let said = word::under_all(tx, prepared, &self.others)?;
+        let is_forbidden = |decision: &Decision| matches!(decision, Decision::Block { .. });
+        let is_by_others = is_forbidden(&said.decision) && !is_forbidden(&prepared.decision);
+        if !is_by_others || !self.has_parted(tx, old)? {
+            return Ok((said, doubt));
+        }
+        let doubt = if doubt == Doubt::None { Doubt::SameElsewhere } else { doubt };
+        Ok((word::by_itself(prepared), doubt))
     }
 
     /// Whether nothing speaks against it under another name.
@@ -256,67 +385,6 @@ impl Document {
         let said = Said { decision, trace: prepared.trace.clone(), rules_hash: prepared.rules_hash.clone() };
         store::note_said(tx, &source.id, &said, now)
     }
-
-    /// Under the stricter of what the rules say of this name and what they said of the others.
-    pub(super) fn under_all(&self, tx: &mut Tx, prepared: &Prepared) -> Result<Said, StoreError> {
-        let mut strictest = Said {
-            decision: prepared.decision.clone(),
-            trace: prepared.trace.clone(),
-            rules_hash: prepared.rules_hash.clone(),
-        };
-        for other in &self.others {
-            let Some(said) = said_by(tx, other)? else { continue };
-            match compare(&strictest, &said) {
-                Verdict::Tighter(decision) | Verdict::Mixed(decision) => {
-                    let is_longer = schedule_of(&said)
-                        .is_some_and(|schedule| schedule.has_more_floor_than(schedule_of(&strictest).as_ref()));
-                    let trace = if is_longer || decision == said.decision { said.trace } else { strictest.trace };
-                    strictest = Said { decision, trace, rules_hash: strictest.rules_hash };
-                }
-                Verdict::Same | Verdict::Looser => {}
-            }
-        }
-        Ok(strictest)
-    }
-}
-
-/// What is under way of the document under all its names, this one's last: a recall under one refuses all.
-pub(super) fn under_all_names(tx: &mut Tx, source: &SourceRow) -> Result<Vec<Delivery>, StoreError> {
-    let mut open = Vec::new();
-    for other in store::hold_family(tx, &source.id)? {
-        open.extend(held_deliveries(tx, &other)?);
-    }
-    open.extend(held_deliveries(tx, &source.id)?);
-    Ok(open)
-}
-
-/// It was taken back under this name, which counts no more for the others, nor for what it replaced: they are read again, and
-/// a person sees what they say by themselves.
-pub(super) fn part(tx: &mut Tx, source: &SourceRow, now: UtcMillis) -> Result<(), StoreError> {
-    for other in store::family_of(tx.conn(), &source.id)? {
-        store::read_again(tx, &other, now)?;
-    }
-    store::leave_family(tx, &source.id)?;
-    replace(tx, source, &[], now)
-}
-
-/// Keeps what this document replaces. What it newly replaces, or no longer does, is read again.
-pub(super) fn replace(
-    tx: &mut Tx,
-    source: &SourceRow,
-    replaced: &[crate::base::FhirId],
-    now: UtcMillis,
-) -> Result<(), StoreError> {
-    if source.key.kind != ResourceType::DocumentReference {
-        return Ok(());
-    }
-    for id in store::set_replaced(tx, &source.id, &source.key.ehr, replaced)? {
-        let key = ResourceKey { id, ..source.key.clone() };
-        if let Some(other) = store::source_of(tx.conn(), &key)? {
-            store::read_again(tx, &other.id, now)?;
-        }
-    }
-    Ok(())
 }
 
 /// One reading, to be set beside what else is the document.
@@ -329,49 +397,6 @@ pub(super) struct Reading<'a> {
     pub(super) newest: Option<&'a Delivery>,
     /// What is under way of it.
     pub(super) open: &'a [Delivery],
-}
-
-/// The link that the document has under another name becomes as strict as this one asks, and ends if it could not be out.
-pub(super) fn tighten_lead(
-    tx: &mut Tx,
-    reading: &Reading<'_>,
-    lead: &Delivery,
-    now: UtcMillis,
-) -> Result<(), StoreError> {
-    let prepared = reading.prepared;
-    let word = word_of(&prepared.decision).filter(|_| plan::is_understood(reading.read.status));
-    let Some(word) = word else { return Ok(()) };
-    let Some(lead) = store::hold_delivery(tx, &lead.id)?.filter(|lead| !lead.state.is_final()) else { return Ok(()) };
-    // What is out gives less under other rules, and ends only by a person's word.
-    let by_rules_alone = store::said_of(tx.conn(), &reading.source.id)?
-        .is_some_and(|said| said.rules_hash != prepared.rules_hash && reading.is_known());
-    let afresh = |decision: &Decision| Afresh {
-        decision: decision.clone(),
-        schedule: prepared.schedule.clone(),
-        trace: prepared.trace.clone(),
-        rules_hash: prepared.rules_hash.clone(),
-    };
-    let is_longer = afresh(&word).is_kept_longer_by_law(&lead);
-    let verdict = redecide::compare(&lead.decision, &word);
-    let verdict = if is_longer { verdict.under_a_stricter_law(&lead.decision, &word) } else { verdict };
-    let (Verdict::Tighter(stricter) | Verdict::Mixed(stricter)) = verdict else { return Ok(()) };
-    let both = afresh(&stricter);
-    let waits = plan::first_state(&word, prepared.schedule.as_ref(), now) != Link::Recorded;
-    let could_not_be_out = redecide::would_not_be_out(&lead.decision, &word)
-        || redecide::asks_for_a_check(&lead.decision, &word)
-        || waits && (is_longer || redecide::asks_for_more_first(&lead.decision, &word));
-    match lead.state.lives_until() {
-        None if course_of(&lead).is_released_by_a_person(&lead.decision) => Ok(()),
-        None => again::tighten(tx, now, &lead, &stricter, &both).map(|_| ()),
-        Some(until) if could_not_be_out && !(by_rules_alone && matches!(until, LiveUntil::At(_))) => {
-            let why = again::why_not_out(&stricter, ReviewReason::SameElsewhere);
-            again::keep_back(tx, now, &lead, why, &both)
-        }
-        Some(_) => match redecide::live_link(&lead.decision, &stricter) {
-            Some(less) => again::lower(tx, now, &lead, less, &prepared.rules_hash),
-            None => Ok(()),
-        },
-    }
 }
 
 impl Reading<'_> {
@@ -390,65 +415,33 @@ impl Reading<'_> {
     }
 }
 
-/// Whether it is the document by what it says now, as far as anybody knows.
-fn still_says(tx: &mut Tx, alike: &Alike) -> Result<bool, StoreError> {
-    let row = store::source(tx.conn(), &alike.source)?;
-    Ok(row.is_some_and(|row| {
-        let is_current = row.content_hash == Some(alike.content_hash) && row.gone_at.is_none();
-        is_current && row.status.is_some_and(plan::is_understood)
-    }))
-}
-
-/// Whether nothing was to be said against it when it was last read.
-fn is_in_good_standing(tx: &mut Tx, id: &SourceId) -> Result<bool, StoreError> {
-    let Some(row) = store::source(tx.conn(), id)? else { return Ok(false) };
-    Ok(row.status.is_some_and(plan::is_understood) && row.gone_at.is_none() && row.why.is_none())
-}
-
-/// What the rules say of one name of a document; `None`: nothing. What stands against the address or the time is no word about
-/// the document: the other name, of the same patient, has its own.
-fn word_of(decision: &Decision) -> Option<Decision> {
-    match decision {
-        Decision::Send { .. } | Decision::Block { .. } => Some(decision.clone()),
-        Decision::Review { why: ReviewReason::NoRule, .. } => None,
-        Decision::Review { why, terms } => match bearing_of(why) {
-            Bearing::Itself | Bearing::Rules => Some(decision.clone()),
-            Bearing::Address | Bearing::Time => terms.clone().map(|terms| Decision::Send { terms }),
-        },
+/// Who may say the same as what was read, by marks that do not tell.
+fn still_the_same(
+    tx: &mut Tx,
+    (source, marks): (&SourceRow, &[Mark]),
+    read: &Now,
+    now: UtcMillis,
+) -> Result<Vec<Alike>, StoreError> {
+    let mut found = Vec::new();
+    if plan::is_understood(read.status) {
+        for one in store::perhaps_alike(tx.conn(), (&source.id, source.key.kind), marks)? {
+            if store::is_still_the_same(tx.conn(), &one, now)? {
+                found.push(one);
+            }
+        }
     }
+    Ok(found)
 }
 
-/// What the rules said of another name, when it was last read or when it was decided.
-fn said_by(tx: &mut Tx, other: &SourceId) -> Result<Option<Said>, StoreError> {
-    if let Some(said) = store::said_of(tx.conn(), other)? {
-        return Ok(Some(said));
-    }
-    let latest = store::latest_delivery_of(tx.conn(), other)?.filter(|latest| !latest.rules_hash.is_empty());
-    Ok(latest.and_then(|Delivery { decision, trace, rules_hash, .. }| {
-        word_of(&decision).map(|decision| Said { decision, trace, rules_hash })
-    }))
+/// What became of the document under those names; what nothing leaves of is the document of no message, and what nobody
+/// understands says nothing of others.
+fn sent_alike(tx: &mut Tx, ground: &Ground<'_>, alike: &[Alike], id: &SourceId) -> Result<Vec<Delivery>, StoreError> {
+    let mut found = store::deliveries_alike(tx.conn(), alike, id)?;
+    found.retain(|delivery| (delivery.mode == Mode::Live || ground.mode == Mode::Shadow) && !waits_unheard(delivery));
+    Ok(found)
 }
 
 /// Whether it waits for a person because no rule speaks of it.
 fn is_unspoken(lead: &Delivery) -> bool {
     matches!((&lead.state, &lead.decision), (Link::Review { .. }, Decision::Review { why: ReviewReason::NoRule, .. }))
-}
-
-fn compare(then: &Said, now: &Said) -> Verdict {
-    let verdict = redecide::compare(&then.decision, &now.decision);
-    let is_longer = schedule_of(now).is_some_and(|schedule| schedule.has_more_floor_than(schedule_of(then).as_ref()));
-    if is_longer { verdict.under_a_stricter_law(&then.decision, &now.decision) } else { verdict }
-}
-
-pub(super) fn schedule_of(said: &Said) -> Option<Schedule> {
-    serde_json::from_str::<Trace>(&said.trace).ok().and_then(|trace| trace.schedule)
-}
-
-/// What is under way of a resource, held until the transaction ends.
-pub(super) fn held_deliveries(tx: &mut Tx, source: &SourceId) -> Result<Vec<Delivery>, StoreError> {
-    let mut held = Vec::new();
-    for delivery in store::open_deliveries_of(tx.conn(), source)? {
-        held.extend(store::hold_delivery(tx, &delivery.id)?.filter(|delivery| !delivery.state.is_final()));
-    }
-    Ok(held)
 }

@@ -9,10 +9,12 @@
 mod again;
 mod compare;
 mod conclude;
+mod contact;
 mod deliver;
 mod document;
 mod facts;
 mod learnt;
+mod names;
 mod plan;
 mod prepare;
 mod redecide;
@@ -22,6 +24,7 @@ mod suspend;
 mod tests;
 mod timetable;
 mod turns;
+mod word;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +69,8 @@ pub struct ReadEhr {
     pub clinic: Option<ClinicId>,
     /// The clinic's zone.
     pub zone: chrono_tz::Tz,
+    /// From this birthday on its patients have no guardians.
+    pub adult_at_years: u16,
     /// For what is written for its patients; `None` where it has no clinic.
     pub letterhead: Option<Letterhead>,
     pub report_age_max: Duration,
@@ -226,9 +231,10 @@ impl Resolve {
         let zone = rules.timezone().unwrap_or(ehr.zone);
         let related = match patient {
             PatientReading::Read(patient) | PatientReading::Merged(Some(patient))
-                if needs.contains(&Need::RelatedContacts) && facts::may_be_minor(age_of(patient, now, zone)) =>
+                if needs.contains(&Need::RelatedContacts)
+                    && age_of(patient, now, zone).may_be_below(ehr.adult_at_years) =>
             {
-                ehr.client.related_contacts(patient).await
+                Box::pin(ehr.client.related_contacts(patient, now)).await
             }
             PatientReading::Read(_)
             | PatientReading::Merged(_)
@@ -239,7 +245,8 @@ impl Resolve {
             Subject::Patient(id) if rules.speaks_of(Predicate::Preference) => self.preferences(source, id).await,
             Subject::Patient(_) | Subject::None | Subject::Unusable { .. } => Gathered::default(),
         };
-        Beside { evidence, related, preferences }
+        let contact = self.contact_standing(ehr, source, report, patient, now).await;
+        Beside { evidence, related, preferences, contact }
     }
 
     async fn preferences(&self, source: &SourceRow, patient: &FhirId) -> Gathered<Word> {

@@ -53,6 +53,8 @@ pub(super) enum Doubt {
     SubjectChanged,
     PatientMerged,
     Reinstated,
+    /// It is, or may be, the document that another resource is, and what becomes of that one does not settle it.
+    SameElsewhere,
 }
 
 /// What was known before this reading.
@@ -114,6 +116,20 @@ pub(super) const fn is_understood(status: ReportStatus) -> bool {
         | ReportStatus::Superseded
         | ReportStatus::Cancelled
         | ReportStatus::EnteredInError => false,
+    }
+}
+
+/// Whether the EHR takes back what a report of this status said, rather than that something newer is said.
+pub(super) const fn is_refused(status: ReportStatus) -> bool {
+    match status {
+        ReportStatus::Cancelled | ReportStatus::EnteredInError => true,
+        ReportStatus::Final
+        | ReportStatus::Amended
+        | ReportStatus::Corrected
+        | ReportStatus::Appended
+        | ReportStatus::Unknown
+        | ReportStatus::Unfinished
+        | ReportStatus::Superseded => false,
     }
 }
 
@@ -297,6 +313,10 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::NotAvailable { .. } => Bearing::Rules,
         ReviewReason::NoContact { .. }
         | ReviewReason::ContactTie
+        | ReviewReason::NoGuardianNow
+        | ReviewReason::ContactBounced { .. }
+        | ReviewReason::ContactDisputed { .. }
+        | ReviewReason::ContactUnconfirmed
         | ReviewReason::GuardiansAddress
         | ReviewReason::AddressUnclear { .. } => Bearing::Address,
         ReviewReason::TooOld

@@ -1,4 +1,4 @@
-//! Which resources of an EHR are one document, and which documents others replace.
+//! By what resources of an EHR are recognised as one document.
 //!
 //! Must stay true: only the marks of one patient are ever equal, since the patient is part of each; whoever concludes about a
 //! document holds its marks first ([`hold_documents`]), so that of two resources that are read at once the second sees the
@@ -15,9 +15,9 @@ use super::deliveries::{self, Delivery};
 use super::dialect;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
-use super::rows::{from_json, hash32, parse, to_json};
-use super::schema::{likeness, replacement, source, twin};
-use crate::base::{FhirId, ResourceKey, ResourceType, SourceId, UtcMillis, hours};
+use super::rows::{hash32, parse};
+use super::schema::{likeness, source, twin};
+use crate::base::{ResourceKey, ResourceType, SourceId, UtcMillis, hours};
 use crate::policy::{Decision, ReviewReason};
 use crate::record::Link;
 
@@ -81,6 +81,22 @@ pub struct Alike {
     pub content_hash: [u8; 32],
     /// When it began to say that.
     pub noted_at: UtcMillis,
+}
+
+impl Alike {
+    /// Whether it is what this delivery brings.
+    #[must_use]
+    pub fn is_what(&self, delivery: &Delivery) -> bool {
+        self.source == delivery.source && self.content_hash == delivery.content_hash
+    }
+}
+
+/// Other resources that are the document with certain marks.
+#[derive(Default)]
+struct Found {
+    same: Vec<Alike>,
+    /// Nobody can tell by what is known of their files.
+    perhaps: Vec<Alike>,
 }
 
 /// Holds documents by their marks, and those of `ehr` that are replaced, in an order that is everybody's, until the transaction
@@ -156,17 +172,54 @@ pub fn marks_of(conn: &mut Conn, id: &SourceId, content_hash: &[u8; 32]) -> Resu
         .order(likeness::mark.asc())
         .select((likeness::kind, likeness::mark))
         .load(conn)?;
-    rows.into_iter()
-        .map(|(kind, mark)| Ok(Mark { kind: MarkKind::parse(&kind)?, mark: hash32("likeness.mark", &mark)? }))
-        .collect()
+    typed(rows)
+}
+
+/// What `id` was ever recognised by, as far as it is still kept.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn marks_ever_of(conn: &mut Conn, id: &SourceId) -> Result<Vec<Mark>, StoreError> {
+    let rows: Vec<(String, Vec<u8>)> = likeness::table
+        .filter(likeness::source_id.eq(id.as_str()))
+        .order(likeness::mark.asc())
+        .select((likeness::kind, likeness::mark))
+        .load(conn)?;
+    typed(rows)
 }
 
 /// The other resources that are, or were, the document with these marks.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn alike(conn: &mut Conn, (id, kind): (&SourceId, ResourceType), marks: &[Mark]) -> Result<Vec<Alike>, StoreError> {
-    let mut found: Vec<Alike> = Vec::new();
+pub fn alike(conn: &mut Conn, of: (&SourceId, ResourceType), marks: &[Mark]) -> Result<Vec<Alike>, StoreError> {
+    Ok(find(conn, of, marks)?.same)
+}
+
+/// The other resources that are the document with these marks or another about it: nothing tells, since the digests of both files
+/// were never learnt.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn perhaps_alike(conn: &mut Conn, of: (&SourceId, ResourceType), marks: &[Mark]) -> Result<Vec<Alike>, StoreError> {
+    Ok(find(conn, of, marks)?.perhaps)
+}
+
+/// Whether some other's digest is known, so that one's own would tell whether they are one document.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn would_digest_tell(conn: &mut Conn, of: (&SourceId, ResourceType), marks: &[Mark]) -> Result<bool, StoreError> {
+    for one in perhaps_alike(conn, of, marks)? {
+        if marks_of(conn, &one.source, &one.content_hash)?.iter().any(|mark| mark.kind == MarkKind::Sha256) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn find(conn: &mut Conn, (id, kind): (&SourceId, ResourceType), marks: &[Mark]) -> Result<Found, StoreError> {
+    let mut found = Found::default();
     for mark in marks {
         let rows: Vec<(String, String, String, Vec<u8>, i64)> = likeness::table
             .inner_join(source::table.on(source::id.eq(likeness::source_id)))
@@ -176,21 +229,29 @@ pub fn alike(conn: &mut Conn, (id, kind): (&SourceId, ResourceType), marks: &[Ma
             .select((likeness::source_id, source::kind, likeness::kind, likeness::content_hash, likeness::noted_at))
             .load(conn)?;
         for (other, other_kind, other_mark, content, noted_at) in rows {
-            let other: SourceId = parse("likeness.source_id", &other)?;
             let other_kind: ResourceType = parse("source.kind", &other_kind)?;
-            let is_alike = match bond(mark.kind, MarkKind::parse(&other_mark)?) {
-                Bond::SameFile => other_kind != kind,
-                Bond::SameDocument => true,
-                Bond::Unless => !differ(conn, marks, &other)?,
-                Bond::None => false,
+            let alike = Alike {
+                source: parse("likeness.source_id", &other)?,
+                content_hash: hash32("likeness.content_hash", &content)?,
+                noted_at: UtcMillis(noted_at),
             };
-            let content_hash = hash32("likeness.content_hash", &content)?;
-            let is_new = !found.iter().any(|one| one.source == other && one.content_hash == content_hash);
-            if is_alike && is_new {
-                found.push(Alike { source: other, content_hash, noted_at: UtcMillis(noted_at) });
+            let bond = bond(mark.kind, MarkKind::parse(&other_mark)?);
+            let list = match bond {
+                Bond::None => continue,
+                Bond::SameFile | Bond::SameAddress if other_kind == kind => continue,
+                Bond::SameFile | Bond::SameDocument => &mut found.same,
+                Bond::SameAddress | Bond::Unless => match (digests(conn, marks, &alike)?, bond) {
+                    (Digests::Differ, _) => continue,
+                    (Digests::NotComparable, Bond::Unless) => &mut found.perhaps,
+                    (Digests::NotComparable | Digests::Same, _) => &mut found.same,
+                },
+            };
+            if !list.iter().any(|one| one.source == alike.source && one.content_hash == alike.content_hash) {
+                list.push(alike);
             }
         }
     }
+    found.perhaps.retain(|one| !found.same.iter().any(|same| same.source == one.source));
     Ok(found)
 }
 
@@ -242,6 +303,7 @@ pub fn lead_elsewhere(conn: &mut Conn, alike: &[Alike], own: &Delivery) -> Resul
 fn comes_before(other: &Delivery, own: &Delivery) -> bool {
     let is_unspoken = |decision: &Decision| matches!(decision, Decision::Review { why: ReviewReason::NoRule, .. });
     match other.state {
+        Link::Review { .. } if other.decision.is_of_unclear_status() => false,
         Link::Recalled | Link::Revoked { .. } | Link::Superseded { .. } => false,
         Link::Recorded | Link::Held { .. } | Link::Review { .. } | Link::Blocked => {
             let is_first = (other.created_at, other.id.as_str()) < (own.created_at, own.id.as_str());
@@ -251,197 +313,60 @@ fn comes_before(other: &Delivery, own: &Delivery) -> bool {
     }
 }
 
+fn typed(rows: Vec<(String, Vec<u8>)>) -> Result<Vec<Mark>, StoreError> {
+    rows.into_iter()
+        .map(|(kind, mark)| Ok(Mark { kind: MarkKind::parse(&kind)?, mark: hash32("likeness.mark", &mark)? }))
+        .collect()
+}
+
 /// What one mark in common means.
+#[derive(Clone, Copy)]
 enum Bond {
     /// One file: of a report and a document these are two words for one thing.
     SameFile,
+    /// One file, unless their digests tell that another lay there when the other was read.
+    SameAddress,
     SameDocument,
-    /// One document, unless their files are known to differ.
+    /// One document where their files are one: what belongs to a report may be it, or about it.
     Unless,
     None,
 }
 
 const fn bond(one: MarkKind, other: MarkKind) -> Bond {
     match (one, other) {
-        (MarkKind::Sha256 | MarkKind::Sha1 | MarkKind::Address, _) => Bond::SameFile,
+        (MarkKind::Sha256 | MarkKind::Sha1, _) => Bond::SameFile,
+        (MarkKind::Address, _) => Bond::SameAddress,
         (MarkKind::Itself, MarkKind::Restates) | (MarkKind::Restates, MarkKind::Itself) => Bond::SameDocument,
         (MarkKind::Itself, MarkKind::BelongsTo) | (MarkKind::BelongsTo, MarkKind::Itself) => Bond::Unless,
         (MarkKind::Itself | MarkKind::Restates | MarkKind::BelongsTo, _) => Bond::None,
     }
 }
 
-/// Whether both have a digest of one kind, and not the same.
-fn differ(conn: &mut Conn, marks: &[Mark], other: &SourceId) -> Result<bool, StoreError> {
+enum Digests {
+    Same,
+    Differ,
+    /// There are none of one kind.
+    NotComparable,
+}
+
+/// The digests of a file with these marks, against those that another had when it said what it did.
+fn digests(conn: &mut Conn, marks: &[Mark], other: &Alike) -> Result<Digests, StoreError> {
+    let theirs = marks_of(conn, &other.source, &other.content_hash)?;
     for kind in [MarkKind::Sha256, MarkKind::Sha1] {
-        let of_other: Vec<Vec<u8>> = likeness::table
-            .filter(likeness::source_id.eq(other.as_str()))
-            .filter(likeness::kind.eq(kind.as_str()))
-            .select(likeness::mark)
-            .load(conn)?;
-        let own: Vec<&Mark> = marks.iter().filter(|mark| mark.kind == kind).collect();
-        let is_same = own.iter().any(|mark| of_other.iter().any(|other| *other == mark.mark));
-        if !own.is_empty() && !of_other.is_empty() {
-            return Ok(!is_same);
+        let of_kind = |all: &'_ [Mark]| all.iter().filter(|mark| mark.kind == kind).cloned().collect::<Vec<_>>();
+        let (own, theirs) = (of_kind(marks), of_kind(&theirs));
+        if !own.is_empty() && !theirs.is_empty() {
+            let is_same = own.iter().any(|mark| theirs.contains(mark));
+            return Ok(if is_same { Digests::Same } else { Digests::Differ });
         }
     }
-    Ok(false)
+    Ok(Digests::NotComparable)
 }
 
 /// What another transaction kept at this moment is seen at the next try.
-fn by_somebody_else(error: diesel::result::Error) -> StoreError {
+pub(super) fn by_somebody_else(error: diesel::result::Error) -> StoreError {
     let error = StoreError::from(error);
     if matches!(error, StoreError::Duplicate) { StoreError::Moved } else { error }
-}
-
-/// The other resources that are one document with `id`, by their ids; held until the transaction ends.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn hold_family(tx: &mut Tx, id: &SourceId) -> Result<Vec<SourceId>, StoreError> {
-    let Some(family) = family_name(tx.conn(), id)? else { return Ok(Vec::new()) };
-    dialect::lock_name(tx.conn(), &format!("family:{family}"))?;
-    family_of(tx.conn(), id)
-}
-
-/// The other resources that are one document with `id`, by their ids.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn family_of(conn: &mut Conn, id: &SourceId) -> Result<Vec<SourceId>, StoreError> {
-    let Some(family) = family_name(conn, id)? else { return Ok(Vec::new()) };
-    let members: Vec<String> = twin::table
-        .filter(twin::family.eq(family))
-        .filter(twin::source_id.ne(id.as_str()))
-        .order(twin::source_id.asc())
-        .select(twin::source_id)
-        .load(conn)?;
-    members.iter().map(|member| parse("twin.source_id", member)).collect()
-}
-
-fn family_name(conn: &mut Conn, id: &SourceId) -> Result<Option<String>, StoreError> {
-    Ok(twin::table.find(id.as_str()).select(twin::family).first(conn).optional()?)
-}
-
-/// From now on both are one document, with whatever each was one with before.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn make_one(tx: &mut Tx, id: &SourceId, other: &SourceId, at: UtcMillis) -> Result<(), StoreError> {
-    let (own, theirs) = (family_name(tx.conn(), id)?, family_name(tx.conn(), other)?);
-    let family = theirs.clone().or_else(|| own.clone()).unwrap_or_else(|| other.to_string());
-    match own {
-        Some(own) if own == family => {}
-        Some(own) => {
-            diesel::update(twin::table.filter(twin::family.eq(own)))
-                .set(twin::family.eq(&family))
-                .prepared()
-                .execute(tx.conn())?;
-        }
-        None => add_member(tx, id, &family, at)?,
-    }
-    if theirs.is_none() { add_member(tx, other, &family, at) } else { Ok(()) }
-}
-
-fn add_member(tx: &mut Tx, id: &SourceId, family: &str, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::insert_into(twin::table)
-        .values((twin::source_id.eq(id.as_str()), twin::family.eq(family), twin::noted_at.eq(at.0)))
-        .prepared()
-        .execute(tx.conn())
-        .map_err(by_somebody_else)?;
-    Ok(())
-}
-
-/// `id` is one document with no other any more.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn leave_family(tx: &mut Tx, id: &SourceId) -> Result<(), StoreError> {
-    diesel::delete(twin::table.find(id.as_str())).execute(tx.conn())?;
-    Ok(())
-}
-
-/// What the rules last said of one of several resources that are one document.
-#[derive(Clone, Debug)]
-pub struct Said {
-    pub decision: Decision,
-    pub trace: String,
-    pub rules_hash: String,
-}
-
-/// Keeps what the rules say of `id`, if it is one document with others.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn note_said(tx: &mut Tx, id: &SourceId, said: &Said, at: UtcMillis) -> Result<(), StoreError> {
-    diesel::update(twin::table.find(id.as_str()))
-        .set((
-            twin::decision.eq(to_json("twin.decision", &said.decision)?),
-            twin::trace.eq(&said.trace),
-            twin::rules_hash.eq(&said.rules_hash),
-            twin::noted_at.eq(at.0),
-        ))
-        .prepared()
-        .execute(tx.conn())?;
-    Ok(())
-}
-
-/// What the rules last said of `id` as one of several resources that are one document.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn said_of(conn: &mut Conn, id: &SourceId) -> Result<Option<Said>, StoreError> {
-    type Row = (Option<String>, Option<String>, Option<String>);
-    let row: Option<Row> =
-        twin::table.find(id.as_str()).select((twin::decision, twin::trace, twin::rules_hash)).first(conn).optional()?;
-    let Some((Some(decision), Some(trace), Some(rules_hash))) = row else { return Ok(None) };
-    Ok(Some(Said { decision: from_json("twin.decision", &decision)?, trace, rules_hash }))
-}
-
-/// Keeps which documents `by` says that it replaces. Returns those that it newly does or no longer does.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn set_replaced(
-    tx: &mut Tx,
-    by: &SourceId,
-    ehr: &crate::base::EhrId,
-    replaced: &[FhirId],
-) -> Result<Vec<FhirId>, StoreError> {
-    let before: Vec<String> = replacement::table
-        .filter(replacement::by_source.eq(by.as_str()))
-        .select(replacement::resource_id)
-        .load(tx.conn())?;
-    let before: BTreeSet<FhirId> =
-        before.iter().map(|id| parse("replacement.resource_id", id)).collect::<Result<_, _>>()?;
-    let now: BTreeSet<FhirId> = replaced.iter().cloned().collect();
-    for new in now.difference(&before) {
-        diesel::insert_into(replacement::table)
-            .values((
-                replacement::ehr.eq(ehr.as_str()),
-                replacement::resource_id.eq(new.as_str()),
-                replacement::by_source.eq(by.as_str()),
-            ))
-            .prepared()
-            .execute(tx.conn())?;
-    }
-    for old in before.difference(&now) {
-        diesel::delete(replacement::table.find((ehr.as_str(), old.as_str(), by.as_str()))).execute(tx.conn())?;
-    }
-    Ok(now.symmetric_difference(&before).cloned().collect())
-}
-
-/// Whether another document says that it replaces this one.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn is_replaced(conn: &mut Conn, key: &ResourceKey) -> Result<bool, StoreError> {
-    let by: Option<String> = replacement::table
-        .filter(replacement::ehr.eq(key.ehr.as_str()))
-        .filter(replacement::resource_id.eq(key.id.as_str()))
-        .select(replacement::by_source)
-        .first(conn)
-        .optional()?;
-    Ok(by.is_some() && key.kind == ResourceType::DocumentReference)
 }
 
 /// Retention: what documents are recognised by is needed no longer than another of the same kind may be heard.

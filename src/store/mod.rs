@@ -10,6 +10,7 @@
 mod audit_log;
 mod backup;
 mod conn;
+mod contacts;
 mod control;
 mod deliveries;
 mod dialect;
@@ -17,6 +18,7 @@ mod documents;
 mod due;
 mod error;
 mod events;
+mod families;
 mod hearing;
 mod incidents;
 mod lease;
@@ -51,6 +53,9 @@ pub use audit_log::{
 };
 pub use backup::{BackupError, backup};
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
+pub use contacts::{
+    ContactKey, ContactRow, ContactSaid, contact, contacts, forget_contacts, note_bounce, say_of_contact,
+};
 pub use control::{
     KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
     last_hook_at, mark_key, pause, paused, resume, resumed_at, scope_lacking, set_control, set_scope_lacking,
@@ -60,19 +65,22 @@ pub use deliveries::{
     delivery_of_link, facts_seen, forget_cards, forget_facts, give_back_companion, hold_deliveries, hold_delivery,
     insert_delivery, is_hold_over, keep_until, latest_delivery_of, latest_delivery_with, lease_companions,
     lease_due_deliveries, lease_ended_holds, links_of, make_again_after_quiet, next_issue_no, open_deliveries_of,
-    owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card, set_report_version, sharers_of,
-    shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
+    open_deliveries_to, owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card,
+    set_report_version, sharers_of, shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
 };
 pub use documents::{
-    Alike, MARKS_KEPT, Mark, MarkKind, Said, alike, deliveries_alike, family_of, forget_marks, hold_documents,
-    hold_family, is_replaced, is_still_the_same, lead_elsewhere, leave_family, make_one, marks_of, note_marks,
-    note_said, said_of, set_replaced,
+    Alike, MARKS_KEPT, Mark, MarkKind, alike, deliveries_alike, forget_marks, hold_documents, is_still_the_same,
+    lead_elsewhere, marks_ever_of, marks_of, note_marks, perhaps_alike, would_digest_tell,
 };
 pub use due::{DueOf, due_deliveries, due_sources, is_anything_urgent};
 pub use error::StoreError;
 pub use events::{
     EventEnd, KeptBody, NewEvent, StoredEvent, delete_events_before, event_body, finish_event, insert_event,
     lease_events, quarantine_of, quarantined, retry_event,
+};
+pub use families::{
+    Place, Said, family_of, hold_family, leave_family, make_one, note_said, place_of, replaced_by, said_of,
+    set_replaced, under_way_of, who_said_the_same,
 };
 pub use hearing::{hear_again_in_full, hear_if_new, hear_of_the_past, heard_to_be_gone, is_followed};
 pub use incidents::{

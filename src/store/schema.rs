@@ -438,6 +438,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    contact (patient_index, contact_index, clinic) {
+        clinic -> Text,
+        patient_index -> Binary,
+        contact_index -> Binary,
+        state -> Text,
+        state_at -> BigInt,
+        set_by -> Nullable<Text>,
+        delivery_id -> Text,
+    }
+}
+
+diesel::table! {
     paper (delivery_id) {
         delivery_id -> Text,
         paper_index -> Binary,
@@ -484,5 +496,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     panel_patient,
     past_search,
     paper,
-    paper_doubt
+    paper_doubt,
+    contact
 );

@@ -11,8 +11,8 @@ pub use turns::{
 
 use super::audit_log;
 use super::conn::{Conn, Tx};
-use super::documents;
 use super::error::StoreError;
+use super::families;
 use super::prepared::Prepare as _;
 use super::rows::{hash32, parse, parse_opt};
 use super::schema::{delivery, source};
@@ -218,7 +218,7 @@ fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMi
 
 /// Whether a link to what it says is out, be it under another name: then its EHR may be taking it back.
 pub(super) fn is_out(conn: &mut Conn, id: &SourceId) -> Result<bool, StoreError> {
-    let mut names = documents::family_of(conn, id)?;
+    let mut names = families::family_of(conn, id)?;
     names.push(id.clone());
     for name in names {
         let out: Option<String> = delivery::table

@@ -9,6 +9,8 @@ use crate::keys::{KeyKind, KeyName};
 use crate::record::{NOTICE_WAIT_MAX, OPENING_LEASE_MAX};
 use crate::store::{self, StoreError, Tx};
 
+/// What staff recorded of an address outlives the deliveries for which they did: a rule may ask for it a year later.
+const CONTACT_STATES_KEPT: Duration = hours(3 * 365 * 24);
 /// Patients forgotten in one turn.
 const PATIENTS_BATCH: i64 = 500;
 /// A dated key outlives its hour or day by this much, for work begun at its end.
@@ -49,6 +51,10 @@ impl Sweep {
                     store::forget_patient(tx, patient, now)?;
                 }
                 Ok(patients.len() as u64)
+            })
+            .await,
+            self.forget("what was recorded of addresses", now, move |tx| {
+                store::forget_contacts(tx, now.minus(CONTACT_STATES_KEPT))
             })
             .await,
             self.forget("audit lines", now, move |tx| store::remove_lines_before(tx, now.minus(keep.audit))).await,

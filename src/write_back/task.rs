@@ -6,7 +6,7 @@ use super::outcome::{after_fault, closed, open};
 use super::{CompletedTalk, Outcome, TASK_LOOK_EVERY};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{FhirId, UtcMillis, hours};
-use crate::fhir::{Amended, EhrError, Stands, TaskEnd, TaskSaid, TaskState};
+use crate::fhir::{Amended, EhrError, TaskEnd, TaskSaid, TaskStands, TaskState};
 use crate::record::{LinkEvent, ToDo};
 use crate::store::{self, Delivery, StoreError, ToldEnd, ToldRow, Tx};
 
@@ -75,7 +75,7 @@ fn is_record_of_a_talk(to_do: ToDo, said: &TaskSaid) -> bool {
         TaskEnd::Unsaid | TaskEnd::Discussed => true,
         TaskEnd::Other => false,
     };
-    to_do == ToDo::Talk && said.practitioner.is_some() && said.stands == Stands::AsWritten && says_nothing_else
+    to_do == ToDo::Talk && said.practitioner.is_some() && said.stands == TaskStands::AsWritten && says_nothing_else
 }
 
 fn ended(to_do: ToDo, how: How, by: Option<String>) -> Outcome {

@@ -6,16 +6,16 @@ CREATE TABLE write_back (
     link_id TEXT,
     fact TEXT NOT NULL,
     resource TEXT NOT NULL,
-    at INTEGER NOT NULL,
+    at BIGINT NOT NULL,
     about TEXT NOT NULL,
     state TEXT NOT NULL,
-    due_at INTEGER,
-    lease_until INTEGER,
+    due_at BIGINT,
+    lease_until BIGINT,
     lease_holder TEXT,
     tries INTEGER NOT NULL,
-    over_at INTEGER,
+    over_at BIGINT,
     remote_id TEXT,
-    ended_at INTEGER,
+    ended_at BIGINT,
     why TEXT
 );
 CREATE INDEX write_back_due ON write_back (ehr, due_at) WHERE due_at IS NOT NULL;

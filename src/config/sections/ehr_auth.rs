@@ -17,7 +17,7 @@ const TOKEN_URL: &str = "the EHR's token endpoint, such as \"https://auth.ehr.ex
 /// What Chartseal reads, as the second version of SMART writes it.
 pub const SCOPE: &str = "system/DiagnosticReport.rs system/DocumentReference.rs system/Binary.r system/Patient.rs \
      system/Observation.rs system/Specimen.rs system/ServiceRequest.rs system/Encounter.rs \
-     system/PractitionerRole.rs system/RelatedPerson.rs system/Consent.rs";
+     system/PractitionerRole.rs system/RelatedPerson.rs system/Consent.rs system/Account.rs system/Coverage.rs";
 /// Beside [`SCOPE`], where Chartseal makes the Subscriptions.
 pub const SCOPE_TO_SUBSCRIBE: &str = "system/Subscription.cruds";
 /// RFC 6749 §3.3; a scope is one word, and several are separated by one space.

@@ -25,7 +25,7 @@ use crate::policy::RecipientRole;
 use crate::record::{Fact, ToDo, Told};
 
 pub use resources::{MARK, MARK_SYSTEM, TASK_END_SYSTEM, TO_DO_SYSTEM, TOLD_SYSTEM};
-pub use task::{DISCUSSED, Stands, TaskEnd, TaskSaid, TaskState};
+pub use task::{DISCUSSED, TaskEnd, TaskSaid, TaskStands, TaskState};
 
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");

@@ -47,7 +47,7 @@ pub struct TaskSaid {
     pub practitioner: Option<String>,
     pub end: TaskEnd,
     /// Whether it still is about what it was written for.
-    pub stands: Stands,
+    pub stands: TaskStands,
     pub(super) version: Option<VersionId>,
 }
 
@@ -61,7 +61,7 @@ pub enum TaskEnd {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stands {
+pub enum TaskStands {
     AsWritten,
     /// It has another patient, report, code or identifier.
     Changed,
@@ -104,7 +104,7 @@ impl TaskSaid {
             state: TaskState::named(text(resource, "status").unwrap_or_default()),
             practitioner: owner.filter(|owner| is_practitioner(owner)).map(str::to_owned),
             end,
-            stands: if stands { Stands::AsWritten } else { Stands::Changed },
+            stands: if stands { TaskStands::AsWritten } else { TaskStands::Changed },
             version: text(member("meta"), "versionId").and_then(|version| VersionId::parse(version).ok()),
         }
     }

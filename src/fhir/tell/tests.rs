@@ -80,10 +80,10 @@ fn a_task_is_an_answer_only_while_it_is_the_one_that_was_written() {
         said.unwrap()
     };
     let as_is = read(&|_| ());
-    assert_eq!((as_is.state, as_is.stands, as_is.end), (TaskState::Completed, Stands::AsWritten, TaskEnd::Unsaid));
+    assert_eq!((as_is.state, as_is.stands, as_is.end), (TaskState::Completed, TaskStands::AsWritten, TaskEnd::Unsaid));
     assert_eq!(as_is.practitioner.as_deref(), Some("Practitioner/7"));
     let bare = read(&|task| task["focus"] = json!({"reference": "https://ehr.test/fhir/DiagnosticReport/r-1"}));
-    assert_eq!(bare.stands, Stands::AsWritten, "servers leave out the version");
+    assert_eq!(bare.stands, TaskStands::AsWritten, "servers leave out the version");
     for (what, change) in [
         ("patient", json!({"for": {"reference": "Patient/p-2"}})),
         ("report", json!({"focus": {"reference": "DiagnosticReport/r-2"}})),
@@ -95,7 +95,7 @@ fn a_task_is_an_answer_only_while_it_is_the_one_that_was_written() {
                 task[name] = value.clone();
             }
         });
-        assert_eq!(said.stands, Stands::Changed, "{what}");
+        assert_eq!(said.stands, TaskStands::Changed, "{what}");
     }
     let end = |code: &str| json!({"coding": [{"system": TASK_END_SYSTEM, "code": code}]});
     assert_eq!(read(&|task| task["businessStatus"] = end("discussed")).end, TaskEnd::Discussed);

@@ -1,6 +1,7 @@
 //! Whose message may leave now.
 //!
-//! Must stay true: no message leaves before every report in its link was read lately; what it is quiet for leaves later.
+//! Must stay true: no message leaves before every report in its link was read lately, under all its names; what it is quiet for
+//! leaves later.
 
 use std::collections::HashSet;
 
@@ -14,6 +15,7 @@ use crate::store::conn::{Conn, Tx};
 use crate::store::control::{Pause, paused};
 use crate::store::deliveries::{self, Delivery};
 use crate::store::error::StoreError;
+use crate::store::families;
 use crate::store::links::{self, LinkRow};
 use crate::store::prepared::Prepare as _;
 use crate::store::redecisions::waits_for_redecision;
@@ -35,7 +37,7 @@ pub struct LeasedNotice {
 
 /// Leases up to `count` due notices of live links, unless sending is paused or other rules have a say about them first.
 /// Those that it is quiet for by now are made again afterwards, and count as well. A notice one of whose reports was last read
-/// before `read_since`, or was heard of since, waits: it is read again before its message leaves. The first lease fixes the end
+/// before `read_since`, or was heard of since, be it under another name, waits: it is read again before its message leaves. The first lease fixes the end
 /// of the link's life. The audit line of the attempt is written here, before the message leaves.
 ///
 /// # Errors
@@ -90,7 +92,7 @@ fn due_after(conn: &mut Conn, passed_over: i64, now: UtcMillis, count: i64) -> R
 type Reading = (String, Option<i64>, i64, Option<i64>, Option<i64>);
 
 /// Those links of `due` whose message may leave: alive, and each report in them read since `read_since` and since it was
-/// last heard of. Asked table by table and by key alone: with more to choose by, either database may look through all
+/// last heard of, and so is what is one document with it: the EHR may take it back under that name. Asked table by table and by key alone: with more to choose by, either database may look through all
 /// that lives for the few that are asked for, or PostgreSQL join all that waits.
 fn ready_links(
     conn: &mut Conn,
@@ -102,8 +104,10 @@ fn ready_links(
         .filter(delivery::link_id.eq_any(due.iter().map(|row| row.link_id.as_str())))
         .select((delivery::link_id.assume_not_null(), delivery::source_id, delivery::state, delivery::mode))
         .load(conn)?;
+    let sources: Vec<&str> = sharers.iter().map(|(_, source, ..)| source.as_str()).collect();
+    let names = families::other_names(conn, &sources)?;
     let read: Vec<Reading> = source::table
-        .filter(source::id.eq_any(sharers.iter().map(|(_, source, ..)| source.as_str())))
+        .filter(source::id.eq_any(sources.into_iter().chain(names.values().flatten().map(String::as_str))))
         .select((source::id, source::read_at, source::heard_at, source::due_at, source::gone_at))
         .load(conn)?;
     let is_fresh = |(_, read_at, heard_at, due_at, gone_at): &Reading| {
@@ -112,8 +116,10 @@ fn ready_links(
             && gone_at.is_none()
     };
     let read: HashSet<String> = read.into_iter().filter(is_fresh).map(|(id, ..)| id).collect();
-    let is_ready =
-        |source: &String, state: &str, mode: &str| state == "live" && mode == "live" && read.contains(source);
+    let is_read = |source: &String| {
+        read.contains(source) && names.get(source).is_none_or(|others| others.iter().all(|other| read.contains(other)))
+    };
+    let is_ready = |source: &String, state: &str, mode: &str| state == "live" && mode == "live" && is_read(source);
     let not_ready: HashSet<&String> = sharers
         .iter()
         .filter(|(_, source, state, mode)| !is_ready(source, state, mode))

@@ -218,8 +218,8 @@ pub fn read_twins_again(tx: &mut Tx, now: UtcMillis) -> Result<usize, StoreError
         .execute(tx.conn())?)
 }
 
-/// Makes the sources of queued notices due that were last read before `read_before`: no message leaves for a report
-/// that was not looked at lately. A reading that failed keeps its own time. None while sending is paused.
+/// Makes the sources of queued notices due that were last read before `read_before`, and what is one document with them: no message
+/// leaves for a report that was not looked at lately, under all its names. A reading that failed keeps its own time. None while sending is paused.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -227,19 +227,36 @@ pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMil
     if paused(tx.conn())? != Pause::Running {
         return Ok(0);
     }
-    let waiting = notice::table
-        .inner_join(delivery::table.on(delivery::link_id.eq(notice::link_id.nullable())))
-        .filter(notice::state.eq("queued"))
-        .filter(notice::due_at.le(now.0))
-        .select(delivery::source_id);
-    Ok(diesel::update(
+    let waiting = || {
+        notice::table
+            .inner_join(delivery::table.on(delivery::link_id.eq(notice::link_id.nullable())))
+            .filter(notice::state.eq("queued"))
+            .filter(notice::due_at.le(now.0))
+            .select(delivery::source_id)
+    };
+    let due = diesel::update(
         source::table
-            .filter(source::id.eq_any(waiting))
+            .filter(source::id.eq_any(waiting()))
             .filter(source::read_at.lt(read_before.0))
             .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0)))),
     )
     // Somebody waits for the message.
     .set((source::due_at.eq(now.0), source::urgent_at.eq(now.0)))
     .prepared()
-    .execute(tx.conn())?)
+    .execute(tx.conn())?;
+    let (waiting_twin, other) = diesel::alias!(twin as waiting_twin, twin as other_twin);
+    let families = waiting_twin
+        .filter(waiting_twin.field(twin::source_id).eq_any(waiting()))
+        .select(waiting_twin.field(twin::family));
+    let twins = other.filter(other.field(twin::family).eq_any(families)).select(other.field(twin::source_id));
+    let due_twins = diesel::update(
+        source::table
+            .filter(source::id.eq_any(twins))
+            .filter(source::read_at.lt(read_before.0))
+            .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0)))),
+    )
+    .set(source::due_at.eq(now.0))
+    .prepared()
+    .execute(tx.conn())?;
+    Ok(due + due_twins)
 }

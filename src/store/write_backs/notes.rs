@@ -14,6 +14,10 @@ use crate::store::prepared::Prepare as _;
 use crate::store::rows::{parse, to_json};
 use crate::store::schema::{delivery, source};
 
+/// Tasks of one EHR that may stand open, or be about to, at a time.
+const TASKS_OPEN_MAX: i64 = 200;
+const TOO_MANY_TASKS: &str = "200 Tasks are open there already: `chartseal deliveries list` shows what waits";
+
 /// Of which delivery something is noted.
 #[derive(Clone, Copy)]
 pub(in crate::store) struct Whose<'a> {
@@ -60,11 +64,22 @@ pub fn note_opened(tx: &mut Tx, owner: &Delivery, link: &LinkId, at: UtcMillis) 
     note(tx, &Noted { of: Whose::of(owner), link: Some(link), fact: Fact::Opened, at })
 }
 
-/// The delivery came to a state: what it asked of a person before is over, and it may ask for something new.
+/// The delivery came to a state: what it asked of a person before is over, and it may ask for something new. `from` is `None`
+/// where it begins in that state.
 ///
 /// # Errors
 /// [`StoreError`].
-pub(in crate::store) fn note_state(tx: &mut Tx, of: Whose<'_>, to: &Link, at: UtcMillis) -> Result<(), StoreError> {
+pub(in crate::store) fn note_state(
+    tx: &mut Tx,
+    of: Whose<'_>,
+    from: Option<&Link>,
+    to: &Link,
+    at: UtcMillis,
+) -> Result<(), StoreError> {
+    // Most steps ask nobody for anything, and cost nothing here.
+    if !ToDo::is_asked_in(to) && !from.is_some_and(ToDo::is_asked_in) {
+        return Ok(());
+    }
     if of.mode == Mode::Shadow || !tells(tx.conn(), of.ehr)?.contains(&Told::Task) {
         return Ok(());
     }
@@ -95,6 +110,7 @@ fn note(tx: &mut Tx, noted: &Noted<'_>) -> Result<(), StoreError> {
     }
     let about = to_json("write_back.about", &about(tx.conn(), noted)?)?;
     for one in told {
+        let begins = begins_as(tx.conn(), noted, one)?;
         let link = noted.link.map_or("", LinkId::as_str);
         let at = noted.at.0.to_be_bytes();
         let parts = [noted.of.id.as_str(), link, noted.fact.as_str(), one.as_str()].map(str::as_bytes);
@@ -111,8 +127,10 @@ fn note(tx: &mut Tx, noted: &Noted<'_>) -> Result<(), StoreError> {
                     write_back::resource.eq(one.as_str()),
                     write_back::at.eq(noted.at.0),
                     write_back::about.eq(&about),
-                    write_back::state.eq(ToldState::Waiting.as_str()),
-                    write_back::due_at.eq(noted.at.0),
+                    write_back::state.eq(begins.as_str()),
+                    write_back::due_at.eq((begins == ToldState::Waiting).then_some(noted.at.0)),
+                    write_back::ended_at.eq((begins != ToldState::Waiting).then_some(noted.at.0)),
+                    write_back::why.eq((begins != ToldState::Waiting).then_some(TOO_MANY_TASKS)),
                     write_back::tries.eq(0),
                 ))
                 .prepared()
@@ -120,6 +138,21 @@ fn note(tx: &mut Tx, noted: &Noted<'_>) -> Result<(), StoreError> {
         })?;
     }
     Ok(())
+}
+
+/// Where many reports come to review at once, as after a restore, their list is here and not the EHR's tasks.
+fn begins_as(conn: &mut Conn, noted: &Noted<'_>, told: Told) -> Result<ToldState, StoreError> {
+    match told {
+        Told::Communication | Told::AuditEvent | Told::Provenance => return Ok(ToldState::Waiting),
+        Told::Task => {}
+    }
+    let open: i64 = write_back::table
+        .filter(write_back::ehr.eq(noted.of.ehr.as_str()))
+        .filter(write_back::due_at.is_not_null())
+        .filter(write_back::resource.eq(Told::Task.as_str()))
+        .count()
+        .get_result(conn)?;
+    Ok(if open < TASKS_OPEN_MAX { ToldState::Waiting } else { ToldState::Skipped })
 }
 
 /// The reports of the link, or the delivery's own, each in the version that it stands for.

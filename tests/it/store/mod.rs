@@ -24,6 +24,7 @@ macro_rules! on_both {
 mod audit;
 mod bed;
 mod claims;
+mod contacts;
 mod contention;
 mod deliveries;
 mod documents;

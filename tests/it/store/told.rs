@@ -73,6 +73,34 @@ on_both! {
         assert_eq!((again.state, again.over_at), (ToldState::Open, Some(NOW.plus(after(1)))));
     }
 
+    async fn a_replica_that_starts_again_takes_up_what_its_former_self_was_telling(bed: Bed) {
+        bed.write(|tx| store::set_tells(tx, &stage::ehr(), &[Told::Task], NOW)).await;
+        bed.write(|tx| in_review(tx, 1, Mode::Live)).await;
+        let row = bed.write(|tx| lease(tx, NOW)).await.expect("it is due");
+        assert!(bed.write(|tx| lease(tx, NOW.plus(after(1)))).await.is_none());
+        assert_eq!(bed.write(|tx| store::give_back(tx, NOW.plus(after(1)))).await, 1);
+        assert!(bed.write(|tx| lease(tx, NOW.plus(after(1)))).await.is_some());
+        let late = bed.store.write(move |tx| store::settle_told(tx, &row, &end(ToldState::Written, None), NOW)).await;
+        assert!(matches!(late, Err(StoreError::Moved)), "{late:?}");
+    }
+
+    async fn tasks_beyond_what_anybody_can_do_are_not_written(bed: Bed) {
+        bed.write(|tx| store::set_tells(tx, &stage::ehr(), &[Told::Task], NOW)).await;
+        let last = bed
+            .write(|tx| {
+                let mut last = in_review(tx, 1, Mode::Live)?;
+                for number in 2..=201 {
+                    last = in_review(tx, number, Mode::Live)?;
+                }
+                Ok(last)
+            })
+            .await;
+        let standing = bed.read(|conn| store::told_standing(conn, &stage::ehr())).await;
+        let standing: Vec<_> = standing.iter().map(|one| (one.state, one.count)).collect();
+        assert_eq!(standing, [(ToldState::Waiting, 200), (ToldState::Skipped, 1)]);
+        assert_eq!(bed.write(move |tx| all_of(tx, &last)).await, [(Told::Task, ToldState::Skipped)]);
+    }
+
     async fn what_failed_is_told_again_unless_it_is_over(bed: Bed) {
         bed.write(|tx| store::set_tells(tx, &stage::ehr(), &[Told::Task], NOW)).await;
         let id = bed.write(|tx| in_review(tx, 1, Mode::Live)).await;

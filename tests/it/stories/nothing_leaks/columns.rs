@@ -245,6 +245,18 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
         "patient",
         &[("patient_index", Pseudonymous), ("key_sealed", Sealed), ("created_at", Quiet), ("forgotten_at", Quiet)],
     ),
+    (
+        "contact",
+        &[
+            ("clinic", Quiet),
+            ("patient_index", Pseudonymous),
+            ("contact_index", Pseudonymous),
+            ("state", Quiet),
+            ("state_at", Quiet),
+            ("set_by", Quiet),
+            ("delivery_id", Quiet),
+        ],
+    ),
     ("preference", &[("patient_index", Pseudonymous), ("word", Quiet), ("set_at", Quiet), ("set_by", Quiet)]),
     (
         "poll",
