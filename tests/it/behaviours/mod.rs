@@ -27,5 +27,6 @@ mod sign_in_troubles;
 mod told;
 mod told_under_fire;
 mod whose_paper;
+mod whose_paper_at_large;
 mod whose_paper_under_fire;
 mod written;
