@@ -18,6 +18,7 @@ mod plan;
 mod prepare;
 mod redecide;
 mod rehearse;
+mod scene;
 mod suspend;
 #[cfg(test)]
 mod tests;
