@@ -12,7 +12,8 @@
 //!    are still in force, there is a delivery, a recall, a replacement, or nothing. A report without an attachment is read with its
 //!    results, of which [`fhir`] makes a [`paper`], or says why not.
 //! 3. [`release`] seals: the attachment is fetched (or the paper written), judged, sealed by [`sealing`], stored by [`blobs`]; link and notice are
-//!    committed together.
+//!    committed together. What strangers wrote is read in a process of its own ([`cell`], [`foreign`]): [`whose`] compares what it says
+//!    with the patient, and RTF, HTML and CDA are carried over into a [`paper`].
 //! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends.
 //! 5. [`open`] lets in: the patient's page proves the key, claims an opening, fetches, decrypts in the browser, confirms.
 //! 6. [`sweep`] ends: leases, lives, files, keys, retention; it anchors the audit.
@@ -27,7 +28,10 @@
 //!
 //! Whether the way from an EHR works, `chartseal doctor` says: [`fhir`] asks in ways in which the answers must differ
 //! (`fhir::probe`), [`intake`] makes findings of them, each fault with its remedy (`intake::examine`). Only its trial, which a person
-//! asks for, writes more to an EHR than Subscriptions.
+//! asks for, and [`write_back`], where the clinic wants it, write more to an EHR than Subscriptions.
+//!
+//! [`write_back`] tells an EHR what became of its reports (a message, a disclosure, a task for staff) from an outbox of its own,
+//! whose rows the [`store`] writes with the change that they tell of. Nothing waits for it.
 //!
 //! # The way of a rule
 //!
@@ -46,9 +50,9 @@
 //! | layer | rooms | may import |
 //! |---|---|---|
 //! | 0 | [`base`] | crates |
-//! | 1, pure | [`policy`], [`sealing`], [`signing`], [`paper`]; [`record`] (knows policy); [`audit`] (knows record) | 0 |
-//! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`] | 0, 1; not each other |
-//! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`] | 0 to 2; not each other |
+//! | 1, pure | [`policy`], [`sealing`], [`signing`], [`paper`], [`whose`]; [`record`] (knows policy); [`audit`] (knows record); [`foreign`] (knows paper) | 0 |
+//! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`], [`cell`] | 0, 1; not each other |
+//! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`], [`write_back`] | 0 to 2; not each other |
 //! | 4, edge | [`web`] | 0, 1, 3; never the store |
 //! | 5 | [`config`], [`app`], the only wiring | all below |
 //! | 6 | [`demo`]: the whole service with stand-ins around it, for a newcomer | all below |
@@ -123,8 +127,15 @@
 //!   While nobody can say whether the replacement is finished it reads as unfinished: refused, and given back if staff put that aside.
 //! - **A delivery goes to the record that stood for the patient when it was decided**; another one, by a merge or its undoing,
 //!   refuses the link, and only a person's release follows it.
-//! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR.
-//! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies.
+//! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR. What is only looked at again is
+//!   urgent once it waited two minutes; half of what is taken up are the newest, so that a recall never stands behind a heap of that.
+//! - **What was heard of and could never be read comes to a person after a day**, though the EHR's trouble may pass: a finding that
+//!   nobody could read is one that nobody saw. It is asked for on and on, and leaves by itself when it is shown.
+//! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies. Who pays
+//!   for the patient counts as one who stands by them. Addresses are compared as mailboxes (no `+tag`, Google's without dots):
+//!   taking two for one asks for more care, never for less. What is recorded of an address is recorded of its very spelling.
+//! - **What is recorded of an address is one clinic's word about one patient's address** (`store::contacts`): bounced or disputed,
+//!   nothing goes there, whatever the rules say; facts keep the date of a confirmation, so that it ages with the report that waits.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
 //! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
 //!   without it.
@@ -136,27 +147,47 @@
 //! - **What Chartseal writes itself is HTML, and the page shows it** (`paper`, `web/page/paper.js`), although no HTML of anybody
 //!   else's is: a patient's phone lays it out, reads it aloud with its tables, enlarges and prints it; a tagged PDF would be
 //!   drawn there as pictures of a sheet of paper, and needs a font for every script. The page reads only the elements of our
-//!   own template, and makes them anew; nothing that was sent can be of this type, for [`fhir::sniff`] knows none.
+//!   own template, and makes them anew; nothing that was sent can be of this type, for [`fhir::sniff`] knows none. RTF, HTML and
+//!   CDA become such a paper for the same reasons, although the first plan said PDF: word for word, or a person looks.
+//! - **Strangers' documents are read by this program started again** ([`cell`]), not by a sandbox beside it: nothing else must be
+//!   installed, and both are of one version. It is confined by a list of system calls (no file, socket or program can be opened at
+//!   all), which leaves Landlock nothing to forbid. No pool of such processes: one that read a document is never given another.
+//! - **A person who lets a doubted paper go says so of its bytes** (`store::papers`): a keyed hash of them stands with the word, and another
+//!   file behind the same address is doubted anew. A PDF that cannot be read is no doubt, for the browser may show it and a scan says no
+//!   more; a reader that dies or hangs is tried again, and then a person looks.
 //! - **A report without an attachment costs a reading for each of its results, each time that it is read**, also every
 //!   `recheck_minutes` while its link is out: EHRs tell nobody that a result was taken back.
 //! - **The content hash of such a report is keyed**: it covers a few numbers, which could be guessed from a bare hash. What it was
 //!   made of is bound apart (`store::papers`), so that a result that only got a new version is looked at again before it leaves,
 //!   and no patient hears of it twice.
+//! - **Of an interpretation only HL7's own codes are put into words of ours**; anything else is shown as it was written ("R" is resistant
+//!   to one laboratory and reactive to another), and what a laboratory says beside its code stands behind it.
 //! - **A search is heard page by page** (`intake/hearing.rs`): however much an EHR shows, one page is held; what a walk found stands
 //!   though it fails later, and only a whole one moves the watermark.
 //! - **What only a backfill found is decided in mode shadow**, whatever its age: it is on record, nobody must look at each, and it
 //!   leaves by a person's word. The mark goes when the EHR speaks of a change itself.
 //! - **Of a history only the deletes are taken** (`fhir/search`): the newest version of what lives is found by a search, and needs no
 //!   reading for each older one.
+//! - **What an EHR is told is created and not updated**, under an identifier of its own and `If-None-Exist`: a lost answer costs
+//!   nothing. Two changes are made to what stands there already, each under `If-Match`: when a message was first opened
+//!   (FHIR has one place for it, in the Communication), and the end of a Task of which nothing is left to do.
+//! - **The message is told as a Communication, the disclosure as an `AuditEvent` when the link is opened**: the message names the
+//!   clinic alone. An `AuditEvent` and a `Provenance` have no identifier in R4, so they bear theirs as a tag.
+//! - **A mark on what we wrote hides nothing**: intake looks at no tag. We never write what we listen to, so no write comes back
+//!   as an event; and a stranger who adds the mark to a report would otherwise keep it from being heard.
+//! - **A Task completed at the EHR is the record of a talk only where the clinic says so** (`completed_talk = "counts"`), by a
+//!   practitioner, while it is the Task that was written. Nothing else that happens to a Task moves a delivery.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 
 pub mod base;
 pub mod fhir;
+pub mod foreign;
 pub mod paper;
 pub mod policy;
 pub mod sealing;
 pub mod signing;
+pub mod whose;
 
 // The fuzz targets (`fuzz/`) enter none of these: left out, their build takes seconds.
 #[cfg(not(fuzzing))]
@@ -165,6 +196,8 @@ pub mod app;
 pub mod audit;
 #[cfg(not(fuzzing))]
 pub mod blobs;
+#[cfg(not(fuzzing))]
+pub mod cell;
 #[cfg(not(fuzzing))]
 pub mod cli;
 #[cfg(not(fuzzing))]
@@ -197,3 +230,5 @@ pub mod store;
 pub mod sweep;
 #[cfg(not(fuzzing))]
 pub mod web;
+#[cfg(not(fuzzing))]
+pub mod write_back;

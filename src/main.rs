@@ -3,6 +3,7 @@
 use std::alloc::System;
 use std::process::ExitCode;
 
+use chartseal::cell;
 use chartseal::cli::{self, Cli};
 use clap::Parser as _;
 use zeroizing_alloc::ZeroAlloc;
@@ -11,8 +12,17 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    // Before there is a second thread, which could keep what the first gives up.
+    if arguments.next().as_deref() == Some(cell::COMMAND) {
+        return cell::serve(arguments.next().as_deref());
+    }
+    command()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn command() -> ExitCode {
     let variables: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();

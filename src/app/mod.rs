@@ -126,6 +126,7 @@ impl App {
         self.ground.raise_mark(now).await?;
         self.steps.take_up_rules().await?;
         self.steps.intake.begin().await?;
+        self.steps.write_back.begin().await?;
         // Published before anybody asks for them.
         self.steps.sign_in.turn().await?;
         self.readiness.store_reached();

@@ -20,8 +20,7 @@ use crate::config::{self, Config, MailSecurity};
 use crate::desk::InterruptedIncidents;
 use crate::fhir::{EhrClient, TopicForm};
 use crate::intake::{
-    HeardEhr, Hook, HookAuth, Intake, IntakeError, KnownOffers, Numbering, SignatureForm, StartFrom, Subscribe,
-    TopicSettings,
+    HeardEhr, Hook, HookAuth, Intake, IntakeError, Numbering, SignatureForm, StartFrom, Subscribe, TopicSettings,
 };
 use crate::notify::{
     ClinicPhone, DisplayName, Language, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via,
@@ -29,6 +28,7 @@ use crate::notify::{
 use crate::open::{ClinicCard, Open};
 use crate::outbox::{BreakerLimits, Outbox, Sender};
 use crate::paper::Letterhead;
+use crate::policy::facts::ADULT_AT_YEARS;
 use crate::policy::{Available, Channel, Terms};
 use crate::release::{Company, Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve, Timetable};
@@ -36,6 +36,7 @@ use crate::sealing::hmac_sha256;
 use crate::sign_in::SignIn;
 use crate::store::{self, Mode};
 use crate::sweep::{Pace, Retention, Sweep};
+use crate::write_back::{CompletedTalk, ToldEhr, WriteBack};
 pub use clients::sign_in as sign_in_of;
 pub use workers::EHR_WORKERS_MAX;
 use workers::workers_of_each;
@@ -55,6 +56,7 @@ pub struct Steps {
     pub open: Arc<Open>,
     pub incidents: Arc<InterruptedIncidents>,
     pub sign_in: Arc<SignIn>,
+    pub write_back: Arc<WriteBack>,
     bells: Bells,
 }
 
@@ -106,6 +108,7 @@ impl Steps {
                 clock: ground.clock.clone(),
                 vault: ground.vault.clone(),
                 blobs: blobs.clone(),
+                reader: config.reader.clone(),
                 ehrs: source_ehrs(config, &clients),
                 turns_at_once: workers_of_each(clients.len()),
                 terms_by_hand: Terms::by_hand(),
@@ -127,6 +130,7 @@ impl Steps {
             )),
             incidents: Arc::new(InterruptedIncidents { store: ground.store.clone(), clock: ground.clock.clone() }),
             sign_in,
+            write_back: Arc::new(write_back(config, ground, &clients, &bells)),
             bells,
         })
     }
@@ -167,6 +171,7 @@ impl Steps {
                 + self.resolve.turn().await?
                 + self.release.turn().await?
                 + self.outbox.turn().await?
+                + self.write_back.turn().await?
                 + self.sweep.turn().await?
                 + self.incidents.turn().await?
                 + self.sign_in.turn().await?;
@@ -237,7 +242,7 @@ fn heard_ehrs(config: &Config, ground: &Ground, clients: &[Arc<EhrClient>]) -> a
             seeks: clients::seeks(ehr),
             by_date_every: ehr.by_date_every,
             report_age_max: ehr.report_age_max,
-            offers: KnownOffers::default(),
+            tells: ehr.write_back.clone(),
         })
     };
     config.ehrs.iter().zip(clients).map(one).collect()
@@ -268,6 +273,7 @@ fn read_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<ReadEhr> {
         client: Arc::clone(client),
         clinic: ehr.clinic.clone(),
         zone: zone_of(config, ehr.clinic.as_ref()),
+        adult_at_years: adult_at_years(config, ehr.clinic.as_ref()),
         letterhead: letterhead_of(config, ehr),
         report_age_max: ehr.report_age_max,
         recheck_every: ehr.recheck_every,
@@ -281,9 +287,16 @@ fn source_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<SourceEhr> {
     let one = |(ehr, client): (&config::Ehr, &Arc<EhrClient>)| SourceEhr {
         client: Arc::clone(client),
         letterhead: letterhead_of(config, ehr),
+        identity: ehr.attachment_identity,
+        adult_at_years: adult_at_years(config, ehr.clinic.as_ref()),
         called: Bell::default(),
     };
     config.ehrs.iter().zip(clients).map(one).collect()
+}
+
+fn adult_at_years(config: &Config, clinic: Option<&ClinicId>) -> u16 {
+    let clinic = clinic.and_then(|id| config.clinics.iter().find(|clinic| clinic.id == *id));
+    clinic.map_or(ADULT_AT_YEARS, |clinic| clinic.adult_at_years)
 }
 
 fn letterhead_of(config: &Config, ehr: &config::Ehr) -> Option<Letterhead> {
@@ -296,6 +309,26 @@ fn letterhead_of(config: &Config, ehr: &config::Ehr) -> Option<Letterhead> {
 fn zone_of(config: &Config, clinic: Option<&ClinicId>) -> chrono_tz::Tz {
     let clinic = clinic.and_then(|id| config.clinics.iter().find(|clinic| clinic.id == *id));
     clinic.map_or(chrono_tz::Tz::UTC, |clinic| clinic.timezone)
+}
+
+fn write_back(config: &Config, ground: &Ground, clients: &[Arc<EhrClient>], bells: &Bells) -> WriteBack {
+    let one = |(ehr, client): (&config::Ehr, &Arc<EhrClient>)| ToldEhr {
+        client: Arc::clone(client),
+        tells: ehr.write_back.clone(),
+        completed_talk: match ehr.completed_talk {
+            config::CompletedTalk::Noted => CompletedTalk::Noted,
+            config::CompletedTalk::Counts => CompletedTalk::Counts,
+        },
+    };
+    WriteBack {
+        store: ground.store.clone(),
+        clock: ground.clock.clone(),
+        vault: ground.vault.clone(),
+        ehrs: config.ehrs.iter().zip(clients).map(one).collect(),
+        mode: mode_of(config),
+        renew_every: store::RENEW_EVERY,
+        decided: bells.decided.clone(),
+    }
 }
 
 fn outbox(config: &Config, ground: &Ground, bells: &Bells) -> anyhow::Result<Outbox> {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, UtcMillis};
-use crate::record::{Link, Notice, RevokedBy, Waiver};
+use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
+use crate::record::{ContactState, Link, Notice, RevokedBy, Waiver};
 
 /// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
 /// wait for each other, and a few for the installation.
@@ -166,6 +166,16 @@ pub enum AuditEvent {
     },
     PreferredNoLonger {
         word: String,
+    },
+    /// What is recorded of the delivery's address.
+    ContactSet {
+        before: Option<ContactState>,
+        state: ContactState,
+        reason: Option<String>,
+    },
+    ContactCleared {
+        before: Option<ContactState>,
+        reason: Option<String>,
     },
     /// A clinician recorded that they talked with the patient.
     Discussed {
@@ -350,6 +360,29 @@ pub enum AuditEvent {
         what: String,
         since: UtcMillis,
         until: UtcMillis,
+    },
+    /// The EHR was told something of the delivery, under this identifier.
+    EhrTold {
+        resource: String,
+        fact: String,
+        id: ToldId,
+    },
+    /// It could not be told, for good.
+    EhrNotTold {
+        resource: String,
+        fact: String,
+        why: String,
+    },
+    /// Staff of the EHR ended what they were asked to do there.
+    TaskEnded {
+        to_do: String,
+        how: String,
+        /// The practitioner, as the EHR refers to them.
+        by: Option<String>,
+    },
+    /// A person has what could not be told to an EHR told again.
+    ToldAgain {
+        count: u64,
     },
     PastStopped {
         what: String,

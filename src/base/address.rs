@@ -74,6 +74,22 @@ impl EmailAddress {
         self.0.to_ascii_lowercase()
     }
 
+    /// The form in which the mailboxes behind two addresses are compared, where taking two for one does no harm and taking one for
+    /// two does: without what stands behind a `+`, which nearly every mail server delivers to the same mailbox; for Google's,
+    /// which sees no dots, without these and under one domain.
+    #[must_use]
+    pub fn mailbox_form(&self) -> String {
+        let lower = self.comparison_form();
+        let (local, domain) = lower.rsplit_once('@').unwrap_or_default();
+        let plain = local.split_once('+').map_or(local, |(plain, _)| plain);
+        // Nothing stands before the plus: a name of its own.
+        let plain = if plain.is_empty() { local } else { plain };
+        match domain {
+            "gmail.com" | "googlemail.com" => format!("{}@gmail.com", plain.replace('.', "")),
+            _ => format!("{plain}@{domain}"),
+        }
+    }
+
     #[must_use]
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
@@ -117,6 +133,17 @@ mod tests {
             assert_eq!(EmailAddress::parse(text).err(), Some(why), "{text:?}");
         }
         assert_eq!(EmailAddress::parse(&format!("{}@x.org", "a".repeat(300))).err(), Some(AddressError::TooLong));
+    }
+
+    #[test]
+    fn two_spellings_of_one_mailbox_are_one_where_that_is_the_safer_side() {
+        let same = |one: &str, other: &str| {
+            let form = |text| EmailAddress::parse(text).unwrap().mailbox_form();
+            form(one) == form(other)
+        };
+        assert!(same("Mum@Example.test", "mum+lena@example.test") && same("m.u.m+x@gmail.com", "mum@googlemail.com"));
+        assert!(!same("m.um@example.test", "mum@example.test") && !same("mum@example.test", "mum@other.test"));
+        assert!(!same("+a@example.test", "+b@example.test"));
     }
 
     #[test]

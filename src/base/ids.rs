@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::{BASE64URL_NOPAD, Encoding, Specification};
+use data_encoding::{BASE64URL_NOPAD, Encoding, HEXLOWER, Specification};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -153,6 +153,29 @@ text_id!(
         (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
     }
 );
+text_id!(
+    /// One thing that an EHR is told, as its staff find it there.
+    ToldId, "24 of 0-9 and a-f", |text: &str| {
+        text.len() == 24 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    }
+);
+
+/// Characters of a content's hash in a version of our own.
+const MADE_UP_HASH: usize = 32;
+const UNREAD: &str = "unread";
+
+impl ToldId {
+    /// The same for the same parts: what is told a second time, be it by a restored database, is the same thing.
+    #[must_use]
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        Self(HEXLOWER.encode(digest.finalize().as_slice().get(..12).unwrap_or_default()))
+    }
+}
 
 fn is_slug(text: &str) -> bool {
     (1..=40).contains(&text.len())
@@ -162,6 +185,31 @@ fn is_slug(text: &str) -> bool {
 }
 
 impl VersionId {
+    /// For a resource to which its EHR gives no version: one that changes when what it says or its time does.
+    ///
+    /// # Errors
+    /// None that a hash in hex can meet.
+    pub fn made_up(content: &str, updated: i64) -> Result<Self, IdError> {
+        Self::parse(&format!("{}-{updated}", content.get(..MADE_UP_HASH).unwrap_or(content)))
+    }
+
+    /// Whether an EHR can be asked for it: [`Self::made_up`] ones, and what is no id in FHIR, are nothing to it.
+    #[must_use]
+    pub fn is_asked_for(&self) -> bool {
+        let is_made_up = self.0.split_once('-').is_some_and(|(hash, time)| {
+            hash.len() == MADE_UP_HASH
+                && hash.bytes().all(|b| b.is_ascii_hexdigit())
+                && time.bytes().all(|b| b.is_ascii_digit())
+        });
+        FhirId::parse(&self.0).is_ok() && !is_made_up && self.0 != UNREAD
+    }
+
+    /// Of what could not be read.
+    #[must_use]
+    pub fn unread() -> Self {
+        Self(UNREAD.to_owned())
+    }
+
     /// `Some(true)` when both are numbers and `self` is the earlier one; `None` when they cannot be
     /// compared.
     #[must_use]
@@ -295,6 +343,15 @@ mod tests {
         assert_eq!(version("9").is_before(&version("10")), Some(true));
         assert_eq!(version("10").is_before(&version("9")), Some(false));
         assert_eq!(version("6f0c").is_before(&version("10")), None);
+    }
+
+    #[test]
+    fn only_a_version_that_an_ehr_gave_is_asked_for() {
+        let asked_for = |text| VersionId::parse(text).unwrap().is_asked_for();
+        assert!(asked_for("7") && asked_for("a1b2-7"));
+        assert!(!asked_for("W/1") && !VersionId::unread().is_asked_for());
+        let made_up = VersionId::made_up(&"0123456789abcdef".repeat(4), 1_700_000_000_000).unwrap();
+        assert!(!made_up.is_asked_for() && made_up.as_str().len() == 46);
     }
 
     #[test]

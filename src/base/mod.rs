@@ -21,7 +21,7 @@ pub use bell::Bell;
 pub use clock::Clock;
 pub use ids::{
     ClinicId, DeliveryId, EhrId, EventId, FhirId, IdError, LinkId, NoticeId, OpeningId, OperatorName, Reference,
-    ResourceKey, ResourceType, SourceId, VersionId,
+    ResourceKey, ResourceType, SourceId, ToldId, VersionId,
 };
 pub use media::MediaType;
 pub use secret::{Key256, LinkSecret, SecretBytes, SecretText};

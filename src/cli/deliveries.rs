@@ -229,6 +229,10 @@ fn in_words(shown: &Shown) -> String {
         let why = notice.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
         lines.push(format!("message    {} {}{why}", notice.id, notice.state));
     }
+    for told in &shown.told {
+        let why = told.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        lines.push(format!("at the EHR {} that tells of '{}': {}{why}", told.resource, told.fact, told.state));
+    }
     lines.push("what happened:".to_owned());
     lines.extend(shown.audit.iter().map(|line| format!("  {}", words::of_line(line))));
     lines.join("\n")

@@ -5,6 +5,7 @@ use clap::Subcommand;
 
 use super::past::{self, BackfillArgs, ListenAgainArgs};
 use super::print::{Print, count, span, table};
+use super::write_backs::{self, WriteBacksArgs};
 use super::{Acts, Outcome};
 use crate::app::start::Ground;
 use crate::app::steps::sign_in_of;
@@ -26,6 +27,8 @@ pub(super) enum EhrsCommand {
     Backfill(BackfillArgs),
     /// Have the service read again what changed in a stretch of time: when something may have been missed. Nothing is sent twice.
     ListenAgain(ListenAgainArgs),
+    /// List what an EHR is told of deliveries: what waits, what failed, and what its staff are asked to do.
+    WriteBacks(WriteBacksArgs),
     /// Print the public keys by which EHRs know this installation, as the JWK Set that their staff may register by hand.
     Keys,
     /// Let the next key take over; EHRs that read /.well-known/jwks.json know it already.
@@ -41,6 +44,7 @@ impl EhrsCommand {
         let of = |typed: past::Typed<'_>| if typed.only_looks() { Acts::Looks } else { Acts::Changes };
         match self {
             Self::List | Self::Keys => Acts::Looks,
+            Self::WriteBacks(args) => args.acts(),
             Self::Backfill(args) => of(args.typed()),
             Self::ListenAgain(args) => of(args.typed()),
             Self::RotateKeys { .. } => Acts::Changes,
@@ -60,6 +64,7 @@ pub(super) async fn run(
         EhrsCommand::List => list(config, ground, print).await,
         EhrsCommand::Backfill(args) => past::run(&args.typed(), config, desk, by, print).await,
         EhrsCommand::ListenAgain(args) => past::run(&args.typed(), config, desk, by, print).await,
+        EhrsCommand::WriteBacks(args) => write_backs::run(args, config, desk, by, print).await,
         EhrsCommand::Keys => keys(config, ground, print).await,
         EhrsCommand::RotateKeys { at_once } => {
             let haste = if *at_once { Haste::AtOnce } else { Haste::WhenPublished };
@@ -168,6 +173,7 @@ fn in_words(ehrs: &[HeardEhr]) -> String {
         lines.extend(ehr.topic.as_ref().map(|topic| format!("{}: {}", ehr.ehr, topic_in_words(topic))));
         lines.extend(ehr.panel.as_ref().map(|panel| format!("{}: {}", ehr.ehr, panel_in_words(panel))));
         lines.extend(looks_in_words(&ehr.looks).into_iter().map(|told| format!("{}: {told}", ehr.ehr)));
+        lines.extend(ehr.told.as_ref().map(|told| format!("{}: {}", ehr.ehr, write_backs::in_words(told))));
         lines.extend(ehr.past.iter().map(|one| format!("{}: {}", ehr.ehr, past::in_words(one))));
         for calls in &ehr.quarantined {
             lines.push(format!("{}: {} hook calls in quarantine: {}", ehr.ehr, calls.count, calls.why));

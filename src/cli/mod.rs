@@ -8,6 +8,7 @@
 
 mod audit;
 mod backup;
+mod contacts;
 mod deliveries;
 mod demo;
 mod doctor;
@@ -17,6 +18,7 @@ mod init;
 mod keys;
 mod past;
 mod patients;
+mod pause;
 mod print;
 mod rehearse;
 mod rules;
@@ -26,6 +28,7 @@ mod rules_versions;
 mod setup;
 mod shred;
 mod staff;
+mod write_backs;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -38,11 +41,12 @@ use crate::app::start::{Ground, LOST_KEYS_REMEDY, Part, Restore, TimeFrom};
 use crate::app::{App, Workers, rules_files, steps};
 use crate::base::{DeliveryId, OperatorName, SecretText, random};
 use crate::blobs::BlobStore;
+use crate::cell::{CellLimits, Program, Reader};
 use crate::config::{Config, ConfigError};
 use crate::desk::{self, Desk, DeskError, Duty, Person, StaffRefusal, Standing};
 use crate::keys::ReplicaName;
 use crate::policy::RuleSet;
-use crate::store::{Pause, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 use print::{Print, count};
 
@@ -108,6 +112,9 @@ enum Command {
     /// Look at deliveries, release, revoke, send again.
     #[command(subcommand)]
     Deliveries(deliveries::DeliveriesCommand),
+    /// Look at what is known of patients' addresses; confirm one, or say that it is not the patient's.
+    #[command(subcommand)]
+    Contacts(contacts::ContactsCommand),
     /// Look at how the EHRs are heard, what is wrong with them, and by which keys they know us.
     #[command(subcommand)]
     Ehrs(ehrs::EhrsCommand),
@@ -197,6 +204,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::Outdated { .. }
             | DeskError::Forgotten
             | DeskError::NoPreference
+            | DeskError::NoAddress
+            | DeskError::ContactSo { .. }
             | DeskError::NotWaivable { .. }
             | DeskError::NoTalkNeeded
             | DeskError::ForbiddenNow { .. }
@@ -230,16 +239,20 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Pause { why } => {
             let (desk, by) = desk(&common, variables, Acts::Changes).await?;
             by.may(Duty::Deliveries).map_err(DeskError::from)?;
-            pause(&desk, &why, print).await
+            pause::pause(&desk, &why, print).await
         }
         Command::Resume => {
             let (desk, by) = desk(&common, variables, Acts::Changes).await?;
             by.may(Duty::Deliveries).map_err(DeskError::from)?;
-            resume(&desk, print).await
+            pause::resume(&desk, print).await
         }
         Command::Deliveries(command) => {
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             deliveries::run(command, &desk, &by, print).await
+        }
+        Command::Contacts(command) => {
+            let (desk, by) = desk(&common, variables, command.acts()).await?;
+            contacts::run(command, &desk, &by, print).await
         }
         Command::Patients(command) => {
             let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };
@@ -277,7 +290,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
 
 fn load(common: &Common, variables: Vec<(String, String)>) -> anyhow::Result<Config> {
     match Config::load(&common.config, variables) {
-        Ok(config) => Ok(config),
+        Ok(config) => Ok(Config { reader: Reader::new(Program::Itself, CellLimits::default()), ..config }),
         Err(ConfigError::Unreadable { path, kind }) => Err(anyhow::anyhow!(
             "the configuration {} cannot be read ({kind}): name it with --config, or write a first one with \
              `chartseal init`",
@@ -380,34 +393,6 @@ async fn migrate(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-async fn pause(desk: &Desk, why: &str, print: Print) -> anyhow::Result<Outcome> {
-    let (told, before) = match desk.pause(why).await? {
-        Pause::Running => (String::new(), serde_json::Value::Null),
-        Pause::Paused { why, since, by } => (
-            format!("\n{by} had paused them since {since} ({why}); the audit keeps that."),
-            serde_json::json!({"why": why, "since": since.to_rfc3339(), "by": by}),
-        ),
-    };
-    let text =
-        "All messages are paused: none leaves until `chartseal resume`, on any replica. Links already sent still open.";
-    print.done(&format!("{text}{told}"), &serde_json::json!({"paused": why, "before": before}));
-    Ok(Outcome::Done)
-}
-
-async fn resume(desk: &Desk, print: Print) -> anyhow::Result<Outcome> {
-    match desk.resume().await? {
-        Pause::Running => {
-            print.done("Nothing was paused.", &serde_json::json!({"resumed": false}));
-            Ok(Outcome::No)
-        }
-        Pause::Paused { why, since, by } => {
-            let text = format!("The pause of {by} since {since} ({why}) is over.");
-            print.done(&text, &serde_json::json!({"resumed": true, "was": why, "since": since.to_rfc3339(), "by": by}));
-            Ok(Outcome::Done)
-        }
-    }
-}
-
 /// Everything that a start would refuse, told without starting.
 async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     let rules = rules_files::read_rules(config)?;
@@ -432,8 +417,9 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     } else {
         ""
     };
+    let (reads, unread) = print::reading(config.reader.prove().await);
     let text = format!(
-        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{versions}",
+        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{unread}{versions}",
         rules.id(),
         rules.version(),
         count(rules.profiles().len(), "profile"),
@@ -445,7 +431,7 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         "mode": mode, "lost": lost,
         "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
         "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
-        "rules_in_force": in_force,
+        "rules_in_force": in_force, "documents_read_apart": reads,
         "people": people.iter().filter(|person| person.ended_at.is_none()).count(),
     });
     if lost.is_empty() {

@@ -266,6 +266,9 @@ fn unknown(predicate: Predicate, number: u64) -> String {
         | Predicate::Age
         | Predicate::Consent
         | Predicate::Preference
+        | Predicate::Contact
+        | Predicate::ContactConfirmedWithin
+        | Predicate::ContactNotConfirmedWithin
         | Predicate::Critical
         | Predicate::Tag
         | Predicate::Any => "it was not asked for when the report was read",

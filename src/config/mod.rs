@@ -30,8 +30,11 @@ use url::Url;
 
 use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
+use crate::cell::Reader;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
+use crate::record::Told;
 use crate::signing::{Algorithm, RotateEvery};
+use crate::whose::Demand;
 
 pub use mistake::{ConfigError, Mistake, Place};
 pub use sections::{SCOPE, SCOPE_TO_SUBSCRIBE};
@@ -54,6 +57,8 @@ pub struct Config {
     pub policy_file: PathBuf,
     pub retention: Retention,
     pub limits: Limits,
+    /// Starts what reads strangers' documents. No key says how: who loads the configuration knows what it runs as.
+    pub reader: Reader,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +102,8 @@ pub struct Clinic {
     pub language: Language,
     /// The sender of its messages.
     pub from: EmailAddress,
+    /// From this birthday on nobody stands by its patients by law.
+    pub adult_at_years: u16,
 }
 
 /// A phone number as the clinic prints it: digits, spaces, `+ - . / ( )`.
@@ -139,6 +146,20 @@ pub struct Ehr {
     /// How often the reports of late are searched by their own date; zero: never.
     pub by_date_every: Duration,
     pub without_attachment: WithoutAttachment,
+    /// What an attachment must say of its patient.
+    pub attachment_identity: Demand,
+    /// What it is told of deliveries.
+    pub write_back: Vec<Told>,
+    pub completed_talk: CompletedTalk,
+}
+
+/// What a Task to talk with a patient means that was completed at the EHR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompletedTalk {
+    /// It is kept and shown.
+    Noted,
+    /// It is the record of the talk.
+    Counts,
 }
 
 /// A list of the patients that an EHR is asked about.

@@ -50,6 +50,9 @@ name = @clinic_name
 phone = @phone
 timezone = @timezone
 language = @language
+# From this birthday on nobody stands by a patient by law (16 to 21). Below it an address that is also a relative's, or that of
+# who pays, is taken for a guardian's.
+#adult_at_years = 18
 # Messages come from this address; its domain needs SPF and DKIM for the relay below.
 from = @from
 
@@ -98,6 +101,14 @@ base_url = @ehr_base_url
 #recheck_minutes = 15
 # A report that carries no attachment is written down from its results ("write"), or a person looks at it ("review").
 #without_attachment = "write"
+# What the EHR is told of deliveries, any of "communication" (a message went out, and was opened), "audit_event" (a document
+# was disclosed), "provenance" (a report left) and "task" (what staff have to do). Never an address or a link.
+#write_back = []
+# A Task to talk with a patient that a clinician completed there: "noted", or it "counts" as the record of the talk.
+#completed_talk = "noted"
+# An attachment whose text names another patient waits for a person ("uncontradicted"); so does one that does not name its own
+# ("named"); or nobody looks ("unchecked").
+#attachment_identity = "uncontradicted"
 # Other origins from which attachments may be fetched.
 #attachment_origins = []
 

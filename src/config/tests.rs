@@ -65,6 +65,23 @@ fn an_ehr_has_careful_defaults() {
     assert_eq!(ehr.answer_max, seconds(60));
     assert_eq!(ehr.clinic.as_ref().map(ClinicId::as_str), Some("main"), "the only clinic");
     assert_eq!(config.clinics[0].language.as_str(), "en");
+    assert_eq!(config.clinics[0].adult_at_years, 18);
+    assert_eq!((ehr.write_back.len(), ehr.completed_talk), (0, CompletedTalk::Noted));
+}
+
+#[test]
+fn what_an_ehr_is_told_is_asked_for_in_its_scopes() {
+    let scope = |more: &str| {
+        let text = format!(
+            "{CLINIC}[[ehr]]\nid = \"main\"\nbase_url = \"https://ehr.example/fhir\"\nauth = \"smart\"\nclient_id = \"c\"\n{more}"
+        );
+        let EhrAuth::Token(token) = parse(&text, &[]).ehrs[0].auth.clone() else { panic!("a token") };
+        token.scope
+    };
+    assert_eq!(scope(""), SCOPE);
+    let told = scope("write_back = [\"task\", \"audit_event\"]\ncompleted_talk = \"counts\"");
+    assert_eq!(told, format!("{SCOPE} system/AuditEvent.cs system/Task.crus"));
+    assert_eq!(scope("write_back = [\"task\"]\nscope = \"system/*.*\""), "system/*.*", "as it is written");
 }
 
 #[test]
@@ -96,7 +113,7 @@ fn every_key_is_read() {
     assert_eq!(config.keys_dir, Path::new("/var/keys"));
     assert_eq!(config.mode, Mode::Live);
     assert_eq!(config.clinics[0].timezone, chrono_tz::America::Mexico_City);
-    assert_eq!(config.clinics[0].language.as_str(), "en-GB");
+    assert_eq!((config.clinics[0].language.as_str(), config.clinics[0].adult_at_years), ("en-GB", 19));
     let [basic, bearer, smart, secret, certificate, feed] = config.ehrs.as_slice() else { panic!("six EHRs") };
     assert_signs_in(smart, secret, certificate);
     assert_eq!(config.rotate_signing_keys, RotateEvery::Every(hours(90 * 24)));
@@ -229,7 +246,7 @@ fn the_starter_files_comments_tell_the_defaults() {
             (config.poll_every, config.answer_max, config.recheck_every),
             (config.report_age_max, config.start_from, config.subscribe.clone()),
             (config.panel.clone(), config.panel_refresh_every, config.by_date_every, config.calls_per_minute),
-            config.without_attachment,
+            (config.without_attachment, config.attachment_identity),
         )
     };
     assert_eq!(of_ehr(&told.ehrs[0]), of_ehr(&left_out.ehrs[0]));
@@ -282,6 +299,7 @@ name = "Riverside"
 phone = "+1 (555) 0100"
 timezone = "America/Mexico_City"
 language = "en-GB"
+adult_at_years = 19
 from = "results@clinic.example"
 [[ehr]]
 id = "main"

@@ -15,6 +15,7 @@ use tokio::net::TcpSocket;
 
 use super::now_outside;
 use crate::base::{Key256, SecretText, UtcMillis, millis, random};
+use crate::cell::{CellLimits, Program, Reader};
 use crate::config::Config;
 use crate::keys::KeyRing;
 
@@ -62,7 +63,8 @@ impl Scratch {
         self.write("hook-secret", self.hook_secret.expose())?;
         let text = config_text(neighbours, now_outside());
         self.write("chartseal.toml", &text)?;
-        let config = Config::parse(&text, &self.config_path(), [])?;
+        let reader = Reader::new(Program::Itself, CellLimits::default());
+        let config = Config { reader, ..Config::parse(&text, &self.config_path(), [])? };
         KeyRing::create(&config.keys_dir, &mut random::system())?;
         Ok(config)
     }

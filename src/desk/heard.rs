@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::DeskError;
 use super::looks::{HeardLook, HeardPanel, heard_looks, heard_panel};
 use super::past::{HeardPast, heard_past};
+use super::told::{HeardTold, heard_told};
 use crate::base::{EhrId, ResourceType, UtcMillis};
 use crate::store::{self, Conn, Store, StoreError};
 
@@ -46,6 +47,8 @@ pub struct HeardEhr {
     pub panel: Option<HeardPanel>,
     /// What a person asked to have read of its past.
     pub past: Vec<HeardPast>,
+    /// `None` where it is told nothing of deliveries.
+    pub told: Option<HeardTold>,
 }
 
 /// Calls that wait in quarantine for the same reason.
@@ -116,6 +119,7 @@ fn heard(conn: &mut Conn, followed: &Followed, now: UtcMillis) -> Result<HeardEh
         looks: heard_looks(conn, &followed.ehr)?,
         panel: heard_panel(conn, &followed.ehr)?,
         past: heard_past(conn, &followed.ehr)?,
+        told: heard_told(conn, &followed.ehr)?,
     })
 }
 

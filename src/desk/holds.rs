@@ -186,6 +186,12 @@ fn release_held(
     if let Link::Review { why: ReviewReason::Breaker { .. } } = delivery.state {
         store::pass_breaker(tx, id, now)?;
     }
+    if let Link::Review {
+        why: ReviewReason::AnothersPaper { .. } | ReviewReason::NobodysPaper | ReviewReason::PaperUnread { .. },
+    } = delivery.state
+    {
+        store::release_doubted(tx, id, now)?;
+    }
     delivery.mode = Mode::Live;
     store::advance(tx, &delivery, &step, actor, now)?;
     Ok(Released::Done)

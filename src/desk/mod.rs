@@ -7,6 +7,7 @@
 
 mod again;
 mod census;
+mod contacts;
 mod dry_run;
 mod heard;
 mod holds;
@@ -19,6 +20,7 @@ mod redecide;
 mod refusals;
 mod restore;
 mod shown;
+mod told;
 mod verify;
 mod versions;
 pub mod words;
@@ -33,6 +35,7 @@ use crate::record::{HoldEnd, Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
 pub use census::{Census, CodeSeen, SeenIn};
+pub use contacts::{ContactBrief, ContactChanged, ContactShown, ContactWord};
 pub use dry_run::{DryRun, DryRunAsked, ReportRef};
 pub use heard::{
     Followed, HeardEhr, HeardKind, HeardSubscription, HeardTopic, QuarantinedCalls, Subscribes, heard_ehrs,
@@ -47,6 +50,7 @@ pub use redecide::Otherwise;
 pub use refusals::VersionRefusal;
 pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
+pub use told::{HeardTold, TOLD_LIST_MAX, ToldAsked, ToldEntry};
 pub use verify::{Verified, verify_audit};
 pub use versions::{Approved, Judgement, RolledBack, Urgency, VersionEntry, VersionText, judge};
 
@@ -93,6 +97,12 @@ pub enum DeskError {
     /// Staff.
     #[error("a preference is a word of the rules in small letters, such as phone_first")]
     NoPreference,
+    /// Staff.
+    #[error("this delivery has no address, or it is past its retention; take a newer one of the patient's")]
+    NoAddress,
+    /// Staff.
+    #[error("the address is {state} already")]
+    ContactSo { state: &'static str },
     /// Staff.
     #[error(
         "the law {rule} does not let this person end its wait; release it without --waive, and it leaves when the law lets it"

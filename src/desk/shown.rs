@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
+use super::told::{ToldEntry, told_of_delivery};
 use super::words;
 use crate::base::UtcMillis;
 use crate::keys::Vault;
 use crate::policy::{Decision, Facts};
 use crate::record::{Card, Link, Notice, Opening, RevokedBy, SuspendedWhy};
 use crate::sealing::Purpose;
-use crate::store::{self, Conn, Delivery, NoticeRow, SourceRow, StoreError};
+use crate::store::{self, Conn, ContactKey, Delivery, NoticeRow, SourceRow, StoreError};
 
 /// One line of a list.
 #[derive(Clone, Debug, Serialize)]
@@ -132,6 +133,8 @@ pub struct Shown {
     pub also_heard_as: Vec<String>,
     pub notices: Vec<ShownNotice>,
     pub openings: Vec<ShownOpening>,
+    /// What its EHR is or was told of it.
+    pub told: Vec<ToldEntry>,
     pub audit: Vec<serde_json::Value>,
 }
 
@@ -184,7 +187,7 @@ impl Shown {
             opens_max: link.as_ref().map(|link| link.opens_max),
             shredded_at: text(link.as_ref().and_then(|link| link.shredded_at)),
             epoch: link.as_ref().map(|link| link.epoch.clone()),
-            contact: contact_of(vault, &delivery),
+            contact: contact_of(conn, vault, &delivery)?,
             trace: serde_json::from_str(&delivery.trace).unwrap_or(serde_json::Value::Null),
             rules_hash: delivery.rules_hash.clone(),
             replaces: delivery.replaces.as_ref().map(ToString::to_string),
@@ -205,6 +208,7 @@ impl Shown {
                     ended_at: text(opening.ended_at),
                 })
                 .collect(),
+            told: told_of_delivery(conn, &delivery.id)?,
             audit: lines.iter().map(audit_line).collect(),
             link_state: delivery.state,
             decision: delivery.decision,
@@ -223,14 +227,23 @@ fn shown_notice(notice: &NoticeRow) -> ShownNotice {
     }
 }
 
-fn contact_of(vault: &Vault, delivery: &Delivery) -> String {
-    let Some(sealed) = &delivery.card_sealed else { return "none is kept".to_owned() };
+/// How the address was chosen, and what is recorded of it.
+fn contact_of(conn: &mut Conn, vault: &Vault, delivery: &Delivery) -> Result<String, StoreError> {
+    let Some(sealed) = &delivery.card_sealed else { return Ok("none is kept".to_owned()) };
     let opened = vault.open_record(Purpose::PatientCard, delivery.id.as_str(), sealed);
-    match opened.ok().and_then(|plain| Card::from_bytes(&plain)) {
+    let chosen = match opened.ok().and_then(|plain| Card::from_bytes(&plain)) {
         Some(card) if card.email().is_some() => card.chosen_because,
         Some(_) => "no usable address".to_owned(),
         None => "the card does not open with this installation's keys".to_owned(),
-    }
+    };
+    let row = match ContactKey::of(delivery) {
+        Some(key) => store::contact(conn, &key)?,
+        None => None,
+    };
+    Ok(match row.map(|row| row.standing) {
+        Some(standing) => format!("{chosen}; {} since {}", standing.state.as_str(), standing.since),
+        None => chosen,
+    })
 }
 
 fn audit_line(line: &crate::audit::Line) -> serde_json::Value {

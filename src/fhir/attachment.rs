@@ -101,7 +101,13 @@ impl EhrClient {
                 what: "its server does not tell how long it is, and neither does the report",
             });
         }
-        match transport::media_type(response.headers()).as_str() {
+        let media = transport::media_type(response.headers());
+        match media.as_str() {
+            "text/html" | "application/xhtml+xml" | "text/xml" | "application/xml"
+                if is_markup_of_the_kind(&media, attachment) =>
+            {
+                Ok(Source::Wire(Box::new(response)))
+            }
             // A login page, or a Binary in a form that was not asked for.
             "text/html" | "application/xhtml+xml" | "application/fhir+xml" | "text/xml" | "application/xml" => {
                 Err(EhrError::NotFhir)
@@ -124,6 +130,14 @@ impl EhrClient {
         let bytes = STANDARD.decode(data.expose()).map_err(|_| Malformed::new("Attachment.data", "is not base64"))?;
         if bytes.len() > limit_bytes { Err(too_large) } else { Ok(Source::Held(bytes.into())) }
     }
+}
+
+/// Whether the report itself says that its attachment is such markup.
+fn is_markup_of_the_kind(media: &str, attachment: &AttachmentRef) -> bool {
+    let declared = attachment.content_type.as_deref().unwrap_or_default();
+    let is_html = |kind: &str| kind.contains("html");
+    let is_xml = |kind: &str| kind.ends_with("xml") || kind.contains("cda");
+    (is_html(media) && is_html(declared)) || (is_xml(media) && is_xml(declared) && !is_html(declared))
 }
 
 impl AttachmentStream {

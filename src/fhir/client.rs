@@ -15,6 +15,7 @@ use super::error::{EhrError, Malformed};
 use super::gate::parse_json;
 use super::gather::RecentParts;
 use super::guard::{Guard, Origin, Place};
+use super::offers::KnownOffers;
 use super::pace::{Pace, Turn};
 use super::patient::{Patient, read_patient};
 use super::report::{Report, read_report, read_status};
@@ -96,6 +97,7 @@ pub struct EhrClient {
     pub(super) door: Door,
     pub(super) without_attachment: WithoutAttachment,
     pub(super) recent: RecentParts,
+    pub(super) known_offers: KnownOffers,
     /// `None`: as fast as it answers, and nothing is remembered of its pauses.
     pace: Option<Pace>,
 }
@@ -173,6 +175,7 @@ impl EhrClient {
             listed: transport::http(Place::Listed, &guard, &limits, tls)?,
             without_attachment: WithoutAttachment::Write,
             recent: RecentParts::default(),
+            known_offers: KnownOffers::default(),
             pace: None,
             id,
             base,
@@ -323,7 +326,12 @@ impl EhrClient {
         }
     }
 
-    async fn send_in(&self, turn: Turn, request: RequestBuilder, total: Duration) -> Result<Response, EhrError> {
+    pub(super) async fn send_in(
+        &self,
+        turn: Turn,
+        request: RequestBuilder,
+        total: Duration,
+    ) -> Result<Response, EhrError> {
         let (http, request) = request.timeout(total).build_split();
         let request = request.map_err(|_| EhrError::Settings { why: "a request to the EHR cannot be made" })?;
         // The origin is looked at once more, whatever the caller believes.

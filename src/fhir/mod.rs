@@ -1,7 +1,8 @@
 //! The EHR: asking it, believing as little of its answers as possible.
 //!
 //! Job: read reports, patients and attachments over FHIR R4 REST, gather what a report names for the rules, search for
-//! what changed, keep a subscription, understand what a hook says, choose a patient's address; find out what a server can do.
+//! what changed, keep a subscription, understand what a hook says, choose a patient's address; find out what a server can do;
+//! tell it what became of its reports.
 //! Must stay true: no wire bytes reach `fhirbolt` (see `gate`); no error, log or `Debug` carries a value,
 //! a URL or a token; the token goes to the EHR's own origin alone; a 404 is never mistaken for "nothing".
 //! Must not know: databases, rules, links, mail.
@@ -37,6 +38,7 @@ mod sign_in;
 mod sniff;
 mod standing;
 mod subscription;
+mod tell;
 mod topic;
 mod transport;
 
@@ -49,13 +51,13 @@ pub use contact::{ContactChoice, choose_email};
 pub use door::{Auth, OwnTls, SignedIn};
 pub use error::{EhrError, FaultClass, Malformed};
 pub use facts::{Circumstances, age_of, facts_of};
-pub use gather::{CONSENT_SYSTEM, Evidence, ReportText};
+pub use gather::{CONSENT_SYSTEM, Evidence, Kin, ReportText, Stands};
 pub use given::{Given, GivenError, GivenFile};
 pub use guard::Origin;
 pub use hook::{BROKEN_RESOURCE, Beside, HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
 pub use likeness::Likeness;
 pub use notification::{Notification, NotificationKind};
-pub use offers::Offers;
+pub use offers::{OFFERS_KEPT, Offers};
 pub use pace::Pace;
 pub use panel::{PanelRead, PanelSource};
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
@@ -74,8 +76,12 @@ pub use service::ServiceBase;
 pub use sign_in::{
     AssertionKeys, ClientProof, Granted, KeysAway, KeysNow, Proof, SecretCarried, SignInFault, TokenAuth,
 };
-pub use sniff::{SNIFF_BYTES, sniff};
+pub use sniff::{SNIFF_BYTES, Sniffed, sniff};
 pub use standing::PatientStanding;
 pub use subscription::{HookHeader, SubscriptionAction, SubscriptionState, SubscriptionStatus, UpdateReason, Wish};
+pub use tell::{
+    Amended, DISCUSSED, MARK, MARK_SYSTEM, TASK_END_SYSTEM, TO_DO_SYSTEM, TOLD_SYSTEM, TaskEnd, TaskSaid, TaskStands,
+    TaskState, Telling, Word,
+};
 pub use topic::{EventsSaid, Insist, StatusSaid, TopicContent, TopicFilter, TopicForm, TopicState, TopicWish};
 pub use transport::install_tls;

@@ -1,5 +1,6 @@
 //! The little that Chartseal reads of a `Patient`: whether the record is in force, how to write to the person.
-//! Identifiers are not kept, and the name only for a document that is written for the patient.
+//! Names, birth date and identifiers only for a document that is written for the patient, and for the comparison with one that was
+//! sent; nothing of it is kept.
 
 use chrono::{Datelike as _, NaiveDate};
 use chrono_tz::Tz;
@@ -17,6 +18,7 @@ use super::service::{ServiceBase, Target};
 use crate::base::{EmailAddress, FhirId, UtcMillis, VersionId};
 use crate::paper::{Person, Said, When};
 use crate::policy::facts::Gathered;
+use crate::whose::{Known, KnownBirth, KnownName};
 
 /// <https://hl7.org/fhir/extensions/StructureDefinition-timezone.html>
 const TIMEZONE: &str = "http://hl7.org/fhir/StructureDefinition/timezone";
@@ -46,6 +48,10 @@ pub struct Patient {
     pub unknown_modifiers: Vec<String>,
     /// As on a letter; `None` where the record has none that is in use.
     pub name: Option<String>,
+    /// Every name, former ones too.
+    pub names: Vec<KnownName>,
+    /// The values of `Patient.identifier`.
+    pub identifiers: Vec<String>,
 }
 
 /// `Patient.birthDate`, which may stop at the month or the year. Patient data: no `Debug`.
@@ -105,7 +111,7 @@ pub fn read_patient(body: &[u8], base: &ServiceBase) -> Result<Patient, Malforme
     let mut value = parse_json(body)?;
     sanitise(&mut value);
     let (born, zone, contacts) = (born(&value), zone(&value), contacts_of_patient(&value));
-    let name = name(&value);
+    let (name, names, identifiers) = (name(&value), names(&value), identifiers(&value));
     let Admitted { element, unknown_modifiers } = admit_value(value, &schema::PATIENT)?;
     let id = text(&element, "id").and_then(|id| FhirId::parse(id).ok());
     Ok(Patient {
@@ -127,6 +133,8 @@ pub fn read_patient(body: &[u8], base: &ServiceBase) -> Result<Patient, Malforme
         replaced: replacement(&element, base),
         unknown_modifiers,
         name,
+        names,
+        identifiers,
     })
 }
 
@@ -142,6 +150,38 @@ impl Patient {
         };
         Person { name: self.name.as_deref().map(Said::plain), born }
     }
+
+    /// What a document may say of whose it is.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        let born = match self.born {
+            Born::Day(day) => KnownBirth::Day(day),
+            Born::Month { year, month } => KnownBirth::Month { year, month },
+            Born::Year(year) => KnownBirth::Year(year),
+            Born::Unknown | Born::Unreadable => KnownBirth::Unknown,
+        };
+        Known { names: self.names.clone(), born, identifiers: self.identifiers.clone() }
+    }
+}
+
+/// Longer names and numbers, and more of them, are compared with nothing.
+const KNOWN_BYTES_MAX: usize = 256;
+const KNOWN_MAX: usize = 50;
+
+fn names(patient: &Value) -> Vec<KnownName> {
+    let short = |text: &str| if text.len() <= KNOWN_BYTES_MAX { text.to_owned() } else { String::new() };
+    let known = |name: &Value| KnownName {
+        family: word(name, "family").map(short).unwrap_or_default(),
+        given: items(name, "given").into_iter().filter_map(|(_, part)| part.as_str()).map(short).collect(),
+        text: word(name, "text").map(short).unwrap_or_default(),
+    };
+    items(patient, "name").into_iter().take(KNOWN_MAX).map(|(_, name)| known(name)).collect()
+}
+
+fn identifiers(patient: &Value) -> Vec<String> {
+    let all = items(patient, "identifier").into_iter().take(KNOWN_MAX);
+    let values = all.filter_map(|(_, identifier)| word(identifier, "value"));
+    values.filter(|value| value.len() <= KNOWN_BYTES_MAX).map(str::to_owned).collect()
 }
 
 /// The official name, else the usual one, else one of no stated use.

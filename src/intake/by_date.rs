@@ -51,7 +51,7 @@ impl Intake {
         let id = ehr.client.id().clone();
         let followed = self.store.read(move |conn| store::followed_since(conn, &id)).await?;
         let from = now.minus(ehr.report_age_max).max(followed.unwrap_or(now));
-        let offers = self.offers(ehr, now).await;
+        let offers = ehr.client.offers_of_late(now).await;
         Ok(offers.map(|offers| Sought::Dated { patient, parameter: offers.date_parameter(kind), from }))
     }
 }

@@ -23,7 +23,7 @@ impl Intake {
         row: LookRow,
         now: UtcMillis,
     ) -> Result<LookEnd, IntakeError> {
-        match self.offers(ehr, now).await {
+        match ehr.client.offers_of_late(now).await {
             Ok(offers) if offers.history(kind) => {}
             Ok(_) => return Ok(not_offered(now)),
             Err(error) => return Ok(failed(&row, &error, ehr, now)),

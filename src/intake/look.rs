@@ -1,4 +1,4 @@
-//! One further look at an EHR: leased, made, settled. And what the EHR says that it can do.
+//! One further look at an EHR: leased, made, settled.
 
 use std::time::Duration;
 
@@ -7,17 +7,11 @@ use super::poll::{FORGOTTEN, wait_after};
 use super::{HeardEhr, Intake, IntakeError, Seeks};
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{EhrId, ResourceType, UtcMillis, hours};
-use crate::fhir::{EhrError, Offers};
+use crate::fhir::{EhrError, OFFERS_KEPT};
 use crate::store::{self, LEASE, Look, LookEnd, LookRow, Offered, StoreError, Tx};
 
-/// What an EHR says that it can do is believed for so long; what it cannot do is asked about again after it.
-pub(super) const OFFERS_KEPT: Duration = hours(24);
 /// What is too much for one look is left alone for so long.
 const TOO_MUCH_WAIT: Duration = hours(1);
-
-/// What an EHR said last that it can do, and when.
-#[derive(Default)]
-pub struct KnownOffers(tokio::sync::Mutex<Option<(UtcMillis, Offers)>>);
 
 /// The ways in which an EHR is looked at beside its polls, and when each begins.
 pub(super) fn begun_at(ehr: &HeardEhr, now: UtcMillis) -> Vec<(Look, UtcMillis)> {
@@ -82,19 +76,6 @@ impl Intake {
             })
             .await?;
         Ok(1)
-    }
-
-    /// What the EHR says that it can do; asked again once a day.
-    pub(super) async fn offers(&self, ehr: &HeardEhr, now: UtcMillis) -> Result<Offers, EhrError> {
-        let mut known = ehr.offers.0.lock().await;
-        if let Some((at, offers)) = known.as_ref()
-            && now.since(*at) < OFFERS_KEPT
-        {
-            return Ok(offers.clone());
-        }
-        let offers = ehr.client.offers().await?;
-        *known = Some((now, offers.clone()));
-        Ok(offers)
     }
 }
 

@@ -29,6 +29,7 @@ use std::time::Duration;
 use crate::base::{Bell, Clock, EhrId, ResourceType, SecretText, UtcMillis, minutes};
 use crate::fhir::EhrClient;
 use crate::keys::Vault;
+use crate::record::Told;
 use crate::store::{Past, Store, StoreError};
 
 pub use authentic::{Authentic, HOOK_HEADER, HookAuth, HookHeaders, Proving, SignatureForm};
@@ -36,7 +37,6 @@ pub use count::Numbering;
 pub use examine::{Finding, FirstLook, TRIAL_WAIT_MAX, TrialAsked, Verdict, first_look, patient_address};
 pub use hook::{HookBody, HookCall, Named};
 pub use listing::{Panel, PanelList};
-pub use look::KnownOffers;
 pub use topic::TopicSettings;
 
 /// A step holds an event or a look at a subscription at most so long.
@@ -54,8 +54,8 @@ pub struct HeardEhr {
     pub by_date_every: Duration,
     /// What is older is never sent by itself, and so never searched by its date.
     pub report_age_max: Duration,
-    /// What it said last that it can do.
-    pub offers: KnownOffers,
+    /// What it is told of deliveries: for whoever asks whether it lets itself be told.
+    pub tells: Vec<Told>,
 }
 
 /// Over whom an EHR lets itself be searched.

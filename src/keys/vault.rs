@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{Fingerprint, Found, KeyError, KeyName, KeyRing};
-use crate::base::{EhrId, FhirId, Key256};
+use crate::base::{EhrId, EmailAddress, FhirId, Key256};
 use crate::sealing::{self, Purpose, RootUse};
 
 /// The ring and the keys derived from its root. Cheap to clone.
@@ -66,6 +66,12 @@ impl Vault {
     #[must_use]
     pub fn blind_index(&self, domain: &str, value: &str) -> [u8; 32] {
         sealing::blind_index(&self.index, domain, value)
+    }
+
+    /// A mailbox, however it is spelled.
+    #[must_use]
+    pub fn address_index(&self, address: &EmailAddress) -> [u8; 32] {
+        self.blind_index("email", &address.comparison_form())
     }
 
     /// One patient of one EHR: what deliveries, pseudonyms and recorded wishes have in common.

@@ -68,6 +68,17 @@ impl Why {
         Self { what, reply: Some(reply) }
     }
 
+    /// True where the relay says for good that there is no such mailbox: it does not exist (5.1.1, 5.1.3), nor does its domain (5.1.2,
+    /// 5.1.10), it moved (5.1.6) or is closed (5.2.1). RFC 3463 §3.2 and §3.3, RFC 7505. Not a full mailbox, a policy, a word about the
+    /// sender (5.1.7, 5.1.8), or a bare 550, which may be any of these.
+    #[must_use]
+    pub fn is_no_such_mailbox(&self) -> bool {
+        let status = self.reply.and_then(|reply| reply.enhanced);
+        status.is_some_and(|status| {
+            matches!((status.class, status.subject, status.detail), (5, 1, 1 | 2 | 3 | 6 | 10) | (5, 2, 1))
+        })
+    }
+
     /// True for `x.7.y`, security or policy (RFC 3463 §3.8): a matter between clinic and relay, not the patient's address.
     #[must_use]
     pub fn is_policy(&self) -> bool {
@@ -107,6 +118,20 @@ impl fmt::Display for EnhancedStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_mailbox_that_does_not_exist_is_told_of_the_address() {
+        let said = |code, text: &str| Why::answered("refused", Reply { code, enhanced: EnhancedStatus::leading(text) });
+        for text in ["5.1.1 no", "5.1.2 no", "5.1.3 no", "5.1.6 no", "5.1.10 no", "5.2.1 no"] {
+            assert!(said(550, text).is_no_such_mailbox(), "{text}");
+        }
+        for text in
+            ["5.2.2 full", "5.7.1 policy", "5.1.7 sender", "5.1.8 sender", "4.1.1 later", "5.4.1 route", "no such user"]
+        {
+            assert!(!said(550, text).is_no_such_mailbox(), "{text}");
+        }
+        assert!(!Why::ours("no answer").is_no_such_mailbox());
+    }
 
     #[test]
     fn only_numbers_are_read_out_of_a_reply() {

@@ -339,6 +339,9 @@ fn claim(
         Claim::Repeated { .. } => None,
         Claim::Refused(why) => Some(AuditEvent::ClaimRefused { link: link.clone(), why: format!("{why:?}") }),
     };
+    if let Claim::Granted { .. } = &claim {
+        store::note_opened(tx, delivery, link, now)?;
+    }
     if let Some(event) = event {
         store::append(tx, &delivery.entry(now, Actor::Holder, event))?;
     }

@@ -17,10 +17,11 @@ use futures_util::future::join_all;
 use crate::base::{Bell, ClinicId, Clock, EmailAddress, LinkSecret, SecretText, UtcMillis, seconds};
 use crate::keys::{DeathJournal, KeyError, KeyKind, KeyName, Mark, Vault, VaultError};
 use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, NoticeKind, SendOutcome};
+use crate::policy::contact::is_less_sure;
 use crate::policy::{Decision, ReviewReason, Wording};
-use crate::record::{Card, NoticeEvent, NoticeKind as StoredKind};
+use crate::record::{Card, ContactStanding, NoticeEvent, NoticeKind as StoredKind};
 use crate::sealing::Purpose;
-use crate::store::{self, Delivery, LeasedNotice, Mode, Store, StoreError};
+use crate::store::{self, ContactKey, Delivery, LeasedNotice, Mode, Store, StoreError};
 
 use breaker::AllowedInHour;
 pub use breaker::BreakerLimits;
@@ -170,6 +171,9 @@ impl Outbox {
         if let Some(why) = self.breaker_objects(&leased, now).await? {
             return self.withhold(leased, why).await;
         }
+        if let Some(why) = self.address_objects(&leased).await? {
+            return self.withhold(leased, why).await;
+        }
         match self.prepare(&leased).await? {
             Prepared::Ready(mail) => {
                 let outcome = self.mailer.send(&mail).await;
@@ -178,6 +182,22 @@ impl Outbox {
             Prepared::NotToBeSent(why) => self.withhold(leased, why).await,
             Prepared::Later(why) => self.settle_with(leased, NoticeEvent::Transient, why).await,
         }
+    }
+
+    /// What is recorded of the address by now, and whether that is less than what was decided about.
+    async fn address_objects(&self, leased: &LeasedNotice) -> Result<Option<ReviewReason>, OutboxError> {
+        let Some(key) = ContactKey::of(&leased.delivery) else { return Ok(None) };
+        let standing = self.store.read(move |conn| store::contact(conn, &key)).await?.map(|row| row.standing);
+        if let Some(why) = standing.and_then(ContactStanding::objection) {
+            return Ok(Some(why));
+        }
+        let relied_on_more = |delivery: &Delivery| match (&delivery.decision, &delivery.facts) {
+            (Decision::Send { .. }, Some(facts)) => is_less_sure(&facts.contact, standing),
+            // A person released it as it is.
+            (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }, _) => false,
+        };
+        let mut deliveries = std::iter::once(&leased.delivery).chain(&leased.companions);
+        Ok(deliveries.any(relied_on_more).then_some(ReviewReason::ContactUnconfirmed))
     }
 
     async fn prepare(&self, leased: &LeasedNotice) -> Result<Prepared, OutboxError> {
@@ -249,7 +269,7 @@ impl Outbox {
             SendOutcome::Accepted { .. } => self.settle_with(leased, NoticeEvent::Accepted, String::new()).await,
             SendOutcome::Transient { why } => self.settle_with(leased, NoticeEvent::Transient, why.to_string()).await,
             SendOutcome::Ambiguous { why } => self.settle_with(leased, NoticeEvent::Ambiguous, why.to_string()).await,
-            SendOutcome::Permanent { why } => self.refused(leased, why.to_string()).await,
+            SendOutcome::Permanent { why } => self.refused(leased, why).await,
             SendOutcome::Misconfigured { why } => {
                 tracing::error!(%why, "the mail relay cannot be used as it is configured; notices wait");
                 self.settle_with(leased, NoticeEvent::Transient, why.to_string()).await

@@ -3,6 +3,7 @@
 use super::{Outbox, OutboxError};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::UtcMillis;
+use crate::notify::Why;
 use crate::policy::ReviewReason;
 use crate::record::{Link, LinkEvent, NOTICE_WAIT_MAX, Notice, NoticeEvent};
 use crate::store::{self, LeasedNotice, NoticeRow, StoreError, Tx};
@@ -35,10 +36,20 @@ impl Outbox {
         Ok(())
     }
 
-    /// The relay refused for good: the address is not the patient's any more, or never was.
-    pub(super) async fn refused(&self, leased: LeasedNotice, why: String) -> Result<(), OutboxError> {
-        tracing::warn!(notice = %leased.notice.id, why, "a message was refused for good");
-        self.end(leased.notice, NoticeEvent::Permanent, ReviewReason::NoticeRefused { why }).await
+    /// The relay refused for good. Where it says that there is no such mailbox, nothing more is sent there until a person says so.
+    pub(super) async fn refused(&self, leased: LeasedNotice, why: Why) -> Result<(), OutboxError> {
+        tracing::warn!(notice = %leased.notice.id, %why, "a message was refused for good");
+        let (now, has_bounced) = (self.clock.now(), why.is_no_such_mailbox());
+        let reason = ReviewReason::NoticeRefused { why: why.to_string() };
+        let LeasedNotice { notice, delivery, .. } = leased;
+        self.store
+            .write(move |tx| {
+                end_notice(tx, &notice, NoticeEvent::Permanent, reason, now)?;
+                // As it was when the message left: by now another address may stand there.
+                if has_bounced { store::note_bounce(tx, &delivery, now) } else { Ok(()) }
+            })
+            .await?;
+        Ok(())
     }
 
     /// Not sent, and not to be sent: a person looks.

@@ -18,11 +18,11 @@ use sha2::{Digest, Sha256};
 use super::{Letterhead, Paper, Person, Said, Standing, Told, Weight, times};
 
 /// The page that shows it in the browser has the same look.
-const STYLE: &str = include_str!("../web/page/paper.css");
+pub(super) const STYLE: &str = include_str!("../web/page/paper.css");
 /// The largest document that is written, in bytes: a phone shows it at once.
 const PAPER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-static STYLE_DIGEST: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(STYLE)));
+pub(super) static STYLE_DIGEST: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(STYLE)));
 
 #[derive(Debug, thiserror::Error)]
 pub enum PaperError {
@@ -123,6 +123,10 @@ pub fn html(paper: &Paper, head: &Letterhead, person: &Person) -> Result<Vec<u8>
         zone: times::spoken(head.zone),
     }
     .render()?;
+    within_bounds(written)
+}
+
+pub(super) fn within_bounds(written: String) -> Result<Vec<u8>, PaperError> {
     if written.len() > PAPER_BYTES_MAX { Err(PaperError::TooLong) } else { Ok(written.into_bytes()) }
 }
 

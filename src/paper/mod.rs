@@ -1,9 +1,12 @@
-//! A document that Chartseal writes itself, for a report that carries none: what it says, apart from how it looks.
+//! A document that Chartseal writes itself, for a report that carries none or one that phones cannot show: what it says, apart from
+//! how it looks.
 //!
 //! Must stay true: pure; the same paper under the same letterhead gives the same bytes; every word of the EHR's is marked
 //! as such ([`Said`]), and nothing of it can become markup. Patient data: no `Debug`.
 //! Must not know: FHIR, databases, where the document goes.
 
+pub mod carried;
+mod carried_html;
 mod html;
 mod times;
 
@@ -13,6 +16,8 @@ mod tests;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
+pub use carried::Carried;
+pub use carried_html::write_carried;
 pub use html::{PaperError, Sheet, html, write};
 
 use crate::base::UtcMillis;

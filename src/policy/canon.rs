@@ -10,7 +10,7 @@ use super::codes::{self, Confidentiality};
 use super::facts::{Coding, FactPath, Facts, Gathered, Lack, Performer, Sighted};
 use super::rules::Service;
 use super::when::Predicate;
-use crate::base::ResourceType;
+use crate::base::{ResourceType, UtcMillis};
 
 /// Canonical codes, each with its first place, so that a row is asked in the time of its own values and not of the report's.
 #[derive(Default)]
@@ -41,6 +41,8 @@ impl Places {
 /// Facts with canonical codes and where each stands: made of those that a condition asks for.
 pub(super) struct Canon<'f> {
     pub(super) facts: &'f Facts,
+    /// When it is decided: what counts back from then is asked of it.
+    pub(super) now: UtcMillis,
     own: OnceCell<Places>,
     categories: OnceCell<Places>,
     anywhere: OnceCell<Places>,
@@ -53,9 +55,10 @@ pub(super) struct Canon<'f> {
 }
 
 impl<'f> Canon<'f> {
-    pub(super) fn of(facts: &'f Facts) -> Self {
+    pub(super) fn of(facts: &'f Facts, now: UtcMillis) -> Self {
         Self {
             facts,
+            now,
             own: OnceCell::new(),
             categories: OnceCell::new(),
             anywhere: OnceCell::new(),
@@ -163,6 +166,9 @@ const fn lacks_of(facts: &Facts, predicate: Predicate) -> [&BTreeSet<Lack>; 3] {
         Predicate::Text => [&facts.text.matched.lacking, NONE, NONE],
         Predicate::Consent => [&facts.consents.lacking, NONE, NONE],
         Predicate::Preference => [&facts.preferences.lacking, NONE, NONE],
+        Predicate::Contact | Predicate::ContactConfirmedWithin | Predicate::ContactNotConfirmedWithin => {
+            [&facts.contact.lacking, NONE, NONE]
+        }
     }
 }
 

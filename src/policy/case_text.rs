@@ -94,6 +94,11 @@ impl Lines {
         self.words("facts.service", facts.services.iter().map(String::as_str));
         self.words("facts.consent", facts.consents.values().map(String::as_str));
         self.words("facts.preference", facts.preferences.values().map(String::as_str));
+        if let Some(standing) = facts.contact.values().next() {
+            let since = local_at(standing.since, rules.timezone().unwrap_or(chrono_tz::Tz::UTC));
+            self.put("facts.contact", &quoted(standing.state.as_str()));
+            self.put("facts.contact_since", &quoted(&since.format("%Y-%m-%dT%H:%M:%S").to_string()));
+        }
         self.texts(rules, facts);
         match facts.age {
             Age::Years { least, most } if least == most => self.put("facts.age", &least.to_string()),
@@ -126,6 +131,7 @@ impl Lines {
             | Condition::Performers(_)
             | Condition::AtLeast(_)
             | Condition::Age(_)
+            | Condition::Within(_)
             | Condition::Yes => Vec::new(),
         };
         let all = rules.content.whens().flat_map(When::conditions).flat_map(of_condition);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::columns::{Column, Columns, Said};
 use super::decide::{decide, tags_of};
 use super::decision::Decision;
-use super::facts::{FactPath, Facts, Word};
+use super::facts::{FactPath, Facts, Gathered, Word};
 use super::rules::{RuleSet, Spot};
 use super::schedule::{Moment, Timing};
 use super::text::Text;
@@ -104,7 +104,7 @@ pub fn run(rules: &RuleSet, case: &Case) -> Vec<Miss> {
         compare(column.as_str(), case.expected.show(column), got);
     }
     if let Some(tags) = &case.tags {
-        let got: Vec<_> = tags_of(rules, &facts).into_iter().collect();
+        let got: Vec<_> = tags_of(rules, &facts, moment.now).into_iter().collect();
         compare("tag", tags.join(", "), got.join(", "));
     }
     if let (Some(expected), Some(schedule)) = (case.earliest, &decided.schedule) {
@@ -119,7 +119,9 @@ pub fn facts_of(rules: &RuleSet, case: &Case) -> Facts {
     let at = FactPath("text".to_owned());
     let texts = case.texts.iter().map(|text| Text { at: &at, language: None, text });
     let text = rules.patterns().read(texts, case.facts.text.matched.lacking.clone());
-    Facts { text, ..case.facts.clone() }
+    // What it does not mention is known to be absent.
+    let contact = if case.facts.contact == Gathered::default() { Gathered::none() } else { case.facts.contact.clone() };
+    Facts { text, contact, ..case.facts.clone() }
 }
 
 /// What a decision does, as the column names it.

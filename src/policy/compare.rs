@@ -22,6 +22,7 @@ use super::table::RowKind;
 use super::trace::Trace;
 use super::vocabulary::Action;
 use super::when::{Predicate, When};
+use crate::base::UtcMillis;
 
 /// Of what is only counted, so many are shown.
 pub const EXAMPLES_MAX: usize = 10;
@@ -217,7 +218,7 @@ impl<'r> Comparison<'r> {
         if let Some(decision) = status_gate(facts.status) {
             return same(action_of(&decision));
         }
-        let canon = Canon::of(facts);
+        let canon = Canon::of(facts, moment.now);
         let before = self.answer(self.old, &canon, moment, least);
         let after = self.answer(self.new, &canon, moment, least);
         let differing = changed(&before, &after);
@@ -250,7 +251,8 @@ impl<'r> Comparison<'r> {
 
     /// The conditions of the new rules of which these facts know nothing.
     pub fn unasked(&self, facts: &Facts) -> impl Iterator<Item = Predicate> {
-        let canon = Canon::of(facts);
+        // What is lacking is so at any time.
+        let canon = Canon::of(facts, UtcMillis::default());
         let untried = !self.new.table.patterns_but(&facts.text.tried).is_empty();
         let is_unasked = move |predicate: &Predicate| match predicate {
             Predicate::Text => untried || canon.lacking(*predicate).contains(&Lack::NotAsked),
@@ -274,6 +276,9 @@ impl<'r> Comparison<'r> {
             | Predicate::Age
             | Predicate::Consent
             | Predicate::Preference
+            | Predicate::Contact
+            | Predicate::ContactConfirmedWithin
+            | Predicate::ContactNotConfirmedWithin
             | Predicate::Tag
             | Predicate::Any => canon.lacking(*predicate).contains(&Lack::NotAsked),
         };

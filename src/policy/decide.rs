@@ -23,6 +23,7 @@ use super::table::{Row, RowKind, Table, id_of, when_of};
 use super::trace::{ColumnTrace, Evidence, Layer, Outcome, RowTrace, Trace};
 use super::vocabulary::Action;
 use super::when::Predicate;
+use crate::base::UtcMillis;
 
 /// The name under which a recipient whom no profile names is refused.
 pub const DEFAULT_RULE: &str = "other_default";
@@ -75,7 +76,7 @@ fn decide_to(extent: Extent, rules: &RuleSet, facts: &Facts, moment: Moment) -> 
     let judged = judge(content, table, &rules.ready(facts), moment.now);
     let schedule = schedule(content, table, &judged, facts.issued, moment);
     let zone = rules.timezone().unwrap_or(moment.zone);
-    let witness = Witness { content, table, judged: &judged, canon: Canon::of(facts), extent, zone };
+    let witness = Witness { content, table, judged: &judged, canon: Canon::of(facts, moment.now), extent, zone };
     let rows = witness.rows();
     let asked = witness.asked();
     if !asked.is_empty() {
@@ -267,16 +268,16 @@ const fn layer_of(kind: RowKind) -> Layer {
 
 /// Whether a report has any tag, or something unknown may give it one.
 #[must_use]
-pub fn may_be_tagged(rules: &RuleSet, facts: &Facts) -> bool {
-    let canon = Canon::of(facts);
+pub fn may_be_tagged(rules: &RuleSet, facts: &Facts, now: UtcMillis) -> bool {
+    let canon = Canon::of(facts, now);
     let is_out = |when| matches!(probe(&rules.content, when, &canon, &Tags::default()), Probed::No(_));
     rules.content.classify.iter().any(|row| !is_out(&row.when))
 }
 
 /// The tags that a report has for certain.
 #[must_use]
-pub fn tags_of(rules: &RuleSet, facts: &Facts) -> BTreeSet<String> {
-    let canon = Canon::of(facts);
+pub fn tags_of(rules: &RuleSet, facts: &Facts, now: UtcMillis) -> BTreeSet<String> {
+    let canon = Canon::of(facts, now);
     let is_given = |when| matches!(probe(&rules.content, when, &canon, &Tags::default()), Probed::Yes(_));
     rules.content.classify.iter().filter(|row| is_given(&row.when)).map(|row| row.tag.clone()).collect()
 }

@@ -120,6 +120,10 @@ pub enum ReviewReason {
     )]
     GuardiansAddress,
     #[error(
+        "the patient may be a minor, the address is also that of somebody else, and the EHR says of nobody who has it that they act for the patient now: ask who reads there before you release it"
+    )]
+    NoGuardianNow,
+    #[error(
         "the patient may be a minor, the report is sensitive, and who else has this address could not be learnt ({why})"
     )]
     AddressUnclear { why: String },
@@ -147,6 +151,18 @@ pub enum ReviewReason {
     Patient { why: String },
     #[error("the attachment cannot be sent: {why}")]
     Attachment { why: String },
+    #[error(
+        "the attachment speaks of another patient: the {what} in it differs from the record's; look at it in the EHR, and call whoever wrote it; a release sends it as it is"
+    )]
+    AnothersPaper { what: String },
+    #[error(
+        "the attachment does not say well enough whose it is, and attachment_identity asks for that; look at it in the EHR; a release sends it as it is"
+    )]
+    NobodysPaper,
+    #[error(
+        "whose the attachment is could not be looked at ({why}); look at it in the EHR; a release sends it as it is"
+    )]
+    PaperUnread { why: String },
     #[error("the report uses an element that changes its meaning and that is not understood: {element}")]
     UnknownModifier { element: String },
     #[error("the report names another patient than before")]
@@ -189,6 +205,16 @@ pub enum ReviewReason {
         "what the EHR says of the report, or the rules, changed before it left, and it would be decided otherwise now"
     )]
     DecidedOtherwise,
+    #[error(
+        "the patient's e-mail address refused a message for good on {since}: mend it in the EHR, or ask the patient and say with `chartseal contacts confirm` that it is right"
+    )]
+    ContactBounced { since: UtcMillis },
+    #[error(
+        "the patient's e-mail address is disputed since {since}: mend it in the EHR, or ask the patient and say with `chartseal contacts confirm` that it is right"
+    )]
+    ContactDisputed { since: UtcMillis },
+    #[error("the patient's e-mail address was confirmed when this was decided, and is not any more")]
+    ContactUnconfirmed,
     #[error("the patient's e-mail address changed before the message left")]
     ContactChanged,
     #[error("the EHR marks the report as confidential ({code}); no rule can speak of that yet")]

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::contact::ContactStanding;
 use crate::base::{ClinicId, ResourceType, UtcMillis};
 
 /// `system|code`. A code without a system is kept apart and never matches a rule that names one.
@@ -196,8 +197,19 @@ pub enum Age {
     },
 }
 
-/// Below this age a patient may have guardians whose address stands in their record.
-pub const MINOR_BELOW_YEARS: u16 = 18;
+/// Below this age a patient may have guardians whose address stands in their record, where a clinic's law says nothing else.
+pub const ADULT_AT_YEARS: u16 = 18;
+
+impl Age {
+    /// Whether somebody of this age may be younger than `adult_at` years.
+    #[must_use]
+    pub const fn may_be_below(self, adult_at: u16) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Years { least, .. } => least < adult_at,
+        }
+    }
+}
 
 /// One text pattern of the rules, by a hash of what it says: what a stored fact can be compared with in another version of
 /// the rules. See [`crate::policy::text`].
@@ -268,6 +280,10 @@ pub struct Facts {
     /// What the patient asked for, as staff recorded it.
     #[serde(default)]
     pub preferences: Gathered<Word>,
+    /// What is recorded of the address that it would go to; nothing found is nothing recorded. Left out where nobody asked, so
+    /// that the tests of a rules file hash as they did before there was this fact.
+    #[serde(default, skip_serializing_if = "was_not_asked")]
+    pub contact: Gathered<ContactStanding>,
     /// Whether a result is flagged HH, LL or AA.
     #[serde(default)]
     pub critical: Flag,
@@ -297,7 +313,12 @@ impl Facts {
             age: Age::default(),
             consents: Gathered::default(),
             preferences: Gathered::default(),
+            contact: Gathered::default(),
             critical: Flag::default(),
         }
     }
+}
+
+fn was_not_asked(contact: &Gathered<ContactStanding>) -> bool {
+    *contact == Gathered::default()
 }

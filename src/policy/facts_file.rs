@@ -6,6 +6,7 @@
 use serde::Deserialize;
 
 use super::codes;
+use super::contact::{ContactStanding, ContactState};
 use super::facts::{
     Age, Coding, FactPath, Facts, Flag, Gathered, Lack, Performer, RecipientRole, ReportStatus, Sighted, TextFacts,
     Word,
@@ -75,6 +76,7 @@ struct FactsFile {
     age: Years,
     consents: Many<Word>,
     preferences: Many<Word>,
+    contact: Many<ContactGiven>,
     critical: YesNo,
 }
 
@@ -84,6 +86,14 @@ struct FactsFile {
 enum Code {
     Text(String),
     Stored(Coding),
+}
+
+/// An address by its state, as `{"state": "confirmed_by_staff", "since": …}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContactGiven {
+    state: ContactState,
+    since: At,
 }
 
 #[derive(Deserialize)]
@@ -189,6 +199,7 @@ impl FactsFile {
             age: self.age.age(),
             consents: self.consents.gathered("consents", std::convert::identity),
             preferences: self.preferences.gathered("preferences", std::convert::identity),
+            contact: self.contact.gathered("contact", ContactGiven::standing),
             critical: self.critical.flag(),
             ..Facts::bare(kind, self.status.unwrap_or(ReportStatus::Final))
         }
@@ -229,6 +240,12 @@ impl<T> Many<T> {
                 Gathered { found: found.collect(), lacking }
             }
         }
+    }
+}
+
+impl ContactGiven {
+    fn standing(self) -> ContactStanding {
+        ContactStanding { state: self.state, since: self.since.instant() }
     }
 }
 

@@ -71,7 +71,7 @@ pub struct Ready {
 }
 
 pub(super) fn judge(content: &Content, table: &Table, ready: &Ready, now: UtcMillis) -> Judged {
-    let (matched, is_tagged) = table.matching(&ready.values);
+    let (matched, is_tagged) = table.matching(&ready.values, now);
     let exceptions = exceptions_in_time(content, table, &matched, now);
     let mut set_aside = Bits::none(table.rows.len());
     let profiles = table.of_kind(RowKind::Profile);

@@ -4,9 +4,11 @@
 
 use super::bits::Bits;
 use super::codes::Confidentiality;
+use super::contact::is_within;
 use super::facts::{Age, Flag};
 use super::table::{Group, PREDICATES, RowKind, SymbolNo, Table};
 use super::when::{AgeRange, Predicate};
+use crate::base::UtcMillis;
 
 /// The values of one report, as numbers of symbols.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub(super) struct Values {
     pub(super) age: Age,
     pub(super) level: Option<Confidentiality>,
     pub(super) critical: Flag,
+    /// The last confirmation of the address.
+    pub(super) confirmed_at: Option<UtcMillis>,
 }
 
 impl Values {
@@ -30,6 +34,7 @@ impl Values {
             age: Age::Unknown,
             level: None,
             critical: Flag::Unknown,
+            confirmed_at: None,
         }
     }
 
@@ -43,6 +48,10 @@ impl Values {
         if let Some(lacking) = self.lacking.get_mut(predicate as usize) {
             *lacking = true;
         }
+    }
+
+    fn lacks_some(&self, predicate: Predicate) -> bool {
+        self.lacking.get(predicate as usize).copied().unwrap_or(false)
     }
 
     /// Sorted, each once: ten thousand equal codes cost one.
@@ -78,12 +87,14 @@ impl Matched {
 
 impl Table {
     /// Which rows hold and which may, and whether the report has a tag or may have one.
-    pub(super) fn matching(&self, values: &Values) -> (Matched, bool) {
+    pub(super) fn matching(&self, values: &Values, now: UtcMillis) -> (Matched, bool) {
         let (all, none) = (Bits::all(self.rows.len()), Bits::none(self.rows.len()));
         let mut matched = Matched { yes: all.clone(), possible: all };
         let mut any = Matched { yes: none.clone(), possible: none };
         for predicate in self.looked_at.iter().copied() {
-            self.narrow(predicate, &mut matched, &mut any, |group, named| self.hits(values, predicate, group, named));
+            self.narrow(predicate, &mut matched, &mut any, |group, named| {
+                self.hits(values, predicate, group, named, now)
+            });
         }
         // Classify rows test no tags: what they give is settled now.
         let classify = self.of_kind(RowKind::Classify);
@@ -139,7 +150,7 @@ impl Table {
     }
 
     /// The rows of `named` whose condition holds, and those of which it holds or is unknown.
-    fn hits(&self, values: &Values, predicate: Predicate, group: Group, named: &Bits) -> Matched {
+    fn hits(&self, values: &Values, predicate: Predicate, group: Group, named: &Bits, now: UtcMillis) -> Matched {
         let none = Bits::none(self.rows.len());
         let mut hits = Matched { yes: none.clone(), possible: none };
         match predicate {
@@ -155,6 +166,18 @@ impl Table {
             Predicate::Confidentiality => {
                 for (least, _, row) in self.levels.iter().filter(|(_, at, _)| *at == group) {
                     if values.level.is_some_and(|level| level >= *least) {
+                        hits.yes.insert(*row);
+                    }
+                }
+            }
+            Predicate::ContactConfirmedWithin | Predicate::ContactNotConfirmedWithin => {
+                let is_known = !values.lacks_some(predicate);
+                for (_, seconds, _, row) in self.spans.iter().filter(|(of, _, at, _)| *of == predicate && *at == group)
+                {
+                    let is_within = values.confirmed_at.is_some_and(|at| is_within(at, *seconds, now));
+                    let is_turned = predicate == Predicate::ContactNotConfirmedWithin;
+                    let holds = if is_turned { is_known && !is_within } else { is_within };
+                    if holds {
                         hits.yes.insert(*row);
                     }
                 }
@@ -182,6 +205,7 @@ impl Table {
             | Predicate::Text
             | Predicate::Consent
             | Predicate::Preference
+            | Predicate::Contact
             | Predicate::Tag
             | Predicate::Any => {
                 let found = values.of.get(predicate as usize).map_or(&[][..], Vec::as_slice);
@@ -191,7 +215,7 @@ impl Table {
                 }
             }
         }
-        if values.lacking.get(predicate as usize).copied().unwrap_or(false) {
+        if values.lacks_some(predicate) {
             hits.possible = named.clone();
         } else {
             hits.possible.insert_all(&hits.yes);

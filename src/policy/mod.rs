@@ -14,6 +14,7 @@ pub mod cases;
 pub mod codes;
 pub mod columns;
 pub mod compare;
+pub mod contact;
 pub mod csv_table;
 pub mod decide;
 pub mod decision;

@@ -3,7 +3,8 @@
 //! Job: what a person is told of a decision; and the plain meaning of every condition, against which the table is tested.
 
 use super::canon::{Canon, Places};
-use super::facts::{Age, FactPath, Flag, Lack, Sighted};
+use super::contact::{self, ContactStanding, is_within};
+use super::facts::{Age, FactPath, Flag, Gathered, Lack, Sighted};
 use super::matching::holds;
 use super::rules::Content;
 use super::when::{Condition, Predicate, When};
@@ -116,6 +117,7 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
             Predicate::Tag => return tag_of(words, tags),
             Predicate::Consent => word_of(&facts.consents.found, words),
             Predicate::Preference => word_of(&facts.preferences.found, words),
+            Predicate::Contact => contact_of(&facts.contact, words),
             Predicate::Recipient
             | Predicate::Clinic
             | Predicate::Resource
@@ -132,6 +134,8 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
             | Predicate::Encounter
             | Predicate::Text
             | Predicate::Age
+            | Predicate::ContactConfirmedWithin
+            | Predicate::ContactNotConfirmedWithin
             | Predicate::Critical
             | Predicate::Any => None,
         },
@@ -148,6 +152,12 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
         }
         Condition::AtLeast(least) => canon.level().filter(|seen| seen.value >= *least).map(|seen| seen.at.clone()),
         Condition::Age(range) => return flagged(predicate, holds(*range, facts.age), "birthDate", age_lack(facts.age)),
+        Condition::Within(seconds) => {
+            let is_within = contact::confirmed_at(&facts.contact).is_some_and(|at| is_within(at, *seconds, canon.now));
+            let is_turned = predicate == Predicate::ContactNotConfirmedWithin;
+            let holds = if is_turned { facts.contact.is_whole() && !is_within } else { is_within };
+            holds.then(|| here("contact")).flatten()
+        }
         Condition::Yes => return flagged(predicate, facts.critical, "interpretation", Lack::NotAsked),
     };
     match seen {
@@ -192,10 +202,22 @@ fn codes_of<'c>(predicate: Predicate, canon: &'c Canon<'_>) -> Option<&'c Places
         | Predicate::Age
         | Predicate::Consent
         | Predicate::Preference
+        | Predicate::Contact
+        | Predicate::ContactConfirmedWithin
+        | Predicate::ContactNotConfirmedWithin
         | Predicate::Critical
         | Predicate::Tag
         | Predicate::Any => None,
     }
+}
+
+/// An address of which nothing is recorded is known to be unknown.
+fn contact_of(contact: &Gathered<ContactStanding>, words: &std::collections::BTreeSet<String>) -> Option<FactPath> {
+    if contact.found.is_empty() && contact.is_whole() && words.contains(contact::UNKNOWN) {
+        return Some(FactPath("contact".to_owned()));
+    }
+    let is_named = |seen: &&Sighted<ContactStanding>| seen.value.state.words().any(|word| words.contains(word));
+    contact.found.iter().find(is_named).map(|seen| seen.at.clone())
 }
 
 fn word_of(found: &[Sighted<String>], words: &std::collections::BTreeSet<String>) -> Option<FactPath> {

@@ -5,6 +5,7 @@
 
 use super::canon::is_lacking;
 use super::codes::{self, Confidentiality};
+use super::contact;
 use super::facts::{Coding, Facts};
 use super::matching::Values;
 use super::rules::{Content, Service};
@@ -41,6 +42,7 @@ pub(super) fn values_of(facts: &Facts, content: &Content, table: &Table) -> Valu
     values.age = facts.age;
     values.level = facts.labels.values().filter_map(Confidentiality::of).max();
     values.critical = facts.critical;
+    values.confirmed_at = contact::confirmed_at(&facts.contact);
     values.untried = table.patterns_but(&facts.text.tried);
     values.settle();
     values
@@ -116,6 +118,11 @@ fn add_words(facts: &Facts, content: &Content, table: &Table, values: &mut Value
     };
     facts.consents.values().for_each(|word| add(Predicate::Consent, word));
     facts.preferences.values().for_each(|word| add(Predicate::Preference, word));
+    if facts.contact.found.is_empty() && facts.contact.is_whole() {
+        add(Predicate::Contact, contact::UNKNOWN);
+    }
+    let words = facts.contact.values().flat_map(|standing| standing.state.words());
+    words.for_each(|word| add(Predicate::Contact, word));
     facts.services.iter().for_each(|word| add(Predicate::Service, word));
     let specialties: Vec<_> = facts.specialties.values().filter_map(codes::canonical).collect();
     let is_seen = |service: &Service| {

@@ -119,6 +119,8 @@ pub(super) struct Table {
     /// Conditions that are asked rather than looked up.
     pub(super) ages: Vec<(AgeRange, Group, RowNo)>,
     pub(super) levels: Vec<(Confidentiality, Group, RowNo)>,
+    /// Seconds back.
+    pub(super) spans: Vec<(Predicate, u64, Group, RowNo)>,
     prefixes: HashMap<String, Prefixes>,
     patterns: BTreeMap<PatternId, SymbolNo>,
     /// Which rows a row replaces: profiles and exceptions by `over`.
@@ -155,6 +157,7 @@ impl Table {
             law_times: law_times(content, &none),
             ages: Vec::new(),
             levels: Vec::new(),
+            spans: Vec::new(),
             prefixes: HashMap::new(),
             patterns: BTreeMap::new(),
             replaces: BTreeMap::new(),
@@ -250,6 +253,7 @@ impl Table {
             }
             Condition::AtLeast(level) => self.levels.push((*level, group, row)),
             Condition::Age(range) => self.ages.push((*range, group, row)),
+            Condition::Within(seconds) => self.spans.push((predicate, *seconds, group, row)),
             // The row is found by its name among the rows that name the predicate.
             Condition::Yes => {}
         }

@@ -1,7 +1,8 @@
 //! The left-hand side of a rule: which reports it speaks of.
 //!
 //! Must stay true: all conditions must hold (and), one value of a condition suffices (or), of the conditions under `any`
-//! one suffices. A condition holds, does not hold, or is unknown; adding a fact never unmatches a rule.
+//! one suffices. A condition holds, does not hold, or is unknown; adding a fact never unmatches a rule (of what there is only
+//! one, an age or the address's state, another value may).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +38,9 @@ pub enum Predicate {
     Age,
     Consent,
     Preference,
+    Contact,
+    ContactConfirmedWithin,
+    ContactNotConfirmedWithin,
     Critical,
     Tag,
     /// Several conditions of which one suffices.
@@ -44,7 +48,7 @@ pub enum Predicate {
 }
 
 impl Predicate {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Recipient,
         Self::Clinic,
         Self::Resource,
@@ -65,6 +69,9 @@ impl Predicate {
         Self::Age,
         Self::Consent,
         Self::Preference,
+        Self::Contact,
+        Self::ContactConfirmedWithin,
+        Self::ContactNotConfirmedWithin,
         Self::Critical,
         Self::Tag,
         Self::Any,
@@ -94,6 +101,9 @@ impl Predicate {
             Self::Age => "age",
             Self::Consent => "consent",
             Self::Preference => "preference",
+            Self::Contact => "contact",
+            Self::ContactConfirmedWithin => "contact_confirmed_within",
+            Self::ContactNotConfirmedWithin => "contact_not_confirmed_within",
             Self::Critical => "critical",
             Self::Tag => "tag",
             Self::Any => "any",
@@ -113,6 +123,9 @@ impl Predicate {
             | Self::Performer
             | Self::Age
             | Self::Preference
+            | Self::Contact
+            | Self::ContactConfirmedWithin
+            | Self::ContactNotConfirmedWithin
             | Self::Tag
             | Self::Any => &[],
             Self::Holds | Self::Set | Self::Prefix => &[Need::Members, Need::Order],
@@ -145,12 +158,14 @@ pub enum Condition {
     Codes(BTreeSet<Coding>),
     /// The beginnings of codes.
     Prefixes(BTreeSet<Coding>),
-    /// Names of sets, services, consents, preferences or tags.
+    /// Names of sets, services, consents, preferences, contact states or tags.
     Words(BTreeSet<Word>),
     Performers(BTreeSet<Performer>),
     Patterns(BTreeSet<Pattern>),
     AtLeast(Confidentiality),
     Age(AgeRange),
+    /// So many seconds back.
+    Within(u64),
     /// The flag is set.
     Yes,
 }
@@ -166,7 +181,7 @@ impl Condition {
             Self::Codes(values) | Self::Prefixes(values) => values.len(),
             Self::Words(values) | Self::Performers(values) => values.len(),
             Self::Patterns(values) => values.len(),
-            Self::AtLeast(_) | Self::Age(_) | Self::Yes => 1,
+            Self::AtLeast(_) | Self::Age(_) | Self::Within(_) | Self::Yes => 1,
         }
     }
 }
@@ -206,6 +221,7 @@ impl When {
                 | Condition::Patterns(_)
                 | Condition::AtLeast(_)
                 | Condition::Age(_)
+                | Condition::Within(_)
                 | Condition::Yes,
             )
             | None => RecipientRole::ALL.into_iter().collect(),

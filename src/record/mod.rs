@@ -12,7 +12,9 @@ mod opening;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod told;
 
+pub use crate::policy::contact::{ContactStanding, ContactState};
 pub use crate::policy::laws::Waiver;
 pub use card::Card;
 pub use link::{AfterTalk, BackstopAt, Death, HoldEnd, Let, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};
@@ -21,6 +23,7 @@ pub use notice::{
     retry_delay,
 };
 pub use opening::{LEASE as OPENING_LEASE, LEASE_MAX as OPENING_LEASE_MAX, Opening, OpeningEvent};
+pub use told::{EverOpened, Fact, ToDo, Told};
 
 /// A change that the tables allow. Made only by `step`, consumed by the store.
 #[derive(Debug, PartialEq, Eq)]

@@ -75,6 +75,10 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::SharedLinkRevoked
         | ReviewReason::NoContact { .. }
         | ReviewReason::ContactTie
+        | ReviewReason::NoGuardianNow
+        | ReviewReason::ContactBounced { .. }
+        | ReviewReason::ContactDisputed { .. }
+        | ReviewReason::ContactUnconfirmed
         | ReviewReason::ContactChanged
         | ReviewReason::GuardiansAddress
         | ReviewReason::NoClinic => true,
@@ -92,6 +96,9 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::AgeUnknown
         | ReviewReason::Patient { .. }
         | ReviewReason::Attachment { .. }
+        | ReviewReason::AnothersPaper { .. }
+        | ReviewReason::NobodysPaper
+        | ReviewReason::PaperUnread { .. }
         | ReviewReason::UnknownModifier { .. }
         | ReviewReason::SubjectChanged
         | ReviewReason::PatientMerged

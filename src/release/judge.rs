@@ -1,13 +1,14 @@
 //! Whether a report may leave now: as the EHR shows it, to the address that its patient has now.
 
 use super::{Hindrance, Release, SourceEhr, failed};
-use crate::fhir::{ContactChoice, PatientStanding, ReadAnswer, Report, Subject, Written, choose_email};
+use crate::fhir::{ContactChoice, Patient, PatientStanding, ReadAnswer, Report, Subject, Written, choose_email};
 use crate::paper::{self, Person, Sheet};
-use crate::policy::facts::{Age, MINOR_BELOW_YEARS};
+use crate::policy::contact::is_less_sure;
 use crate::policy::life::WAKING_FLOOR_HOURS;
 use crate::policy::{Decision, ReportStatus, ReviewReason, Terms};
-use crate::record::{Card, Link};
-use crate::store::{self, Delivery, SourceRow};
+use crate::record::{Card, ContactStanding, Link};
+use crate::store::{self, ContactKey, Delivery, SourceRow};
+use crate::whose::Known;
 
 /// A report that may leave.
 pub(super) struct Judged<'a> {
@@ -15,20 +16,31 @@ pub(super) struct Judged<'a> {
     pub(super) report: Report,
     /// Where it carries no attachment.
     pub(super) written: Option<Sheet>,
+    /// What its attachment may say of whose it is.
+    pub(super) known: Known,
+    /// The keyed hash of the file that a person let go, whatever it says.
+    pub(super) let_go: Option<[u8; 32]>,
     pub(super) card: Card,
     pub(super) contact_index: [u8; 32],
     /// With the life that its link may have from now on.
     pub(super) terms: Terms,
 }
 
+/// What is kept of a delivery's document.
+pub(super) struct Kept {
+    /// The one that was decided about, where Chartseal writes it.
+    pub(super) paper: Option<[u8; 32]>,
+    /// The attachment that a person let go although it was doubted.
+    pub(super) let_go: Option<[u8; 32]>,
+}
+
 impl Release {
     /// Reads report and patient once more, and says under which terms it may leave now.
-    /// `paper` is the document that was decided about, where Chartseal writes it.
     pub(super) async fn judge(
         &self,
         delivery: &Delivery,
         source: Option<&SourceRow>,
-        paper: Option<[u8; 32]>,
+        Kept { paper, let_go }: Kept,
     ) -> Result<Judged<'_>, Hindrance> {
         let terms = match &delivery.decision {
             Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
@@ -60,19 +72,20 @@ impl Release {
         let ehr = self.ehrs.iter().find(|ehr| *ehr.client.id() == delivery.ehr);
         let ehr = ehr.ok_or_else(|| unreadable("its EHR is no longer configured"))?;
         let report = self.reread(ehr, source, delivery).await?;
-        let (card, contact_index, person) = self.choose_contact(ehr, &report, delivery).await?;
-        if is_anothers_address(delivery, &contact_index) {
+        let (card, contact_index, patient) = self.choose_contact(ehr, &report, delivery).await?;
+        self.look_at_contact(delivery, &card, contact_index).await?;
+        if is_anothers_address(delivery, ehr.adult_at_years, &contact_index) {
             return Err(Hindrance::Elsewhere { card, contact_index });
         }
         if let Some(why) = report.why_nothing() {
             return Err(Hindrance::Review(ReviewReason::Attachment { why }));
         }
-        let written = write(ehr, &report, &person)?;
+        let written = write(ehr, &report, &patient.person())?;
         // Of another version of a result, or under another name: what the rules look at may be different too.
         if written.as_ref().map(|sheet| self.vault.file_index(&sheet.binding)) != paper {
             return Err(Hindrance::Changed);
         }
-        Ok(Judged { ehr, report, written, card, contact_index, terms })
+        Ok(Judged { ehr, report, written, known: patient.known(), let_go, card, contact_index, terms })
     }
 
     /// The report as it is now, if it still says what was decided about.
@@ -135,7 +148,7 @@ impl Release {
         ehr: &SourceEhr,
         report: &Report,
         delivery: &Delivery,
-    ) -> Result<(Card, [u8; 32], Person), Hindrance> {
+    ) -> Result<(Card, [u8; 32], Patient), Hindrance> {
         let unusable = |why: &str| Hindrance::Review(ReviewReason::Patient { why: why.to_owned() });
         let id = match &report.subject {
             Subject::Patient(id) => id,
@@ -157,12 +170,32 @@ impl Release {
         }
         match choose_email(&patient, self.clock.now()) {
             ContactChoice::One { address, explanation } => {
-                let index = self.vault.blind_index("email", &address.comparison_form());
-                Ok((Card::new(Some(&address), patient.id.clone(), explanation), index, patient.person()))
+                let index = self.vault.address_index(&address);
+                Ok((Card::new(Some(&address), patient.id.clone(), explanation), index, *patient))
             }
             ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
             ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why })),
             ContactChoice::PatientUnusable { why } => Err(unusable(why)),
+        }
+    }
+
+    /// What is recorded of the address by now: nothing goes to one that bounced or is disputed, and what the rules were told of
+    /// it must still be so.
+    async fn look_at_contact(&self, delivery: &Delivery, card: &Card, address: [u8; 32]) -> Result<(), Hindrance> {
+        let Some(clinic) = delivery.clinic.clone() else { return Ok(()) };
+        let patient = self.vault.patient_index(&delivery.ehr, &card.patient);
+        let key = ContactKey { clinic, patient, address };
+        let read = self.store.read(move |conn| store::contact(conn, &key)).await;
+        let unread = |_| Hindrance::Later { why: "what is recorded of the address could not be read".to_owned() };
+        let standing = read.map_err(unread)?.map(|row| row.standing);
+        if let Some(why) = standing.and_then(ContactStanding::objection) {
+            return Err(Hindrance::Review(why));
+        }
+        let then = delivery.facts.as_ref().map(|facts| &facts.contact);
+        match (&delivery.decision, then) {
+            (Decision::Send { .. }, Some(then)) if is_less_sure(then, standing) => Err(Hindrance::Changed),
+            // What a person released, they released as it is.
+            (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }, _) => Ok(()),
         }
     }
 }
@@ -176,10 +209,7 @@ fn write(ehr: &SourceEhr, report: &Report, person: &Person) -> Result<Option<She
 }
 
 /// Whether a minor's report would go to another address than the one that was looked at.
-fn is_anothers_address(delivery: &Delivery, chosen: &[u8; 32]) -> bool {
-    let may_be_minor = delivery.facts.as_ref().is_some_and(|facts| match facts.age {
-        Age::Years { least, .. } => least < MINOR_BELOW_YEARS,
-        Age::Unknown => true,
-    });
+fn is_anothers_address(delivery: &Delivery, adult_at: u16, chosen: &[u8; 32]) -> bool {
+    let may_be_minor = delivery.facts.as_ref().is_some_and(|facts| facts.age.may_be_below(adult_at));
     may_be_minor && delivery.contact_index.is_some_and(|decided| decided != *chosen)
 }

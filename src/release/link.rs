@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::judge::Judged;
+use super::judge::{Judged, Kept};
 use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, Key256, LinkId, LinkSecret, NoticeId, UtcMillis, random};
@@ -106,9 +106,12 @@ impl Release {
     async fn judge_anew(&self, delivery: &Delivery) -> Result<Result<Judged<'_>, Hindrance>, ReleaseError> {
         let id = delivery.source.clone();
         let itself = delivery.id.clone();
-        let read = move |conn: &mut store::Conn| Ok((store::source(conn, &id)?, store::paper_of(conn, &itself)?));
-        let (source, paper) = self.store.read(read).await?;
-        Ok(self.judge(delivery, source.as_ref(), paper).await)
+        let read = move |conn: &mut store::Conn| {
+            let let_go = store::released_although_doubted(conn, &itself)?;
+            Ok((store::source(conn, &id)?, Kept { paper: store::paper_of(conn, &itself)?, let_go }))
+        };
+        let (source, kept) = self.store.read(read).await?;
+        Ok(self.judge(delivery, source.as_ref(), kept).await)
     }
 
     /// Adds those that may share the lead's link, as long as it waits for them. Returns the others.
@@ -160,10 +163,9 @@ impl Release {
         let none = || Hindrance::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() });
         let number = u16::try_from(before + 1).ok().and_then(FileNumber::new).ok_or_else(none)?;
         if let Some(sheet) = &going.judged.written {
-            return self.seal_paper(sheet, keys.content(), (&keys.id, number), going.delivery).await;
+            return self.seal_paper(&sheet.bytes, keys.content(), (&keys.id, number), going.delivery).await;
         }
-        let attachment = going.judged.report.preferred_attachment().ok_or_else(none)?;
-        self.fetch_and_seal(going.judged.ehr, attachment, keys.content(), (&keys.id, number), going.delivery).await
+        self.fetch_and_seal(&going.judged, keys.content(), (&keys.id, number), going.delivery).await
     }
 
     /// Puts the server's half under the epoch key of the last day on which the link can live, and the secret

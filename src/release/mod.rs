@@ -9,6 +9,7 @@
 
 mod judge;
 mod link;
+mod read;
 mod seal;
 mod turns;
 
@@ -20,6 +21,7 @@ use futures_util::future::join_all;
 use crate::audit::Actor;
 use crate::base::{Bell, Clock, EhrId, UtcMillis, minutes, seconds};
 use crate::blobs::BlobStore;
+use crate::cell::Reader;
 use crate::fhir::{EhrClient, EhrError, FaultClass};
 use crate::keys::{Vault, VaultError};
 use crate::paper::Letterhead;
@@ -28,6 +30,7 @@ use crate::policy::{Available, ReviewReason, Terms};
 use crate::record::{Card, LinkEvent};
 use crate::sealing::Purpose;
 use crate::store::{self, Delivery, Mode, Renewed, Store, StoreError};
+use crate::whose::Demand;
 
 /// Deliveries in one turn of an EHR.
 const BATCH: i64 = 1;
@@ -45,6 +48,10 @@ pub struct SourceEhr {
     pub client: Arc<EhrClient>,
     /// For what is written for its patients; `None` where it has no clinic.
     pub letterhead: Option<Letterhead>,
+    /// What an attachment must say of its patient.
+    pub identity: Demand,
+    /// From this birthday on its patients have no guardians.
+    pub adult_at_years: u16,
     /// Rung when one of its deliveries is due.
     pub called: Bell,
 }
@@ -71,6 +78,8 @@ pub struct Release {
     pub clock: Clock,
     pub vault: Vault,
     pub blobs: BlobStore,
+    /// Reads what strangers wrote.
+    pub reader: Reader,
     pub ehrs: Vec<SourceEhr>,
     /// Turns that each EHR may have at the same time.
     pub turns_at_once: usize,
@@ -110,6 +119,16 @@ enum Hindrance {
         end: QuietEnd,
     },
     Review(ReviewReason),
+    /// The file of this keyed hash may be another patient's; a person's release is about it alone.
+    Doubt {
+        why: ReviewReason,
+        file: [u8; 32],
+    },
+    /// Whose the file is could not be looked at now.
+    Unread {
+        why: String,
+        file: [u8; 32],
+    },
     /// A person looks at another address than the one that was decided about: their release is about that one.
     Elsewhere {
         card: Card,
@@ -186,14 +205,30 @@ impl Release {
     async fn settle(&self, delivery: Delivery, hindrance: Hindrance) -> Result<(), ReleaseError> {
         match hindrance {
             Hindrance::Changed => self.after_resolving(delivery).await,
-            Hindrance::Later { why } => self.later(delivery, why).await,
             Hindrance::Quiet { end } => {
                 let now = self.clock.now();
                 Ok(self.store.write(move |tx| store::keep_until(tx, &delivery, end, now)).await?)
             }
             Hindrance::Review(why) => self.review(delivery, why).await,
+            Hindrance::Doubt { why, file } => self.doubt(delivery, why, file).await,
+            Hindrance::Unread { why, file } if wait_after(delivery.tries).is_none() => {
+                self.doubt(delivery, ReviewReason::PaperUnread { why }, file).await
+            }
+            Hindrance::Later { why } | Hindrance::Unread { why, file: _ } => self.later(delivery, why).await,
             Hindrance::Elsewhere { card, contact_index } => self.elsewhere(delivery, &card, contact_index).await,
         }
+    }
+
+    async fn doubt(&self, delivery: Delivery, why: ReviewReason, file: [u8; 32]) -> Result<(), ReleaseError> {
+        let now = self.clock.now();
+        self.store
+            .write(move |tx| {
+                let step = delivery.state.clone().step(LinkEvent::NeedsReview { why }, now)?;
+                store::advance(tx, &delivery, &step, Actor::System, now)?;
+                store::doubt_paper(tx, &delivery.id, &file)
+            })
+            .await?;
+        Ok(())
     }
 
     async fn elsewhere(&self, delivery: Delivery, card: &Card, contact_index: [u8; 32]) -> Result<(), ReleaseError> {

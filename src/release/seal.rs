@@ -4,11 +4,12 @@ use std::io::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Hindrance, Release, SourceEhr, failed};
+use super::judge::Judged;
+use super::read::Look;
+use super::{Hindrance, Release, failed};
 use crate::base::{LinkId, MediaType, random};
 use crate::blobs::{BlobError, BlobKey, BlobStore};
-use crate::fhir::{AttachmentRef, AttachmentStream, SNIFF_BYTES, sniff};
-use crate::paper::Sheet;
+use crate::fhir::{AttachmentRef, AttachmentStream, SNIFF_BYTES, Sniffed, sniff};
 use crate::policy::ReviewReason;
 use crate::sealing::{ContentKey, FileContext, FileNumber, SealError, SealedLength, Sealer};
 use crate::store::{Delivery, NewFile};
@@ -16,32 +17,67 @@ use crate::store::{Delivery, NewFile};
 /// Chunks between the network and the sealer.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
+const NOT_DELIVERED: &str =
+    "it is neither PDF, PNG, JPEG, plain text, RTF, HTML nor CDA, or not what it is declared to be";
+
 impl Release {
     /// Fetches, judges, seals and stores the file that is the `number`th of `link`. The blob is visible only after the whole attachment was verified.
     pub(super) async fn fetch_and_seal(
         &self,
-        ehr: &SourceEhr,
-        attachment: &AttachmentRef,
+        judged: &Judged<'_>,
         content: ContentKey,
         (link, number): (&LinkId, FileNumber),
         delivery: &Delivery,
     ) -> Result<NewFile, Hindrance> {
-        let mut stream = ehr.client.fetch_attachment(attachment).await.map_err(|error| failed(&error))?;
-        let (head, media) = judge_head(&mut stream, attachment).await?;
-        let about = FileContext { link: link.clone(), number, version: delivery.report_version.clone(), media };
+        let attachment = judged.report.preferred_attachment().ok_or_else(|| review("the report carries none"))?;
+        let mut stream = judged.ehr.client.fetch_attachment(attachment).await.map_err(|error| failed(&error))?;
+        let (head, kind) = judge_head(&mut stream, attachment).await?;
+        match kind {
+            Sniffed::Shown(media) => {
+                let version = delivery.report_version.clone();
+                let about = FileContext { link: link.clone(), number, version, media };
+                self.seal_as_it_is(judged, (stream, head), content, about, delivery).await
+            }
+            Sniffed::Foreign(kind) => {
+                let (page, sha256) = self.carry_over(judged, stream, &head, kind).await?;
+                let file = self.seal_paper(&page, content, (link, number), delivery).await?;
+                // Recognised by what the EHR holds, also when it shows the same bytes again.
+                Ok(NewFile { plain_index: self.vault.file_index(&sha256), ..file })
+            }
+        }
+    }
+
+    async fn seal_as_it_is(
+        &self,
+        judged: &Judged<'_>,
+        (mut stream, head): (AttachmentStream, Vec<u8>),
+        content: ContentKey,
+        about: FileContext,
+        delivery: &Delivery,
+    ) -> Result<NewFile, Hindrance> {
+        let mut look = self.begin_look(judged, about.media);
         let (chunks, receiver) = tokio::sync::mpsc::channel(CHUNKS_IN_FLIGHT);
         let sealing = self.begin_sealing(content, about.clone(), receiver);
-        let fed = feed(&mut stream, head, chunks).await;
+        let fed = feed(&mut stream, head, &chunks, &mut look).await;
+        let whole = || stream.sha256().ok_or_else(|| later("the attachment did not arrive whole"));
+        let judged = match fed.and_then(|()| whole()) {
+            Ok(sha256) => self.judge_look(look, judged, &sha256).await.map(|()| sha256),
+            Err(hindrance) => Err(hindrance),
+        };
+        if judged.is_ok() {
+            // A closed channel means that the sealer failed; its own error says why.
+            let _ = chunks.send(Chunk::Verified).await;
+        }
+        drop(chunks);
         let sealed = sealing.finish().await;
-        fed?;
-        let sha256 = stream.sha256().ok_or_else(|| later("the attachment did not arrive whole"))?;
+        let sha256 = judged?;
         Ok(self.new_file(&about, delivery, &sealed?, &sha256))
     }
 
     /// Seals and stores a document of our own.
     pub(super) async fn seal_paper(
         &self,
-        sheet: &Sheet,
+        page: &[u8],
         content: ContentKey,
         (link, number): (&LinkId, FileNumber),
         delivery: &Delivery,
@@ -51,11 +87,11 @@ impl Release {
         let (chunks, receiver) = tokio::sync::mpsc::channel(CHUNKS_IN_FLIGHT);
         let sealing = self.begin_sealing(content, about.clone(), receiver);
         // A closed channel means that the sealer failed; its own error says why.
-        if chunks.send(Chunk::Bytes(sheet.bytes.clone())).await.is_ok() {
+        if chunks.send(Chunk::Bytes(page.to_vec())).await.is_ok() {
             let _ = chunks.send(Chunk::Verified).await;
         }
         let sealed = sealing.finish().await?;
-        Ok(self.new_file(&about, delivery, &sealed, &Sha256::digest(&sheet.bytes).into()))
+        Ok(self.new_file(&about, delivery, &sealed, &Sha256::digest(page).into()))
     }
 
     fn begin_sealing(
@@ -106,7 +142,7 @@ impl Sealing {
 async fn judge_head(
     stream: &mut AttachmentStream,
     attachment: &AttachmentRef,
-) -> Result<(Vec<u8>, MediaType), Hindrance> {
+) -> Result<(Vec<u8>, Sniffed), Hindrance> {
     let mut head = Vec::new();
     while head.len() < SNIFF_BYTES {
         match stream.next().await.map_err(|error| failed(&error))? {
@@ -120,8 +156,8 @@ async fn judge_head(
     let declared = attachment.content_type.as_deref().or(stream.declared_type());
     let first = head.get(..SNIFF_BYTES).unwrap_or(&head);
     match sniff(first, declared) {
-        Some(media) => Ok((head, media)),
-        None => Err(review("it is neither PDF, PNG, JPEG nor plain text, or not what it is declared to be")),
+        Some(kind) => Ok((head, kind)),
+        None => Err(review(NOT_DELIVERED)),
     }
 }
 
@@ -131,24 +167,25 @@ enum Chunk {
     Verified,
 }
 
+/// Hands the whole attachment to the sealer, and to whoever looks at it.
 async fn feed(
     stream: &mut AttachmentStream,
     head: Vec<u8>,
-    chunks: tokio::sync::mpsc::Sender<Chunk>,
+    chunks: &tokio::sync::mpsc::Sender<Chunk>,
+    look: &mut Look,
 ) -> Result<(), Hindrance> {
+    look.give(&head).await;
     // A closed channel means that the sealer failed; its own error says why.
     if chunks.send(Chunk::Bytes(head)).await.is_err() {
         return Ok(());
     }
-    loop {
-        let Some(bytes) = stream.next().await.map_err(|error| failed(&error))? else {
-            let _ = chunks.send(Chunk::Verified).await;
-            return Ok(());
-        };
+    while let Some(bytes) = stream.next().await.map_err(|error| failed(&error))? {
+        look.give(&bytes).await;
         if chunks.send(Chunk::Bytes(bytes.to_vec())).await.is_err() {
             return Ok(());
         }
     }
+    Ok(())
 }
 
 fn seal_into(

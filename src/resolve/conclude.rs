@@ -124,7 +124,7 @@ impl Resolve {
     /// Nothing is known of a report but that the EHR spoke of it: a person is told, and it is asked for on and on.
     pub(super) async fn conclude_never_read(&self, source: &SourceRow, why: &str) -> Result<(), ResolveError> {
         let now = self.clock.now();
-        let prepared = unreadable(source, why)?;
+        let prepared = unreadable(source, why);
         let (vault, mode, source) = (self.vault.clone(), self.mode_for(source), source.clone());
         self.store
             .write(move |tx| {
@@ -148,7 +148,7 @@ impl Resolve {
         status: Option<ReportStatus>,
     ) -> Result<(), ResolveError> {
         let now = self.clock.now();
-        let prepared = unreadable(&source, &why)?;
+        let prepared = unreadable(&source, &why);
         let (vault, mode) = (self.vault.clone(), self.mode_for(&source));
         self.store
             .write(move |tx| {

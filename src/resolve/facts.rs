@@ -7,24 +7,27 @@ use std::collections::BTreeSet;
 
 use super::{PatientReading, Read, ReadEhr};
 use crate::base::{EmailAddress, UtcMillis};
-use crate::fhir::{Circumstances, Evidence, Report, facts_of};
-use crate::policy::facts::{Age, Gathered, MINOR_BELOW_YEARS, Word};
+use crate::fhir::{Circumstances, Evidence, Kin, Report, Stands, facts_of};
+use crate::policy::facts::{Age, Gathered, Word};
 use crate::policy::{Facts, Needs, RecipientRole, RuleSet};
+use crate::record::ContactStanding;
 
 /// What was learnt beside report and patient.
 pub(super) struct Beside {
     pub(super) evidence: Evidence,
     /// The addresses of those who stand by the patient.
-    pub(super) related: Gathered<EmailAddress>,
+    pub(super) related: Gathered<Kin>,
     /// What the patient asked for, as staff recorded it.
     pub(super) preferences: Gathered<Word>,
+    /// What is recorded of the address that would be chosen.
+    pub(super) contact: Gathered<ContactStanding>,
 }
 
 impl Beside {
     /// What the report says itself.
     pub(super) async fn nothing_more(ehr: &ReadEhr, report: &Report) -> Self {
         let evidence = ehr.client.gather(report, &Needs::new()).await;
-        Self { evidence, related: Gathered::default(), preferences: Gathered::default() }
+        Self { evidence, related: Gathered::default(), preferences: Gathered::default(), contact: Gathered::default() }
     }
 }
 
@@ -32,8 +35,10 @@ impl Beside {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Owner {
     Patient,
-    /// Somebody who stands by a minor.
+    /// Somebody who acts for a minor.
     Guardian,
+    /// Somebody around a minor, of whom the EHR does not say that they act for them now.
+    Bystander,
     /// A minor's, and not everybody who stands by them could be learnt.
     Unclear,
 }
@@ -53,26 +58,21 @@ pub(super) fn facts(ehr: &ReadEhr, read: &Read, rules: &RuleSet, now: UtcMillis)
     let evidence = read.beside.evidence.clone();
     Facts {
         preferences: read.beside.preferences.clone(),
+        contact: read.beside.contact.clone(),
         ..facts_of(&read.report, evidence, patient, rules.patterns(), around)
     }
 }
 
-/// Whether somebody of this age may be a minor.
-pub(super) const fn may_be_minor(age: Age) -> bool {
-    match age {
-        Age::Unknown => true,
-        Age::Years { least, .. } => least < MINOR_BELOW_YEARS,
-    }
-}
-
 /// Whose the chosen address is.
-pub(super) fn owner_of(address: &EmailAddress, age: Age, related: &Gathered<EmailAddress>) -> Owner {
-    if !may_be_minor(age) {
+pub(super) fn owner_of(address: &EmailAddress, age: Age, adult_at: u16, related: &Gathered<Kin>) -> Owner {
+    if !age.may_be_below(adult_at) {
         return Owner::Patient;
     }
-    let wanted = address.comparison_form();
-    if related.values().any(|other| other.comparison_form() == wanted) {
-        return Owner::Guardian;
+    let wanted = address.mailbox_form();
+    let mut alike = related.values().filter(|other| other.address.mailbox_form() == wanted).map(|other| other.stands);
+    if let Some(first) = alike.next() {
+        let acts = first == Stands::InForce || alike.any(|stands| stands == Stands::InForce);
+        return if acts { Owner::Guardian } else { Owner::Bystander };
     }
     if related.is_whole() { Owner::Patient } else { Owner::Unclear }
 }
@@ -80,7 +80,7 @@ pub(super) fn owner_of(address: &EmailAddress, age: Age, related: &Gathered<Emai
 /// The lacks that time may mend.
 pub(super) fn is_for_want_of_time(facts: &Facts) -> bool {
     use crate::policy::facts::Lack;
-    let lacking: [&BTreeSet<Lack>; 10] = [
+    let lacking: [&BTreeSet<Lack>; 11] = [
         &facts.results.lacking,
         &facts.labels.lacking,
         &facts.orders.lacking,
@@ -91,6 +91,7 @@ pub(super) fn is_for_want_of_time(facts: &Facts) -> bool {
         &facts.text.matched.lacking,
         &facts.consents.lacking,
         &facts.preferences.lacking,
+        &facts.contact.lacking,
     ];
     lacking.into_iter().any(|lacking| lacking.contains(&Lack::TimedOut))
 }

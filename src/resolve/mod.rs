@@ -9,6 +9,7 @@
 mod again;
 mod compare;
 mod conclude;
+mod contact;
 mod deliver;
 mod document;
 mod facts;
@@ -69,6 +70,8 @@ pub struct ReadEhr {
     pub clinic: Option<ClinicId>,
     /// The clinic's zone.
     pub zone: chrono_tz::Tz,
+    /// From this birthday on its patients have no guardians.
+    pub adult_at_years: u16,
     /// For what is written for its patients; `None` where it has no clinic.
     pub letterhead: Option<Letterhead>,
     pub report_age_max: Duration,
@@ -229,9 +232,10 @@ impl Resolve {
         let zone = rules.timezone().unwrap_or(ehr.zone);
         let related = match patient {
             PatientReading::Read(patient) | PatientReading::Merged(Some(patient))
-                if needs.contains(&Need::RelatedContacts) && facts::may_be_minor(age_of(patient, now, zone)) =>
+                if needs.contains(&Need::RelatedContacts)
+                    && age_of(patient, now, zone).may_be_below(ehr.adult_at_years) =>
             {
-                ehr.client.related_contacts(patient).await
+                Box::pin(ehr.client.related_contacts(patient, now)).await
             }
             PatientReading::Read(_)
             | PatientReading::Merged(_)
@@ -242,7 +246,8 @@ impl Resolve {
             Subject::Patient(id) if rules.speaks_of(Predicate::Preference) => self.preferences(source, id).await,
             Subject::Patient(_) | Subject::None | Subject::Unusable { .. } => Gathered::default(),
         };
-        Beside { evidence, related, preferences }
+        let contact = self.contact_standing(ehr, source, report, patient, now).await;
+        Beside { evidence, related, preferences, contact }
     }
 
     async fn preferences(&self, source: &SourceRow, patient: &FhirId) -> Gathered<Word> {

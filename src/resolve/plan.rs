@@ -313,12 +313,19 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::NotAvailable { .. } => Bearing::Rules,
         ReviewReason::NoContact { .. }
         | ReviewReason::ContactTie
+        | ReviewReason::NoGuardianNow
+        | ReviewReason::ContactBounced { .. }
+        | ReviewReason::ContactDisputed { .. }
+        | ReviewReason::ContactUnconfirmed
         | ReviewReason::GuardiansAddress
         | ReviewReason::AddressUnclear { .. } => Bearing::Address,
         ReviewReason::TooOld
         | ReviewReason::BeforeStart
         | ReviewReason::AgeUnknown
         | ReviewReason::Attachment { .. }
+        | ReviewReason::AnothersPaper { .. }
+        | ReviewReason::NobodysPaper
+        | ReviewReason::PaperUnread { .. }
         | ReviewReason::SubjectChanged
         | ReviewReason::Reinstated
         | ReviewReason::NoClinic

@@ -3,6 +3,7 @@
 use chrono_tz::Tz;
 use data_encoding::HEXLOWER;
 
+use super::contact::objection_to;
 use super::facts::{self, Beside, Owner};
 use super::plan::{self, Now};
 use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
@@ -97,7 +98,8 @@ impl Resolve {
             Ok(sheet) => (sheet.map(|sheet| self.vault.file_index(&sheet.binding)), None),
             Err(why) => (None, Some(ReviewReason::Attachment { why: why.to_string() })),
         };
-        let objection = objection.or(of_paper).or(of_address);
+        let of_contact = objection_to(&read.beside.contact);
+        let objection = objection.or(of_paper).or(of_contact).or(of_address);
         let decision = plan::object(decided.decision.within(&self.available), objection);
         let decision = plan::doubted(decision, doubt);
         let subject_index = subject.map(|id| self.vault.patient_index(&source.key.ehr, &id));
@@ -155,7 +157,7 @@ impl Resolve {
         let Some(subject) = subject else { return (None, None) };
         match choice {
             Some(ContactChoice::One { address, explanation }) => {
-                let index = self.vault.blind_index("email", &address.comparison_form());
+                let index = self.vault.address_index(&address);
                 (Some(Card::new(Some(&address), subject, explanation)), Some(index))
             }
             Some(ContactChoice::Tie | ContactChoice::None { .. } | ContactChoice::PatientUnusable { .. }) | None => {
@@ -174,19 +176,19 @@ fn replaced_by(report: &Report) -> Vec<FhirId> {
 }
 
 /// Whose record it goes to.
-struct Standing {
+pub(super) struct Standing {
     /// `None` where that was not learnt.
-    record: Option<PatientRecord>,
-    choice: Option<ContactChoice>,
+    pub(super) record: Option<PatientRecord>,
+    pub(super) choice: Option<ContactChoice>,
     doubt: Option<ReviewReason>,
 }
 
-enum PatientRecord {
+pub(super) enum PatientRecord {
     Read(FhirId),
     LostInMerge { of: FhirId },
 }
 
-fn standing(subject: Option<&FhirId>, patient: &PatientReading, now: UtcMillis) -> Standing {
+pub(super) fn standing(subject: Option<&FhirId>, patient: &PatientReading, now: UtcMillis) -> Standing {
     let nobody = Standing { record: None, choice: None, doubt: None };
     let Some(subject) = subject else { return nobody };
     match patient {
@@ -260,19 +262,20 @@ fn answer(
     let moment = Moment { now, zone: ehr.zone };
     let decided = policy::decide_for_the_record(rules, &facts, moment);
     let Some(ContactChoice::One { address, .. }) = choice else { return Answer { facts, decided, objection: None } };
-    match facts::owner_of(address, facts.age, &beside.related) {
+    match facts::owner_of(address, facts.age, ehr.adult_at_years, &beside.related) {
         Owner::Patient => Answer { facts, decided, objection: None },
-        Owner::Guardian => {
+        owner @ (Owner::Guardian | Owner::Bystander) => {
             let of_proxy = Facts { recipient: RecipientRole::Proxy, ..facts.clone() };
             let for_proxy = policy::decide_for_the_record(rules, &of_proxy, moment);
             let is_default = matches!(&for_proxy.decision, Decision::Block { rule } if rule == DEFAULT_RULE);
             if is_default {
                 return Answer { facts, decided, objection: Some(ReviewReason::GuardiansAddress) };
             }
-            Answer { facts: of_proxy, decided: for_proxy, objection: None }
+            let objection = (owner == Owner::Bystander).then_some(ReviewReason::NoGuardianNow);
+            Answer { facts: of_proxy, decided: for_proxy, objection }
         }
         Owner::Unclear => {
-            let is_sensitive = policy::decide::may_be_tagged(rules, &facts);
+            let is_sensitive = policy::decide::may_be_tagged(rules, &facts, now);
             let why = beside.related.lacking.iter().next().map_or("", |lack| lack.as_str()).to_owned();
             let objection = is_sensitive.then_some(ReviewReason::AddressUnclear { why });
             Answer { facts, decided, objection }
@@ -358,18 +361,18 @@ pub(super) fn version_of(report: &Report) -> Result<VersionId, StoreError> {
         return Ok(version.clone());
     }
     let text = HEXLOWER.encode(&report.content_hash);
-    let (content, updated) = (text.get(..32).unwrap_or(&text), report.last_updated.map_or(0, |at| at.0));
-    VersionId::parse(&format!("{content}-{updated}")).map_err(|_| StoreError::BadRow { column: "report_version" })
+    let updated = report.last_updated.map_or(0, |at| at.0);
+    VersionId::made_up(&text, updated).map_err(|_| StoreError::BadRow { column: "report_version" })
 }
 
 /// What is kept of a report that cannot be read: that there is one, and why.
-pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, ResolveError> {
+pub(super) fn unreadable(source: &SourceRow, why: &str) -> Prepared {
     let reason = ReviewReason::Unreadable { why: why.to_owned() };
     let version = match &source.heard_version {
         Some(version) => version.clone(),
-        None => VersionId::parse("unread").map_err(|_| StoreError::BadRow { column: "report_version" })?,
+        None => VersionId::unread(),
     };
-    Ok(Prepared {
+    Prepared {
         version,
         facts: Facts { clinic: source.clinic.clone(), ..Facts::bare(source.key.kind, ReportStatus::Unknown) },
         decision: Decision::Review { why: reason, terms: None },
@@ -389,5 +392,5 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Result<Prepared, Reso
             subject_index: None,
             patient_index: None,
         },
-    })
+    }
 }

@@ -101,6 +101,7 @@ impl Resolve {
             client: Arc::clone(&ehr.client),
             clinic: ehr.clinic.clone(),
             zone: ehr.zone,
+            adult_at_years: ehr.adult_at_years,
             letterhead: ehr.letterhead.clone(),
             report_age_max: ehr.report_age_max,
             recheck_every: ehr.recheck_every,
@@ -296,7 +297,14 @@ impl Rehearsal {
         }
         match one.decision {
             Decision::Block { rule } => count(&mut self.blocked, rule),
-            Decision::Review { why: why @ (ReviewReason::NoContact { .. } | ReviewReason::ContactTie), .. } => {
+            Decision::Review {
+                why:
+                    why @ (ReviewReason::NoContact { .. }
+                    | ReviewReason::ContactTie
+                    | ReviewReason::ContactBounced { .. }
+                    | ReviewReason::ContactDisputed { .. }),
+                ..
+            } => {
                 count(&mut self.unreachable, why.to_string());
             }
             Decision::Review { why, .. } => count(&mut self.reviewed, why.to_string()),

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::facts::{Owner, owner_of};
 use super::plan::{Before, Decided, File, Now, Plan, first_state, may_leave, object, plan, second_thought};
-use crate::base::{DeliveryId, OperatorName, ResourceType, UtcMillis, hours};
-use crate::fhir::ContentBasis;
+use crate::base::{DeliveryId, EmailAddress, OperatorName, ResourceType, UtcMillis, hours};
+use crate::fhir::{ContentBasis, Kin, Stands};
 use std::collections::BTreeSet;
 
+use crate::policy::facts::{Age, FactPath, Gathered, Lack};
 use crate::policy::schedule::{LegalWait, Schedule, Timing};
 use crate::policy::vocabulary::{Backstop, Requirement};
 use crate::policy::{Decision, Facts, HoldBasis, RecipientRole, Release, ReportStatus, ReviewReason, Terms};
@@ -225,4 +227,31 @@ fn what_time_or_the_rules_alone_bring_about_changes_nothing_that_is_on_its_way()
     for state in [Link::Live { until: LiveUntil::At(NOW) }, Link::Spent, Link::Recalled] {
         assert_eq!(thought_of(&state, &then, &block, true), None, "{state:?}");
     }
+}
+
+#[test]
+fn an_address_is_a_guardians_below_the_age_that_the_clinics_law_names_however_it_is_spelled() {
+    let address = |text: &str| EmailAddress::parse(text).unwrap();
+    let mut related = Gathered::none();
+    let kin = |text: &str, stands| Kin { address: address(text), stands };
+    related.add(kin("Mum.Garcia@gmail.com", Stands::InForce), FactPath("RelatedPerson[0]".to_owned()));
+    related.add(kin("aunt@example.test", Stands::NotInForce), FactPath("contact[0]".to_owned()));
+    let years = |years| Age::Years { least: years, most: years };
+    let owner = |text: &str, age, adult_at| owner_of(&address(text), age, adult_at, &related);
+    for spelling in ["mum.garcia@gmail.com", "mumgarcia+lena@googlemail.com"] {
+        assert_eq!(owner(spelling, years(17), 18), Owner::Guardian, "{spelling}");
+        assert_eq!(owner(spelling, years(18), 18), Owner::Patient, "{spelling}");
+        assert_eq!(owner(spelling, years(18), 19), Owner::Guardian, "{spelling}");
+        assert_eq!(owner(spelling, years(16), 16), Owner::Patient, "{spelling}");
+        assert_eq!(owner(spelling, Age::Years { least: 17, most: 18 }, 18), Owner::Guardian, "{spelling}");
+        assert_eq!(owner(spelling, Age::Unknown, 18), Owner::Guardian, "{spelling}");
+    }
+    assert_eq!(owner("lena@example.test", years(15), 18), Owner::Patient);
+    assert_eq!(owner("aunt+lena@example.test", years(15), 18), Owner::Bystander, "nobody says that she acts for her");
+    assert_eq!(owner("aunt@example.test", years(18), 18), Owner::Patient);
+    let mut again = related.clone();
+    again.add(kin("aunt@example.test", Stands::InForce), FactPath("RelatedPerson[1]".to_owned()));
+    assert_eq!(owner_of(&address("aunt@example.test"), years(15), 18, &again), Owner::Guardian);
+    related.lacking.insert(Lack::Refused);
+    assert_eq!(owner_of(&address("lena@example.test"), years(15), 18, &related), Owner::Unclear);
 }

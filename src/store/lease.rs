@@ -14,6 +14,7 @@ use super::conn::Tx;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::schema::{delivery, event, look, notice, past_search, poll, source, subscription, topic};
+use super::write_backs::schema::write_back;
 use crate::base::{UtcMillis, minutes, seconds};
 
 /// So long after a worker died another takes what it held.
@@ -105,6 +106,10 @@ pub fn give_back(tx: &mut Tx, now: UtcMillis) -> Result<usize, StoreError> {
             .prepared()
             .execute(conn)?
         + free!(look, look::next_at.is_not_null()).set(look::lease_until.eq(none)).prepared().execute(conn)?
+        + free!(write_back, write_back::due_at.is_not_null())
+            .set(write_back::lease_until.eq(none))
+            .prepared()
+            .execute(conn)?
         + free!(past_search, past_search::next_at.is_not_null())
             .set(past_search::lease_until.eq(none))
             .prepared()

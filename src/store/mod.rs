@@ -10,6 +10,7 @@
 mod audit_log;
 mod backup;
 mod conn;
+mod contacts;
 mod control;
 mod deliveries;
 mod dialect;
@@ -43,6 +44,7 @@ mod sources;
 mod staff;
 mod topics;
 mod versions;
+mod write_backs;
 mod writer;
 
 pub use audit_log::{
@@ -51,6 +53,9 @@ pub use audit_log::{
 };
 pub use backup::{BackupError, backup};
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
+pub use contacts::{
+    ContactKey, ContactRow, ContactSaid, contact, contacts, forget_contacts, note_bounce, say_of_contact,
+};
 pub use control::{
     KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
     last_hook_at, mark_key, pause, paused, resume, resumed_at, scope_lacking, set_control, set_scope_lacking,
@@ -60,8 +65,8 @@ pub use deliveries::{
     delivery_of_link, facts_seen, forget_cards, forget_facts, give_back_companion, hold_deliveries, hold_delivery,
     insert_delivery, is_hold_over, keep_until, latest_delivery_of, latest_delivery_with, lease_companions,
     lease_due_deliveries, lease_ended_holds, links_of, make_again_after_quiet, next_issue_no, open_deliveries_of,
-    owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card, set_report_version, sharers_of,
-    shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
+    open_deliveries_to, owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card,
+    set_report_version, sharers_of, shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
 };
 pub use documents::{
     Alike, Found, MARKS_KEPT, Mark, MarkKind, alike, deliveries_alike, find_alike, forget_marks, hold_documents,
@@ -109,7 +114,7 @@ pub use panel::{
     Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, end_panel, forget_unlisted, list_patient,
     next_patients, panel_summary, settle_patient,
 };
-pub use papers::{insert_paper, paper_of, set_paper};
+pub use papers::{doubt_paper, insert_paper, paper_of, release_doubted, released_although_doubted, set_paper};
 pub use past::{
     Past, PastAsked, PastRow, PastState, Reached, begin_past, is_past_due, lease_past, past_of, renew_past,
     resume_past, settle_past, stop_past,
@@ -144,4 +149,8 @@ pub use versions::{
     ActivatedBy, ActivationRow, Approval, Bundle, NewVersion, Proposed, Reactivated, VersionRow, VersionState,
     Withdrawn, activations, approve_version, bundle_of, hold_rules, propose_version, reactivate_version,
     rules_in_force, rules_stamp, share_rules, timetable, version, versions, withdraw_version,
+};
+pub use write_backs::{
+    ToldCount, ToldEnd, ToldRow, ToldState, communication_of, forget_told, is_anything_to_tell, lease_told,
+    note_opened, renew_told, set_tells, settle_told, tells, told_again, told_of, told_of_delivery, told_standing,
 };

@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::rows::{from_json, parse, to_json};
 use super::schema::notice;
+use super::write_backs;
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, LinkId, NoticeId, UtcMillis};
 use crate::policy::Channel;
@@ -212,6 +213,9 @@ pub fn settle_notice(
     };
     if changed != 1 {
         return Err(StoreError::Moved);
+    }
+    if *step.to() == Notice::Sent {
+        write_backs::note_sent(tx, owner, &before.link, at)?;
     }
     let event = AuditEvent::NoticeStepped { notice: before.id.clone(), to: *step.to(), why: why.map(str::to_owned) };
     super::append(tx, &owner.entry(at, Actor::System, event))

@@ -438,9 +438,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    contact (patient_index, contact_index, clinic) {
+        clinic -> Text,
+        patient_index -> Binary,
+        contact_index -> Binary,
+        state -> Text,
+        state_at -> BigInt,
+        set_by -> Nullable<Text>,
+        delivery_id -> Text,
+    }
+}
+
+diesel::table! {
     paper (delivery_id) {
         delivery_id -> Text,
         paper_index -> Binary,
+    }
+}
+
+diesel::table! {
+    paper_doubt (delivery_id) {
+        delivery_id -> Text,
+        file_index -> Binary,
+        released_at -> Nullable<BigInt>,
     }
 }
 
@@ -475,5 +495,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     look,
     panel_patient,
     past_search,
-    paper
+    paper,
+    paper_doubt,
+    contact
 );

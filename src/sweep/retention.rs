@@ -9,6 +9,8 @@ use crate::keys::{KeyKind, KeyName};
 use crate::record::{NOTICE_WAIT_MAX, OPENING_LEASE_MAX};
 use crate::store::{self, StoreError, Tx};
 
+/// What staff recorded of an address outlives the deliveries for which they did: a rule may ask for it a year later.
+const CONTACT_STATES_KEPT: Duration = hours(3 * 365 * 24);
 /// Patients forgotten in one turn.
 const PATIENTS_BATCH: i64 = 500;
 /// A dated key outlives its hour or day by this much, for work begun at its end.
@@ -42,12 +44,17 @@ impl Sweep {
             self.forget("tombstones", now, move |tx| store::forget_links_before(tx, now.minus(keep.tombstones))).await,
             self.forget("marks of documents", now, move |tx| store::forget_marks(tx, now.minus(store::MARKS_KEPT)))
                 .await,
+            self.forget("what EHRs were told", now, move |tx| store::forget_told(tx, now.minus(keep.facts))).await,
             self.forget("patients", now, move |tx| {
                 let patients = store::patients_without_deliveries(tx.conn(), now.minus(keep.contacts), PATIENTS_BATCH)?;
                 for patient in &patients {
                     store::forget_patient(tx, patient, now)?;
                 }
                 Ok(patients.len() as u64)
+            })
+            .await,
+            self.forget("what was recorded of addresses", now, move |tx| {
+                store::forget_contacts(tx, now.minus(CONTACT_STATES_KEPT))
             })
             .await,
             self.forget("audit lines", now, move |tx| store::remove_lines_before(tx, now.minus(keep.audit))).await,

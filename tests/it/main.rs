@@ -17,11 +17,13 @@
 )]
 
 mod behaviours;
+mod cell;
 mod crashes;
 mod docker;
 mod docs;
 mod faults;
 mod licences;
+mod profiles;
 mod races;
 mod second_ehr;
 mod store;

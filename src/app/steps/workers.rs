@@ -14,6 +14,7 @@ use crate::base::{Bell, EhrId, millis, seconds};
 use crate::intake::Intake;
 use crate::release::Release;
 use crate::resolve::Resolve;
+use crate::write_back::WriteBack;
 
 /// How often each worker looks by itself, rung or not: another replica may have left work.
 const LOOK_EVERY: Duration = millis(500);
@@ -75,6 +76,11 @@ impl Steps {
                 let name = format!("release {}", ehr.client.id());
                 crew.join(&name, &ehr.called, LOOK_UNCALLED_EVERY, &self.release, turn.clone());
             }
+        }
+        for ehr in &self.write_back.ehrs {
+            let turn = of(ehr.client.id().clone(), |step: Arc<WriteBack>, ehr| async move { step.turn_of(&ehr).await });
+            let name = format!("write back {}", ehr.client.id());
+            crew.join(&name, &Bell::default(), LOOK_BACK_EVERY, &self.write_back, turn);
         }
         for _ in 0..OUTBOX_WORKERS {
             crew.join("outbox", &bells.queued, LOOK_EVERY, &self.outbox, |step| async move { step.turn().await });

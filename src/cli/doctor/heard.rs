@@ -1,7 +1,8 @@
 //! How an EHR was heard so far, as the service noted it.
 
 use crate::cli::print::span;
-use crate::desk::{HeardEhr, HeardKind, HeardLook, HeardPanel, HeardSubscription, HeardTopic, LookedAt};
+use crate::cli::write_backs;
+use crate::desk::{HeardEhr, HeardKind, HeardLook, HeardPanel, HeardSubscription, HeardTold, HeardTopic, LookedAt};
 use crate::intake::Finding;
 
 const SUBSCRIPTION: &str = "subscription";
@@ -9,6 +10,7 @@ const LAST_CALL: &str = "last call";
 const POLLING: &str = "polling";
 const SLOWER: &str = "slower looks";
 const GAP: &str = "gap";
+const WRITE_BACK: &str = "write-back";
 const QUARANTINE: &str = "quarantine";
 /// `docs/operating.md` calls this late.
 const BEHIND_SECONDS_MAX: u64 = 900;
@@ -31,6 +33,7 @@ pub(super) fn findings(ehr: &HeardEhr) -> Vec<Finding> {
     found.extend(ehr.kinds.iter().map(polling));
     found.extend(ehr.panel.as_ref().map(panel));
     found.extend(ehr.looks.iter().filter_map(look));
+    found.extend(ehr.told.as_ref().map(told));
     for calls in &ehr.quarantined {
         let says = format!("{} could not be understood: {}", super::count(calls.count, "call"), calls.why);
         found.push(Finding::note(QUARANTINE, says).with("nothing: polling finds what they meant"));
@@ -80,6 +83,18 @@ fn panel(panel: &HeardPanel) -> Finding {
         0 => Finding::works(POLLING, says),
         failing => Finding::note(POLLING, format!("{says}; {failing} could not be asked about the last time"))
             .with("`chartseal ehrs list` says why; they are asked about again"),
+    }
+}
+
+fn told(told: &HeardTold) -> Finding {
+    let says = write_backs::in_words(told);
+    if told.failed > 0 {
+        let remedy = "`chartseal ehrs write-backs` says which and why; mend it, and have them tried with `--again`";
+        return Finding::fails(WRITE_BACK, says, remedy);
+    }
+    match &told.why {
+        Some(_) => Finding::note(WRITE_BACK, says).with("nothing: the service tries again by itself"),
+        None => Finding::works(WRITE_BACK, says),
     }
 }
 

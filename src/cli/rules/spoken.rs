@@ -226,6 +226,9 @@ fn supply(fact: &str) -> &str {
         "age" => "the patient's date of birth",
         "consent" => "the patient's consents",
         "preference" => "what the patient asked for",
+        "contact" | "contact_confirmed_within" | "contact_not_confirmed_within" => {
+            "what is recorded of the patient's address (`chartseal contacts`)"
+        }
         "critical" => "the members with their flags",
         other => other,
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use toml_edit::Value;
 
 use crate::config::{ClientProof, Ehr, EhrAuth, HookAuth, Subscribe, TopicForm};
+use crate::record::Told;
 
 /// How the EHR shall show that something changed, and who asks it to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(super) struct Draft {
     pub(super) hook_url: Option<String>,
     pub(super) hook_secret_file: Option<String>,
     pub(super) clinic: Option<String>,
+    /// What the EHR is told of deliveries.
+    pub(super) tells: Vec<Told>,
 }
 
 /// Whether the section names the file of the hook's secret, which may not be there yet.
@@ -74,6 +77,7 @@ impl Draft {
             scope: token.map(|token| token.scope.clone()),
             subscribe: subscribe.to_owned(),
             hook_secret_file: is_theirs.then(String::new),
+            tells: ehr.write_back.clone(),
             ..Self::default()
         }
     }

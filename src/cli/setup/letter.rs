@@ -57,13 +57,19 @@ fn sign_in(draft: &Draft, reached_at: &Url) -> String {
 }
 
 fn rights(draft: &Draft) -> String {
-    let usual = match draft.calls() {
-        Calls::AskedByUs => format!("{SCOPE} {SCOPE_TO_SUBSCRIBE}"),
-        Calls::MadeByTheirStaff | Calls::None => SCOPE.to_owned(),
+    let subscribes = match draft.calls() {
+        Calls::AskedByUs => Some(("its Subscriptions".to_owned(), SCOPE_TO_SUBSCRIBE.to_owned())),
+        Calls::MadeByTheirStaff | Calls::None => None,
     };
-    let writes = match draft.calls() {
-        Calls::AskedByUs => "It writes nothing but its Subscriptions.",
-        Calls::MadeByTheirStaff | Calls::None => "It writes nothing.",
+    let told = draft.tells.iter().map(|told| {
+        (format!("a {} where the clinic wants the EHR to know of a delivery", told.type_name()), told.scope())
+    });
+    let (writes, scopes): (Vec<String>, Vec<String>) = subscribes.into_iter().chain(told).unzip();
+    let usual = std::iter::once(SCOPE.to_owned()).chain(scopes).collect::<Vec<_>>().join(" ");
+    let writes = if writes.is_empty() {
+        "It writes nothing.".to_owned()
+    } else {
+        format!("It writes nothing but {}.", writes.join(", "))
     };
     let scope = draft.scope.clone().unwrap_or(usual);
     format!(
@@ -140,5 +146,9 @@ mod tests {
         assert!(theirs.contains("X-Chartseal-Hook") && !theirs.contains("Subscription.cruds"), "{theirs}");
         assert!(!theirs.contains("secrets/"), "where our secrets lie is nobody's affair: {theirs}");
         assert!(with("basic", "topic-r4", None).contains("topic-based"));
+        assert!(off.contains("It writes nothing.") && smart.contains("nothing but its Subscriptions."), "{smart}");
+        let tells = vec![crate::record::Told::AuditEvent, crate::record::Told::Task];
+        let told = letter(&Draft { tells, ..draft("bearer", "off", None) }, &reached_at);
+        assert!(told.contains("system/AuditEvent.cs system/Task.crus") && told.contains("a Task where"), "{told}");
     }
 }

@@ -7,12 +7,14 @@ use std::num::NonZeroU32;
 use super::panel;
 use super::server::reachable_locally;
 use super::topic::{Asks, asks, events, subscribe};
+use super::write_back;
 use super::{did_you_mean, ehr_auth, is_loopback, parse_origin, parse_web_url, with_slash};
 use crate::base::{ClinicId, EhrId, UtcMillis, hours, minutes, seconds};
 use crate::config::section::{Context, Section};
 use crate::config::source::Table;
 use crate::config::{Ehr, HookAuth, StartFrom};
 use crate::fhir::WithoutAttachment;
+use crate::whose::Demand;
 
 const BASE: &str = "the FHIR base, such as \"https://ehr.example/fhir/r4\"";
 const ORIGIN: &str = "an origin, such as \"https://files.ehr.example\"";
@@ -49,7 +51,8 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let asks = asks(section);
     let subscribe = subscribe(section, asks);
     let events = events(section);
-    let auth = ehr_auth::read(section, asks, &tls);
+    let (write_back, completed_talk) = write_back::read(section);
+    let auth = ehr_auth::read(section, asks, &write_back, &tls);
     let panel = panel::lists(section);
     let poll_every = seconds(section.number("poll_seconds", panel::poll_seconds(&panel), 1..=86_400));
     let hook_auth = hook_auth(section, asks);
@@ -67,6 +70,9 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
     let recheck_every = minutes(section.number("recheck_minutes", 15, 1..=1_440));
     let ways = [("write", WithoutAttachment::Write), ("review", WithoutAttachment::Review)];
     let without_attachment = section.choice("without_attachment", &ways, WithoutAttachment::Write);
+    let demands =
+        [("unchecked", Demand::Unchecked), ("uncontradicted", Demand::Uncontradicted), ("named", Demand::Named)];
+    let attachment_identity = section.choice("attachment_identity", &demands, Demand::Uncontradicted);
     Some(Ehr {
         id: id?,
         base_url: base_url?,
@@ -88,6 +94,9 @@ fn read(section: &mut Section<'_>, listen: SocketAddr, clinics: &BTreeSet<Clinic
         panel_refresh_every,
         by_date_every,
         without_attachment,
+        write_back,
+        completed_talk,
+        attachment_identity,
     })
 }
 

@@ -10,13 +10,14 @@ use super::{is_loopback, parse_web_url};
 use crate::base::SecretText;
 use crate::config::section::{Section, not_empty};
 use crate::config::{ClientProof, EhrAuth, EhrTls, SecretIn, TokenAuth};
+use crate::record::Told;
 use crate::signing::Algorithm;
 
 const TOKEN_URL: &str = "the EHR's token endpoint, such as \"https://auth.ehr.example/token\"";
 /// What Chartseal reads, as the second version of SMART writes it.
 pub const SCOPE: &str = "system/DiagnosticReport.rs system/DocumentReference.rs system/Binary.r system/Patient.rs \
      system/Observation.rs system/Specimen.rs system/ServiceRequest.rs system/Encounter.rs \
-     system/PractitionerRole.rs system/RelatedPerson.rs system/Consent.rs";
+     system/PractitionerRole.rs system/RelatedPerson.rs system/Consent.rs system/Account.rs system/Coverage.rs";
 /// Beside [`SCOPE`], where Chartseal makes the Subscriptions.
 pub const SCOPE_TO_SUBSCRIBE: &str = "system/Subscription.cruds";
 /// RFC 6749 §3.3; a scope is one word, and several are separated by one space.
@@ -56,7 +57,7 @@ struct Given {
 
 const CLIENTS: &[Scheme] = &[Scheme::Smart, Scheme::ClientSecret, Scheme::ClientCertificate];
 
-pub(super) fn read(section: &mut Section<'_>, asks: Asks, tls: &EhrTls) -> Option<EhrAuth> {
+pub(super) fn read(section: &mut Section<'_>, asks: Asks, write_back: &[Told], tls: &EhrTls) -> Option<EhrAuth> {
     let scheme = section.choice("auth", &SCHEMES, Scheme::None);
     let given = Given {
         user: section.optional("user", not_empty),
@@ -102,9 +103,13 @@ pub(super) fn read(section: &mut Section<'_>, asks: Asks, tls: &EhrTls) -> Optio
         }
     };
     needs(section, scheme, "client_id", &["client_id"]);
-    let usual = || match asks {
-        Asks::Classic | Asks::Topic(_) => format!("{SCOPE} {SCOPE_TO_SUBSCRIBE}"),
-        Asks::Nothing => SCOPE.to_owned(),
+    let usual = || {
+        let subscribes = match asks {
+            Asks::Classic | Asks::Topic(_) => Some(SCOPE_TO_SUBSCRIBE.to_owned()),
+            Asks::Nothing => None,
+        };
+        let tells = write_back.iter().copied().map(Told::scope);
+        std::iter::once(SCOPE.to_owned()).chain(subscribes).chain(tells).collect::<Vec<_>>().join(" ")
     };
     let scope = given.scope.unwrap_or_else(usual);
     Some(EhrAuth::Token(TokenAuth { client_id: given.client_id?, proof: proof?, token_url: given.token_url, scope }))

@@ -6,6 +6,7 @@ mod mail;
 mod panel;
 mod server;
 mod topic;
+mod write_back;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,6 +21,8 @@ use super::units;
 use super::{Clinic, ClinicPhone, Config, ConfigError, Language, Limits, Mode, Retention, StoreUrl};
 use crate::base::{ClinicId, EmailAddress, hours, seconds};
 use crate::blobs::BlobUrl;
+use crate::cell::Reader;
+use crate::policy::facts::ADULT_AT_YEARS;
 use crate::signing::RotateEvery;
 pub use ehr_auth::{SCOPE, SCOPE_TO_SUBSCRIBE};
 
@@ -57,6 +60,7 @@ pub(super) fn read(
         policy_file: policy_file(source.take("policy"), context),
         retention: retention(source.take("retention"), context),
         limits: limits(source.take("limits"), context),
+        reader: Reader::default(),
     };
     mistakes.into_result()?;
     Ok(config)
@@ -157,12 +161,14 @@ fn clinics(tables: Vec<Table>, context: Context<'_>) -> (Vec<Clinic>, BTreeSet<C
         let timezone = section.required("timezone", "a time zone such as \"America/Chicago\"", parse_timezone);
         let language = section.optional("language", Language::parse).unwrap_or_else(|| Language("en".to_owned()));
         let from = section.required("from", "the address that its messages come from", EmailAddress::parse);
+        let adult_at_years = section.number("adult_at_years", u64::from(ADULT_AT_YEARS), 16..=21);
         if id.clone().is_some_and(|id| !ids.insert(id)) {
             section.complain("id", "another clinic has this id: give each its own");
         }
         section.finish();
         if let (Some(id), Some(name), Some(phone), Some(timezone), Some(from)) = (id, name, phone, timezone, from) {
-            clinics.push(Clinic { id, name, phone, timezone, language, from });
+            let adult_at_years = u16::try_from(adult_at_years).unwrap_or(ADULT_AT_YEARS);
+            clinics.push(Clinic { id, name, phone, timezone, language, from, adult_at_years });
         }
     }
     (clinics, ids)

@@ -92,6 +92,7 @@ fn mistakes_about_clinics_are_told_with_line_and_remedy() {
     for (line, key, remedy) in [
         ("language = \"Spanish\"", "[[clinic]] number 1, \"second\": language", "\"en-GB\""),
         // A patient must not get English from a clinic that was told it could write Spanish.
+        ("adult_at_years = 12", "[[clinic]] number 1, \"second\": adult_at_years", "from 16 to 21"),
         ("language = \"es\"", "[[clinic]] number 1, \"second\": language", "no other language yet"),
         ("phon = \"1\"", "[[clinic]] number 1, \"second\": phon", "did you mean `phone`?"),
     ] {
@@ -121,6 +122,21 @@ fn mistakes_about_clinics_are_told_with_line_and_remedy() {
     }
     let found = mistakes("[clinic]\nid = \"main\"", &[]);
     assert!(found[0].remedy.contains("write [[clinic]]"), "{found:?}");
+}
+
+#[test]
+fn mistakes_about_what_an_ehr_is_told_are_told_with_line_and_remedy() {
+    for (line, key, remedy) in [
+        ("write_back = [\"observation\"]", "write_back", "\"communication\", \"audit_event\""),
+        ("write_back = [\"task\", \"task\"]", "write_back", "named once"),
+        ("write_back = [\"task\"]\ncompleted_talk = \"releases\"", "completed_talk", "\"noted\" or \"counts\""),
+        ("completed_talk = \"counts\"", "completed_talk", "not used without \"task\""),
+    ] {
+        let found = mistakes(&format!("{EHR}{line}\n{CLINIC}"), &[]);
+        let is_it =
+            |found: &Mistake| found.key == format!("[[ehr]] number 1, \"lab\": {key}") && found.remedy.contains(remedy);
+        assert!(found.iter().any(is_it), "{line}: {found:?}");
+    }
 }
 
 #[test]
@@ -210,6 +226,7 @@ fn mistakes_about_ehrs_are_told_with_line_and_remedy() {
         ("by_date_hours = 169", "[[ehr]] number 1, \"lab\": by_date_hours", "from 0 to 168"),
         ("recheck_minutes = 0", "[[ehr]] number 1, \"lab\": recheck_minutes", "from 1 to 1440"),
         ("without_attachment = \"no\"", "[[ehr]] number 1, \"lab\": without_attachment", "\"write\" or"),
+        ("attachment_identity = \"yes\"", "[[ehr]] number 1, \"lab\": attachment_identity", "\"uncontradicted\""),
         ("start_from = \"yesterday\"", "[[ehr]] number 1, \"lab\": start_from", "\"now\" or an instant"),
         ("start_from = 2026-11-01", "[[ehr]] number 1, \"lab\": start_from", "\"now\" or an instant"),
         ("report_age_max = \"7\"", "[[ehr]] number 1, \"lab\": report_age_max", "from \"1h\" to \"1y\""),

@@ -1,7 +1,8 @@
 //! The patient's consents in force, as words that a rule can name.
 //!
 //! Must stay true: a consent counts only when its own status, patient, decision and period say so, whatever the search was
-//! asked; one that makes exceptions is not taken for a plain yes.
+//! asked; one that makes exceptions is not taken for a plain yes, but for a plain no; a refusal has words of its own, so that a
+//! rule can ask for more where there is one.
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -17,12 +18,15 @@ use crate::policy::facts::{FactPath, Gathered, Lack, Word};
 /// The system under which a clinic can write its own consent categories in the EHR. A category of this system, or of none,
 /// becomes the word `code`, in lower case; any other becomes `system|code`.
 pub const CONSENT_SYSTEM: &str = "urn:chartseal:consent";
+/// Before the word of what the patient refused.
+const DENIED: &str = "deny:";
 
 /// What one consent says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Verdict {
     Permits,
-    /// Denied, not in force, or somebody else's.
+    Denies,
+    /// Not in force, or somebody else's.
     Nothing,
     Unclear(Lack),
 }
@@ -32,12 +36,14 @@ pub(super) async fn consents<S: Shelves>(shelves: &S, patient: &FhirId, deadline
     let listing = shelves.list("Consent", &parameters, deadline).await;
     let mut words = Gathered { found: Vec::new(), lacking: listing.lacking };
     for (i, consent) in listing.resources.iter().enumerate() {
-        match judge(consent, patient, listing.server_date, shelves.base()) {
-            Verdict::Permits => {
+        let said = judge(consent, patient, listing.server_date, shelves.base());
+        match said {
+            Verdict::Permits | Verdict::Denies => {
+                let before = if said == Verdict::Denies { DENIED } else { "" };
                 let mut categories = Gathered::none();
                 concepts(consent, "category", "", &mut categories);
                 for coding in categories.values() {
-                    words.add(consent_word(coding), FactPath(format!("Consent[{i}].category")));
+                    words.add(format!("{before}{}", consent_word(coding)), FactPath(format!("Consent[{i}].category")));
                 }
                 words.lacking.extend(categories.lacking);
             }
@@ -71,7 +77,7 @@ fn judge(consent: &Value, patient: &FhirId, now: Option<UtcMillis>, base: &Servi
         return Verdict::Unclear(Lack::Unreadable);
     }
     match decision(consent) {
-        Verdict::Permits => in_force(consent, now),
+        said @ (Verdict::Permits | Verdict::Denies) => in_force(said, consent, now),
         other @ (Verdict::Nothing | Verdict::Unclear(_)) => other,
     }
 }
@@ -89,7 +95,7 @@ fn decision(consent: &Value) -> Verdict {
     match decided.or_else(|| decided_by_rule(consent)) {
         Some("permit") if exceptions => Verdict::Unclear(Lack::TooMany),
         Some("permit") => Verdict::Permits,
-        Some("deny") => Verdict::Nothing,
+        Some("deny") => Verdict::Denies,
         Some(_) | None => Verdict::Unclear(Lack::Unreadable),
     }
 }
@@ -105,7 +111,7 @@ fn decided_by_rule(consent: &Value) -> Option<&'static str> {
     }
 }
 
-fn in_force(consent: &Value, now: Option<UtcMillis>) -> Verdict {
+fn in_force(said: Verdict, consent: &Value, now: Option<UtcMillis>) -> Verdict {
     let holders = [Some(consent), consent.get("provision")];
     let periods = holders.into_iter().flatten().flat_map(|holder| items(holder, "period"));
     for (_, period) in periods {
@@ -121,5 +127,5 @@ fn in_force(consent: &Value, now: Option<UtcMillis>) -> Verdict {
             return Verdict::Nothing;
         }
     }
-    Verdict::Permits
+    said
 }

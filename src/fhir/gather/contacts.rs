@@ -1,33 +1,90 @@
 //! The e-mail addresses of those who stand by a patient: a guardian's address is often typed as the teenager's own.
 //!
-//! Must stay true: an entry counts whatever its use, period or rank, for the mailbox is still the other person's. Patient
-//! data: addresses leave here as [`EmailAddress`] alone.
+//! Must stay true: an entry counts whatever its use, period or rank, and a person whatever became of them, for the mailbox is
+//! still the other person's; but only a `RelatedPerson` in force acts for the patient. Patient data: addresses leave here as
+//! [`EmailAddress`] alone.
 
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::shape::{Place, below, items, pointers, word};
-use crate::base::EmailAddress;
+use crate::base::{EmailAddress, UtcMillis};
 use crate::fhir::client::EhrClient;
+use crate::fhir::dates;
 use crate::fhir::patient::Patient;
-use crate::policy::facts::{FactPath, Gathered};
+use crate::policy::facts::{FactPath, Gathered, Sighted};
+
+/// The address of somebody who stands by a patient. Patient data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kin {
+    pub address: EmailAddress,
+    pub stands: Stands,
+}
+
+/// Whether they act for the patient.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stands {
+    /// The EHR says so of now.
+    InForce,
+    /// They did, or will; or nobody says that they do: a contact for emergencies, who pays.
+    NotInForce,
+}
 
 impl EhrClient {
-    /// Addresses of every `RelatedPerson` of `patient` and of the contacts in the patient's own record. What is no
-    /// address is left out. Lacks say that there may be more.
-    pub async fn related_contacts(&self, patient: &Patient) -> Gathered<EmailAddress> {
+    /// Addresses of every `RelatedPerson` of `patient`, of the contacts in the patient's own record, and of those who pay for
+    /// them. What is no address is left out. Lacks say that there may be more.
+    pub async fn related_contacts(&self, patient: &Patient, now: UtcMillis) -> Gathered<Kin> {
         let deadline = Instant::now() + self.limits.gather_timeout;
+        let (persons, payers) = tokio::join!(self.persons(patient, now, deadline), self.payers(patient, deadline));
+        let mut found = all(patient.contacts.clone(), Stands::NotInForce);
+        found.extend(persons);
+        found.extend(all(payers, Stands::NotInForce));
+        found
+    }
+
+    async fn persons(&self, patient: &Patient, now: UtcMillis, deadline: Instant) -> Gathered<Kin> {
         let listing = self.search_all("RelatedPerson", &[("patient", patient.id.as_str())], deadline).await;
-        let mut found = patient.contacts.clone();
-        found.lacking.extend(listing.lacking);
+        let mut found = Gathered { found: Vec::new(), lacking: listing.lacking };
         for (i, person) in listing.resources.iter().enumerate() {
             let is_theirs = |place: &Place| matches!(place, Place::Here(id) if *id == patient.id);
             let whose = pointers(person, "patient", "", &self.base);
             if whose.iter().any(|one| one.kind.as_deref() == Some("Patient") && is_theirs(&one.place)) {
-                emails(person, &format!("RelatedPerson[{i}]"), &mut found);
+                let mut theirs = Gathered::none();
+                emails(person, &format!("RelatedPerson[{i}]"), &mut theirs);
+                found.extend(all(theirs, standing(person, now)));
             }
         }
         found
+    }
+}
+
+fn all(addresses: Gathered<EmailAddress>, stands: Stands) -> Gathered<Kin> {
+    let kin = |seen: Sighted<EmailAddress>| Sighted { value: Kin { address: seen.value, stands }, at: seen.at };
+    Gathered { found: addresses.found.into_iter().map(kin).collect(), lacking: addresses.lacking }
+}
+
+/// In doubt they do not act for anybody.
+fn standing(person: &Value, now: UtcMillis) -> Stands {
+    let is_active = match person.get("active") {
+        None => true,
+        Some(active) => active.as_bool() == Some(true),
+    };
+    let is_in_time = items(person, "period").into_iter().all(|(_, period)| is_within(period, now));
+    let is_plain = person.get("modifierExtension").is_none() && person.get("implicitRules").is_none();
+    if is_active && is_in_time && is_plain { Stands::InForce } else { Stands::NotInForce }
+}
+
+fn is_within(period: &Value, now: UtcMillis) -> bool {
+    let bound = |name: &str| match period.get(name) {
+        None => Some(None),
+        Some(Value::String(text)) => dates::span(text).map(Some),
+        Some(_) => None,
+    };
+    match (bound("start"), bound("end")) {
+        (Some(start), Some(end)) => {
+            start.is_none_or(|(first, _)| first <= now) && end.is_none_or(|(_, after)| now < after)
+        }
+        (None, _) | (_, None) => false,
     }
 }
 
@@ -40,7 +97,7 @@ pub(in crate::fhir) fn of_patient(patient: &Value) -> Gathered<EmailAddress> {
     found
 }
 
-fn emails(holder: &Value, at: &str, into: &mut Gathered<EmailAddress>) {
+pub(super) fn emails(holder: &Value, at: &str, into: &mut Gathered<EmailAddress>) {
     for (step, telecom) in items(holder, "telecom") {
         let value = word(telecom, "value").filter(|_| word(telecom, "system") == Some("email"));
         if let Some(address) = value.and_then(|value| EmailAddress::parse(value).ok()) {

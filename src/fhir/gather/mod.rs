@@ -12,6 +12,7 @@ mod fetch;
 mod listing;
 mod members;
 mod part;
+mod payers;
 mod recent;
 mod shape;
 mod source;
@@ -40,6 +41,7 @@ use crate::policy::facts::{FactPath, Flag, Gathered, Lack, Performer, Word};
 use crate::policy::{Coding, Need, Needs};
 
 pub use self::consents::CONSENT_SYSTEM;
+pub use self::contacts::{Kin, Stands};
 
 /// Orders, encounters and roles that are read for one report, each.
 const NAMED_MAX: usize = 20;

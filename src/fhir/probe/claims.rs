@@ -37,6 +37,7 @@ pub enum Interaction {
     /// Of a whole type.
     History,
     Create,
+    Update,
     Delete,
 }
 
@@ -47,6 +48,7 @@ impl Interaction {
             "search-type" => Some(Self::Search),
             "history-type" => Some(Self::History),
             "create" => Some(Self::Create),
+            "update" => Some(Self::Update),
             "delete" => Some(Self::Delete),
             _ => None,
         }
@@ -59,6 +61,7 @@ impl Interaction {
             Self::Search => "search",
             Self::History => "history",
             Self::Create => "create",
+            Self::Update => "update",
             Self::Delete => "delete",
         }
     }

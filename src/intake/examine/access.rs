@@ -13,8 +13,16 @@ const NO_FHIR: &str = "see that base_url is the FHIR base itself, and that no lo
 /// Without these nothing can be delivered.
 const NEEDED: [&str; 4] = ["DiagnosticReport", "DocumentReference", "Patient", "Binary"];
 /// What some rules look at.
-const LOOKED_AT: [&str; 6] =
-    ["Observation", "ServiceRequest", "Encounter", "PractitionerRole", "RelatedPerson", "Consent"];
+const LOOKED_AT: [&str; 8] = [
+    "Observation",
+    "ServiceRequest",
+    "Encounter",
+    "PractitionerRole",
+    "RelatedPerson",
+    "Consent",
+    "Account",
+    "Coverage",
+];
 
 /// Nothing further can be asked.
 pub(super) struct ShutOut;

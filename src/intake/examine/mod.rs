@@ -8,6 +8,7 @@ mod connection;
 mod finding;
 mod first;
 mod hooks;
+mod told;
 mod trial;
 
 use super::{HeardEhr, Intake};
@@ -34,6 +35,7 @@ impl Intake {
             access::searching(ehr, their_now, &mut findings).await;
             findings.extend(access::panel(ehr, self.clock.now()).await);
             findings.extend(hooks::subscriptions(ehr, claims.as_ref()).await);
+            findings.extend(told::write_back(ehr, claims.as_ref()));
         }
         findings.extend(hooks::address(ehr, self.clock.now()).await);
         Some(findings)

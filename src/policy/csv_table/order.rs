@@ -24,7 +24,7 @@ const FIRST: [&str; 14] = [
 /// Tables, from left to right.
 const TABLES: [&str; 8] = ["", "expiry", "when", "when.any", "any", "then", "facts", "expect"];
 /// Columns that hold one text, in which a semicolon is one.
-const ONE_TEXT: [&str; 14] = [
+const ONE_TEXT: [&str; 15] = [
     "id",
     "name",
     "tag",
@@ -38,6 +38,7 @@ const ONE_TEXT: [&str; 14] = [
     "until",
     "reason",
     "facts.issued",
+    "facts.contact_since",
     "expect.earliest",
 ];
 

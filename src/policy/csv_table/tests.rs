@@ -55,6 +55,10 @@ reason = "one; two \"three\"\nfour, +five"
 id = "everything"
 when = {}
 then = { retention = "400d" }
+[[restrict]]
+id = "sure-of-the-address"
+when = { tag = "HIV", contact = ["unknown", "bounced"], any = { contact_confirmed_within = "30d", contact_not_confirmed_within = "400d" } }
+then = { opens = 1 }
 [[exception]]
 id = "trial"
 over = ["sensitive"]
@@ -65,7 +69,7 @@ by = ["Ann Author", "Ben Approver"]
 reason = "@a trial"
 [[test]]
 name = "-1 is a name; so is this"
-facts = { category = "LAB", text = ["HIV; and more", "\"quoted\""], age = 30, critical = true, issued = 2026-11-20T16:00:00, unknown = ["order"] }
+facts = { category = "LAB", text = ["HIV; and more", "\"quoted\""], age = 30, contact = "disputed", contact_since = 2026-11-19T08:00:00, critical = true, issued = 2026-11-20T16:00:00, unknown = ["order"] }
 expect = { tag = ["HIV"], opens = 3 }
 [[test]]
 name = "nothing"

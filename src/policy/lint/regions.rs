@@ -64,6 +64,7 @@ impl<'c> Lexicon<'c> {
             | Condition::Patterns(_)
             | Condition::AtLeast(_)
             | Condition::Age(_)
+            | Condition::Within(_)
             | Condition::Yes => Vec::new(),
         };
         Atom { predicate, condition, codes }
@@ -156,6 +157,10 @@ impl Atom<'_> {
             (Condition::Patterns(mine), Condition::Patterns(theirs)) => is_same && mine.is_subset(theirs),
             (Condition::AtLeast(mine), Condition::AtLeast(theirs)) => mine >= theirs,
             (Condition::Age(mine), Condition::Age(theirs)) => theirs.from <= mine.from && mine.below <= theirs.below,
+            (Condition::Within(mine), Condition::Within(theirs)) => {
+                let is_turned = self.predicate == Predicate::ContactNotConfirmedWithin;
+                is_same && if is_turned { theirs <= mine } else { mine <= theirs }
+            }
             (Condition::Yes, Condition::Yes) => is_same,
             (Condition::Words(mine), Condition::Words(theirs)) if is_same && mine.is_subset(theirs) => true,
             (Condition::Prefixes(mine), Condition::Prefixes(theirs)) => {
@@ -184,7 +189,9 @@ impl Atom<'_> {
             (Condition::Prefixes(mine), Condition::Prefixes(theirs)) => {
                 mine.iter().any(|one| theirs.iter().any(|other| begins(one, other) || begins(other, one)))
             }
-            (Condition::AtLeast(_), Condition::AtLeast(_)) | (Condition::Yes, Condition::Yes) => true,
+            (Condition::AtLeast(_), Condition::AtLeast(_))
+            | (Condition::Within(_), Condition::Within(_))
+            | (Condition::Yes, Condition::Yes) => true,
             (Condition::Age(mine), Condition::Age(theirs)) => meet(*mine, *theirs).is_some(),
             (Condition::Words(mine), Condition::Words(theirs)) if !mine.is_disjoint(theirs) => true,
             _ => self.codes.iter().any(|mine| other.codes.iter().any(|theirs| do_share(mine, theirs))),
@@ -213,6 +220,9 @@ fn looks_within(inner: Predicate, outer: Predicate) -> bool {
             | Predicate::Age
             | Predicate::Consent
             | Predicate::Preference
+            | Predicate::Contact
+            | Predicate::ContactConfirmedWithin
+            | Predicate::ContactNotConfirmedWithin
             | Predicate::Critical
             | Predicate::Tag
             | Predicate::Any => false,
@@ -239,6 +249,9 @@ fn dimension(predicate: Predicate) -> Predicate {
         | Predicate::Age
         | Predicate::Consent
         | Predicate::Preference
+        | Predicate::Contact
+        | Predicate::ContactConfirmedWithin
+        | Predicate::ContactNotConfirmedWithin
         | Predicate::Critical
         | Predicate::Tag
         | Predicate::Any => predicate,
@@ -283,6 +296,7 @@ fn is_contradiction<'a, 'c: 'a>(atoms: impl Iterator<Item = &'a Atom<'c>>) -> bo
             | Condition::Performers(_)
             | Condition::Patterns(_)
             | Condition::AtLeast(_)
+            | Condition::Within(_)
             | Condition::Yes => {}
         }
     }

@@ -103,6 +103,7 @@ pub(super) fn may_be_unknown(content: &Content, when: &When) -> bool {
             | Condition::Patterns(_)
             | Condition::AtLeast(_)
             | Condition::Age(_)
+            | Condition::Within(_)
             | Condition::Yes => false,
         },
         Predicate::Holds
@@ -119,6 +120,9 @@ pub(super) fn may_be_unknown(content: &Content, when: &When) -> bool {
         | Predicate::Age
         | Predicate::Consent
         | Predicate::Preference
+        | Predicate::Contact
+        | Predicate::ContactConfirmedWithin
+        | Predicate::ContactNotConfirmedWithin
         | Predicate::Critical
         | Predicate::Any => true,
     })

@@ -71,6 +71,10 @@ fn holds_all(wide: (&Content, &Condition), narrow: (&Content, &Condition), predi
         (Condition::Patterns(wide), Condition::Patterns(narrow)) => narrow.is_subset(wide),
         (Condition::AtLeast(wide), Condition::AtLeast(narrow)) => wide <= narrow,
         (Condition::Age(wide), Condition::Age(narrow)) => wide.from <= narrow.from && narrow.below <= wide.below,
+        (Condition::Within(wide), Condition::Within(narrow)) if predicate == Predicate::ContactNotConfirmedWithin => {
+            wide <= narrow
+        }
+        (Condition::Within(wide), Condition::Within(narrow)) => narrow <= wide,
         (Condition::Yes, Condition::Yes) => true,
         (Condition::Words(wide_words), Condition::Words(narrow_words)) => match predicate {
             Predicate::Set => codes(narrow.0, narrow_words).is_subset(&codes(wide.0, wide_words)),
@@ -80,6 +84,9 @@ fn holds_all(wide: (&Content, &Condition), narrow: (&Content, &Condition), predi
             }),
             Predicate::Consent
             | Predicate::Preference
+            | Predicate::Contact
+            | Predicate::ContactConfirmedWithin
+            | Predicate::ContactNotConfirmedWithin
             | Predicate::Tag
             | Predicate::Recipient
             | Predicate::Clinic
@@ -110,6 +117,7 @@ fn holds_all(wide: (&Content, &Condition), narrow: (&Content, &Condition), predi
             | Condition::Patterns(_)
             | Condition::AtLeast(_)
             | Condition::Age(_)
+            | Condition::Within(_)
             | Condition::Yes
             | Condition::Words(_),
             _,

@@ -10,13 +10,15 @@ use super::{Shelf, unknown};
 use crate::base::{ClinicId, ResourceType, UtcMillis};
 use crate::policy::cases::{CASE_NOW, Case};
 use crate::policy::columns::{Columns, Said};
+use crate::policy::contact::{ContactStanding, ContactState, as_fact};
 use crate::policy::errors::Code;
 use crate::policy::facts::{Age, Coding, FactPath, Facts, Flag, Gathered, Lack, RecipientRole, ReportStatus};
 use crate::policy::reader::{Place, Reader, Value};
 use crate::policy::when::{Condition, Predicate};
 
 const FACTS: &str = "recipient, clinic, resource, category, type, code, results, order, reason, label, confidentiality, \
-                     performer, specialty, service, encounter, text, age, consent, preference, critical, issued, unknown";
+                     performer, specialty, service, encounter, text, age, consent, preference, contact, \
+                     contact_since, critical, issued, unknown";
 /// The oldest age of a test.
 const AGE_MAX: u16 = 130;
 
@@ -147,6 +149,17 @@ pub(in crate::policy) fn read_facts<'t>(
             "preference" => {
                 facts.preferences = gathered(words(reader, value, Predicate::Preference, shelf), "preference");
             }
+            "contact" => {
+                let state = reader.word(value, name, &ContactState::ALL, ContactState::as_str);
+                let since = table.get("contact_since").and_then(|since| reader.wall_time(since, "contact_since"));
+                let since = since.map_or(CASE_NOW, |local| crate::policy::calendar::instant_of(local, shelf.zone));
+                facts.contact = as_fact(state.map(|state| ContactStanding { state, since }));
+            }
+            "contact_since" if table.contains_key("contact") => {}
+            "contact_since" => {
+                let what = "'contact_since' says nothing without 'contact'";
+                reader.fault_of(Code::BadTest, &key.span(), what, "add contact = \"confirmed_by_staff\"");
+            }
             "text" => {
                 let list = reader.list(value, name);
                 texts = list.into_iter().filter_map(|item| reader.text(item, name)).map(str::to_owned).collect();
@@ -275,10 +288,12 @@ fn forget<'t>(reader: &mut Reader<'t>, value: &Value<'t>, facts: &mut Facts) {
             Some("text") => facts.text.matched.lacking = lack,
             Some("consent") => facts.consents.lacking = lack,
             Some("preference") => facts.preferences.lacking = lack,
+            Some("contact") => facts.contact = Gathered { found: Vec::new(), lacking: lack },
             Some("age") => facts.age = Age::Unknown,
             Some("critical") => facts.critical = Flag::Unknown,
             Some(_) => {
-                let known = "results, label, order, specialty, encounter, text, consent, preference, age, critical";
+                let known = "results, label, order, specialty, encounter, text, consent, preference, contact, age, \
+                             critical";
                 let what = "this cannot be unknown in a test";
                 reader.fault_of(Code::BadTest, &item.span(), what, format!("write one of: {known}"));
             }

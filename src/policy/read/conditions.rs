@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use super::{Shelf, unknown};
 use crate::base::{ClinicId, ResourceType};
 use crate::policy::codes::{self, Confidentiality};
+use crate::policy::contact;
 use crate::policy::errors::Code;
 use crate::policy::facts::{Coding, RecipientRole, Word};
 use crate::policy::reader::{Reader, Value, is_code, quote};
@@ -21,7 +22,8 @@ const AGE_YEARS_MAX: u16 = 150;
 const LOOSE_LETTERS: usize = 4;
 
 const KNOWN: &str = "recipient, clinic, resource, category, type, code, holds, set, prefix, label, confidentiality, order, \
-                     reason, performer, service, encounter, text, age, consent, preference, critical, tag, any";
+                     reason, performer, service, encounter, text, age, consent, preference, contact, \
+                     contact_confirmed_within, contact_not_confirmed_within, critical, tag, any";
 
 pub(super) fn read_when<'t>(reader: &mut Reader<'t>, value: &Value<'t>, shelf: &mut Shelf<'_>) -> Option<When> {
     let mut when = When::default();
@@ -95,6 +97,10 @@ pub(super) fn read_condition<'t>(
         Predicate::Performer => Condition::Performers(read_performers(reader, value)),
         Predicate::Service => Condition::Words(read_services(reader, value, shelf)),
         Predicate::Consent | Predicate::Preference => Condition::Words(read_words(reader, value, name)),
+        Predicate::Contact => Condition::Words(read_contact_states(reader, value)),
+        Predicate::ContactConfirmedWithin | Predicate::ContactNotConfirmedWithin => {
+            Condition::Within(reader.span_seconds(value, name)?)
+        }
         Predicate::Tag => Condition::Words(read_tags(reader, value)),
         Predicate::Text => Condition::Patterns(read_patterns(reader, value, shelf)),
         Predicate::Age => Condition::Age(read_age(reader, value)?),
@@ -239,6 +245,10 @@ pub(super) fn read_words<'t>(reader: &mut Reader<'t>, value: &Value<'t>, name: &
         }
     }
     found
+}
+
+fn read_contact_states<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> BTreeSet<Word> {
+    reader.words(value, "contact", &contact::WORDS, |word| word).into_iter().map(str::to_owned).collect()
 }
 
 pub(super) fn read_tags<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> BTreeSet<Word> {

@@ -99,6 +99,7 @@ impl Evidence {
                 | Condition::Patterns(_)
                 | Condition::AtLeast(_)
                 | Condition::Age(_)
+                | Condition::Within(_)
                 | Condition::Yes => {}
             }
         }

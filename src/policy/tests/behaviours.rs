@@ -136,13 +136,13 @@ fn behaviour_5_looks_inside() {
         Facts { labels: found(label, "meta.security"), ..panel.clone() },
         Facts { text: read, ..local },
     ] {
-        assert!(tags_of(&rules, &inside).contains("HIV"), "{inside:?}");
+        assert!(tags_of(&rules, &inside, NOW).contains("HIV"), "{inside:?}");
         let terms = sent(decide(&rules, &inside, AT).decision);
         assert_eq!((terms.release.by, terms.opens.0.get()), (ReleaseBy::Manual, 1), "{inside:?}");
     }
-    assert!(tags_of(&rules, &known(&[PREGNANCY], &[LAB])).contains("SEX"));
+    assert!(tags_of(&rules, &known(&[PREGNANCY], &[LAB]), NOW).contains("SEX"));
     let race = known(&["urn:oid:2.16.840.1.113883.6.238|2106-3"], &[LAB]);
-    assert!(tags_of(&rules, &race).is_empty());
+    assert!(tags_of(&rules, &race, NOW).is_empty());
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn behaviour_15_ten_thousand_codings_are_decided_in_bounded_time() {
 fn a_reports_own_code_belongs_to_its_classes_too() {
     let body = "[[classify]]\ntag = \"T\"\nany = { holds = [\"icd-10-cm|C50\"] }\n";
     let facts = known(&["http://hl7.org/fhir/sid/icd-10-cm|C50.912"], &[]);
-    assert!(tags_of(&rules(body), &facts).contains("T"));
+    assert!(tags_of(&rules(body), &facts, NOW).contains("T"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::base::hours;
+use crate::policy::contact::{ContactStanding, ContactState, as_fact};
 use crate::policy::facts::{Age, FactPath, Flag, Gathered, Lack, PatternId};
 use crate::policy::text::Pattern;
 
@@ -57,7 +58,7 @@ pub const SPECIALTIES: [&str; 2] = ["http://snomed.info/sct|394582007", "http://
 const PATTERNS: [(&str, Option<&str>); 3] = [("\\bhiv\\b", None), ("syphilis", None), ("kiła", Some("pl"))];
 const LACKS: [Lack; 3] = [Lack::TimedOut, Lack::NotAsked, Lack::TooMany];
 /// What a condition may ask for, of which every kind is drawn.
-const CONDITIONS: [&str; 19] = [
+const CONDITIONS: [&str; 22] = [
     "code",
     "category",
     "holds",
@@ -74,6 +75,9 @@ const CONDITIONS: [&str; 19] = [
     "age",
     "consent",
     "preference",
+    "contact",
+    "contact_confirmed_within",
+    "contact_not_confirmed_within",
     "critical",
     "resource",
     "type",
@@ -95,6 +99,11 @@ impl Dice {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
+    }
+
+    /// Draws of its own, which leave the others as they are.
+    pub const fn aside(&self) -> Self {
+        Self(self.0 ^ 0xA51D_E000)
     }
 
     pub fn below(&mut self, count: usize) -> usize {
@@ -290,6 +299,8 @@ fn condition(dice: &mut Dice, name: &str) -> String {
         "age" => dice.pick(&["\"12..18\"", "\"18..\"", "\"..12\""]).to_owned(),
         "consent" => quoted(dice, &["occ", "study"]),
         "preference" => quoted(dice, &["phone_first", "paper"]),
+        "contact" => quoted(dice, &["unknown", "confirmed", "confirmed_by_staff", "bounced"]),
+        "contact_confirmed_within" | "contact_not_confirmed_within" => dice.pick(&["\"30d\"", "\"400d\""]).to_owned(),
         "critical" => "true".to_owned(),
         "resource" => quoted(dice, &["DiagnosticReport", "DocumentReference"]),
         _ => quoted(dice, &codes),
@@ -350,6 +361,7 @@ pub fn facts(dice: &mut Dice) -> Facts {
         encounters: codes(dice, &FACT_ENCOUNTERS, "encounter"),
         consents: gathered(dice, &["occ", "study"], "consent", str::to_owned),
         preferences: gathered(dice, &["phone_first", "paper"], "preference", str::to_owned),
+        contact: contact(&mut dice.aside()),
         critical: dice.pick(&[Flag::No, Flag::No, Flag::No, Flag::Yes, Flag::Unknown]),
         age: age(dice),
         ..report(&[], &[])
@@ -369,6 +381,19 @@ pub fn pattern(at: usize) -> PatternId {
         PATTERNS.into_iter().map(|one| pattern(one).id()).collect()
     });
     IDS[at]
+}
+
+/// Known, with or without something recorded, or not.
+fn contact(dice: &mut Dice) -> Gathered<ContactStanding> {
+    if dice.chance(15) {
+        return Gathered::lacking(dice.pick(&LACKS));
+    }
+    as_fact(dice.chance(60).then(|| standing(dice)))
+}
+
+pub fn standing(dice: &mut Dice) -> ContactStanding {
+    let since = NOW.minus(hours(24 * dice.pick(&[0, 30, 31, 400, 500])));
+    ContactStanding { state: dice.pick(&ContactState::ALL), since }
 }
 
 fn age(dice: &mut Dice) -> Age {

@@ -4,6 +4,7 @@ mod behaviours;
 mod calendar;
 mod codes;
 mod compare;
+mod contacts;
 mod decisions;
 mod explained;
 mod faults;

@@ -199,7 +199,7 @@ proptest! {
         let dice = &mut Dice::of(seed);
         let (drawn, facts) = policy_and_facts(dice);
         let (content, table) = (&drawn.rules.content, &drawn.rules.table);
-        let canon = canon::Canon::of(&facts);
+        let canon = canon::Canon::of(&facts, NOW);
         let mut tags = Tags::default();
         for row in &content.classify {
             match probe(content, &row.when, &canon, &Tags::default()) {
@@ -215,7 +215,7 @@ proptest! {
             let plain = (matches!(probed, Probed::Yes(_)), !matches!(probed, Probed::No(_)));
             prop_assert_eq!(told, plain, "{:?}\n{}", row, drawn.text);
         }
-        prop_assert_eq!(&tags.yes, &tags_of(&drawn.rules, &facts));
+        prop_assert_eq!(&tags.yes, &tags_of(&drawn.rules, &facts, NOW));
         prop_assert_eq!(rank(judged.verdict), action(&drawn.rules, &facts));
         let whole = decide(&drawn.rules, &facts, AT);
         let trace = whole.trace.clone().for_the_record();
@@ -288,7 +288,10 @@ proptest! {
         prop_assert!(ends >= floor && schedule.earliest >= floor);
         prop_assert!(last.is_none_or(|last| ends <= last.max(NOW)));
         prop_assert!(ends <= schedule.from.plus(hold_max).max(floor).max(NOW));
-        if facts.issued.is_some() && drawn.rules.content().exceptions.is_empty() {
+        // A confirmation ages.
+        let ages = [Predicate::ContactConfirmedWithin, Predicate::ContactNotConfirmedWithin];
+        let is_timeless = !ages.into_iter().any(|one| drawn.rules.speaks_of(one)) && drawn.rules.content().exceptions.is_empty();
+        if facts.issued.is_some() && is_timeless {
             let later = Moment::utc(NOW.plus(hours(later_hours)));
             let again = decide(&drawn.rules, &facts, later).schedule.unwrap();
             prop_assert_eq!((again.from, again.earliest, again.floors), (schedule.from, schedule.earliest, schedule.floors));

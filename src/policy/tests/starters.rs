@@ -254,13 +254,13 @@ fn a_word_in_any_of_the_languages_is_enough() {
     for (name, _) in STARTERS {
         let (rules, base) = (load(name), routine_of(name));
         for (tag, text) in words.iter().flat_map(|(tag, texts)| texts.split('|').map(move |text| (tag, text))) {
-            let tags = tags_of(rules, &with_text(rules, &base, text));
+            let tags = tags_of(rules, &with_text(rules, &base, text), NOW);
             assert!(tags.contains(*tag), "{name}: '{text}' is no {tag}");
         }
         for plain in
             ["Blood count", "Morfologia krwi", "Glucosa", "Großes Blutbild", "Archive of results", "Thorax p.a."]
         {
-            assert!(tags_of(rules, &with_text(rules, &base, plain)).is_empty(), "{name}: {plain}");
+            assert!(tags_of(rules, &with_text(rules, &base, plain), NOW).is_empty(), "{name}: {plain}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Facts made of other facts: in another order, with more evidence, with what was lacking learnt.
 
 use super::generate::{
-    Dice, FACT_CATEGORIES, FACT_CODES, FACT_ENCOUNTERS, FACT_LABELS, PERFORMERS, SPECIALTIES, pattern,
+    Dice, FACT_CATEGORIES, FACT_CODES, FACT_ENCOUNTERS, FACT_LABELS, PERFORMERS, SPECIALTIES, pattern, standing,
 };
 use super::*;
+use crate::policy::contact::as_fact;
 use crate::policy::facts::{Age, FactPath, Flag, Gathered};
 
 /// The same facts in another order.
@@ -58,7 +59,8 @@ pub fn with_more(facts: &Facts, dice: &mut Dice) -> Facts {
     more
 }
 
-/// Everything that was lacking is learnt: it was not there.
+/// Everything that was lacking is learnt: it was not there. Of an age or an address there is no such thing: not to be there is
+/// to be something else.
 pub fn with_nothing_more(facts: &Facts) -> Facts {
     let mut whole = facts.clone();
     for from in codes_of(&mut whole) {
@@ -95,6 +97,9 @@ pub fn learnt(facts: &Facts, dice: &mut Dice) -> Facts {
     }
     if !facts.preferences.is_whole() {
         whole.preferences.add("phone_first".to_owned(), at());
+    }
+    if !facts.contact.is_whole() {
+        whole.contact = as_fact(dice.chance(60).then(|| standing(dice)));
     }
     for no in 0..3 {
         let is_open = !facts.text.matched.is_whole() || !facts.text.tried.contains(&pattern(no));

@@ -7,6 +7,7 @@ use super::shared::sharers_of;
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, SourceId, VersionId};
 use crate::record::Link;
 use crate::store::conn::Conn;
+use crate::store::contacts::ContactKey;
 use crate::store::error::StoreError;
 use crate::store::rows::parse;
 use crate::store::schema::{delivery, former_link, link};
@@ -65,6 +66,22 @@ pub fn open_deliveries_of(conn: &mut Conn, source: &SourceId) -> Result<Vec<Deli
         .filter(delivery::source_id.eq(source.as_str()))
         .filter(delivery::state.eq_any(["recorded", "held", "review", "live", "suspended"]))
         .order(delivery::created_at.asc())
+        .select(columns!())
+        .load(conn)?;
+    rows.into_iter().map(Delivery::try_from).collect()
+}
+
+/// All deliveries that have not ended and go, or went, to this address; oldest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn open_deliveries_to(conn: &mut Conn, key: &ContactKey) -> Result<Vec<Delivery>, StoreError> {
+    let rows: Vec<Row> = delivery::table
+        .filter(delivery::patient_index.eq(key.patient.to_vec()))
+        .filter(delivery::contact_index.eq(key.address.to_vec()))
+        .filter(delivery::clinic.eq(key.clinic.as_str()))
+        .filter(delivery::state.eq_any(["recorded", "held", "review", "live", "suspended"]))
+        .order((delivery::created_at.asc(), delivery::id.asc()))
         .select(columns!())
         .load(conn)?;
     rows.into_iter().map(Delivery::try_from).collect()

@@ -13,7 +13,7 @@ use diesel::prelude::*;
 pub use facts_seen::{FactsSeen, facts_seen};
 pub use find::{
     DeliveryFilter, deliveries, delivery, delivery_of_link, latest_delivery_of, latest_delivery_with, links_of,
-    next_issue_no, open_deliveries_of, owner_of_link, standing_delivery_of,
+    next_issue_no, open_deliveries_of, open_deliveries_to, owner_of_link, standing_delivery_of,
 };
 pub use forget::{forget_cards, forget_facts};
 pub use holds::{is_hold_over, lease_ended_holds};
@@ -34,7 +34,7 @@ use super::prepared::Prepare as _;
 use super::redecisions::waits_for_redecision;
 use super::rows::to_json;
 use super::schema::{delivery, former_link};
-use super::{links, notices, openings};
+use super::{links, notices, openings, write_backs};
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, UtcMillis, VersionId};
 use crate::record::{BackstopAt, HoldEnd, Link, Step};
@@ -86,6 +86,8 @@ pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<
         ))
         .prepared()
         .execute(tx.conn())?;
+    let whose = write_backs::Whose { id: &new.id, ehr: &new.ehr, mode: new.mode };
+    write_backs::note_state(tx, whose, None, &new.state, entry.at)?;
     audit_log::append(tx, entry)
 }
 
@@ -187,6 +189,7 @@ fn note_step(tx: &mut Tx, before: &Delivery, step: &Step<Link>, actor: Actor, at
     if let (Some(_), Some(link)) = (step.death(), &before.link) {
         audit_log::append(tx, &entry_for(before, at, Actor::System, AuditEvent::Shredded { link: link.clone() }))?;
     }
+    write_backs::note_state(tx, write_backs::Whose::of(before), Some(step.from()), step.to(), at)?;
     let event = AuditEvent::Stepped { from: before.state.name().to_owned(), to: step.to().clone() };
     audit_log::append(tx, &entry_for(before, at, actor, event))
 }

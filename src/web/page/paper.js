@@ -1,4 +1,4 @@
-// Shows a document that Chartseal wrote from results.
+// Shows a document that Chartseal wrote, from results or from a document of another kind.
 //
 // The page's policy forbids markup, and so does this: the few elements and attributes of the document's template are read here and
 // made anew, one by one, and anything else makes it a document that cannot be shown.
@@ -7,14 +7,15 @@ import { el } from './dom.js';
 
 // What becomes of each element: the page has a first heading of its own.
 const ELEMENTS = {
-  h1: 'h2', h2: 'h3', header: 'div', footer: 'div', p: 'p', span: 'span', strong: 'strong', div: 'div', dl: 'dl', dt: 'dt', dd: 'dd',
+  h1: 'h2', h2: 'h3', h3: 'h4', h4: 'h5', h5: 'h6', h6: 'h6', header: 'div', footer: 'div', p: 'p', span: 'span', strong: 'strong', div: 'div', dl: 'dl', dt: 'dt', dd: 'dd',
   table: 'table', caption: 'caption', thead: 'thead', tbody: 'tbody', tr: 'tr', th: 'th', td: 'td',
+  ul: 'ul', ol: 'ol', li: 'li', em: 'em', u: 'u', sub: 'sub', sup: 'sup',
 };
-const ATTRIBUTES = /^(class|dir|lang|scope|colspan|id|headers)$/;
+const ATTRIBUTES = /^(class|dir|lang|scope|colspan|rowspan|start|id|headers)$/;
 const CLASSES = { h1: 'title', h2: 'subtitle' };
 const WHOLE = /<main class="paper" lang="([A-Za-z0-9-]+)">([^]*)<\/main>/;
 const PIECE = /<(\/?)([a-z][a-z0-9]*)((?: [a-z]+="[A-Za-z0-9 _-]*")*)>|([^<]+)/y;
-const DEPTH_MAX = 20;
+const DEPTH_MAX = 60;
 
 function decode(text) {
   return text.replace(/&(?:#(\d{1,7});)?/g, (whole, code) => {
@@ -44,7 +45,7 @@ function build(source, root, prefix) {
     if (text !== undefined) {
       const words = decode(text);
       // The template breaks lines where no text may stand.
-      if (words.trim() || within.name === 'td') within.node.append(words);
+      if (words.trim() || within.name === 'td' || within.name === 'span') within.node.append(words);
     } else if (closes) {
       if (within.name !== name || open.length === 1) throw new TypeError('end');
       open.pop();

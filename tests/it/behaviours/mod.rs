@@ -6,6 +6,7 @@
 mod at_rest;
 mod attachments_under_fire;
 mod big_and_flat;
+mod carried_over;
 mod doctor;
 mod events;
 mod events_by_topic;
@@ -24,4 +25,8 @@ mod replaced_and_merged;
 mod setup;
 mod sign_in;
 mod sign_in_troubles;
+mod told;
+mod told_under_fire;
+mod whose_paper;
+mod whose_paper_under_fire;
 mod written;

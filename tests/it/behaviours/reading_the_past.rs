@@ -256,7 +256,7 @@ async fn event_05_a_backfill_of_which_no_part_is_small_enough_never_says_that_it
     begin(&clinic, Past::Backfill, ago(30), clinic.now()).await;
     for _ in 0..3 {
         clinic.forward(Duration::from_mins(5));
-        intake.watch_turn(&"lab".parse().unwrap()).await.unwrap();
+        intake.look_back_turn(&"lab".parse().unwrap()).await.unwrap();
     }
     let past = clinic.desk().past(&"lab".parse().unwrap()).await.unwrap().remove(0);
     assert_eq!((past.state, past.percent), ("running", 0));

@@ -8,6 +8,7 @@ mod doctored;
 mod polled;
 mod population;
 mod topics;
+mod written_back;
 
 use std::time::Duration;
 

@@ -58,7 +58,9 @@ fn typed(row: &Column) -> String {
 fn said_by_schema() -> Columns {
     let mut table = String::new();
     let mut columns = Columns::new();
-    for line in include_str!("../../../src/store/schema.rs").lines().map(str::trim) {
+    let texts =
+        [include_str!("../../../src/store/schema.rs"), include_str!("../../../src/store/write_backs/schema.rs")];
+    for line in texts.into_iter().flat_map(str::lines).map(str::trim) {
         if let Some((name, kind)) = line.trim_end_matches(',').split_once(" -> ") {
             columns.insert((table.clone(), name.to_owned()), kind.to_owned());
         } else if let Some((name, _)) = line.split_once(" (").filter(|_| line.ends_with('{')) {

@@ -24,6 +24,7 @@ macro_rules! on_both {
 mod audit;
 mod bed;
 mod claims;
+mod contacts;
 mod contention;
 mod deliveries;
 mod documents;
@@ -45,6 +46,7 @@ mod shared_links;
 mod signing_keys;
 mod sources;
 mod stage;
+mod told;
 mod topics;
 mod versions;
 mod writes;

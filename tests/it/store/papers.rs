@@ -1,4 +1,5 @@
-//! The document that a delivery stands for, where Chartseal writes it itself.
+//! The document that a delivery stands for, where Chartseal writes it itself; and the attachment that a person lets go although it
+//! was doubted.
 
 use chartseal::audit::Actor;
 use chartseal::record::LinkEvent;
@@ -36,6 +37,25 @@ on_both! {
             let moved = store::set_paper(tx, seen.clone(), &[1; 32])?;
             assert!(matches!(store::set_paper(tx, seen, &[2; 32]), Err(StoreError::Moved)));
             assert_eq!(store::set_paper(tx, moved, &[3; 32]).map(|now| now.tries)?, 0);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn a_persons_word_is_kept_with_the_file_that_was_doubted_and_ends_with_the_next_doubt(bed: Bed) {
+        bed.write(|tx| {
+            let kept = stage::recorded(tx, 1)?;
+            let other = stage::recorded(tx, 2)?;
+            store::release_doubted(tx, &kept.id, NOW)?;
+            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, None, "nothing was doubted");
+            store::doubt_paper(tx, &kept.id, &[1; 32])?;
+            store::doubt_paper(tx, &other.id, &[3; 32])?;
+            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, None, "nobody has said a word");
+            store::release_doubted(tx, &kept.id, NOW)?;
+            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, Some([1; 32]));
+            assert_eq!(store::released_although_doubted(tx.conn(), &other.id)?, None);
+            store::doubt_paper(tx, &kept.id, &[2; 32])?;
+            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, None, "another file is doubted");
             Ok(())
         })
         .await;

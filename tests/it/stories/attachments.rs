@@ -114,7 +114,10 @@ async fn event_12_what_is_not_as_declared_or_cannot_be_shown_goes_to_review_with
         ("SHA-1 hash differs", with("hash", json!(BASE64.encode(&[7; 20])))),
         ("size differs", with("size", json!(paper().len() + 1))),
         ("size differs", with("size", json!(paper().len() - 1))),
-        ("neither PDF", json!([inline("text/html", html)])),
+        (
+            "an HTML document that cannot be carried over word for word: it holds a script",
+            json!([inline("text/html", html)]),
+        ),
         ("neither PDF", json!([inline("application/pdf", html)])),
         ("neither PDF", json!([inline("text/plain", html)])),
         ("neither PDF", json!([inline("application/msword", b"PK\x03\x04 a document of an office")])),

@@ -1,10 +1,12 @@
 //! What the clinic, the lab and the patient live through; one file per story.
 
+mod as_if_there_were_no_report;
 mod attachments;
 mod audit_trail;
 pub mod bad_input;
 mod census;
 mod commands;
+mod contacts;
 mod corrections;
 mod demo;
 mod dry_run;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use chartseal::app::App;
 use chartseal::app::start::{Restore, TimeFrom};
-use chartseal::config::Config;
 use chartseal::keys::{KeyRing, ReplicaName};
 use chartseal::store;
 use diesel::Connection as _;
@@ -12,7 +11,7 @@ use diesel::connection::SimpleConnection as _;
 use reqwest::StatusCode;
 
 use crate::support::backup::{Backup, copy_folder, lose_database};
-use crate::support::clinic::{Clinic, Database, Wishes};
+use crate::support::clinic::{Clinic, Database, Wishes, config_at};
 use crate::support::holder::{Holder, WholeLink};
 use crate::support::{ehr, part, pdf, program};
 
@@ -145,7 +144,7 @@ async fn a_database_put_back_under_a_newer_program_is_known_as_older_and_its_mig
         let exported = program::run(&clinic.config_path, &["audit", "export"]).out;
         exported.lines().filter(|line| line.contains("\"migrated\"")).count()
     };
-    let config = Config::load(&clinic.config_path, []).unwrap();
+    let config = config_at(&clinic.config_path, []).unwrap();
     let start = async |restore| {
         let time = TimeFrom::Steps(clinic.now());
         App::build(&config, ReplicaName::parse("main").unwrap(), time, restore).await.map(drop)
@@ -325,7 +324,7 @@ async fn a_crash(database: Database) {
     clinic.stop().await.unwrap();
     {
         // Started, at work, and gone without a word.
-        let config = Config::load(&clinic.config_path, []).unwrap();
+        let config = config_at(&clinic.config_path, []).unwrap();
         let replica = ReplicaName::parse("main").unwrap();
         let app = App::build(&config, replica, TimeFrom::Steps(clinic.now()), Restore::NotSaid).await.unwrap();
         clinic.report("ben@example.test", THREE_OPENINGS, &paper()).await;
@@ -354,7 +353,7 @@ async fn a_link_that_died_seconds_after_the_backup_and_before_the_crash_stays_de
     reader.open().await.granted();
     clinic.stop().await.unwrap();
     let backup = {
-        let config = Config::load(&clinic.config_path, []).unwrap();
+        let config = config_at(&clinic.config_path, []).unwrap();
         let replica = ReplicaName::parse("main").unwrap();
         let app = App::build(&config, replica, TimeFrom::Steps(clinic.now()), Restore::NotSaid).await.unwrap();
         let backup = Backup::of(&clinic).await;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chartseal::app::steps::Steps;
 use chartseal::base::millis;
-use chartseal::config::Config;
 use chartseal::release::{Company, Release};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bad_input::put_patient;
 use super::shared_link::{ANA, GLUCOSE, PANEL, RULES, paper};
-use crate::support::clinic::{Clinic, Wishes, real_now};
+use crate::support::clinic::{Clinic, Wishes, config_at, real_now};
 use crate::support::ehr;
 use crate::support::ehr_double::{Act, Asked, EhrDouble, Reply};
 use crate::support::holder::Holder;
@@ -90,7 +89,7 @@ fn files(asked: &Asked) -> Act {
 impl OddDraw {
     /// The release step of a replica that goes no further than this for others.
     fn release(&self, company: Company) -> Arc<Release> {
-        let mut steps = Steps::wire(&Config::load(&self.clinic.config_path, []).unwrap(), &self.clinic.ground).unwrap();
+        let mut steps = Steps::wire(&config_at(&self.clinic.config_path, []).unwrap(), &self.clinic.ground).unwrap();
         Arc::get_mut(&mut steps.release).unwrap().company = company;
         steps.release
     }

@@ -232,3 +232,130 @@ async fn a_report_that_no_rule_names_waits_for_a_person_and_a_blocked_one_for_no
         clinic.mailbox.wait_for("ana@example.test", count).await;
     }
 }
+
+const NO_PROXY: &str = r#"
+[[restrict]]
+id = "no-proxy"
+when = { recipient = "proxy" }
+then = { action = "block" }
+"#;
+
+/// What the lab files of who pays for `patient`: the parent's own record is a patient's too.
+async fn file_payers(clinic: &Clinic, patient: &str, parent: &str) -> [Value; 2] {
+    let parents_record = clinic.lab().post(&patient_of(parent)).await;
+    let of_patient = json!({"reference": format!("Patient/{patient}")});
+    let by_parent = json!({"reference": format!("Patient/{parents_record}")});
+    let account = json!({"resourceType": "Account", "status": "active", "subject": [of_patient],
+        "guarantor": [{"party": by_parent}]});
+    let coverage = json!({"resourceType": "Coverage", "status": "active", "beneficiary": of_patient,
+        "payor": [{"display": "Insurer"}], "policyHolder": by_parent});
+    [account, coverage]
+}
+
+fn patient_of(address: &str) -> Value {
+    let mut parent = patient("unused", &json!([email(address)]));
+    parent.as_object_mut().unwrap().remove("id");
+    parent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pays_for_a_minor_is_a_guardian_though_no_relative_is_filed() {
+    let clinic = Clinic::spawn(Wishes { rules: format!("{RULES}{NO_PROXY}"), ..Wishes::default() }).await;
+    for (number, typed) in ["mum@example.test", "mum+lena@example.test"].into_iter().enumerate() {
+        for which in 0..2 {
+            let id = format!("paid-for-{number}-{which}");
+            let mut teen = patient(&id, &json!([email(typed)]));
+            teen["birthDate"] = json!("2012-05-06");
+            let report = report_for(&clinic, &teen, HBA1C).await;
+            let payers = file_payers(&clinic, &id, "Mum@example.test").await;
+            clinic.lab().post(&payers[which]).await;
+            clinic.hear_and_settle().await;
+            let brief = clinic.delivery_of(&report).await;
+            assert_eq!((brief.state, clinic.mailbox.mails().len()), ("blocked", 0), "{typed}: {}", brief.note);
+        }
+    }
+    // Nobody pays for this one with that address.
+    let mut teen = patient("pays-herself", &json!([email("lena@example.test")]));
+    teen["birthDate"] = json!("2012-05-06");
+    let report = report_for(&clinic, &teen, HBA1C).await;
+    let payers = file_payers(&clinic, "pays-herself", "mum@example.test").await;
+    clinic.lab().post(&payers[0]).await;
+    clinic.hear_and_settle().await;
+    let brief = clinic.delivery_of(&report).await;
+    assert_eq!((brief.state, clinic.mails_to("lena@example.test").len()), ("live", 1), "{}", brief.note);
+}
+
+const PROXIES_TOO: &str = r#"
+[[profile]]
+id = "guardians"
+when = { recipient = "proxy", code = "loinc|4548-4" }
+then = { action = "send" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guardian_gets_what_the_rules_allow_while_they_are_one_and_nobody_else_around_a_minor_does() {
+    let clinic = Clinic::spawn(Wishes { rules: format!("{RULES}{PROXIES_TOO}"), ..Wishes::default() }).await;
+    let until = |end: &str| json!({"period": {"end": end}});
+    for (name, as_contact, more, sent) in [
+        ("guardian", false, until("2999-01-01"), true),
+        ("former", false, until("2026-01-01"), false),
+        ("inactive", false, json!({"active": false}), false),
+        ("emergency-contact", true, json!({}), false),
+    ] {
+        let address = format!("{name}@example.test");
+        let mut teen = patient(&format!("ward-of-a-{name}"), &json!([email(&address)]));
+        teen["birthDate"] = json!("2012-05-06");
+        if as_contact {
+            teen["contact"] = json!([{"telecom": [email(&address)]}]);
+        } else {
+            let mut person = json!({"resourceType": "RelatedPerson", "telecom": [email(&address)],
+                "patient": {"reference": format!("Patient/ward-of-a-{name}")}});
+            person.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            clinic.lab().update(&teen).await;
+            clinic.lab().post(&person).await;
+        }
+        let report = report_for(&clinic, &teen, HBA1C).await;
+        clinic.hear_and_settle().await;
+        let brief = clinic.delivery_of(&report).await;
+        let expected = if sent { ("live", 1) } else { ("review", 0) };
+        assert_eq!((brief.state, clinic.mails_to(&address).len()), expected, "{name}: {}", brief.note);
+        assert!(sent || brief.note.contains("act for the patient now"), "{name}: {}", brief.note);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relative_who_is_filed_or_ends_while_the_report_waits_counts_before_it_leaves() {
+    let held = "[[restrict]]\nid = \"wait\"\nwhen = { recipient = [\"patient\", \"proxy\"], code = \"loinc|4548-4\" }\n\
+                then = { hold = \"12h\" }\n";
+    for (rules, name, filed_at_first, filed_later) in [
+        (NO_PROXY, "filed-later", None, Some(json!({"active": true}))),
+        (PROXIES_TOO, "ended-later", Some(json!({"active": true})), Some(json!({"active": false}))),
+    ] {
+        let clinic = Clinic::spawn(Wishes { rules: format!("{RULES}{rules}{held}"), ..Wishes::default() }).await;
+        let (id, mum) = (format!("teen-{name}"), format!("{name}@example.test"));
+        let mut teen = patient(&id, &json!([email(&mum)]));
+        teen["birthDate"] = json!("2012-05-06");
+        clinic.lab().update(&teen).await;
+        let relative = |changes: &Value| {
+            let mut person = json!({"resourceType": "RelatedPerson", "id": format!("mum-{name}"),
+                "patient": {"reference": format!("Patient/{id}")}, "telecom": [email(&mum)]});
+            person.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            person
+        };
+        if let Some(changes) = &filed_at_first {
+            clinic.lab().update(&relative(changes)).await;
+        }
+        let report = report_for(&clinic, &teen, HBA1C).await;
+        clinic.hear_and_settle().await;
+        assert_eq!(clinic.delivery_of(&report).await.state, "held", "{name}");
+        if let Some(changes) = &filed_later {
+            clinic.lab().update(&relative(changes)).await;
+        }
+        for _ in 0..14 {
+            clinic.hear_and_settle().await;
+        }
+        let brief = clinic.delivery_of(&report).await;
+        assert!(["review", "blocked"].contains(&brief.state), "{name}: {} {}", brief.state, brief.note);
+        assert!(clinic.mailbox.mails().is_empty(), "{name}");
+    }
+}

@@ -2,14 +2,16 @@
 //!
 //! Must stay true: when a test ends well, no message is left unsent and the audit verifies, or the test fails.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chartseal::app::start::{Ground, Restore, TimeFrom};
 use chartseal::app::steps::Steps;
 use chartseal::app::{App, Workers};
 use chartseal::base::{Clock, OperatorName, UtcMillis};
-use chartseal::config::Config;
+use chartseal::cell::{CellLimits, Program, Reader};
+use chartseal::config::{Config, ConfigError};
 use chartseal::desk::{Brief, Desk, Shown, verify_audit};
 use chartseal::keys::ReplicaName;
 use chartseal::store::{self, DeliveryFilter, Mode};
@@ -57,6 +59,8 @@ pub struct Wishes {
     pub ehr_base: Option<String>,
     /// Lines for the EHR's section.
     pub ehr_more: String,
+    /// How long the process that reads attachments may take.
+    pub reading: CellLimits,
 }
 
 pub const RULES: &str = r#"
@@ -87,6 +91,7 @@ impl Default for Wishes {
             more: String::new(),
             ehr_base: None,
             ehr_more: String::new(),
+            reading: CellLimits::default(),
         }
     }
 }
@@ -342,6 +347,35 @@ pub fn desk_at(ground: &Ground) -> Desk {
     }
 }
 
+/// The configuration, with what starts the reader beside it: see [`place_reader`].
+pub fn config_at(
+    config_path: &Path,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let folder = config_path.parent().unwrap();
+    let said = std::fs::read_to_string(folder.join("reading")).unwrap_or_default();
+    let work_max = said.parse().map_or(CellLimits::default().work_max, Duration::from_millis);
+    let program = Program::At(folder.join("reader"));
+    let reader = Reader::new(program, CellLimits { work_max, swallow_max: work_max, ..CellLimits::default() });
+    Ok(Config { reader, ..Config::load(config_path, variables)? })
+}
+
+/// Puts the program that reads attachments into an installation's folder.
+pub fn place_reader(folder: &Path) {
+    let place = folder.join("reader");
+    let _ = std::fs::remove_file(&place);
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_chartseal"), place).unwrap();
+}
+
+/// Puts this shell script in the reader's place.
+pub fn place_false_reader(folder: &Path, script: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (new, place) = (folder.join("reader.new"), folder.join("reader"));
+    std::fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(new, place).unwrap();
+}
+
 /// Starts the installation at `config_path` in this process, as replica `main`.
 pub async fn start(
     config_path: &std::path::Path,
@@ -360,11 +394,12 @@ pub async fn start_replica(
     restore: Restore,
     workers: Workers,
 ) -> anyhow::Result<Started> {
-    let config = Config::load(config_path, variables)?;
+    let config = config_at(config_path, variables)?;
     let app = App::build(&config, ReplicaName::parse(replica)?, time, restore).await?;
     let (addr, admin_addr) = (app.addr, app.admin_addr);
     let (ground, steps) = (app.ground.clone(), Arc::clone(&app.steps));
     steps.intake.begin().await?;
+    steps.write_back.begin().await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(app.run(workers, async {
         let _ = stopped.await;
@@ -426,6 +461,10 @@ tls = "{mail_tls}"
     let path = folder.join("chartseal.toml");
     std::fs::write(&path, text).unwrap();
     std::fs::write(folder.join("policy.toml"), &wishes.rules).unwrap();
+    if !folder.join("reader").exists() {
+        place_reader(folder);
+        std::fs::write(folder.join("reading"), wishes.reading.work_max.as_millis().to_string()).unwrap();
+    }
     if !folder.join("keys").exists() {
         chartseal::keys::KeyRing::create(&folder.join("keys"), &mut chartseal::base::random::system()).unwrap();
     }

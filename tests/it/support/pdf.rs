@@ -39,6 +39,27 @@ pub fn of_size(bytes: usize) -> Vec<u8> {
     ])
 }
 
+/// One page whose drawing is this, packed by `FlateDecode`.
+pub fn with_packed_page(packed: &[u8]) -> Vec<u8> {
+    let mut bytes = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n".to_vec();
+    let mut places = vec![9];
+    let mut add = |object: &[u8], bytes: &mut Vec<u8>| {
+        places.push(bytes.len());
+        bytes.extend_from_slice(object);
+    };
+    add(b"2 0 obj\n<< /Type /Pages /Kids [ 3 0 R ] /Count 1 >>\nendobj\n", &mut bytes);
+    add(b"3 0 obj\n<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R >>\nendobj\n", &mut bytes);
+    let head = format!("4 0 obj\n<< /Length {} /Filter /FlateDecode >>\nstream\n", packed.len());
+    add(&[head.as_bytes(), packed, b"\nendstream\nendobj\n"].concat(), &mut bytes);
+    let table_at = bytes.len();
+    let mut table = "xref\n0 5\n0000000000 65535 f \n".to_owned();
+    for at in places {
+        writeln!(table, "{at:010} 00000 n ").expect("text grows");
+    }
+    write!(table, "trailer\n<< /Size 5 /Root 1 0 R >>\nstartxref\n{table_at}\n%%EOF\n").expect("text grows");
+    [bytes, table.into_bytes()].concat()
+}
+
 fn file(objects: &[String]) -> Vec<u8> {
     let mut text = "%PDF-1.4\n".to_owned();
     let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);

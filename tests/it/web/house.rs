@@ -19,9 +19,7 @@ use chartseal::base::{
 use chartseal::blobs::{BlobKey, BlobStore, BlobUrl};
 use chartseal::config::Config;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
-use chartseal::intake::{
-    HeardEhr, Hook, HookAuth, Intake, KnownOffers, Numbering, Seeks, SignatureForm, StartFrom, Subscribe,
-};
+use chartseal::intake::{HeardEhr, Hook, HookAuth, Intake, Numbering, Seeks, SignatureForm, StartFrom, Subscribe};
 use chartseal::keys::{KeyName, KeyRing, Vault};
 use chartseal::open::{ClinicCard, Open};
 use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
@@ -56,7 +54,7 @@ fn heard(id: &str, auth: HookAuth) -> HeardEhr {
         seeks: Seeks::Everybody,
         by_date_every: hours(6),
         report_age_max: hours(24),
-        offers: KnownOffers::default(),
+        tells: Vec::new(),
     }
 }
 

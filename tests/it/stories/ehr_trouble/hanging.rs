@@ -5,7 +5,6 @@ use std::sync::Arc;
 use chartseal::app::start::Restore;
 use chartseal::app::steps::{EHR_WORKERS_MAX, Steps};
 use chartseal::base::{EhrId, hours};
-use chartseal::config::Config;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::mails_to;
 use super::one_for_all::patient_client;
 use crate::stories::bad_input::{good_report, put_patient};
-use crate::support::clinic::{Clinic, Database, RULES, Wishes};
+use crate::support::clinic::{Clinic, Database, RULES, Wishes, config_at};
 use crate::support::ehr_double::{Act, Asked, EhrDouble};
 use crate::support::place::Place;
 use crate::support::{ehr, pdf, wait, web_client};
@@ -43,7 +42,7 @@ impl House {
         );
         let rules = format!("{}{kept_back}", RULES.split("[[profile]]\nid = \"several").next().unwrap());
         let clinic = Clinic::spawn(Wishes { database, rules, more, ..Wishes::default() }).await;
-        let mut steps = Steps::wire(&Config::load(&clinic.config_path, []).unwrap(), &clinic.ground).unwrap();
+        let mut steps = Steps::wire(&config_at(&clinic.config_path, []).unwrap(), &clinic.ground).unwrap();
         let client = Arc::new(patient_client("hangs", &hangs));
         for ehr in &mut Arc::get_mut(&mut steps.resolve).unwrap().ehrs {
             if ehr.client.id() == client.id() {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chartseal::app::steps::Steps;
 use chartseal::base::{Bell, millis, minutes};
-use chartseal::config::Config;
 use chartseal::intake::Intake;
 use chartseal::store::LEASE;
 use diesel::prelude::*;
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::one_for_all::patiently;
 use super::{mails_to, poll};
 use crate::stories::bad_input::{good_report, put_patient};
-use crate::support::clinic::{Clinic, Wishes};
+use crate::support::clinic::{Clinic, Wishes, config_at};
 use crate::support::ehr_double::{Act, EhrDouble};
 use crate::support::wait;
 
@@ -66,7 +65,7 @@ async fn a_reading_longer_than_its_lease_stays_with_one_replica_and_is_concluded
     let more = format!("\n[[ehr]]\nid = \"odd\"\nbase_url = \"{}\"\npoll_seconds = 60\n", odd.base_url);
     let clinic = Clinic::spawn(Wishes { more, ..Wishes::default() }).await;
     clinic.settle().await;
-    let mut steps = Steps::wire(&Config::load(&clinic.config_path, []).unwrap(), &clinic.ground).unwrap();
+    let mut steps = Steps::wire(&config_at(&clinic.config_path, []).unwrap(), &clinic.ground).unwrap();
     Arc::get_mut(&mut steps.resolve).unwrap().renew_every = millis(20);
     let word = CancellationToken::new();
     let held = word.clone();

@@ -6,17 +6,16 @@ use std::time::Duration;
 use chartseal::app::steps::Steps;
 use chartseal::base::{Bell, hours, minutes};
 use chartseal::blobs::BlobKey;
-use chartseal::config::Config;
 use chartseal::desk::verify_audit;
 use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
-use chartseal::intake::{HeardEhr, Intake, KnownOffers, Seeks, StartFrom};
+use chartseal::intake::{HeardEhr, Intake, Seeks, StartFrom};
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
 use reqwest::Method;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::support::clinic::{Clinic, Hears, Wishes};
+use crate::support::clinic::{Clinic, Hears, Wishes, config_at};
 use crate::support::ehr_double::{Act, EhrDouble};
 use crate::support::{pdf, wait};
 
@@ -57,7 +56,7 @@ pub fn with_limits(id: &str, double: &EhrDouble, limits: Limits) -> HeardEhr {
         seeks: Seeks::Everybody,
         by_date_every: hours(6),
         report_age_max: hours(24),
-        offers: KnownOffers::default(),
+        tells: Vec::new(),
     }
 }
 
@@ -67,7 +66,7 @@ async fn an_ehr_that_hangs_delays_no_polls_of_another() {
     hangs.behave(|_| Act::Silence);
     let clinic = Clinic::spawn(Wishes::default()).await;
     let ground = clinic.ground.clone();
-    let mut steps = Steps::wire(&Config::load(&clinic.config_path, []).unwrap(), &ground).unwrap();
+    let mut steps = Steps::wire(&config_at(&clinic.config_path, []).unwrap(), &ground).unwrap();
     let ehrs = vec![patiently("hangs", &hangs), patiently("answers", &answers)];
     let (kept, due) = (Bell::default(), Bell::default());
     steps.intake = Arc::new(Intake::new(ground.store, ground.clock, ground.vault, ehrs, kept, due));

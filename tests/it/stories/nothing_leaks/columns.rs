@@ -88,7 +88,30 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("backfilled_at", Quiet),
         ],
     ),
+    (
+        "write_back",
+        &[
+            ("id", Quiet),
+            ("ehr", Quiet),
+            ("delivery_id", Quiet),
+            ("link_id", Quiet),
+            ("fact", Quiet),
+            ("resource", Quiet),
+            ("at", Quiet),
+            ("about", Pseudonymous),
+            ("state", Quiet),
+            ("due_at", Quiet),
+            ("lease_until", Quiet),
+            ("lease_holder", Quiet),
+            ("tries", Quiet),
+            ("over_at", Quiet),
+            ("remote_id", Quiet),
+            ("ended_at", Quiet),
+            ("why", Quiet),
+        ],
+    ),
     ("paper", &[("delivery_id", Quiet), ("paper_index", Pseudonymous)]),
+    ("paper_doubt", &[("delivery_id", Quiet), ("file_index", Pseudonymous), ("released_at", Quiet)]),
     (
         "likeness",
         &[
@@ -221,6 +244,18 @@ const COLUMNS: &[(&str, &[(&str, Class)])] = &[
     (
         "patient",
         &[("patient_index", Pseudonymous), ("key_sealed", Sealed), ("created_at", Quiet), ("forgotten_at", Quiet)],
+    ),
+    (
+        "contact",
+        &[
+            ("clinic", Quiet),
+            ("patient_index", Pseudonymous),
+            ("contact_index", Pseudonymous),
+            ("state", Quiet),
+            ("state_at", Quiet),
+            ("set_by", Quiet),
+            ("delivery_id", Quiet),
+        ],
     ),
     ("preference", &[("patient_index", Pseudonymous), ("word", Quiet), ("set_at", Quiet), ("set_by", Quiet)]),
     (
