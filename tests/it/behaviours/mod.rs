@@ -15,6 +15,7 @@ mod events_under_fire;
 mod links;
 mod links_in_a_browser;
 mod links_under_fire;
+mod names_that_part;
 mod one_document;
 mod one_document_under_fire;
 mod polling;
