@@ -121,7 +121,10 @@
 //!   each, so that no two patients' documents are ever one. The second name gets no delivery of its own, only its word: what the
 //!   rules say of it tightens the first's link, and what the EHR takes back under it refuses that. A name of which no rule speaks
 //!   says nothing.
+//! - **Names that say different things by now are two documents**: neither ends the other's link, since "the result follows" may
+//!   have been the first file of both. What belongs to a report (`context.related`) is it only where their bytes are one.
 //! - **A replaced document reads as superseded** from the moment at which its replacement was read, though the EHR left it current.
+//!   While nobody can say whether the replacement is finished it reads as unfinished: refused, and given back if staff put that aside.
 //! - **A delivery goes to the record that stood for the patient when it was decided**; another one, by a merge or its undoing,
 //!   refuses the link, and only a person's release follows it.
 //! - **What the EHR says of a report that is out is urgent**: it has a worker of its own for each EHR. What is only looked at again is

@@ -89,6 +89,20 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
+/// Whether documents can be read in a process of their own, for programs and for people.
+pub(super) fn reading(proved: Result<(), CellFault>) -> (bool, String) {
+    match proved {
+        Ok(()) => (true, String::new()),
+        Err(fault) => (
+            false,
+            format!(
+                "\nAttachments cannot be read here: {fault}. Reports with a PDF, RTF, HTML or CDA wait for a person (PDFs not where \
+                 attachment_identity is \"unchecked\")."
+            ),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{span, table};
@@ -103,19 +117,5 @@ mod tests {
     fn a_span_is_told_in_the_unit_that_people_would_use() {
         let told = [119, 120, 7_199, 7_200, 172_799, 172_800].map(span);
         assert_eq!(told, ["119 s", "2 min", "119 min", "2 h", "47 h", "2 days"]);
-    }
-}
-
-/// Whether documents can be read in a process of their own, for programs and for people.
-pub(super) fn reading(proved: Result<(), CellFault>) -> (bool, String) {
-    match proved {
-        Ok(()) => (true, String::new()),
-        Err(fault) => (
-            false,
-            format!(
-                "\nAttachments cannot be read here: {fault}. Reports with a PDF, RTF, HTML or CDA wait for a person (PDFs not where \
-                 attachment_identity is \"unchecked\")."
-            ),
-        ),
     }
 }

@@ -1,5 +1,7 @@
 //! What is carried over, and what stands in the way of it.
 
+use std::fmt::Write as _;
+
 use super::{Foreign, Obstacle, carry_over};
 use crate::paper::carried::{Block, Mark};
 use crate::paper::{Carried, Letterhead, write_carried};
@@ -305,10 +307,10 @@ fn pdf(drawing: &str) -> Vec<u8> {
     let (mut file, mut table) =
         ("%PDF-1.4\n".to_owned(), format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1));
     for (n, object) in objects.iter().enumerate() {
-        table.push_str(&format!("{:010} 00000 n \n", file.len()));
-        file.push_str(&format!("{} 0 obj\n{object}\nendobj\n", n + 1));
+        writeln!(table, "{:010} 00000 n ", file.len()).unwrap();
+        write!(file, "{} 0 obj\n{object}\nendobj\n", n + 1).unwrap();
     }
     let at = file.len();
-    file.push_str(&format!("{table}trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{at}\n%%EOF\n", objects.len() + 1));
+    write!(file, "{table}trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{at}\n%%EOF\n", objects.len() + 1).unwrap();
     file.into_bytes()
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use super::conclude::Ground;
 use super::names::{
-    held_deliveries, is_in_good_standing, is_put_aside, is_unclear_from_the_first, still_says, waits_unheard,
+    held_deliveries, is_in_good_standing, is_put_aside, is_taken_back, is_unclear_from_the_first, still_says,
+    waits_unheard,
 };
 use super::plan::{self, Doubt, Now, OldLinks, Plan, TakenBack};
 use super::prepare::Prepared;
@@ -37,6 +38,8 @@ pub(super) struct Document {
     said: Vec<Alike>,
     /// Who may say the same, for all that is known of their files.
     perhaps: Vec<Alike>,
+    /// Whether the EHR took it back under a name that says the same.
+    is_taken_back: bool,
     /// Whether the patient has one that it takes the place of.
     before: DeliveryKind,
 }
@@ -99,20 +102,24 @@ impl Document {
             alike: Vec::new(),
             said: Vec::new(),
             perhaps: Vec::new(),
+            is_taken_back: false,
             before: DeliveryKind::New,
         };
         found.make_room(tx, source, prepared, read, now)?;
-        let alike = store::alike(tx.conn(), (&source.id, source.key.kind), marks)?;
+        let of = (&source.id, source.key.kind);
+        let store::Found { same: alike, perhaps } = store::find_alike(tx.conn(), of, marks)?;
         if plan::may_leave(read.status) {
             found.join(tx, source, alike.clone(), read, now)?;
-            found.perhaps = still_the_same(tx, (source, marks), read, now)?;
+            found.perhaps = still_the_same(tx, perhaps, read, now)?;
         } else if plan::is_refused(read.status) {
             for one in alike.iter().filter(|one| !found.others.contains(&one.source)) {
                 found.open.extend(held_deliveries(tx, &one.source)?.into_iter().filter(|open| one.is_what(open)));
             }
         }
         found.said.extend(alike);
-        found.said.extend(store::who_said_the_same(tx.conn(), source)?);
+        let mut earlier = store::marks_ever_of(tx.conn(), &source.id)?;
+        earlier.retain(|mark| !marks.contains(mark));
+        found.said.extend(store::alike(tx.conn(), of, &earlier)?);
         for other in found.others.clone() {
             let latest = store::latest_delivery_of(tx.conn(), &other)?;
             found.open.extend(held_deliveries(tx, &other)?);
@@ -162,6 +169,7 @@ impl Document {
             if speaks && !is_known && still_says(tx, &one)? {
                 store::make_one(tx, &source.id, &one.source, now)?;
             }
+            self.is_taken_back |= is_taken_back(tx, &one)?;
             self.alike.push(one);
         }
         self.others = store::hold_family(tx, &source.id)?;
@@ -251,6 +259,7 @@ impl Document {
         let is_old_news = newest.is_none() && is_known && !self.others.is_empty();
         match self.lead(tx, ground, &source.id)? {
             None if is_old_news => Ok(Course::AsPlanned(Plan::Unchanged)),
+            None if self.is_taken_back => as_planned(Doubt::Reinstated),
             None if self.is_perhaps_elsewhere(tx, ground, &source.id)? => as_planned(Doubt::SameElsewhere),
             None => as_planned(doubt),
             Some(lead) => match plan::is_taken_back(&lead.state) {
@@ -415,16 +424,11 @@ impl Reading<'_> {
     }
 }
 
-/// Who may say the same as what was read, by marks that do not tell.
-fn still_the_same(
-    tx: &mut Tx,
-    (source, marks): (&SourceRow, &[Mark]),
-    read: &Now,
-    now: UtcMillis,
-) -> Result<Vec<Alike>, StoreError> {
+/// Those that still count, beside a name that says what may be read.
+fn still_the_same(tx: &mut Tx, alike: Vec<Alike>, read: &Now, now: UtcMillis) -> Result<Vec<Alike>, StoreError> {
     let mut found = Vec::new();
     if plan::is_understood(read.status) {
-        for one in store::perhaps_alike(tx.conn(), (&source.id, source.key.kind), marks)? {
+        for one in alike {
             if store::is_still_the_same(tx.conn(), &one, now)? {
                 found.push(one);
             }

@@ -19,6 +19,7 @@ mod plan;
 mod prepare;
 mod redecide;
 mod rehearse;
+mod scene;
 mod suspend;
 #[cfg(test)]
 mod tests;

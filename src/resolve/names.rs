@@ -3,8 +3,7 @@
 //! Must stay true: a name that is no longer one with others is read again with all of them, so that what they say by themselves
 //! is seen.
 
-use super::plan;
-use super::plan::Now;
+use super::plan::{self, Now};
 use super::prepare::Prepared;
 use crate::base::{FhirId, ResourceKey, ResourceType, SourceId, UtcMillis};
 use crate::policy::ReportStatus;
@@ -98,6 +97,13 @@ pub(super) fn still_says(tx: &mut Tx, alike: &Alike) -> Result<bool, StoreError>
         return Ok(latest.is_some_and(|latest| alike.is_what(&latest)));
     }
     Ok(row.content_hash == Some(alike.content_hash) && row.status.is_some_and(plan::is_understood))
+}
+
+/// Whether the EHR took back what this name said, and it is still that.
+pub(super) fn is_taken_back(tx: &mut Tx, alike: &Alike) -> Result<bool, StoreError> {
+    let Some(row) = store::source(tx.conn(), &alike.source)? else { return Ok(false) };
+    let is_that = row.content_hash.is_none_or(|content| content == alike.content_hash);
+    Ok(is_that && row.status.is_some_and(plan::is_refused))
 }
 
 /// Whether nothing was to be said against it when it was last read.

@@ -91,12 +91,12 @@ impl Alike {
     }
 }
 
-/// Other resources that are the document with certain marks.
+/// Other resources that are, or were, the document with certain marks.
 #[derive(Default)]
-struct Found {
-    same: Vec<Alike>,
-    /// Nobody can tell by what is known of their files.
-    perhaps: Vec<Alike>,
+pub struct Found {
+    pub same: Vec<Alike>,
+    /// It, or another about it: nothing tells, since the digests of both files were never learnt.
+    pub perhaps: Vec<Alike>,
 }
 
 /// Holds documents by their marks, and those of `ehr` that are replaced, in an order that is everybody's, until the transaction
@@ -193,16 +193,7 @@ pub fn marks_ever_of(conn: &mut Conn, id: &SourceId) -> Result<Vec<Mark>, StoreE
 /// # Errors
 /// [`StoreError`].
 pub fn alike(conn: &mut Conn, of: (&SourceId, ResourceType), marks: &[Mark]) -> Result<Vec<Alike>, StoreError> {
-    Ok(find(conn, of, marks)?.same)
-}
-
-/// The other resources that are the document with these marks or another about it: nothing tells, since the digests of both files
-/// were never learnt.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn perhaps_alike(conn: &mut Conn, of: (&SourceId, ResourceType), marks: &[Mark]) -> Result<Vec<Alike>, StoreError> {
-    Ok(find(conn, of, marks)?.perhaps)
+    Ok(find_alike(conn, of, marks)?.same)
 }
 
 /// Whether some other's digest is known, so that one's own would tell whether they are one document.
@@ -210,7 +201,9 @@ pub fn perhaps_alike(conn: &mut Conn, of: (&SourceId, ResourceType), marks: &[Ma
 /// # Errors
 /// [`StoreError`].
 pub fn would_digest_tell(conn: &mut Conn, of: (&SourceId, ResourceType), marks: &[Mark]) -> Result<bool, StoreError> {
-    for one in perhaps_alike(conn, of, marks)? {
+    let is_by_name = |mark: &&Mark| mark.kind != MarkKind::Address;
+    let marks: Vec<Mark> = marks.iter().filter(is_by_name).cloned().collect();
+    for one in find_alike(conn, of, &marks)?.perhaps {
         if marks_of(conn, &one.source, &one.content_hash)?.iter().any(|mark| mark.kind == MarkKind::Sha256) {
             return Ok(true);
         }
@@ -218,7 +211,11 @@ pub fn would_digest_tell(conn: &mut Conn, of: (&SourceId, ResourceType), marks: 
     Ok(false)
 }
 
-fn find(conn: &mut Conn, (id, kind): (&SourceId, ResourceType), marks: &[Mark]) -> Result<Found, StoreError> {
+/// The other resources that are, were or may be the document with these marks.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn find_alike(conn: &mut Conn, (id, kind): (&SourceId, ResourceType), marks: &[Mark]) -> Result<Found, StoreError> {
     let mut found = Found::default();
     for mark in marks {
         let rows: Vec<(String, String, String, Vec<u8>, i64)> = likeness::table

@@ -69,8 +69,8 @@ pub use deliveries::{
     set_report_version, sharers_of, shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
 };
 pub use documents::{
-    Alike, MARKS_KEPT, Mark, MarkKind, alike, deliveries_alike, forget_marks, hold_documents, is_still_the_same,
-    lead_elsewhere, marks_ever_of, marks_of, note_marks, perhaps_alike, would_digest_tell,
+    Alike, Found, MARKS_KEPT, Mark, MarkKind, alike, deliveries_alike, find_alike, forget_marks, hold_documents,
+    is_still_the_same, lead_elsewhere, marks_ever_of, marks_of, note_marks, would_digest_tell,
 };
 pub use due::{DueOf, due_deliveries, due_sources, is_anything_urgent};
 pub use error::StoreError;

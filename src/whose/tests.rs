@@ -41,7 +41,10 @@ fn verdict(text: &str, names: &[(&str, &str)]) -> Expected {
     }
 }
 
-fn assert_all(cases: &[(&str, &[(&str, &str)], Expected)]) {
+/// Family and given names of a record.
+type Names = &'static [(&'static str, &'static str)];
+
+fn assert_all(cases: &[(&str, Names, Expected)]) {
     let wrong: Vec<String> = cases
         .iter()
         .enumerate()

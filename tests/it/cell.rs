@@ -99,6 +99,17 @@ async fn a_document_is_read_and_what_is_none_is_broken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pdf_with_a_table_and_fonts_of_its_own_is_read_as_it_stands_on_the_page() {
+    let printed = include_bytes!("../fixtures/synthetic/printed_by_a_browser.pdf");
+    let Ok(Answer::Text(text)) = reader().read(Errand::PdfText, printed).await else { panic!("it can be read") };
+    for line in
+        ["Patient:\tMüller-Lüdenscheidt, Jürgen\tGeburtsdatum:\t06.05.1984", "MRN\t0012345\tArzt\tDr. Hans Schmidt"]
+    {
+        assert!(text.lines().any(|one| one == line), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bomb_harms_nobody() {
     let unpacked = vec![b' '; 600 * 1024 * 1024];
     let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -39,13 +39,17 @@ fn only_the_file_that_is_delivered_counts_by_its_bytes_or_its_address() {
     assert_eq!(report(json!([form("application/pdf", json!({"data": "YWJj"}))])), inline);
     let leaflet = form("text/plain", json!({"data": "bGVhZmxldA=="}));
     assert_eq!(report(json!([leaflet, form("application/pdf", json!({"data": "YWJj"}))])), inline);
-    for url in ["Binary/7", "https://ehr.test/fhir/Binary/7", "Binary/7?sig=1#x"] {
+    for url in ["Binary/7", "https://ehr.test/fhir/Binary/7", "Binary/7#page=2?x"] {
         let found = report(json!([form("application/pdf", json!({"url": url}))]));
         assert_eq!(found, ["is DiagnosticReport/one", "at Binary/7"], "{url}");
     }
     let hash = json!({"url": "https://files.test/a?sig=1", "hash": "qZk+NkcGgWq6PiVxeFDCbJzQ2J0="});
     let found = report(json!([form("application/pdf", hash)]));
-    assert_eq!(found, ["is DiagnosticReport/one", "at https://files.test/a", "sha1 a9993e36"]);
+    assert_eq!(found, ["is DiagnosticReport/one", "sha1 a9993e36"]);
+    for url in ["Binary/7?sig=1#x", "https://files.test/retrieve?documentUID=1.2.3"] {
+        let found = report(json!([form("application/pdf", json!({"url": url}))]));
+        assert_eq!(found, ["is DiagnosticReport/one"], "the query may name the file: {url}");
+    }
     let version = report(json!([form("application/pdf", json!({"url": "Binary/7/_history/2"}))]));
     assert_eq!(version[1], "at Binary/7/_history/2", "another version may be another file");
     assert_eq!(report(json!([])), ["is DiagnosticReport/one"]);

@@ -255,7 +255,7 @@ pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMil
             .filter(source::read_at.lt(read_before.0))
             .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0)))),
     )
-    .set(source::due_at.eq(now.0))
+    .set((source::due_at.eq(now.0), source::urgent_at.eq(now.0)))
     .prepared()
     .execute(tx.conn())?;
     Ok(due + due_twins)

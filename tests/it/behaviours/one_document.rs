@@ -314,19 +314,28 @@ async fn event_09_a_document_that_does_not_say_whether_it_is_finished_waits_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn event_08_a_document_that_names_its_report_is_the_same_unless_its_file_is_known_to_be_another() {
+async fn event_08_a_document_that_names_its_report_is_the_same_where_its_file_is_and_another_where_it_is_not() {
     let ana = Ana::comes().await;
     let report = ana.hears_of(&ana.a_report("one")).await;
     let related = json!({"related": [{"reference": format!("DiagnosticReport/{report}")}]});
-    let mut in_another_form = ana.a_document(LETTER, "x");
-    in_another_form["context"] = related.clone();
-    in_another_form["content"][0]["attachment"] = url_of(&ana.binary("one, as a scan").await);
-    ana.hears_of(&in_another_form).await;
-    assert_eq!(ana.mails(), 1);
+    let that = |text: &'static str| {
+        let (ana, related) = (&ana, related.clone());
+        async move {
+            let mut document = ana.a_document(LETTER, "x");
+            document["context"] = related;
+            document["content"][0]["attachment"] = url_of(&ana.binary(text).await);
+            ana.hears_of(&document).await
+        }
+    };
+    let same = that("one").await;
+    assert_eq!((ana.mails(), ana.states(&same).await.len(), ana.opens_max(&report).await), (1, 0, Some(1)));
+    // A scan of it, or an addendum: nobody but the patient can tell, and silence would lose the addendum.
+    let other = that("one, as a scan").await;
+    assert_eq!((ana.mails(), ana.states(&other).await), (2, vec!["live"]));
     let mut about_it = ana.a_document(LETTER, "what it means");
     about_it["context"] = related;
     ana.hears_of(&about_it).await;
-    assert_eq!(ana.mails(), 2, "a letter about the report is not the report");
+    assert_eq!(ana.mails(), 3, "a letter about the report is not the report");
 }
 
 #[tokio::test(flavor = "multi_thread")]

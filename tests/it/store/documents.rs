@@ -1,9 +1,9 @@
 //! Resources that are one document, documents that others replace, and what is read first.
 
 use chartseal::base::{FhirId, ResourceKey, ResourceType, SourceId, UtcMillis, random};
-use chartseal::policy::{Decision, ReviewReason};
+use chartseal::policy::{Decision, ReportStatus, ReviewReason};
 use chartseal::record::{Link, LinkEvent};
-use chartseal::store::{self, Hearing, Mark, MarkKind, Said, StoreError, Tx};
+use chartseal::store::{self, Hearing, Mark, MarkKind, Place, Said, StoreError, Tx};
 
 use super::bed::{Bed, Engine};
 use super::stage::{self, NOW, after, version};
@@ -66,15 +66,49 @@ on_both! {
             let itself = [mark(MarkKind::Itself, 1), mark(MarkKind::Sha1, 2)];
             store::note_marks(tx, &report, &itself, &SAYS, NOW)?;
             let belongs = mark(MarkKind::BelongsTo, 1);
-            assert_eq!(alike(tx, &document, std::slice::from_ref(&belongs))?, vec![report.clone()]);
-            assert_eq!(alike(tx, &document, &[belongs.clone(), mark(MarkKind::Sha256, 3)])?, vec![report.clone()]);
-            assert_eq!(alike(tx, &document, &[belongs, mark(MarkKind::Sha1, 3)])?, Vec::new(), "another file");
+            let perhaps = |tx: &mut Tx, marks: &[Mark]| {
+                let found = store::find_alike(tx.conn(), (&document, ResourceType::DocumentReference), marks)?;
+                Ok::<_, StoreError>(found.perhaps.into_iter().map(|one| one.source).collect::<Vec<_>>())
+            };
+            let untold = [belongs.clone(), mark(MarkKind::Sha256, 3)];
+            for marks in [std::slice::from_ref(&belongs), &untold] {
+                assert_eq!(alike(tx, &document, marks)?, Vec::new(), "nothing tells");
+                assert_eq!(perhaps(tx, marks)?, vec![report.clone()]);
+                let would_tell = store::would_digest_tell(tx.conn(), (&document, ResourceType::DocumentReference), marks)?;
+                assert!(!would_tell, "no digest of bytes is known of the other");
+            }
+            let another = [belongs.clone(), mark(MarkKind::Sha1, 3)];
+            assert_eq!((alike(tx, &document, &another)?, perhaps(tx, &another)?), (Vec::new(), Vec::new()), "another file");
+            let same = [belongs, mark(MarkKind::Sha1, 2)];
+            assert_eq!((alike(tx, &document, &same)?, perhaps(tx, &same)?), (vec![report.clone()], Vec::new()));
             let restates = [mark(MarkKind::Restates, 1), mark(MarkKind::Sha1, 3)];
             assert_eq!(alike(tx, &document, &restates)?, vec![report], "another form of it");
             // Two that name a third are not one by that.
             let other = a_document(tx, "e")?;
             store::note_marks(tx, &document, &restates, &SAYS, NOW)?;
             assert_eq!(alike(tx, &other, &[mark(MarkKind::Restates, 1)])?.len(), 1);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn one_address_is_one_file_unless_digests_of_what_was_said_then_tell_otherwise(bed: Bed) {
+        bed.write(|tx| {
+            let (report, document) = (a_report(tx, "r")?, a_document(tx, "d")?);
+            let at = mark(MarkKind::Address, 1);
+            store::note_marks(tx, &report, &[at.clone(), mark(MarkKind::Sha1, 2)], &SAYS, NOW)?;
+            assert_eq!(alike(tx, &document, std::slice::from_ref(&at))?, vec![report.clone()]);
+            assert_eq!(alike(tx, &document, &[at.clone(), mark(MarkKind::Sha1, 2)])?, vec![report.clone()]);
+            assert_eq!(alike(tx, &document, &[at.clone(), mark(MarkKind::Sha1, 3)])?, Vec::new());
+            // What lay there before is no witness of what lies there now.
+            store::note_marks(tx, &report, &[at.clone(), mark(MarkKind::Sha1, 3)], &SAYS_MORE, NOW.plus(after(60)))?;
+            let found = store::alike(
+                tx.conn(),
+                (&document, ResourceType::DocumentReference),
+                &[at, mark(MarkKind::Sha1, 2)],
+            )?;
+            let contents: Vec<_> = found.into_iter().map(|one| one.content_hash).collect();
+            assert_eq!(contents, [SAYS], "the file that it was, not the one that it is");
             Ok(())
         })
         .await;
@@ -166,14 +200,36 @@ on_both! {
         bed.write(|tx| {
             let new = a_document(tx, "new")?;
             let ids = |names: &[&str]| names.iter().map(|name| FhirId::parse(name).unwrap()).collect::<Vec<_>>();
-            let is_replaced =
-                |tx: &mut Tx, name: &str| store::is_replaced(tx.conn(), &key(ResourceType::DocumentReference, name));
+            let place = |tx: &mut Tx, name: &str| store::place_of(tx.conn(), &key(ResourceType::DocumentReference, name));
             assert_eq!(store::set_replaced(tx, &new, &stage::ehr(), &ids(&["a", "b"]))?, ids(&["a", "b"]));
             assert_eq!(store::set_replaced(tx, &new, &stage::ehr(), &ids(&["b", "a"]))?, ids(&[]));
-            assert!(is_replaced(tx, "a")? && is_replaced(tx, "b")? && !is_replaced(tx, "c")?);
-            assert!(!store::is_replaced(tx.conn(), &key(ResourceType::DiagnosticReport, "a"))?);
+            assert_eq!([place(tx, "a")?, place(tx, "b")?, place(tx, "c")?], [Place::Taken, Place::Taken, Place::Kept]);
+            assert_eq!(store::place_of(tx.conn(), &key(ResourceType::DiagnosticReport, "a"))?, Place::Kept);
             assert_eq!(store::set_replaced(tx, &new, &stage::ehr(), &ids(&["b", "c"]))?, ids(&["a", "c"]));
-            assert!(!is_replaced(tx, "a")? && is_replaced(tx, "c")?);
+            assert_eq!([place(tx, "a")?, place(tx, "c")?], [Place::Kept, Place::Taken]);
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn a_document_of_unclear_status_disputes_a_place_until_staff_put_it_aside(bed: Bed) {
+        bed.write(|tx| {
+            let new = a_document(tx, "new")?;
+            let old = a_document(tx, "old")?;
+            for row in store::lease_sources(tx, &stage::ehr(), NOW, NOW.plus(after(120)), 10)? {
+                let status = if row.id == new { ReportStatus::Unknown } else { ReportStatus::Final };
+                store::finish_source(tx, &row, &store::SourceReading { status: Some(status), ..stage::reading(NOW, "1") })?;
+            }
+            store::set_replaced(tx, &new, &stage::ehr(), &[FhirId::parse("old").unwrap()])?;
+            let place = |tx: &mut Tx| store::place_of(tx.conn(), &key(ResourceType::DocumentReference, "old"));
+            assert_eq!(place(tx)?, Place::Disputed);
+            let replaced = store::replaced_by(tx.conn(), &new)?;
+            assert_eq!(replaced.into_iter().map(|row| row.id).collect::<Vec<_>>(), [old]);
+            let waiting = Link::Review { why: ReviewReason::UnknownStatus };
+            let own = stage::keep(tx, &store::NewDelivery { state: waiting, ..stage::new_delivery(&new) })?;
+            assert_eq!(place(tx)?, Place::Disputed);
+            stage::revoke(tx, &own.id, NOW)?;
+            assert_eq!(place(tx)?, Place::Kept);
             Ok(())
         })
         .await;

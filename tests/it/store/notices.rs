@@ -1,7 +1,7 @@
 //! The outbox: what may be leased, when a life begins to run, and how attempts end.
 
 use chartseal::audit::Actor;
-use chartseal::base::UtcMillis;
+use chartseal::base::{UtcMillis, random};
 use chartseal::record::{Link, LinkEvent, LiveUntil, NOTICE_LEASE, Notice, NoticeEvent, SuspendedWhy};
 use chartseal::store::{self, Mode, StoreError};
 
@@ -60,6 +60,34 @@ on_both! {
         let later = NOW.plus(after(900));
         let asked = bed.write(move |tx| store::lease_notices(tx, later, UtcMillis(NOW.0 + 1), 10)).await;
         assert_eq!(asked.len(), 0, "the report was read before");
+        assert_eq!(lease(&bed, later).await.len(), 1);
+    }
+
+    async fn a_notice_waits_for_a_fresh_reading_of_its_reports_other_names(bed: Bed) {
+        let later = NOW.plus(after(900));
+        let twin = bed
+            .write(|tx| {
+                let it = stage::released(tx, 1, 1)?;
+                let source = store::delivery(tx.conn(), &it.delivery)?.expect("it is there").source;
+                let twin = stage::read_report(tx, 2)?;
+                store::make_one(tx, &source, &twin, NOW)?;
+                // The EHR speaks of the other name, and nobody has read it yet.
+                store::hear(tx, &stage::report(2), Some(&stage::version("2")), NOW, &mut random::system())?;
+                Ok(twin)
+            })
+            .await;
+        assert_eq!(lease(&bed, NOW).await.len(), 0);
+        let read = move |tx: &mut store::Tx, at: UtcMillis| {
+            let seen = store::lease_sources(tx, &stage::ehr(), at, at.plus(after(60)), 10)?;
+            let ids: Vec<_> = seen.iter().map(|row| row.id.clone()).collect();
+            seen.iter().try_for_each(|row| store::finish_source(tx, row, &reading(at, "2")))?;
+            Ok::<_, StoreError>(ids)
+        };
+        assert_eq!(bed.write(move |tx| read(tx, NOW)).await, std::slice::from_ref(&twin));
+        // What was read long ago is read again under all names.
+        let due = bed.write(move |tx| store::read_stale_sources_again(tx, later, later)).await;
+        assert_eq!((due, lease(&bed, later).await.len()), (2, 0));
+        assert!(bed.write(move |tx| read(tx, later)).await.contains(&twin));
         assert_eq!(lease(&bed, later).await.len(), 1);
     }
 
