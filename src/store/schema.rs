@@ -496,6 +496,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     panel_patient,
     past_search,
     paper,
-    paper_doubt,
     contact
 );

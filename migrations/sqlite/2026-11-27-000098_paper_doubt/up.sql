@@ -3,5 +3,5 @@
 CREATE TABLE paper_doubt (
     delivery_id TEXT NOT NULL PRIMARY KEY REFERENCES delivery (id),
     file_index BLOB NOT NULL,
-    released_at INTEGER
+    released_at BIGINT
 );

@@ -1,6 +1,7 @@
 //! Known patient data and secrets go through the real program, on good ways and bad ones, and are then looked for
 //! everywhere that is not the patient's own message or sealed.
 
+mod classes;
 mod columns;
 
 use std::collections::BTreeMap;
@@ -61,7 +62,7 @@ async fn nothing_planted_is_found_outside_its_place_after_good_and_bad_ways() {
     planted::assert_absent("a URL asked of an EHR", targets.join("\n").as_bytes(), &everywhere);
 
     let rows = dump(&service.folder.join("chartseal.db"));
-    columns::assert_classes_hold(&rows, &everything, &everywhere);
+    classes::assert_classes_hold(&rows, &everything, &everywhere);
     planted::assert_absent_in_files(&[&service.folder], &everything);
     let installation = service.installation();
     let log = service.stop().await;
