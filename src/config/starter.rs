@@ -105,7 +105,7 @@ base_url = @ehr_base_url
 # was disclosed), "provenance" (a report left) and "task" (what staff have to do). Never an address or a link.
 #write_back = []
 # A Task to talk with a patient that a clinician completed there: "noted", or it "counts" as the record of the talk.
-#completed_talk = "noted"
+#   completed_talk = "noted"
 # An attachment whose text names another patient waits for a person ("uncontradicted"); so does one that does not name its own
 # ("named"); or nobody looks ("unchecked").
 #attachment_identity = "uncontradicted"
