@@ -247,6 +247,7 @@ fn the_starter_files_comments_tell_the_defaults() {
             (config.report_age_max, config.start_from, config.subscribe.clone()),
             (config.panel.clone(), config.panel_refresh_every, config.by_date_every, config.calls_per_minute),
             (config.without_attachment, config.attachment_identity),
+            (config.write_back.clone(), config.completed_talk),
         )
     };
     assert_eq!(of_ehr(&told.ehrs[0]), of_ehr(&left_out.ehrs[0]));

@@ -16,7 +16,7 @@ pub(super) fn read(section: &mut Section<'_>) -> (Vec<Told>, CompletedTalk) {
     }
     let words = [("noted", CompletedTalk::Noted), ("counts", CompletedTalk::Counts)];
     let completed_talk = section.choice("completed_talk", &words, CompletedTalk::Noted);
-    if section.is_written("completed_talk") && !told.contains(&Told::Task) {
+    if completed_talk == CompletedTalk::Counts && !told.contains(&Told::Task) {
         section.complain("completed_talk", "not used without \"task\" in write_back: add it, or remove this");
     }
     (told, completed_talk)
