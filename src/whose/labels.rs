@@ -99,7 +99,7 @@ const NUMBER: &[&str] = &[
     r"id",
 ];
 /// Before a label, within its cell: it speaks of somebody else, or of something.
-const OTHERS: &str = r"(?:mother|father|mom|mum|dad|spouse|husband|wife|guardian|parents?|partner|next of kin|emergency contact|relative|sibling|donor|baby|child|newborn|physician|doctor|dr\.|provider|prescriber|ordering|ordered|referring|attending|requesting|requested|clinician|practitioner|consultant|pharmacist|nurse|technologist|radiologist|pathologist|author|signed|approved|verified|reported|collected|reviewed|performed|lab|laboratory|hospital|clinic|facility|ward|test|file|drug|medication|product|study|procedure|exam|insurance|insurer|plan|insured|subscriber|policy holder|policyholder|guarantor|collector|specimen|sample|order|accession|visit|user|contact|company|device|arzt|arztin|mutter|vater|ehemann|ehefrau|vormund|kind|einsender|krankenkasse|versicherung|station|praxis|labor|auftrags|madre|padre|medico|medica|tutor|tutora|conyuge|hijo|hija|centro|prueba|matka|matki|ojciec|ojca|lekarz|lekarza|opiekun|opiekuna|dziecko|badania|badanie|mere|pere|medecin|conjoint|conjointe|tuteur|enfant|examen|hopital|service)";
+const OTHERS: &str = r"(?:mother|father|mom|mum|dad|spouse|husband|wife|guardian|parents?|partner|next of kin|emergency contact|relative|sibling|donor|baby|child|newborn|girl|boy|infant|son|daughter|twin|physician|doctor|dr\.|provider|prescriber|ordering|ordered|referring|attending|requesting|requested|clinician|practitioner|consultant|pharmacist|nurse|technologist|radiologist|pathologist|author|signed|approved|verified|reported|collected|reviewed|performed|lab|laboratory|hospital|clinic|facility|ward|test|file|drug|medication|product|study|procedure|exam|insurance|insurer|plan|insured|subscriber|policy holder|policyholder|guarantor|collector|specimen|sample|order|accession|visit|user|contact|company|device|arzt|arztin|mutter|vater|ehemann|ehefrau|vormund|kind|einsender|krankenkasse|versicherung|station|praxis|labor|auftrags|madre|padre|medico|medica|tutor|tutora|conyuge|hijo|hija|centro|prueba|matka|matki|ojciec|ojca|lekarz|lekarza|opiekun|opiekuna|dziecko|badania|badanie|mere|pere|medecin|conjoint|conjointe|tuteur|enfant|examen|hopital|service)";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -172,7 +172,13 @@ pub(super) fn find(cell: &str) -> Vec<Label> {
         if !is_apart(cell, words.start(), words.end()) {
             continue;
         }
-        let has_sign = hit.name("sign").is_some() || words.as_str() == "*";
+        // A star apart from what follows begins an item of a list.
+        let after = cell.get(whole.end()..).unwrap_or_default();
+        let is_star = words.as_str() == "*";
+        if is_star && !after.starts_with(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        let has_sign = hit.name("sign").is_some() || is_star;
         let before = cell.get(..whole.start()).unwrap_or_default();
         let before = before.get(before.ceil_char_boundary(before.len().saturating_sub(BEFORE_BYTES_MAX))..);
         let before = before.unwrap_or_default();

@@ -149,6 +149,8 @@ fn who_else_is_named_and_what_else_is_dated_raises_no_alarm() {
     assert_all(&[
         ("HbA1c 5.4 %\nSecond page", ANA, Nothing),
         ("", ANA, Nothing),
+        ("* 01/02/2026 sodium 140\n* 03/02/2026 sodium 138", ANA, Nothing),
+        ("A healthy girl was born on 01/02/2026", ANA, Nothing),
         ("Physician: Luis Perez\nReferring physician name: Elena Soto", ANA, Nothing),
         ("Ordering provider name: Perez, Luis\nPatient: Garcia, Ana", ANA, Same),
         ("Name: Dr. Luis Perez", ANA, Nothing),
