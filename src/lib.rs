@@ -185,6 +185,7 @@ pub mod fhir;
 pub mod foreign;
 pub mod paper;
 pub mod policy;
+pub mod record;
 pub mod sealing;
 pub mod signing;
 pub mod whose;
@@ -216,8 +217,6 @@ pub mod notify;
 pub mod open;
 #[cfg(not(fuzzing))]
 pub mod outbox;
-#[cfg(not(fuzzing))]
-pub mod record;
 #[cfg(not(fuzzing))]
 pub mod release;
 #[cfg(not(fuzzing))]
