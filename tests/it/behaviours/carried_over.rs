@@ -5,6 +5,7 @@ use serde_json::json;
 use thirtyfour::By;
 
 use super::whose_paper::{ANA, post};
+use super::written::see;
 use crate::support::browser::{Browser, Window};
 use crate::support::clinic::{Clinic, Wishes};
 use crate::support::holder::Holder;
@@ -65,6 +66,7 @@ async fn a_carried_document_is_shown_on_a_phone_and_to_a_reader_aloud() {
     assert_eq!(faults, json!([]));
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
     assert_eq!(browser.off_origin_requests(&clinic.url).await, Vec::<String>::new());
+    see(&browser, "carried").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,15 @@ async fn written_down(database: Database) {
     browser.press("button.primary").await;
     wait::until_async("the document", async || browser.find(By::Css("article.paper table")).await.ok()).await;
     let shown = browser.find(By::Css("article.paper")).await.unwrap().text().await.unwrap();
-    for text in ["Ana Garcia", "6 May 1984", "Central Laboratory <North>", "5.4 mmol/l", "Critically low", "1 : 160"] {
+    for text in [
+        "Ana Garcia",
+        "6 May 1984",
+        "Central Laboratory <North>",
+        "5.4 mmol/l",
+        "Critically low",
+        "1 : 160",
+        "> 32     R",
+    ] {
         assert!(shown.contains(text), "{text} is not shown");
     }
     assert_is_accessible(&browser).await;
@@ -124,7 +132,7 @@ async fn written_down(database: Database) {
 }
 
 /// Keeps what it looks like on both screens in both schemes. Nothing may be wider than the screen.
-async fn see(browser: &Browser, name: &str) {
+pub(super) async fn see(browser: &Browser, name: &str) {
     for (window, width) in [(USUAL_PHONE, 360), (DESKTOP, 1280)] {
         browser.resize(window).await;
         for (scheme, shade) in [(ColorScheme::Light, "light"), (ColorScheme::Dark, "dark")] {

@@ -482,6 +482,10 @@ fn files_below(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
+        // What only leads to the program is none of its files.
+        if path.is_symlink() {
+            continue;
+        }
         if path.is_dir() {
             found.extend(files_below(&path));
         } else if let Ok(bytes) = std::fs::read(&path) {

@@ -236,6 +236,10 @@ fn found_in(folder: &Path, bytes: &[u8]) -> bool {
         if entry.file_type().unwrap().is_dir() {
             return found_in(&entry.path(), bytes);
         }
+        // It leads to the program.
+        if entry.file_type().unwrap().is_symlink() {
+            return false;
+        }
         let content = std::fs::read(entry.path()).unwrap_or_default();
         content.windows(bytes.len()).any(|window| window == bytes)
     })

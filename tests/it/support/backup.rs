@@ -135,8 +135,12 @@ pub fn copy_folder(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("the folder can be read") {
         let entry = entry.expect("the folder can be read");
         let target = to.join(entry.file_name());
-        if entry.file_type().expect("a file has a type").is_dir() {
+        let kind = entry.file_type().expect("a file has a type");
+        if kind.is_dir() {
             copy_folder(&entry.path(), &target);
+        } else if kind.is_symlink() {
+            let program = fs::read_link(entry.path()).expect("it leads somewhere");
+            std::os::unix::fs::symlink(program, target).expect("the backup's folder takes links");
         } else {
             fs::copy(entry.path(), target).expect("a file can be copied");
         }
