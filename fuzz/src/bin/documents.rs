@@ -21,7 +21,7 @@ fuzz_target!(|file: &[u8]| {
         let Ok(page) = write_carried(&carried, &head, kind.spoken()) else { continue };
         let page = String::from_utf8(page).expect("a page is text");
         let (_, body) = page.split_once("<main").expect("a page has a body");
-        for never in ["<script", "<img", "<svg", "<a ", "onerror=", "javascript:<"] {
+        for never in ["<script", "<img", "<svg", "<a ", "<iframe", "<object", "<style", "<link"] {
             let told = text.to_ascii_lowercase().contains(never);
             assert!(told || !body.contains(never), "markup came through");
         }
