@@ -138,13 +138,14 @@ async fn sqlite_goes_along_the_index_of_what_is_due_whatever_the_values() {
         look_and_lease(tx)?;
         let texts = texts.lock().unwrap().clone();
         let texts: Vec<_> = texts.iter().filter(|text| text.contains("due_at")).collect();
-        assert_eq!(texts.len(), 8, "{texts:#?}");
+        assert_eq!(texts.len(), 9, "{texts:#?}");
         for text in texts {
             let plan = plan(tx.conn(), text)?.join("\n");
             let along = [
                 "_ehr_due (ehr=? AND due_at<?)",
                 "delivery_state (state=? AND due_at<?)",
                 "source_urgent (ehr=? AND urgent_at<?)",
+                "source_left (ehr=?)",
             ];
             let is_sorted_or_whole = ["TEMP B-TREE", "SCAN"].iter().any(|bad| plan.contains(bad));
             assert!(along.iter().any(|index| plan.contains(index)) && !is_sorted_or_whole, "{text}\n{plan}");
@@ -157,6 +158,7 @@ async fn sqlite_goes_along_the_index_of_what_is_due_whatever_the_values() {
 /// Everything by which work is found.
 fn look_and_lease(tx: &mut Tx) -> Result<(), StoreError> {
     store::due_sources(tx.conn(), NOW, 8)?;
+    store::take_up_what_was_left(tx, &ehr("ward"), NOW)?;
     store::is_anything_urgent(tx.conn(), &ehr("ward"), NOW)?;
     store::due_deliveries(tx.conn(), NOW, 8)?;
     store::is_hold_over(tx.conn(), NOW)?;
