@@ -265,6 +265,7 @@ fn unknown(predicate: Predicate, number: u64) -> String {
         | Predicate::Encounter
         | Predicate::Age
         | Predicate::Consent
+        | Predicate::Basis
         | Predicate::Preference
         | Predicate::Contact
         | Predicate::ContactConfirmedWithin

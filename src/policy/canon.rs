@@ -165,6 +165,7 @@ const fn lacks_of(facts: &Facts, predicate: Predicate) -> [&BTreeSet<Lack>; 3] {
         Predicate::Encounter => [&facts.encounters.lacking, NONE, NONE],
         Predicate::Text => [&facts.text.matched.lacking, NONE, NONE],
         Predicate::Consent => [&facts.consents.lacking, NONE, NONE],
+        Predicate::Basis => [&facts.basis.lacking, NONE, NONE],
         Predicate::Preference => [&facts.preferences.lacking, NONE, NONE],
         Predicate::Contact | Predicate::ContactConfirmedWithin | Predicate::ContactNotConfirmedWithin => {
             [&facts.contact.lacking, NONE, NONE]

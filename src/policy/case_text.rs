@@ -18,13 +18,16 @@ use super::rules::RuleSet;
 use super::schedule::{Moment, Timing};
 use super::text::Pattern;
 use super::vocabulary::Action;
-use super::when::{Condition, When};
+use super::when::{Condition, Predicate, When};
 use super::written::quoted;
 use crate::base::ResourceType;
 
 /// Columns that a test tells where a report may leave.
 const TOLD: [Column; 7] =
     [Column::Expiry, Column::Opens, Column::Verify, Column::CodeVia, Column::Wording, Column::Hold, Column::Release];
+
+const OF_CONTACT: [Predicate; 3] =
+    [Predicate::Contact, Predicate::ContactConfirmedWithin, Predicate::ContactNotConfirmedWithin];
 
 /// Lines of TOML.
 #[must_use]
@@ -93,6 +96,7 @@ impl Lines {
         self.words("facts.performer", facts.performers.values().map(String::as_str));
         self.words("facts.service", facts.services.iter().map(String::as_str));
         self.words("facts.consent", facts.consents.values().map(String::as_str));
+        self.words("facts.basis", facts.basis.values().map(|basis| basis.as_str()));
         self.words("facts.preference", facts.preferences.values().map(String::as_str));
         if let Some(standing) = facts.contact.values().next() {
             let since = local_at(standing.since, rules.timezone().unwrap_or(chrono_tz::Tz::UTC));
@@ -114,7 +118,7 @@ impl Lines {
             let local = local_at(issued, rules.timezone().unwrap_or(chrono_tz::Tz::UTC));
             self.put("facts.issued", &quoted(&local.format("%Y-%m-%dT%H:%M:%S").to_string()));
         }
-        self.words("facts.unknown", unknown(facts));
+        self.words("facts.unknown", unknown(rules, facts));
     }
 
     /// Texts are not kept with facts: words that the same patterns find stand for them.
@@ -190,8 +194,8 @@ fn in_rules(code: &Coding) -> Option<String> {
     is_sound.then(|| format!("{system}|{}", code.code))
 }
 
-/// What a test can call unknown.
-fn unknown(facts: &Facts) -> Vec<&'static str> {
+/// What a test can call unknown. Most facts lack a ground or an address: the rules at hand decide whether that is worth telling.
+fn unknown(rules: &RuleSet, facts: &Facts) -> Vec<&'static str> {
     fn lacks<T>(from: &Gathered<T>) -> bool {
         !from.is_whole()
     }
@@ -203,7 +207,9 @@ fn unknown(facts: &Facts) -> Vec<&'static str> {
         ("encounter", lacks(&facts.encounters)),
         ("text", lacks(&facts.text.matched)),
         ("consent", lacks(&facts.consents)),
+        ("basis", lacks(&facts.basis) && rules.speaks_of(Predicate::Basis)),
         ("preference", lacks(&facts.preferences)),
+        ("contact", lacks(&facts.contact) && OF_CONTACT.into_iter().any(|one| rules.speaks_of(one))),
         ("critical", facts.critical == Flag::Unknown),
     ];
     found.into_iter().filter(|(_, is_unknown)| *is_unknown).map(|(name, _)| name).collect()

@@ -120,8 +120,12 @@ pub fn facts_of(rules: &RuleSet, case: &Case) -> Facts {
     let texts = case.texts.iter().map(|text| Text { at: &at, language: None, text });
     let text = rules.patterns().read(texts, case.facts.text.matched.lacking.clone());
     // What it does not mention is known to be absent.
-    let contact = if case.facts.contact == Gathered::default() { Gathered::none() } else { case.facts.contact.clone() };
-    Facts { text, contact, ..case.facts.clone() }
+    let (basis, contact) = (or_none(&case.facts.basis), or_none(&case.facts.contact));
+    Facts { text, basis, contact, ..case.facts.clone() }
+}
+
+fn or_none<T: Clone + PartialEq>(fact: &Gathered<T>) -> Gathered<T> {
+    if *fact == Gathered::default() { Gathered::none() } else { fact.clone() }
 }
 
 /// What a decision does, as the column names it.

@@ -275,6 +275,7 @@ impl<'r> Comparison<'r> {
             | Predicate::Encounter
             | Predicate::Age
             | Predicate::Consent
+            | Predicate::Basis
             | Predicate::Preference
             | Predicate::Contact
             | Predicate::ContactConfirmedWithin

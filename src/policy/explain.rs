@@ -256,6 +256,7 @@ fn resource_of(path: &str, kind: ResourceType) -> &'static str {
         "encounter" => Some("Encounter"),
         "performer" | "author" if steps.len() > 1 => Some("PractitionerRole"),
         "Consent" => Some("Consent"),
+        "RelatedPerson" => Some("RelatedPerson"),
         "birthDate" | "contact" => Some("Patient"),
         "contained" => Some("contained"),
         _ => None,

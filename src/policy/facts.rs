@@ -56,6 +56,30 @@ impl RecipientRole {
     }
 }
 
+/// On what ground a proxy acts for the patient.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    Parent,
+    Guardian,
+    /// An attorney in health matters, a responsible party.
+    Representative,
+}
+
+impl Basis {
+    pub const ALL: [Self; 3] = [Self::Parent, Self::Guardian, Self::Representative];
+
+    /// The word in a rules file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Parent => "parent",
+            Self::Guardian => "guardian",
+            Self::Representative => "representative",
+        }
+    }
+}
+
 /// Both resource types' status elements, joined into what may be done with the report
 /// (<https://hl7.org/fhir/R4/valueset-diagnostic-report-status.html>,
 /// <https://hl7.org/fhir/R4/valueset-document-reference-status.html>).
@@ -277,6 +301,10 @@ pub struct Facts {
     /// Consents in force, by their category codes.
     #[serde(default)]
     pub consents: Gathered<Word>,
+    /// On what grounds a proxy acts for the patient; nothing found is none, as for every other recipient. Left out where nobody
+    /// asked, as `contact` is.
+    #[serde(default, skip_serializing_if = "was_not_asked")]
+    pub basis: Gathered<Basis>,
     /// What the patient asked for, as staff recorded it.
     #[serde(default)]
     pub preferences: Gathered<Word>,
@@ -312,6 +340,7 @@ impl Facts {
             text: TextFacts::default(),
             age: Age::default(),
             consents: Gathered::default(),
+            basis: Gathered::default(),
             preferences: Gathered::default(),
             contact: Gathered::default(),
             critical: Flag::default(),
@@ -319,6 +348,6 @@ impl Facts {
     }
 }
 
-fn was_not_asked(contact: &Gathered<ContactStanding>) -> bool {
-    *contact == Gathered::default()
+fn was_not_asked<T: PartialEq>(fact: &Gathered<T>) -> bool {
+    *fact == Gathered::default()
 }

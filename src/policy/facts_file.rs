@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::codes;
 use super::contact::{ContactStanding, ContactState};
 use super::facts::{
-    Age, Coding, FactPath, Facts, Flag, Gathered, Lack, Performer, RecipientRole, ReportStatus, Sighted, TextFacts,
-    Word,
+    Age, Basis, Coding, FactPath, Facts, Flag, Gathered, Lack, Performer, RecipientRole, ReportStatus, Sighted,
+    TextFacts, Word,
 };
 use super::rules::RuleSet;
 use super::text::Text;
@@ -75,6 +75,7 @@ struct FactsFile {
     text: Texts,
     age: Years,
     consents: Many<Word>,
+    basis: Many<Basis>,
     preferences: Many<Word>,
     contact: Many<ContactGiven>,
     critical: YesNo,
@@ -198,6 +199,7 @@ impl FactsFile {
             text: self.text.facts(rules),
             age: self.age.age(),
             consents: self.consents.gathered("consents", std::convert::identity),
+            basis: self.basis.gathered("basis", std::convert::identity),
             preferences: self.preferences.gathered("preferences", std::convert::identity),
             contact: self.contact.gathered("contact", ContactGiven::standing),
             critical: self.critical.flag(),

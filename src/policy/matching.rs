@@ -204,6 +204,7 @@ impl Table {
             | Predicate::Encounter
             | Predicate::Text
             | Predicate::Consent
+            | Predicate::Basis
             | Predicate::Preference
             | Predicate::Contact
             | Predicate::Tag

@@ -4,7 +4,7 @@
 
 use super::canon::{Canon, Places};
 use super::contact::{self, ContactStanding, is_within};
-use super::facts::{Age, FactPath, Flag, Gathered, Lack, Sighted};
+use super::facts::{Age, Basis, FactPath, Flag, Gathered, Lack, Sighted};
 use super::matching::holds;
 use super::rules::Content;
 use super::when::{Condition, Predicate, When};
@@ -116,6 +116,7 @@ fn ask(content: &Content, predicate: Predicate, condition: &Condition, canon: &C
             Predicate::Service => service_of(content, words, canon),
             Predicate::Tag => return tag_of(words, tags),
             Predicate::Consent => word_of(&facts.consents.found, words),
+            Predicate::Basis => basis_of(&facts.basis.found, words),
             Predicate::Preference => word_of(&facts.preferences.found, words),
             Predicate::Contact => contact_of(&facts.contact, words),
             Predicate::Recipient
@@ -201,6 +202,7 @@ fn codes_of<'c>(predicate: Predicate, canon: &'c Canon<'_>) -> Option<&'c Places
         | Predicate::Text
         | Predicate::Age
         | Predicate::Consent
+        | Predicate::Basis
         | Predicate::Preference
         | Predicate::Contact
         | Predicate::ContactConfirmedWithin
@@ -222,6 +224,10 @@ fn contact_of(contact: &Gathered<ContactStanding>, words: &std::collections::BTr
 
 fn word_of(found: &[Sighted<String>], words: &std::collections::BTreeSet<String>) -> Option<FactPath> {
     found.iter().find(|seen| words.contains(&seen.value)).map(|seen| seen.at.clone())
+}
+
+fn basis_of(found: &[Sighted<Basis>], words: &std::collections::BTreeSet<String>) -> Option<FactPath> {
+    found.iter().find(|seen| words.contains(seen.value.as_str())).map(|seen| seen.at.clone())
 }
 
 fn service_of(content: &Content, words: &std::collections::BTreeSet<String>, canon: &Canon<'_>) -> Option<FactPath> {

@@ -117,6 +117,7 @@ fn add_words(facts: &Facts, content: &Content, table: &Table, values: &mut Value
         }
     };
     facts.consents.values().for_each(|word| add(Predicate::Consent, word));
+    facts.basis.values().for_each(|basis| add(Predicate::Basis, basis.as_str()));
     facts.preferences.values().for_each(|word| add(Predicate::Preference, word));
     if facts.contact.found.is_empty() && facts.contact.is_whole() {
         add(Predicate::Contact, contact::UNKNOWN);

@@ -37,6 +37,7 @@ pub enum Predicate {
     Text,
     Age,
     Consent,
+    Basis,
     Preference,
     Contact,
     ContactConfirmedWithin,
@@ -48,7 +49,7 @@ pub enum Predicate {
 }
 
 impl Predicate {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Recipient,
         Self::Clinic,
         Self::Resource,
@@ -68,6 +69,7 @@ impl Predicate {
         Self::Text,
         Self::Age,
         Self::Consent,
+        Self::Basis,
         Self::Preference,
         Self::Contact,
         Self::ContactConfirmedWithin,
@@ -100,6 +102,7 @@ impl Predicate {
             Self::Text => "text",
             Self::Age => "age",
             Self::Consent => "consent",
+            Self::Basis => "basis",
             Self::Preference => "preference",
             Self::Contact => "contact",
             Self::ContactConfirmedWithin => "contact_confirmed_within",
@@ -122,6 +125,7 @@ impl Predicate {
             | Self::Code
             | Self::Performer
             | Self::Age
+            | Self::Basis
             | Self::Preference
             | Self::Contact
             | Self::ContactConfirmedWithin
@@ -158,7 +162,7 @@ pub enum Condition {
     Codes(BTreeSet<Coding>),
     /// The beginnings of codes.
     Prefixes(BTreeSet<Coding>),
-    /// Names of sets, services, consents, preferences, contact states or tags.
+    /// Names of sets, services, consents, grounds, preferences, contact states or tags.
     Words(BTreeSet<Word>),
     Performers(BTreeSet<Performer>),
     Patterns(BTreeSet<Pattern>),

@@ -25,7 +25,8 @@ pub(super) struct ReportFiles<'f> {
     pub(super) with: &'f [PathBuf],
 }
 
-/// As the service makes them from an EHR; nobody recorded a wish of this patient, or anything of their address.
+/// As the service makes them from an EHR; nobody recorded a wish of this patient, or anything of their address. Files do not
+/// say on what ground a proxy acts.
 pub(super) async fn of_report(
     files: &ReportFiles<'_>,
     rules: &RuleSet,
@@ -41,7 +42,14 @@ pub(super) async fn of_report(
     let zone = rules.timezone().unwrap_or(moment.zone);
     let around = Circumstances { recipient, clinic, now: moment.now, zone };
     let facts = facts_of(&given.report, evidence, given.patient.as_ref(), rules.patterns(), around);
-    Ok(Facts { preferences: Gathered::none(), contact: Gathered::none(), ..facts })
+    let basis = match recipient {
+        RecipientRole::Proxy => Gathered::default(),
+        RecipientRole::Patient
+        | RecipientRole::OrderingProvider
+        | RecipientRole::CopyTo
+        | RecipientRole::ThirdParty => Gathered::none(),
+    };
+    Ok(Facts { basis, preferences: Gathered::none(), contact: Gathered::none(), ..facts })
 }
 
 fn file(path: &Path, what: &str) -> anyhow::Result<GivenFile> {

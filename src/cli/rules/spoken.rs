@@ -225,6 +225,7 @@ fn supply(fact: &str) -> &str {
         "text" => "the texts of the report and its members",
         "age" => "the patient's date of birth",
         "consent" => "the patient's consents",
+        "basis" => "the ground on which the recipient acts for the patient",
         "preference" => "what the patient asked for",
         "contact" | "contact_confirmed_within" | "contact_not_confirmed_within" => {
             "what is recorded of the patient's address (`chartseal contacts`)"

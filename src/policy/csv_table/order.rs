@@ -69,6 +69,8 @@ pub(super) fn rank(column: &str) -> (usize, usize, String) {
     let name_rank = match table {
         "" => FIRST.iter().position(|known| *known == name),
         "when" | "when.any" | "any" => Predicate::ALL.iter().position(|known| known.as_str() == name),
+        // `basis` is a column of `then` and a fact of its own.
+        "facts" => None,
         _ => {
             let beside = match name {
                 "basis" => "hold",

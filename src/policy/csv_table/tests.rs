@@ -56,6 +56,10 @@ id = "everything"
 when = {}
 then = { retention = "400d" }
 [[restrict]]
+id = "who-acts"
+when = { recipient = "proxy", basis = ["guardian", "representative"] }
+then = { hold = "24h", basis = "law" }
+[[restrict]]
 id = "sure-of-the-address"
 when = { tag = "HIV", contact = ["unknown", "bounced"], any = { contact_confirmed_within = "30d", contact_not_confirmed_within = "400d" } }
 then = { opens = 1 }
@@ -71,6 +75,10 @@ reason = "@a trial"
 name = "-1 is a name; so is this"
 facts = { category = "LAB", text = ["HIV; and more", "\"quoted\""], age = 30, contact = "disputed", contact_since = 2026-11-19T08:00:00, critical = true, issued = 2026-11-20T16:00:00, unknown = ["order"] }
 expect = { tag = ["HIV"], opens = 3 }
+[[test]]
+name = "who acts"
+facts = { recipient = "proxy", basis = ["parent", "guardian"] }
+expect = { hold = "24h", basis = "law" }
 [[test]]
 name = "nothing"
 facts = {}

@@ -219,6 +219,7 @@ fn looks_within(inner: Predicate, outer: Predicate) -> bool {
             | Predicate::Text
             | Predicate::Age
             | Predicate::Consent
+            | Predicate::Basis
             | Predicate::Preference
             | Predicate::Contact
             | Predicate::ContactConfirmedWithin
@@ -248,6 +249,7 @@ fn dimension(predicate: Predicate) -> Predicate {
         | Predicate::Text
         | Predicate::Age
         | Predicate::Consent
+        | Predicate::Basis
         | Predicate::Preference
         | Predicate::Contact
         | Predicate::ContactConfirmedWithin

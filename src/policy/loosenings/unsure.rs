@@ -119,6 +119,7 @@ pub(super) fn may_be_unknown(content: &Content, when: &When) -> bool {
         | Predicate::Text
         | Predicate::Age
         | Predicate::Consent
+        | Predicate::Basis
         | Predicate::Preference
         | Predicate::Contact
         | Predicate::ContactConfirmedWithin

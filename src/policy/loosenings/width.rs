@@ -83,6 +83,7 @@ fn holds_all(wide: (&Content, &Condition), narrow: (&Content, &Condition), predi
                 wide_words.contains(word) && wide == narrow
             }),
             Predicate::Consent
+            | Predicate::Basis
             | Predicate::Preference
             | Predicate::Contact
             | Predicate::ContactConfirmedWithin

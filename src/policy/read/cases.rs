@@ -12,12 +12,12 @@ use crate::policy::cases::{CASE_NOW, Case};
 use crate::policy::columns::{Columns, Said};
 use crate::policy::contact::{ContactStanding, ContactState, as_fact};
 use crate::policy::errors::Code;
-use crate::policy::facts::{Age, Coding, FactPath, Facts, Flag, Gathered, Lack, RecipientRole, ReportStatus};
+use crate::policy::facts::{Age, Basis, Coding, FactPath, Facts, Flag, Gathered, Lack, RecipientRole, ReportStatus};
 use crate::policy::reader::{Place, Reader, Value};
 use crate::policy::when::{Condition, Predicate};
 
 const FACTS: &str = "recipient, clinic, resource, category, type, code, results, order, reason, label, confidentiality, \
-                     performer, specialty, service, encounter, text, age, consent, preference, contact, \
+                     performer, specialty, service, encounter, text, age, consent, basis, preference, contact, \
                      contact_since, critical, issued, unknown";
 /// The oldest age of a test.
 const AGE_MAX: u16 = 130;
@@ -146,6 +146,7 @@ pub(in crate::policy) fn read_facts<'t>(
             "performer" => facts.performers = performers(reader, value, shelf),
             "service" => facts.services = words(reader, value, Predicate::Service, shelf).into_iter().collect(),
             "consent" => facts.consents = gathered(words(reader, value, Predicate::Consent, shelf), "consent"),
+            "basis" => facts.basis = gathered(reader.words(value, name, &Basis::ALL, Basis::as_str), name),
             "preference" => {
                 facts.preferences = gathered(words(reader, value, Predicate::Preference, shelf), "preference");
             }
@@ -287,12 +288,13 @@ fn forget<'t>(reader: &mut Reader<'t>, value: &Value<'t>, facts: &mut Facts) {
             Some("encounter") => facts.encounters.lacking = lack,
             Some("text") => facts.text.matched.lacking = lack,
             Some("consent") => facts.consents.lacking = lack,
+            Some("basis") => facts.basis.lacking = lack,
             Some("preference") => facts.preferences.lacking = lack,
             Some("contact") => facts.contact = Gathered { found: Vec::new(), lacking: lack },
             Some("age") => facts.age = Age::Unknown,
             Some("critical") => facts.critical = Flag::Unknown,
             Some(_) => {
-                let known = "results, label, order, specialty, encounter, text, consent, preference, contact, age, \
+                let known = "results, label, order, specialty, encounter, text, consent, basis, preference, contact, age, \
                              critical";
                 let what = "this cannot be unknown in a test";
                 reader.fault_of(Code::BadTest, &item.span(), what, format!("write one of: {known}"));

@@ -9,7 +9,7 @@ use crate::base::{ClinicId, ResourceType};
 use crate::policy::codes::{self, Confidentiality};
 use crate::policy::contact;
 use crate::policy::errors::Code;
-use crate::policy::facts::{Coding, RecipientRole, Word};
+use crate::policy::facts::{Basis, Coding, RecipientRole, Word};
 use crate::policy::reader::{Reader, Value, is_code, quote};
 use crate::policy::text::{self, PATTERNS_MAX, Pattern};
 use crate::policy::when::{AgeRange, Condition, Predicate, When};
@@ -22,7 +22,7 @@ const AGE_YEARS_MAX: u16 = 150;
 const LOOSE_LETTERS: usize = 4;
 
 const KNOWN: &str = "recipient, clinic, resource, category, type, code, holds, set, prefix, label, confidentiality, order, \
-                     reason, performer, service, encounter, text, age, consent, preference, contact, \
+                     reason, performer, service, encounter, text, age, consent, basis, preference, contact, \
                      contact_confirmed_within, contact_not_confirmed_within, critical, tag, any";
 
 pub(super) fn read_when<'t>(reader: &mut Reader<'t>, value: &Value<'t>, shelf: &mut Shelf<'_>) -> Option<When> {
@@ -97,6 +97,7 @@ pub(super) fn read_condition<'t>(
         Predicate::Performer => Condition::Performers(read_performers(reader, value)),
         Predicate::Service => Condition::Words(read_services(reader, value, shelf)),
         Predicate::Consent | Predicate::Preference => Condition::Words(read_words(reader, value, name)),
+        Predicate::Basis => Condition::Words(read_grounds(reader, value)),
         Predicate::Contact => Condition::Words(read_contact_states(reader, value)),
         Predicate::ContactConfirmedWithin | Predicate::ContactNotConfirmedWithin => {
             Condition::Within(reader.span_seconds(value, name)?)
@@ -245,6 +246,14 @@ pub(super) fn read_words<'t>(reader: &mut Reader<'t>, value: &Value<'t>, name: &
         }
     }
     found
+}
+
+fn read_grounds<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> BTreeSet<Word> {
+    reader
+        .words(value, "basis", &Basis::ALL, Basis::as_str)
+        .into_iter()
+        .map(|basis| basis.as_str().to_owned())
+        .collect()
 }
 
 fn read_contact_states<'t>(reader: &mut Reader<'t>, value: &Value<'t>) -> BTreeSet<Word> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::hours;
+use crate::policy::case_text::as_test;
 use crate::policy::cases;
 use crate::policy::contact::{ContactStanding, ContactState, as_fact, is_less_sure};
 use crate::policy::decision::{Decision, ReviewReason};
@@ -147,6 +148,19 @@ fn a_file_that_does_not_speak_of_the_address_keeps_its_hash() {
     assert!(!before.contains("contact"));
     let again: Facts = serde_json::from_str(&before).unwrap();
     assert_eq!(again.contact, Gathered::lacking(Lack::NotAsked));
+}
+
+#[test]
+fn a_test_made_of_facts_says_that_the_address_could_not_be_looked_up() {
+    let asking = rules(TESTED);
+    let facts = with(Gathered::lacking(Lack::TimedOut));
+    let test = as_test(&asking, &facts, "made so");
+    assert!(test.contains("\"contact\""), "{test}");
+    let made =
+        cases::run_all(&rules(&format!("{TESTED}{test}\n"))).into_iter().find(|ran| ran.name == "made so").unwrap();
+    assert!(made.misses.is_empty(), "{test}\n{made:?}");
+    let silent = rules(&profile("p", "", "code = \"loinc|58410-2\"", "action = \"send\""));
+    assert!(!as_test(&silent, &facts, "made so").contains("contact"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use super::*;
 use crate::base::hours;
 use crate::policy::contact::{ContactStanding, ContactState, as_fact};
-use crate::policy::facts::{Age, FactPath, Flag, Gathered, Lack, PatternId};
+use crate::policy::facts::{Age, Basis, FactPath, Flag, Gathered, Lack, PatternId};
 use crate::policy::text::Pattern;
 
 /// Policies in the stock.
@@ -58,7 +58,7 @@ pub const SPECIALTIES: [&str; 2] = ["http://snomed.info/sct|394582007", "http://
 const PATTERNS: [(&str, Option<&str>); 3] = [("\\bhiv\\b", None), ("syphilis", None), ("kiła", Some("pl"))];
 const LACKS: [Lack; 3] = [Lack::TimedOut, Lack::NotAsked, Lack::TooMany];
 /// What a condition may ask for, of which every kind is drawn.
-const CONDITIONS: [&str; 22] = [
+const CONDITIONS: [&str; 23] = [
     "code",
     "category",
     "holds",
@@ -74,6 +74,7 @@ const CONDITIONS: [&str; 22] = [
     "text",
     "age",
     "consent",
+    "basis",
     "preference",
     "contact",
     "contact_confirmed_within",
@@ -298,6 +299,7 @@ fn condition(dice: &mut Dice, name: &str) -> String {
             .to_owned(),
         "age" => dice.pick(&["\"12..18\"", "\"18..\"", "\"..12\""]).to_owned(),
         "consent" => quoted(dice, &["occ", "study"]),
+        "basis" => quoted(dice, &Basis::ALL.map(Basis::as_str)),
         "preference" => quoted(dice, &["phone_first", "paper"]),
         "contact" => quoted(dice, &["unknown", "confirmed", "confirmed_by_staff", "bounced"]),
         "contact_confirmed_within" | "contact_not_confirmed_within" => dice.pick(&["\"30d\"", "\"400d\""]).to_owned(),
@@ -361,6 +363,7 @@ pub fn facts(dice: &mut Dice) -> Facts {
         encounters: codes(dice, &FACT_ENCOUNTERS, "encounter"),
         consents: gathered(dice, &["occ", "study"], "consent", str::to_owned),
         preferences: gathered(dice, &["phone_first", "paper"], "preference", str::to_owned),
+        basis: basis(&mut dice.aside()),
         contact: contact(&mut dice.aside()),
         critical: dice.pick(&[Flag::No, Flag::No, Flag::No, Flag::Yes, Flag::Unknown]),
         age: age(dice),
@@ -381,6 +384,22 @@ pub fn pattern(at: usize) -> PatternId {
         PATTERNS.into_iter().map(|one| pattern(one).id()).collect()
     });
     IDS[at]
+}
+
+/// Drawn apart from the address. Mostly known to be one or none.
+fn basis(dice: &mut Dice) -> Gathered<Basis> {
+    dice.draw();
+    let mut found = Gathered::none();
+    if dice.chance(40) {
+        found.add(dice.pick(&Basis::ALL), FactPath("RelatedPerson[0]".to_owned()));
+    }
+    if dice.chance(10) {
+        found.add(dice.pick(&Basis::ALL), FactPath("RelatedPerson[1]".to_owned()));
+    }
+    if dice.chance(15) {
+        found.lacking.insert(dice.pick(&LACKS));
+    }
+    found
 }
 
 /// Known, with or without something recorded, or not.

@@ -1,5 +1,6 @@
 //! The rules as a clinic meets them.
 
+mod basis;
 mod behaviours;
 mod calendar;
 mod codes;

@@ -5,7 +5,7 @@ use super::generate::{
 };
 use super::*;
 use crate::policy::contact::as_fact;
-use crate::policy::facts::{Age, FactPath, Flag, Gathered};
+use crate::policy::facts::{Age, Basis, FactPath, Flag, Gathered};
 
 /// The same facts in another order.
 pub fn shuffled(facts: &Facts, dice: &mut Dice) -> Facts {
@@ -17,6 +17,7 @@ pub fn shuffled(facts: &Facts, dice: &mut Dice) -> Facts {
     }
     dice.shuffle(&mut other.performers.found);
     dice.shuffle(&mut other.consents.found);
+    dice.shuffle(&mut other.basis.found);
     dice.shuffle(&mut other.preferences.found);
     dice.shuffle(&mut other.text.matched.found);
     other
@@ -38,7 +39,7 @@ pub fn with_more(facts: &Facts, dice: &mut Dice) -> Facts {
     let mut more = facts.clone();
     for _ in 0..=dice.below(3) {
         let at = || FactPath("added".to_owned());
-        match dice.below(13) {
+        match dice.below(14) {
             0 => more.codes.push(coding(dice.pick(&FACT_CODES))),
             1 => more.categories.push(coding(dice.pick(&FACT_CATEGORIES))),
             2 | 3 => more.results.add(coding(dice.pick(&FACT_CODES)), at()),
@@ -49,7 +50,8 @@ pub fn with_more(facts: &Facts, dice: &mut Dice) -> Facts {
             8 => more.specialties.add(coding(dice.pick(&SPECIALTIES)), at()),
             9 => more.encounters.add(coding(dice.pick(&FACT_ENCOUNTERS)), at()),
             10 => more.text.matched.add(pattern(dice.below(3)), at()),
-            11 => more.preferences.add(dice.pick(&["phone_first", "paper"]).to_owned(), at()),
+            11 => more.basis.add(dice.pick(&Basis::ALL), at()),
+            12 => more.preferences.add(dice.pick(&["phone_first", "paper"]).to_owned(), at()),
             _ => more.consents.add(dice.pick(&["occ", "study"]).to_owned(), at()),
         }
     }
@@ -68,6 +70,7 @@ pub fn with_nothing_more(facts: &Facts) -> Facts {
     }
     whole.performers.lacking.clear();
     whole.consents.lacking.clear();
+    whole.basis.lacking.clear();
     whole.preferences.lacking.clear();
     whole.text.matched.lacking.clear();
     whole.text.tried = (0..3).map(pattern).collect();
@@ -94,6 +97,9 @@ pub fn learnt(facts: &Facts, dice: &mut Dice) -> Facts {
     }
     if !facts.consents.is_whole() {
         whole.consents.add("occ".to_owned(), at());
+    }
+    if !facts.basis.is_whole() {
+        whole.basis.add(dice.pick(&Basis::ALL), at());
     }
     if !facts.preferences.is_whole() {
         whole.preferences.add("phone_first".to_owned(), at());
