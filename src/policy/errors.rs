@@ -226,6 +226,12 @@ codes! {
         "Reports are sent by their category alone, and no row looks at what they hold: laboratory reports \
          include HIV, pregnancy and genetic tests. Name the codes that may leave, or add classify and \
          restrict rows for what is sensitive.";
+    BasisWithoutProxy = "basis-without-proxy", Warning,
+        "The row asks on what ground a proxy acts for the patient and speaks of no proxy, and nobody else has such a \
+         ground. Add \"proxy\" to 'recipient', or take 'basis' out of the row.";
+    ProxyWithoutGround = "proxy-without-ground", Warning,
+        "The profile sends to whoever acts for the patient, whatever gives them the right to. Name a 'basis' or a \
+         'consent' in it, so that only those get these reports whom you mean.";
     ExceptionOver = "exception-over", Warning,
         "The last day of this exception has passed, so it changes nothing any more. Take it out, or have two \
          people agree on a new day.";

@@ -8,6 +8,7 @@ mod answers;
 mod habits;
 mod laws;
 mod places;
+mod proxies;
 mod reach;
 mod regions;
 pub mod seen;
@@ -81,6 +82,7 @@ pub fn lint_with(text: &str, files: &SideFiles, now: UtcMillis, seen: &Seen) -> 
     habits::look(&mut look, &regions);
     waits::look(&mut look, &regions);
     answers::look(&mut look, &regions);
+    proxies::look(&mut look, &regions);
     seen::look(&mut look, seen);
     let idle = reach::look(&mut look, &regions);
     tested::look(&mut look, &idle);

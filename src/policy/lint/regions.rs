@@ -106,7 +106,15 @@ impl<'c> Region<'c> {
     where
         'c: 'r,
     {
-        let atom = Atom { predicate: Predicate::Tag, condition: tag, codes: Vec::new() };
+        self.with(Predicate::Tag, tag)
+    }
+
+    /// The reports of this region that also meet a condition that names no codes.
+    pub(super) fn with<'r>(&self, predicate: Predicate, condition: &'r Condition) -> Region<'r>
+    where
+        'c: 'r,
+    {
+        let atom = Atom { predicate, condition, codes: Vec::new() };
         let with = |one: &Vec<Atom<'c>>| one.iter().cloned().chain([atom.clone()]).collect();
         Region { boxes: self.boxes.iter().map(with).collect() }
     }

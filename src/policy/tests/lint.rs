@@ -140,7 +140,12 @@ fn what_may_be_meant_is_left_alone() {
             + &*profile("b", "", "code = \"loinc|4548-4\"", "action = \"send\", opens = 2"),
         // Other people.
         profile("a", "", "code = \"loinc|58410-2\"", send)
-            + &*profile("b", "", "recipient = \"proxy\", code = \"loinc|58410-2\"", "action = \"send\", opens = 2"),
+            + &*profile(
+                "b",
+                "",
+                "recipient = \"proxy\", consent = \"proxy\", code = \"loinc|58410-2\"",
+                "action = \"send\", opens = 2",
+            ),
         // Replaced by way of a third.
         profile("a", "", "code = \"loinc|58410-2\"", send)
             + &*profile("b", "\"a\"", "code = \"loinc|58410-2\", clinic = \"x\"", "action = \"send\", opens = 20")
@@ -205,7 +210,7 @@ fn only_a_law_that_stays_in_force_makes_a_row_needless() {
             profile("p", "", when, then)
         )
     };
-    let minors = "recipient = \"proxy\", age = \"12..18\", set = \"HIV\"";
+    let minors = "recipient = \"proxy\", consent = \"proxy\", age = \"12..18\", set = \"HIV\"";
     let send = "action = \"send\"";
     assert_eq!(codes(&body(US_CA, minors, send)), ["no-tests", "unreachable-row"]);
     assert_eq!(codes(&body("", minors, send)), ["no-tests"]);
