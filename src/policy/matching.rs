@@ -2,7 +2,7 @@
 //!
 //! Must stay true: the same answer as asking every condition of every row ([`super::probe`]); a property test holds it.
 
-use super::bits::Bits;
+use super::bits::{Bits, RowNo};
 use super::codes::Confidentiality;
 use super::contact::is_within;
 use super::facts::{Age, Flag};
@@ -171,16 +171,7 @@ impl Table {
                 }
             }
             Predicate::ContactConfirmedWithin | Predicate::ContactNotConfirmedWithin => {
-                let is_known = !values.lacks_some(predicate);
-                for (_, seconds, _, row) in self.spans.iter().filter(|(of, _, at, _)| *of == predicate && *at == group)
-                {
-                    let is_within = values.confirmed_at.is_some_and(|at| is_within(at, *seconds, now));
-                    let is_turned = predicate == Predicate::ContactNotConfirmedWithin;
-                    let holds = if is_turned { is_known && !is_within } else { is_within };
-                    if holds {
-                        hits.yes.insert(*row);
-                    }
-                }
+                self.by_confirmation(values, predicate, group, now).for_each(|row| hits.yes.insert(row));
             }
             Predicate::Critical => match values.critical {
                 Flag::Yes => hits.yes = named.clone(),
@@ -222,6 +213,24 @@ impl Table {
             hits.possible.insert_all(&hits.yes);
         }
         hits
+    }
+
+    /// The rows that hold by when the address was last confirmed.
+    fn by_confirmation(
+        &self,
+        values: &Values,
+        predicate: Predicate,
+        group: Group,
+        now: UtcMillis,
+    ) -> impl Iterator<Item = RowNo> {
+        let is_known = !values.lacks_some(predicate);
+        let is_turned = predicate == Predicate::ContactNotConfirmedWithin;
+        let holds = move |seconds: u64| {
+            let is_within = values.confirmed_at.is_some_and(|at| is_within(at, seconds, now));
+            if is_turned { is_known && !is_within } else { is_within }
+        };
+        let spans = self.spans.iter().filter(move |(of, _, at, _)| *of == predicate && *at == group);
+        spans.filter(move |(_, seconds, ..)| holds(*seconds)).map(|(.., row)| *row)
     }
 }
 
