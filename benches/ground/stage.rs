@@ -82,6 +82,7 @@ pub fn decide(tx: &mut Tx, vault: &Vault, number: usize, now: UtcMillis) -> Resu
         report_version: version(),
         content_hash: [1; 32],
         recipient: RecipientRole::Patient,
+        addressee: chartseal::record::Addressee::Patient,
         issue_no: 1,
         mode: Mode::Live,
         kind: DeliveryKind::New,
@@ -103,6 +104,7 @@ pub fn decide(tx: &mut Tx, vault: &Vault, number: usize, now: UtcMillis) -> Resu
         decision: "send".to_owned(),
         mode: new.mode.as_str().to_owned(),
         patient: None,
+        recipient: RecipientRole::Patient,
     };
     let entry = Entry::by_system(Chain::Delivery(new.id.clone()), now, None, event);
     store::insert_delivery(tx, &new, &entry)?;

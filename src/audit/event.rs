@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
-use crate::record::{ContactState, Link, Notice, RevokedBy, Waiver};
+use crate::record::{ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
 
 /// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
 /// wait for each other, and a few for the installation.
@@ -89,7 +89,16 @@ pub enum AuditEvent {
         decision: String,
         mode: String,
         patient: Option<Pseudonym>,
+        /// Left out for the patient.
+        #[serde(default = "patient", skip_serializing_if = "is_patient")]
+        recipient: RecipientRole,
     },
+    /// The report is followed for somebody else, too.
+    FollowedFor {
+        recipient: RecipientRole,
+    },
+    /// The EHR no longer names whoever the report was followed for.
+    RecipientGone,
     /// The delivery changed its state.
     Stepped {
         from: String,
@@ -440,4 +449,13 @@ impl Entry {
     pub fn by_system(chain: Chain, at: UtcMillis, clinic: Option<ClinicId>, event: AuditEvent) -> Self {
         Self { chain, at, clinic, actor: Actor::System, event }
     }
+}
+
+const fn patient() -> RecipientRole {
+    RecipientRole::Patient
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_patient(recipient: &RecipientRole) -> bool {
+    matches!(recipient, RecipientRole::Patient)
 }

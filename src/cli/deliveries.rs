@@ -171,6 +171,7 @@ async fn list(desk: &Desk, filter: DeliveryFilter, print: Print) -> anyhow::Resu
                 brief.mode.to_owned(),
                 brief.created_at.clone(),
                 brief.resource.clone().unwrap_or_default(),
+                brief.recipient.to_owned(),
                 brief.notice.unwrap_or("-").to_owned(),
                 brief.note.clone(),
             ]
@@ -179,7 +180,7 @@ async fn list(desk: &Desk, filter: DeliveryFilter, print: Print) -> anyhow::Resu
     let text = if rows.is_empty() {
         "There are no such deliveries.".to_owned()
     } else {
-        table(&["delivery", "state", "mode", "made at", "report", "message", "note"], &rows)
+        table(&["delivery", "state", "mode", "made at", "report", "for", "message", "note"], &rows)
     };
     let text = match desk.store.read(store::paused).await? {
         Pause::Running => text,
@@ -198,6 +199,7 @@ fn in_words(shown: &Shown) -> String {
         format!("state      {} since {}{}", brief.state, brief.state_at, note(&brief.note)),
         format!("mode       {}", brief.mode),
         format!("report     {} version {}", brief.resource.as_deref().unwrap_or("?"), brief.version),
+        format!("for        {}", brief.recipient),
         format!("clinic     {}", brief.clinic.as_deref().unwrap_or("none configured")),
         format!("contact    {}", shown.contact),
     ];
@@ -206,6 +208,9 @@ fn in_words(shown: &Shown) -> String {
     }
     for name in &shown.also_heard_as {
         lines.push(format!("also       {name}: the same document; what the EHR says of either counts for both"));
+    }
+    for other in &shown.also_for {
+        lines.push(format!("also for   {}: {} {}", other.recipient, other.delivery, other.state));
     }
     if shown.is_written_from_results {
         lines.push("document   written by Chartseal from the report's results".to_owned());

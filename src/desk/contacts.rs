@@ -162,7 +162,7 @@ impl Deed {
             ContactWord::Dispute => revoke_sent(tx, open, reason.as_ref(), &by, now)?,
             ContactWord::Confirm | ContactWord::Clear => Vec::new(),
         };
-        for source in store::unreleased_sources_of(tx.conn(), &key.patient)? {
+        for source in store::unreleased_sources_of(tx.conn(), &key.whose)? {
             store::read_again(tx, &source, now)?;
         }
         Ok(Said::Changed(ContactChanged {

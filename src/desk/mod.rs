@@ -343,6 +343,7 @@ fn send_again(
         report_version: old.report_version.clone(),
         content_hash: old.content_hash,
         recipient: old.recipient,
+        addressee: old.addressee,
         issue_no: store::next_issue_no(tx.conn(), &old.source, &old.report_version)?,
         mode: Mode::Live,
         kind: old.kind,

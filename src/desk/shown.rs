@@ -21,6 +21,8 @@ pub struct Brief {
     pub clinic: Option<String>,
     pub ehr: String,
     pub resource: Option<String>,
+    /// Whom it goes to, in the rules' word.
+    pub recipient: &'static str,
     pub version: String,
     pub mode: &'static str,
     pub created_at: String,
@@ -37,6 +39,7 @@ impl Brief {
             clinic: delivery.clinic.as_ref().map(ToString::to_string),
             ehr: delivery.ehr.to_string(),
             resource: source.map(|source| format!("{}/{}", source.key.kind, source.key.id)),
+            recipient: delivery.recipient.as_str(),
             version: delivery.report_version.to_string(),
             mode: delivery.mode.as_str(),
             created_at: delivery.created_at.to_rfc3339(),
@@ -62,6 +65,9 @@ fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
         Link::Revoked { by: RevokedBy::PatientMerged } => {
             "the patient's record was merged into another, or parted from it: see who had the link, and whether it was opened"
                 .to_owned()
+        }
+        Link::Revoked { by: RevokedBy::RecipientGone } => {
+            "the EHR no longer names its recipient as one who gets the report".to_owned()
         }
         Link::Recalled => {
             "the EHR took the report back: find out why, and tell the patient if it was opened".to_owned()
@@ -95,6 +101,10 @@ const fn note_of_suspension(why: SuspendedWhy) -> &'static str {
         SuspendedWhy::WentBack => {
             "the EHR no longer shows the report as final and readable, or a document that may not be finished says that it \
              replaces it: the link is refused until that is settled"
+        }
+        SuspendedWhy::RecipientGone => {
+            "the EHR no longer names its recipient as one who gets the report: the link is refused while Chartseal asks again, \
+             and comes back with them"
         }
         SuspendedWhy::ManyGone => {
             "many reports vanished from the EHR at once, which is more likely its failure than so many recalls: \
@@ -131,11 +141,21 @@ pub struct Shown {
     pub shares_link_with: Vec<String>,
     /// Other resources of the EHR that are the same document.
     pub also_heard_as: Vec<String>,
+    /// The newest delivery of the same report to each of its other recipients.
+    pub also_for: Vec<AlsoFor>,
     pub notices: Vec<ShownNotice>,
     pub openings: Vec<ShownOpening>,
     /// What its EHR is or was told of it.
     pub told: Vec<ToldEntry>,
     pub audit: Vec<serde_json::Value>,
+}
+
+/// What became of a report for another of its recipients.
+#[derive(Serialize)]
+pub struct AlsoFor {
+    pub delivery: String,
+    pub recipient: &'static str,
+    pub state: &'static str,
 }
 
 #[derive(Serialize)]
@@ -198,6 +218,7 @@ impl Shown {
                 .filter(|id| *id != delivery.id.as_str())
                 .collect(),
             also_heard_as,
+            also_for: also_for(conn, source.as_ref())?,
             notices: notices.iter().map(shown_notice).collect(),
             openings: openings
                 .iter()
@@ -215,6 +236,20 @@ impl Shown {
             facts: delivery.facts,
         })
     }
+}
+
+fn also_for(conn: &mut Conn, source: Option<&SourceRow>) -> Result<Vec<AlsoFor>, StoreError> {
+    let Some(source) = source else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for other in store::followed_for_others(conn, source)? {
+        let latest = store::latest_delivery_of(conn, &other)?;
+        found.extend(latest.map(|latest| AlsoFor {
+            delivery: latest.id.to_string(),
+            recipient: latest.recipient.as_str(),
+            state: latest.state.name(),
+        }));
+    }
+    Ok(found)
 }
 
 fn shown_notice(notice: &NoticeRow) -> ShownNotice {

@@ -49,13 +49,18 @@ impl Skipped {
 /// Chooses from `patient`'s own entries at the instant `now`; contacts of relatives are never looked at.
 #[must_use]
 pub fn choose_email(patient: &Patient, now: UtcMillis) -> ContactChoice {
-    if let Some(why) = unusable(patient) {
-        return ContactChoice::PatientUnusable { why };
+    match unusable(patient) {
+        Some(why) => ContactChoice::PatientUnusable { why },
+        None => choose_among(&patient.emails, now),
     }
+}
+
+/// Chooses from somebody's entries at the instant `now`.
+pub(super) fn choose_among(emails: &[Telecom], now: UtcMillis) -> ContactChoice {
     let mut skipped = Vec::new();
     // An entry without a rank comes after every ranked one.
     let mut best: Option<(u32, Vec<EmailAddress>)> = None;
-    for entry in &patient.emails {
+    for entry in emails {
         let address = match judge(entry, now) {
             Ok(address) => address,
             Err(why) => {

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::dates;
-use super::element::{all, boolean, codings, group, text, unsigned};
+use super::element::{all, boolean, codings, group, text};
 use super::error::Malformed;
 use super::gate::{Admitted, R4Element, admit_value, parse_json};
 use super::gather::{contacts_of_patient, items, word};
@@ -112,6 +112,7 @@ pub fn read_patient(body: &[u8], base: &ServiceBase) -> Result<Patient, Malforme
     sanitise(&mut value);
     let (born, zone, contacts) = (born(&value), zone(&value), contacts_of_patient(&value));
     let (name, names, identifiers) = (name(&value), names(&value), identifiers(&value));
+    let emails = email_entries(&value);
     let Admitted { element, unknown_modifiers } = admit_value(value, &schema::PATIENT)?;
     let id = text(&element, "id").and_then(|id| FhirId::parse(id).ok());
     Ok(Patient {
@@ -129,7 +130,7 @@ pub fn read_patient(body: &[u8], base: &ServiceBase) -> Result<Patient, Malforme
         zone,
         contacts,
         language: language(&element),
-        emails: all(&element, "telecom").iter().filter_map(email).collect(),
+        emails,
         replaced: replacement(&element, base),
         unknown_modifiers,
         name,
@@ -251,22 +252,27 @@ fn language(patient: &R4Element) -> Option<String> {
     codings(chosen?, "language").into_iter().next().map(|language| language.code)
 }
 
-fn email(telecom: &R4Element) -> Option<Telecom> {
-    if text(telecom, "system") != Some("email") {
+/// The e-mail entries of a sanitised resource in order, unjudged.
+pub(super) fn email_entries(holder: &Value) -> Vec<Telecom> {
+    items(holder, "telecom").into_iter().filter_map(|(_, telecom)| email(telecom)).collect()
+}
+
+fn email(telecom: &Value) -> Option<Telecom> {
+    if word(telecom, "system") != Some("email") {
         return None;
     }
     let bound = |period, name, side: fn((UtcMillis, UtcMillis)) -> UtcMillis| {
-        text(period, name).and_then(dates::span).map(side)
+        word(period, name).and_then(dates::span).map(side)
     };
     Some(Telecom {
-        value: text(telecom, "value")?.to_owned(),
-        usage: match text(telecom, "use") {
+        value: word(telecom, "value")?.to_owned(),
+        usage: match word(telecom, "use") {
             Some("old") => TelecomUse::Old,
             Some("temp") => TelecomUse::Temp,
             Some(_) | None => TelecomUse::Lasting,
         },
-        rank: unsigned(telecom, "rank"),
-        period: group(telecom, "period").map(|period| Period {
+        rank: telecom.get("rank").and_then(Value::as_u64).and_then(|rank| u32::try_from(rank).ok()),
+        period: telecom.get("period").map(|period| Period {
             start: bound(period, "start", |(first, _)| first),
             end: bound(period, "end", |(_, after)| after),
         }),

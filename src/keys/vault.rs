@@ -1,9 +1,13 @@
 //! The keys at work: what is sealed for the database, and under which key.
 
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 use super::{Fingerprint, Found, KeyError, KeyName, KeyRing};
 use crate::base::{EhrId, EmailAddress, FhirId, Key256};
+use crate::policy::RecipientRole;
+use crate::record::Addressee;
 use crate::sealing::{self, Purpose, RootUse};
 
 /// The ring and the keys derived from its root. Cheap to clone.
@@ -84,6 +88,24 @@ impl Vault {
     #[must_use]
     pub fn lost_patient_index(&self, ehr: &EhrId, patient: &FhirId) -> [u8; 32] {
         self.blind_index("patient lost in a merge", &format!("{ehr}/{patient}"))
+    }
+
+    /// Somebody of one EHR who gets a report besides its patient, and as what.
+    #[must_use]
+    pub fn addressee(&self, ehr: &EhrId, role: RecipientRole, who: impl fmt::Display) -> Addressee {
+        Addressee::Further(self.blind_index("addressee", &format!("{ehr}/{}/{who}", role.as_str())))
+    }
+
+    /// What a patient's documents have in common as they go to one recipient: those of another are apart.
+    #[must_use]
+    pub fn documents_index(&self, patient: &[u8; 32], addressee: Addressee) -> [u8; 32] {
+        let encode = |index: &[u8; 32]| data_encoding::HEXLOWER.encode(index);
+        match addressee {
+            Addressee::Patient => *patient,
+            Addressee::Further(index) => {
+                self.blind_index("documents", &format!("{}/{}", encode(patient), encode(&index)))
+            }
+        }
     }
 
     /// What reports of one patient that may share a link have in common.

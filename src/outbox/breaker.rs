@@ -8,7 +8,7 @@
 use super::{Outbox, OutboxError};
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{UtcMillis, hours};
-use crate::policy::ReviewReason;
+use crate::policy::{RecipientRole, ReviewReason};
 use crate::store::{self, CountedBy, LeasedNotice, Pause, StoreError, Tx};
 
 /// The usual is measured over this many hours.
@@ -83,9 +83,15 @@ impl Outbox {
             return Ok(None);
         }
         let (notice, limits) = (leased.notice.clone(), self.limits);
+        let to_address = match delivery.recipient {
+            RecipientRole::Patient | RecipientRole::Proxy => delivery.contact_index,
+            // They get the reports of many patients.
+            RecipientRole::OrderingProvider | RecipientRole::CopyTo | RecipientRole::ThirdParty => None,
+        };
+        let of_patient = delivery.patient_index.map(|index| CountedBy::Patient { index, to: delivery.addressee });
         let whose = [
-            ("address", delivery.contact_index.map(CountedBy::Address), limits.per_address_day_max),
-            ("patient", delivery.patient_index.map(CountedBy::Patient), limits.per_patient_day_max),
+            ("address", to_address.map(CountedBy::Address), limits.per_address_day_max),
+            ("patient", of_patient, limits.per_patient_day_max),
         ];
         let over = self
             .store

@@ -215,6 +215,10 @@ pub enum ReviewReason {
     ContactDisputed { since: UtcMillis },
     #[error("the patient's e-mail address was confirmed when this was decided, and is not any more")]
     ContactUnconfirmed,
+    #[error(
+        "nobody has said that the provider's e-mail address is theirs: ask them, and say so with `chartseal contacts confirm`"
+    )]
+    AddressNotVerified,
     #[error("the patient's e-mail address changed before the message left")]
     ContactChanged,
     #[error("the EHR marks the report as confidential ({code}); no rule can speak of that yet")]

@@ -278,6 +278,19 @@ impl RuleSet {
         needs
     }
 
+    /// To whom a report may go besides its patient: those of whom a profile speaks, or all of them where what no profile speaks of
+    /// is not blocked. Nobody finds third parties in an EHR: there is no place that names them.
+    #[must_use]
+    pub fn further_roles(&self) -> BTreeSet<RecipientRole> {
+        const SOUGHT: [RecipientRole; 3] =
+            [RecipientRole::Proxy, RecipientRole::OrderingProvider, RecipientRole::CopyTo];
+        let is_spoken_of = |role: &RecipientRole| match self.content.header.other_default {
+            Action::Send | Action::ManualReview => true,
+            Action::Block => self.profiles().iter().any(|profile| profile.when.roles().contains(role)),
+        };
+        SOUGHT.into_iter().filter(is_spoken_of).collect()
+    }
+
     /// Whether any row, also of a law, has this condition.
     #[must_use]
     pub fn speaks_of(&self, predicate: Predicate) -> bool {

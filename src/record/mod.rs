@@ -5,6 +5,7 @@
 //! no table allows cannot be written. Terminal is final.
 //! Must not know: SQL, HTTP, keys, or how an event came about.
 
+mod addressee;
 mod card;
 mod link;
 mod notice;
@@ -14,8 +15,10 @@ mod shared;
 mod tests;
 mod told;
 
+pub use crate::policy::RecipientRole;
 pub use crate::policy::contact::{ContactStanding, ContactState};
 pub use crate::policy::laws::Waiver;
+pub use addressee::Addressee;
 pub use card::Card;
 pub use link::{AfterTalk, BackstopAt, Death, HoldEnd, Let, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};
 pub use notice::{

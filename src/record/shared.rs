@@ -52,7 +52,13 @@ impl Step<Link> {
             Link::Review { why } if concerns_the_message(why) => LinkEvent::NeedsReview { why: why.clone() },
             Link::Review { .. }
             | Link::Revoked {
-                by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged | RevokedBy::PatientMerged,
+                by:
+                    RevokedBy::Cancelled
+                    | RevokedBy::Replaced
+                    | RevokedBy::SubjectChanged
+                    | RevokedBy::PatientMerged
+                    // Each of them finds that out for itself.
+                    | RevokedBy::RecipientGone,
             }
             | Link::Recalled
             | Link::Superseded { .. }
@@ -79,6 +85,7 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::ContactBounced { .. }
         | ReviewReason::ContactDisputed { .. }
         | ReviewReason::ContactUnconfirmed
+        | ReviewReason::AddressNotVerified
         | ReviewReason::ContactChanged
         | ReviewReason::GuardiansAddress
         | ReviewReason::NoClinic => true,

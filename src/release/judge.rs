@@ -1,12 +1,17 @@
-//! Whether a report may leave now: as the EHR shows it, to the address that its patient has now.
+//! Whether a report may leave now: as the EHR shows it, to the address that its patient has now, or whoever else it goes to.
+
+use std::collections::BTreeSet;
 
 use super::{Hindrance, Release, SourceEhr, failed};
-use crate::fhir::{ContactChoice, Patient, PatientStanding, ReadAnswer, Report, Subject, Written, choose_email};
+use crate::fhir::{
+    ContactChoice, Further, Patient, PatientStanding, ReadAnswer, Report, Subject, WhoElse, Written, choose_email,
+};
 use crate::paper::{self, Person, Sheet};
 use crate::policy::contact::is_less_sure;
+use crate::policy::facts::Age;
 use crate::policy::life::WAKING_FLOOR_HOURS;
 use crate::policy::{Decision, ReportStatus, ReviewReason, Terms};
-use crate::record::{Card, ContactStanding, Link};
+use crate::record::{Addressee, Card, ContactStanding, Link};
 use crate::store::{self, ContactKey, Delivery, SourceRow};
 use crate::whose::Known;
 
@@ -168,7 +173,11 @@ impl Release {
         if delivery.patient_index.is_some_and(|decided| decided != index) {
             return Err(Hindrance::Changed);
         }
-        match choose_email(&patient, self.clock.now()) {
+        let choice = match delivery.addressee {
+            Addressee::Patient => choose_email(&patient, self.clock.now()),
+            Addressee::Further(_) => self.choice_of_other(ehr, report, &patient, delivery).await?,
+        };
+        match choice {
             ContactChoice::One { address, explanation } => {
                 let index = self.vault.address_index(&address);
                 Ok((Card::new(Some(&address), patient.id.clone(), explanation), index, *patient))
@@ -179,12 +188,34 @@ impl Release {
         }
     }
 
+    /// The address of somebody else than the patient, while the EHR names them.
+    async fn choice_of_other(
+        &self,
+        ehr: &SourceEhr,
+        report: &Report,
+        patient: &Patient,
+        delivery: &Delivery,
+    ) -> Result<ContactChoice, Hindrance> {
+        let age = delivery.facts.as_ref().map_or(Age::Unknown, |facts| facts.age);
+        let roles = BTreeSet::from([delivery.recipient]);
+        let sought = WhoElse { roles, age, adult_at_years: ehr.adult_at_years };
+        let found = ehr.client.further_recipients(report, patient, &sought, self.clock.now()).await;
+        let is_they = |one: &Further| self.vault.addressee(&delivery.ehr, one.role, &one.who) == delivery.addressee;
+        let lack = found.lacking.first().copied();
+        match (found.found.into_iter().map(|sighted| sighted.value).find(is_they), lack) {
+            (Some(further), _) => Ok(further.choice),
+            (None, None) => Err(Hindrance::Changed),
+            (None, Some(lack)) => Err(Hindrance::Later { why: format!("its recipient is unknown: {}", lack.as_str()) }),
+        }
+    }
+
     /// What is recorded of the address by now: nothing goes to one that bounced or is disputed, and what the rules were told of
     /// it must still be so.
     async fn look_at_contact(&self, delivery: &Delivery, card: &Card, address: [u8; 32]) -> Result<(), Hindrance> {
         let Some(clinic) = delivery.clinic.clone() else { return Ok(()) };
         let patient = self.vault.patient_index(&delivery.ehr, &card.patient);
-        let key = ContactKey { clinic, patient, address };
+        let Some(whose) = store::whose(delivery.addressee, Some(patient)) else { return Ok(()) };
+        let key = ContactKey { clinic, whose, address };
         let read = self.store.read(move |conn| store::contact(conn, &key)).await;
         let unread = |_| Hindrance::Later { why: "what is recorded of the address could not be read".to_owned() };
         let standing = read.map_err(unread)?.map(|row| row.standing);

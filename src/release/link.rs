@@ -149,7 +149,7 @@ impl Release {
     fn fits(&self, making: &Making<'_>, joining: &[Going<'_>], one: &Going<'_>) -> bool {
         let Some((lead, _)) = making.sealed.first() else { return false };
         let is_alike = one.delivery.clinic == lead.delivery.clinic
-            && one.delivery.recipient == lead.delivery.recipient
+            && one.delivery.addressee == lead.delivery.addressee
             && one.delivery.patient_index == lead.delivery.patient_index
             && one.judged.contact_index == lead.judged.contact_index;
         let others = || std::iter::once(lead).chain(joining);
@@ -311,7 +311,8 @@ fn marks_of(tx: &mut Tx, vault: &Vault, ready: &Ready) -> Result<Vec<(SourceRow,
         let Some(sharer) = ready.sharers.iter().find(|sharer| sharer.delivery.id == file.delivery) else { continue };
         let Some(source) = store::source(tx.conn(), &sharer.delivery.source)? else { continue };
         let Some(patient) = source.subject_index else { continue };
-        let mark = Mark { kind: MarkKind::Sha256, mark: vault.file_likeness(&patient, &file.plain_index) };
+        let theirs = vault.documents_index(&patient, source.addressee);
+        let mark = Mark { kind: MarkKind::Sha256, mark: vault.file_likeness(&theirs, &file.plain_index) };
         marks.push((source, sharer.delivery.clone(), mark));
     }
     Ok(marks)

@@ -121,7 +121,8 @@ impl Resolve {
         if !is_elsewhere || !plan::is_understood(report.status) {
             return Ok(false);
         }
-        let mut marks = self.marks(&self.vault.patient_index(&source.key.ehr, patient), report);
+        let patient = self.vault.patient_index(&source.key.ehr, patient);
+        let mut marks = self.marks(&self.vault.documents_index(&patient, source.addressee), report);
         let (id, kind, content) = (source.id.clone(), source.key.kind, report.content_hash);
         let would_tell = self.store.read(move |conn| {
             marks.extend(store::marks_of(conn, &id, &content)?);

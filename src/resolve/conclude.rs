@@ -6,6 +6,7 @@ use super::document::{self, Document, Reading};
 use super::names::{self, held_deliveries};
 use super::plan::{self, Before, File, Now};
 use super::prepare::{Prepared, unreadable};
+use super::recipient;
 use super::scene::Scene;
 use super::suspend::suspend;
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, Read, ReadEhr, Resolve, ResolveError, back_off};
@@ -38,7 +39,8 @@ impl Resolve {
             let rules = self.rules.at(now);
             let mut prepared = self.prepare(ehr, &source, &read, since, &rules)?;
             if let (Fetched::Whole(file), Some(patient)) = (&fetched, &prepared.now.subject_index) {
-                let mark = self.vault.file_likeness(patient, file);
+                let theirs = self.vault.documents_index(patient, source.addressee);
+                let mark = self.vault.file_likeness(&theirs, file);
                 prepared.marks.push(Mark { kind: MarkKind::Sha256, mark });
             }
             if source.tries < WANTING_TRIES_MAX && prepared.wants_time() {
@@ -46,6 +48,7 @@ impl Resolve {
                 let at = now.plus(back_off(source.tries));
                 return self.fail(source, why, Some(at)).await;
             }
+            let has_others = !prepared.others.is_empty();
             let conclusion = Conclusion {
                 source: source.clone(),
                 prepared,
@@ -57,7 +60,12 @@ impl Resolve {
             let concluded =
                 self.store.write(move |tx| conclusion.conclude(tx, &Ground { vault: &vault, mode, now })).await?;
             match concluded {
-                Concluded::Done => return Ok(()),
+                Concluded::Done => {
+                    if has_others {
+                        ehr.called.ring();
+                    }
+                    return Ok(());
+                }
                 Concluded::UnderOtherRules => self.rules.keep_up(&self.store, now).await?,
             }
         }
@@ -162,7 +170,8 @@ impl Resolve {
                     suspend(tx, &open, SuspendedWhy::WentBack, now)?;
                 }
                 let newest = store::latest_delivery_of(tx.conn(), &source.id)?;
-                if !newest.is_some_and(|newest| tells_of(&newest, &prepared)) {
+                // Staff are told once, for however many it is followed.
+                if source.addressee.is_patient() && !newest.is_some_and(|newest| tells_of(&newest, &prepared)) {
                     let ground = Ground { vault: &vault, mode, now };
                     let entry = deliver(tx, &ground, &source, &prepared, &Wanted::by_itself(&prepared))?;
                     close_stand_ins(tx, &source, &entry, now)?;
@@ -235,9 +244,11 @@ impl Conclusion {
             standing: standing.as_ref().map(|standing| &standing.state),
         };
         let plan = plan::plan(&before, &read).or_no_longer_forbidden(&before, &prepared.decision);
+        let plan = recipient::under_the_patients_doubt(tx, source, plan)?;
         let open = held_deliveries(tx, &source.id)?;
         let reading = Reading { source, prepared, read: &read, newest: newest.as_ref(), open: &open };
         let course = others.course(tx, ground, &reading, plan)?;
+        recipient::follow_for_others(tx, ground, source, prepared, &course, &read)?;
         let scene = Scene { ground, reading, standing: standing.as_ref(), others: &others };
         scene.apply(tx, course)?;
         suspend(tx, &others.disputed, SuspendedWhy::WentBack, now)?;

@@ -4,13 +4,14 @@
 //! lacking, never unknown.
 
 use super::prepare::{PatientRecord, standing};
+use super::recipient::Recipient;
 use super::{PatientReading, ReadEhr, Resolve};
 use crate::base::{FhirId, UtcMillis};
 use crate::fhir::{ContactChoice, Report, Subject};
 use crate::keys::Vault;
-use crate::policy::ReviewReason;
 use crate::policy::contact::as_fact;
 use crate::policy::facts::{Gathered, Lack};
+use crate::policy::{RecipientRole, ReviewReason};
 use crate::record::ContactStanding;
 use crate::store::{self, ContactKey, SourceRow};
 
@@ -19,11 +20,10 @@ impl Resolve {
         &self,
         ehr: &ReadEhr,
         source: &SourceRow,
-        report: &Report,
-        patient: &PatientReading,
+        read: (&Report, &PatientReading, &Recipient),
         now: UtcMillis,
     ) -> Gathered<ContactStanding> {
-        let Some(key) = key_of(&self.vault, ehr, source, report, patient, now) else {
+        let Some(key) = key_of(&self.vault, ehr, source, read, now) else {
             return Gathered::lacking(Lack::NotFound);
         };
         match self.store.read(move |conn| store::contact(conn, &key)).await {
@@ -41,8 +41,7 @@ fn key_of(
     vault: &Vault,
     ehr: &ReadEhr,
     source: &SourceRow,
-    report: &Report,
-    patient: &PatientReading,
+    (report, patient, recipient): (&Report, &PatientReading, &Recipient),
     now: UtcMillis,
 ) -> Option<ContactKey> {
     let subject: Option<&FhirId> = match &report.subject {
@@ -50,17 +49,28 @@ fn key_of(
         Subject::None | Subject::Unusable { .. } => None,
     };
     let found = standing(subject, patient, now);
-    let (Some(PatientRecord::Read(id)), Some(ContactChoice::One { address, .. })) = (found.record, found.choice) else {
+    let (Some(PatientRecord::Read(id)), Some(ContactChoice::One { address, .. })) =
+        (found.record, recipient.choice(found.choice.as_ref()))
+    else {
         return None;
     };
+    let patient = vault.patient_index(&source.key.ehr, &id);
     Some(ContactKey {
         clinic: ehr.clinic.clone()?,
-        patient: vault.patient_index(&source.key.ehr, &id),
-        address: vault.address_index(&address),
+        whose: store::whose(source.addressee, Some(patient))?,
+        address: vault.address_index(address),
     })
 }
 
-/// Why nothing goes to this address.
-pub(super) fn objection_to(contact: &Gathered<ContactStanding>) -> Option<ReviewReason> {
-    contact.values().find_map(|standing| standing.objection())
+/// Why nothing goes to this address. To a provider it goes only where somebody asked them whether it is theirs: no patient
+/// misses a letter of which they never heard.
+pub(super) fn objection_to(contact: &Gathered<ContactStanding>, role: RecipientRole) -> Option<ReviewReason> {
+    let is_confirmed = || contact.values().any(|standing| standing.state.is_confirmed());
+    contact.values().find_map(|standing| standing.objection()).or_else(|| {
+        let must_be_confirmed = match role {
+            RecipientRole::Patient | RecipientRole::Proxy => false,
+            RecipientRole::OrderingProvider | RecipientRole::CopyTo | RecipientRole::ThirdParty => true,
+        };
+        (must_be_confirmed && !is_confirmed()).then_some(ReviewReason::AddressNotVerified)
+    })
 }

@@ -8,7 +8,7 @@ use super::prepare::Prepared;
 use super::word::{self, schedule_of};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, Pseudonym};
 use crate::base::{DeliveryId, Key256, random};
-use crate::policy::{RecipientRole, ReviewReason};
+use crate::policy::ReviewReason;
 use crate::sealing::{Purpose, hmac_sha256};
 use crate::store::{self, DeliveryKind, NewDelivery, Said, SourceRow, StoreError, Tx};
 
@@ -58,7 +58,8 @@ pub(super) fn deliver(
         clinic: prepared.facts.clinic.clone(),
         report_version: prepared.version.clone(),
         content_hash: prepared.now.content_hash,
-        recipient: RecipientRole::Patient,
+        recipient: prepared.recipient,
+        addressee: source.addressee,
         issue_no: store::next_issue_no(tx.conn(), &source.id, &prepared.version)?,
         mode: ground.mode,
         kind: *kind,
@@ -82,6 +83,7 @@ pub(super) fn deliver(
         decision: serde_json::to_string(&decision).map_err(|_| StoreError::BadRow { column: "delivery.decision" })?,
         mode: ground.mode.as_str().to_owned(),
         patient,
+        recipient: prepared.recipient,
     };
     let entry = Entry {
         chain: Chain::Delivery(id.clone()),

@@ -139,7 +139,7 @@ impl Document {
     ) -> Result<(), StoreError> {
         let is_unclear = read.status == ReportStatus::Unknown && !is_put_aside(tx, source, read)?;
         for key in replaced_keys(source, prepared) {
-            let Some(old) = store::source_of(tx.conn(), &key)? else { continue };
+            let Some(old) = store::source_of(tx.conn(), &key, source.addressee)? else { continue };
             if plan::is_understood(read.status) {
                 self.take_the_place_of(tx, source, &old, read, now)?;
             } else if is_unclear {

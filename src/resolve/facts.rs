@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use super::recipient::Recipient;
 use super::{PatientReading, Read, ReadEhr};
 use crate::base::{EmailAddress, UtcMillis};
-use crate::fhir::{Circumstances, Evidence, Kin, Report, Stands, facts_of};
-use crate::policy::facts::{Age, Gathered, Word};
-use crate::policy::{Facts, Needs, RecipientRole, RuleSet};
+use crate::fhir::{Circumstances, Evidence, Further, Kin, Report, Stands, facts_of};
+use crate::policy::facts::{Age, Basis, Gathered, Word};
+use crate::policy::{Facts, Needs, RuleSet};
 use crate::record::ContactStanding;
 
 /// What was learnt beside report and patient.
@@ -21,13 +22,23 @@ pub(super) struct Beside {
     pub(super) preferences: Gathered<Word>,
     /// What is recorded of the address that would be chosen.
     pub(super) contact: Gathered<ContactStanding>,
+    pub(super) recipient: Recipient,
+    /// Who else may get the report.
+    pub(super) further: Gathered<Further>,
 }
 
 impl Beside {
     /// What the report says itself.
     pub(super) async fn nothing_more(ehr: &ReadEhr, report: &Report) -> Self {
         let evidence = ehr.client.gather(report, &Needs::new()).await;
-        Self { evidence, related: Gathered::default(), preferences: Gathered::default(), contact: Gathered::default() }
+        Self {
+            evidence,
+            related: Gathered::default(),
+            preferences: Gathered::default(),
+            contact: Gathered::default(),
+            recipient: Recipient::NotAsked,
+            further: Gathered::none(),
+        }
     }
 }
 
@@ -43,14 +54,14 @@ pub(super) enum Owner {
     Unclear,
 }
 
-/// The facts of a report for the patient.
+/// The facts of a report for whoever the reading is for.
 pub(super) fn facts(ehr: &ReadEhr, read: &Read, rules: &RuleSet, now: UtcMillis) -> Facts {
     let patient = match &read.patient {
         PatientReading::Read(patient) | PatientReading::Merged(Some(patient)) => Some(patient.as_ref()),
         PatientReading::Merged(None) | PatientReading::NotAsked | PatientReading::Unusable { .. } => None,
     };
     let around = Circumstances {
-        recipient: RecipientRole::Patient,
+        recipient: read.beside.recipient.role(),
         clinic: ehr.clinic.clone(),
         now,
         zone: rules.timezone().unwrap_or(ehr.zone),
@@ -59,8 +70,16 @@ pub(super) fn facts(ehr: &ReadEhr, read: &Read, rules: &RuleSet, now: UtcMillis)
     Facts {
         preferences: read.beside.preferences.clone(),
         contact: read.beside.contact.clone(),
+        basis: read.beside.recipient.basis(),
         ..facts_of(&read.report, evidence, patient, rules.patterns(), around)
     }
+}
+
+/// On what ground those act for the patient whose address it is.
+pub(super) fn basis_of(address: &EmailAddress, related: &Gathered<Kin>) -> BTreeSet<Basis> {
+    let wanted = address.mailbox_form();
+    let in_force = related.values().filter(|other| other.stands == Stands::InForce);
+    in_force.filter(|other| other.address.mailbox_form() == wanted).flat_map(|other| other.basis.clone()).collect()
 }
 
 /// Whose the chosen address is.
@@ -80,7 +99,7 @@ pub(super) fn owner_of(address: &EmailAddress, age: Age, adult_at: u16, related:
 /// The lacks that time may mend.
 pub(super) fn is_for_want_of_time(facts: &Facts) -> bool {
     use crate::policy::facts::Lack;
-    let lacking: [&BTreeSet<Lack>; 11] = [
+    let lacking: [&BTreeSet<Lack>; 12] = [
         &facts.results.lacking,
         &facts.labels.lacking,
         &facts.orders.lacking,
@@ -92,6 +111,7 @@ pub(super) fn is_for_want_of_time(facts: &Facts) -> bool {
         &facts.consents.lacking,
         &facts.preferences.lacking,
         &facts.contact.lacking,
+        &facts.basis.lacking,
     ];
     lacking.into_iter().any(|lacking| lacking.contains(&Lack::TimedOut))
 }

@@ -17,6 +17,7 @@ mod learnt;
 mod names;
 mod plan;
 mod prepare;
+mod recipient;
 mod redecide;
 mod rehearse;
 mod scene;
@@ -32,19 +33,20 @@ use std::time::Duration;
 
 use compare::Fetched;
 use facts::Beside;
+use recipient::{Recipient, Whom};
 pub use rehearse::{Ended, REPORTS_MAX, Rehearsal, RehearsalAsked, UnmappedCode};
 pub use timetable::{InForce, Timetable};
 
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{Bell, ClinicId, Clock, FhirId, UtcMillis, minutes, seconds};
 use crate::fhir::{
-    EhrClient, EhrError, FaultClass, FhirBody, PatientStanding, ReadAnswer, Report, Subject, Written, age_of,
+    EhrClient, EhrError, FaultClass, FhirBody, Further, PatientStanding, ReadAnswer, Report, Subject, Written, age_of,
 };
 use crate::keys::Vault;
 use crate::paper::Letterhead;
 use crate::policy::facts::{FactPath, Gathered, Lack, Word};
 use crate::policy::when::Predicate;
-use crate::policy::{Available, Need, ReportStatus};
+use crate::policy::{Available, Need, ReportStatus, RuleSet};
 use crate::store::{self, Mode, SourceRow, Store, StoreError};
 
 /// Resources read at the same time in one turn of an EHR.
@@ -113,10 +115,24 @@ pub enum ResolveError {
 
 /// What was read, before anything is decided.
 enum Reading {
-    Report { report: Box<Report>, patient: PatientReading, beside: Box<Beside> },
+    Report {
+        report: Box<Report>,
+        patient: PatientReading,
+        beside: Box<Beside>,
+    },
+    /// The EHR no longer names whoever it would be for.
+    RecipientGone {
+        report: Box<Report>,
+    },
     Gone(FhirBody),
-    Unreadable { why: String, status: Option<ReportStatus> },
-    Later { why: String, wait: Duration },
+    Unreadable {
+        why: String,
+        status: Option<ReportStatus>,
+    },
+    Later {
+        why: String,
+        wait: Duration,
+    },
 }
 
 /// A report with what was read beside it.
@@ -161,11 +177,14 @@ impl Resolve {
                     self.conclude_report(ehr, source, Read { report: *report, patient, beside: *beside }, fetched).await
                 }
             },
+            Reading::RecipientGone { report } => self.conclude_recipient_gone(source, &report).await,
             Reading::Gone(body) => self.conclude_gone(ehr, source, body).await,
             Reading::Unreadable { why, status } => self.conclude_unreadable(source, why, status).await,
             Reading::Later { why, wait } => {
                 let at = self.clock.now().plus(wait);
-                if source.content_hash.is_none() && source.tries >= UNREAD_TRIES_MAX {
+                // Of what is followed for others the patient's own reading tells.
+                let is_told_here = source.addressee.is_patient() && source.content_hash.is_none();
+                if is_told_here && source.tries >= UNREAD_TRIES_MAX {
                     self.conclude_never_read(&source, &why).await?;
                 }
                 self.fail(source, why, Some(at)).await
@@ -178,7 +197,9 @@ impl Resolve {
         let reading = self.read(ehr, source).await;
         let fetched = match &reading {
             Reading::Report { report, .. } => self.fetch_in_question(ehr, source, report).await?,
-            Reading::Gone(_) | Reading::Unreadable { .. } | Reading::Later { .. } => Fetched::NotAsked,
+            Reading::RecipientGone { .. } | Reading::Gone(_) | Reading::Unreadable { .. } | Reading::Later { .. } => {
+                Fetched::NotAsked
+            }
         };
         Ok((reading, fetched))
     }
@@ -219,20 +240,35 @@ impl Resolve {
             Subject::None => PatientReading::Unusable { why: "the report names no patient".to_owned() },
             Subject::Unusable { why } => PatientReading::Unusable { why: (*why).to_owned() },
         };
-        let beside = Box::new(self.learn(ehr, source, &report, &patient).await);
-        Reading::Report { report, patient, beside }
+        let rules = self.rules.at(self.clock.now()).rules;
+        let (recipient, further) = match Box::pin(self.whom(ehr, source, &report, &patient, &rules)).await {
+            Whom::Patient(further) => (Recipient::Patient, further),
+            Whom::Further(further) => (Recipient::Further(further), Gathered::none()),
+            Whom::Gone => return Reading::RecipientGone { report },
+            Whom::Unlearnt { why } => return Reading::Later { why, wait: back_off(source.tries) },
+        };
+        let beside = self.learn(ehr, source, &report, &patient, (recipient, further), &rules).await;
+        Reading::Report { report, patient, beside: Box::new(beside) }
     }
 
     /// What the rules in force look at beside report and patient. What cannot be had is lacking, never a failure.
-    async fn learn(&self, ehr: &ReadEhr, source: &SourceRow, report: &Report, patient: &PatientReading) -> Beside {
+    async fn learn(
+        &self,
+        ehr: &ReadEhr,
+        source: &SourceRow,
+        report: &Report,
+        patient: &PatientReading,
+        (recipient, further): (Recipient, Gathered<Further>),
+        rules: &RuleSet,
+    ) -> Beside {
         let now = self.clock.now();
-        let rules = self.rules.at(now).rules;
         let needs = rules.needs();
         let evidence = ehr.client.gather(report, &needs).await;
         let zone = rules.timezone().unwrap_or(ehr.zone);
         let related = match patient {
             PatientReading::Read(patient) | PatientReading::Merged(Some(patient))
-                if needs.contains(&Need::RelatedContacts)
+                if source.addressee.is_patient()
+                    && needs.contains(&Need::RelatedContacts)
                     && age_of(patient, now, zone).may_be_below(ehr.adult_at_years) =>
             {
                 Box::pin(ehr.client.related_contacts(patient, now)).await
@@ -246,8 +282,8 @@ impl Resolve {
             Subject::Patient(id) if rules.speaks_of(Predicate::Preference) => self.preferences(source, id).await,
             Subject::Patient(_) | Subject::None | Subject::Unusable { .. } => Gathered::default(),
         };
-        let contact = self.contact_standing(ehr, source, report, patient, now).await;
-        Beside { evidence, related, preferences, contact }
+        let contact = self.contact_standing(ehr, source, (report, patient, &recipient), now).await;
+        Beside { evidence, related, preferences, contact, recipient, further }
     }
 
     async fn preferences(&self, source: &SourceRow, patient: &FhirId) -> Gathered<Word> {

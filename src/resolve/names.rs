@@ -66,14 +66,13 @@ pub(super) fn note_replaced(
 
 /// Keeps what this document replaces. What it newly replaces, or no longer does, is read again.
 fn replace(tx: &mut Tx, source: &SourceRow, replaced: &[FhirId], now: UtcMillis) -> Result<(), StoreError> {
-    if source.key.kind != ResourceType::DocumentReference {
+    // What it replaces it replaces for everybody.
+    if source.key.kind != ResourceType::DocumentReference || !source.addressee.is_patient() {
         return Ok(());
     }
     for id in store::set_replaced(tx, &source.id, &source.key.ehr, replaced)? {
         let key = ResourceKey { id, ..source.key.clone() };
-        if let Some(other) = store::source_of(tx.conn(), &key)? {
-            store::read_again(tx, &other.id, now)?;
-        }
+        store::read_again_for_all(tx, &key, now)?;
     }
     Ok(())
 }

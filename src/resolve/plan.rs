@@ -196,7 +196,7 @@ pub(super) const fn was_stopped_before_it_left(link: &Link) -> bool {
 }
 
 /// A doubt about which no person has decided yet: a newer version does not settle it.
-fn undecided(link: &Link) -> Option<Doubt> {
+pub(super) fn undecided(link: &Link) -> Option<Doubt> {
     let Link::Review { why } = link else { return None };
     let doubts = [
         (ReviewReason::SubjectChanged, Doubt::SubjectChanged),
@@ -317,6 +317,7 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::ContactBounced { .. }
         | ReviewReason::ContactDisputed { .. }
         | ReviewReason::ContactUnconfirmed
+        | ReviewReason::AddressNotVerified
         | ReviewReason::GuardiansAddress
         | ReviewReason::AddressUnclear { .. } => Bearing::Address,
         ReviewReason::TooOld
@@ -356,7 +357,12 @@ pub(super) const fn is_taken_back(latest: &Link) -> TakenBack {
     match latest {
         Link::Recalled
         | Link::Revoked {
-            by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged | RevokedBy::PatientMerged,
+            by:
+                RevokedBy::Cancelled
+                | RevokedBy::Replaced
+                | RevokedBy::SubjectChanged
+                | RevokedBy::PatientMerged
+                | RevokedBy::RecipientGone,
         } => TakenBack::ByTheEhr,
         // Who revoked the link that it shared may have seen that the address is wrong: a correction does not settle that.
         Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore }

@@ -6,6 +6,7 @@ use data_encoding::HEXLOWER;
 use super::contact::objection_to;
 use super::facts::{self, Beside, Owner};
 use super::plan::{self, Now};
+use super::recipient::{as_fact, may_be_more};
 use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::fhir::{
@@ -20,7 +21,7 @@ use crate::policy::when::Predicate;
 use crate::policy::{
     self, Coding, Decided, Decision, Facts, Moment, RecipientRole, ReportStatus, ReviewReason, RuleSet,
 };
-use crate::record::Card;
+use crate::record::{Addressee, Card};
 use crate::store::{Mark, MarkKind, NOTHING_READ, SourceRow, StoreError};
 
 /// So many documents are replaced by one.
@@ -30,6 +31,8 @@ const REPLACED_MAX: usize = 20;
 pub(super) struct Prepared {
     pub(super) version: VersionId,
     pub(super) facts: Facts,
+    /// In whose chain it is: the patient's, also where the address in their record is a guardian's.
+    pub(super) recipient: RecipientRole,
     pub(super) decision: Decision,
     pub(super) schedule: Option<Schedule>,
     pub(super) trace: String,
@@ -45,17 +48,21 @@ pub(super) struct Prepared {
     pub(super) marks: Vec<Mark>,
     /// The documents that it says it replaces.
     pub(super) replaces: Vec<FhirId>,
+    /// For whom else it is to be followed.
+    pub(super) others: Vec<(RecipientRole, Addressee)>,
+    /// Whether somebody else may get it whom the EHR did not name in time.
+    others_may_be_more: bool,
 }
 
 impl Prepared {
-    /// Whether a person would have to look only because the EHR was slow.
+    /// Whether a person would have to look, or somebody would not get it, only because the EHR was slow.
     pub(super) fn wants_time(&self) -> bool {
         // A row that only may apply can also forbid every channel.
         let may_be_unsure = matches!(
             &self.decision,
             Decision::Review { why: ReviewReason::Unknown { .. } | ReviewReason::NoCommonChannel { .. }, .. }
         );
-        may_be_unsure && facts::is_for_want_of_time(&self.facts)
+        self.others_may_be_more || may_be_unsure && facts::is_for_want_of_time(&self.facts)
     }
 }
 
@@ -73,21 +80,18 @@ impl Resolve {
             Subject::Patient(id) => Some(id.clone()),
             Subject::None | Subject::Unusable { .. } => None,
         };
-        let Standing { record, choice, doubt } = standing(subject.as_ref(), patient, now);
+        let Standing { record, choice: of_patient, doubt } = standing(subject.as_ref(), patient, now);
+        let others = self.others_to_follow(source, &read.beside.further, of_patient.as_ref());
+        let choice = read.beside.recipient.choice(of_patient.as_ref());
         let facts = facts::facts(ehr, read, &rules.rules, now);
         let Answer { facts, decided, objection: of_address } =
-            answer(ehr, facts, choice.as_ref(), &read.beside, &rules.rules, now);
+            answer(ehr, facts, choice, &read.beside, &rules.rules, now);
         let paper = paper(ehr, report, patient);
         // What only a look back found leaves by a person's word alone, however old it is: nobody need look at each.
         let age_max = source.backfilled_at.is_none().then_some(ehr.report_age_max);
         let since = since.filter(|_| source.backfilled_at.is_none());
-        let objection = objection(
-            ehr,
-            report,
-            patient,
-            choice.as_ref(),
-            &Circumstances { since, age_max, now, rules: &rules.rules },
-        );
+        let objection =
+            objection(ehr, report, patient, choice, &Circumstances { since, age_max, now, rules: &rules.rules });
         let patient_index = record.map(|record| match record {
             PatientRecord::Read(patient) => self.vault.patient_index(&source.key.ehr, &patient),
             PatientRecord::LostInMerge { of } => self.vault.lost_patient_index(&source.key.ehr, &of),
@@ -98,7 +102,7 @@ impl Resolve {
             Ok(sheet) => (sheet.map(|sheet| self.vault.file_index(&sheet.binding)), None),
             Err(why) => (None, Some(ReviewReason::Attachment { why: why.to_string() })),
         };
-        let of_contact = objection_to(&read.beside.contact);
+        let of_contact = objection_to(&read.beside.contact, facts.recipient);
         let objection = objection.or(of_paper).or(of_contact).or(of_address);
         let decision = plan::object(decided.decision.within(&self.available), objection);
         let decision = plan::doubted(decision, doubt);
@@ -106,13 +110,15 @@ impl Resolve {
         let group_index = match (&decision, patient_index.or(subject_index)) {
             (Decision::Send { terms }, Some(patient)) => {
                 let zone = rules.rules.timezone().unwrap_or(ehr.zone);
-                belonging(terms.group, report, zone).map(|belonging| self.vault.group_index(&patient, &belonging))
+                let theirs = self.vault.documents_index(&patient, source.addressee);
+                belonging(terms.group, report, zone).map(|belonging| self.vault.group_index(&theirs, &belonging))
             }
             (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }, _) => None,
         };
         Ok(Prepared {
             version,
             facts,
+            recipient: read.beside.recipient.role(),
             decision,
             schedule: decided.schedule,
             trace: serde_json::to_string(&decided.trace)?,
@@ -120,8 +126,12 @@ impl Resolve {
             card,
             contact_index,
             group_index,
-            marks: subject_index.map_or_else(Vec::new, |patient| self.marks(&patient, report)),
+            marks: subject_index.map_or_else(Vec::new, |patient| {
+                self.marks(&self.vault.documents_index(&patient, source.addressee), report)
+            }),
             replaces: replaced_by(report),
+            others,
+            others_may_be_more: may_be_more(&read.beside.further),
             paper_index,
             now: Now {
                 status: report.status,
@@ -133,16 +143,17 @@ impl Resolve {
         })
     }
 
-    /// Keyed, and the patient is part of each: another patient's document is never the same.
-    pub(super) fn marks(&self, patient: &[u8; 32], report: &Report) -> Vec<Mark> {
+    /// Keyed, and whose documents they are is part of each ([`Vault::documents_index`](crate::keys::Vault::documents_index)):
+    /// another patient's document is never the same, nor what goes to another recipient.
+    pub(super) fn marks(&self, theirs: &[u8; 32], report: &Report) -> Vec<Mark> {
         let vault = &self.vault;
         let named = |kind, what: &str, value: &str| Mark {
             kind,
-            mark: vault.likeness_index(patient, &format!("{what}/{value}")),
+            mark: vault.likeness_index(theirs, &format!("{what}/{value}")),
         };
         let mark = |likeness: &Likeness| match likeness {
             Likeness::Sha256(digest) => {
-                Mark { kind: MarkKind::Sha256, mark: vault.file_likeness(patient, &vault.file_index(digest)) }
+                Mark { kind: MarkKind::Sha256, mark: vault.file_likeness(theirs, &vault.file_index(digest)) }
             }
             Likeness::Sha1(digest) => named(MarkKind::Sha1, "sha1", &HEXLOWER.encode(digest)),
             Likeness::Address(address) => named(MarkKind::Address, "address", address),
@@ -153,12 +164,12 @@ impl Resolve {
         report.likenesses.iter().map(mark).collect()
     }
 
-    fn card(&self, subject: Option<FhirId>, choice: Option<ContactChoice>) -> (Option<Card>, Option<[u8; 32]>) {
+    fn card(&self, subject: Option<FhirId>, choice: Option<&ContactChoice>) -> (Option<Card>, Option<[u8; 32]>) {
         let Some(subject) = subject else { return (None, None) };
         match choice {
             Some(ContactChoice::One { address, explanation }) => {
-                let index = self.vault.address_index(&address);
-                (Some(Card::new(Some(&address), subject, explanation)), Some(index))
+                let index = self.vault.address_index(address);
+                (Some(Card::new(Some(address), subject, explanation.clone())), Some(index))
             }
             Some(ContactChoice::Tie | ContactChoice::None { .. } | ContactChoice::PatientUnusable { .. }) | None => {
                 (Some(Card::new(None, subject, String::new())), None)
@@ -261,11 +272,15 @@ fn answer(
 ) -> Answer {
     let moment = Moment { now, zone: ehr.zone };
     let decided = policy::decide_for_the_record(rules, &facts, moment);
+    if facts.recipient != RecipientRole::Patient {
+        return Answer { facts, decided, objection: None };
+    }
     let Some(ContactChoice::One { address, .. }) = choice else { return Answer { facts, decided, objection: None } };
     match facts::owner_of(address, facts.age, ehr.adult_at_years, &beside.related) {
         Owner::Patient => Answer { facts, decided, objection: None },
         owner @ (Owner::Guardian | Owner::Bystander) => {
-            let of_proxy = Facts { recipient: RecipientRole::Proxy, ..facts.clone() };
+            let basis = as_fact(&facts::basis_of(address, &beside.related));
+            let of_proxy = Facts { recipient: RecipientRole::Proxy, basis, ..facts.clone() };
             let for_proxy = policy::decide_for_the_record(rules, &of_proxy, moment);
             let is_default = matches!(&for_proxy.decision, Decision::Block { rule } if rule == DEFAULT_RULE);
             if is_default {
@@ -375,6 +390,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Prepared {
     Prepared {
         version,
         facts: Facts { clinic: source.clinic.clone(), ..Facts::bare(source.key.kind, ReportStatus::Unknown) },
+        recipient: RecipientRole::Patient,
         decision: Decision::Review { why: reason, terms: None },
         schedule: None,
         trace: String::new(),
@@ -384,6 +400,8 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Prepared {
         group_index: None,
         marks: Vec::new(),
         replaces: Vec::new(),
+        others: Vec::new(),
+        others_may_be_more: false,
         paper_index: None,
         now: Now {
             status: ReportStatus::Unknown,

@@ -196,7 +196,9 @@ impl Resolve {
         let source = SourceRow::unfollowed(SourceId::random(&mut random::system()), key, ehr.clinic.clone(), now);
         let read = match self.read(ehr, &source).await {
             Reading::Report { report, patient, beside } => Read { report: *report, patient, beside: *beside },
-            Reading::Gone(_) => return Outcome::Unread("the EHR no longer has it".to_owned()),
+            Reading::Gone(_) | Reading::RecipientGone { .. } => {
+                return Outcome::Unread("the EHR no longer has it".to_owned());
+            }
             Reading::Unreadable { why, .. } | Reading::Later { why, .. } => return Outcome::Unread(why),
         };
         let at = when_heard(&read.report, now);

@@ -1,6 +1,6 @@
 //! What was recorded of patients' addresses: confirmed, bounced, disputed.
 //!
-//! Must stay true: one clinic's word about one address of one patient, each named by a keyed index alone; a change and its line
+//! Must stay true: one clinic's word about one address of one patient, or of one other who gets reports, each named by a keyed index alone; a change and its line
 //! in the audit are one transaction; staff change what they saw, and nothing else.
 
 use diesel::prelude::*;
@@ -14,13 +14,13 @@ use super::rows::{hash32, parse, parse_opt};
 use super::schema::{contact, delivery};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{ClinicId, DeliveryId, OperatorName, UtcMillis};
-use crate::record::{ContactStanding, ContactState};
+use crate::record::{Addressee, ContactStanding, ContactState};
 
-/// One address of one patient, at one clinic.
+/// One address of one patient, or of somebody else who gets reports, at one clinic.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ContactKey {
     pub clinic: ClinicId,
-    pub patient: [u8; 32],
+    pub whose: [u8; 32],
     pub address: [u8; 32],
 }
 
@@ -28,13 +28,22 @@ impl ContactKey {
     /// The address to which a delivery goes; `None` where it has none, or it is past its retention.
     #[must_use]
     pub fn of(delivery: &Delivery) -> Option<Self> {
-        let (clinic, patient, address) = (delivery.clinic.clone()?, delivery.patient_index?, delivery.contact_index?);
-        Some(Self { clinic, patient, address })
+        let whose = whose(delivery.addressee, delivery.patient_index)?;
+        Some(Self { clinic: delivery.clinic.clone()?, whose, address: delivery.contact_index? })
     }
 
     /// The key of the table.
     fn id(&self) -> (Vec<u8>, Vec<u8>, String) {
-        (self.patient.to_vec(), self.address.to_vec(), self.clinic.to_string())
+        (self.whose.to_vec(), self.address.to_vec(), self.clinic.to_string())
+    }
+}
+
+/// Whose address it is to which a delivery goes.
+#[must_use]
+pub const fn whose(addressee: Addressee, patient: Option<[u8; 32]>) -> Option<[u8; 32]> {
+    match addressee {
+        Addressee::Patient => patient,
+        Addressee::Further(index) => Some(index),
     }
 }
 
@@ -124,17 +133,20 @@ pub fn say_of_contact(tx: &mut Tx, delivery: &Delivery, said: ContactSaid, at: U
     note(tx, delivery, said.seen, said.state, said.reason, Actor::Operator(said.by), at)
 }
 
-/// Retention: what was recorded before `before` of patients of whom no delivery holds a contact any more.
+/// Retention: what was recorded before `before` of people of whom no delivery holds a contact any more.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn forget_contacts(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
     use diesel::dsl::{exists, not};
     tx.erased();
-    let needed = delivery::table
-        .filter(delivery::patient_index.eq(contact::patient_index.nullable()))
-        .filter(delivery::card_sealed.is_not_null());
-    let old = contact::table.filter(contact::state_at.lt(before.0)).filter(not(exists(needed)));
+    let held = || delivery::table.filter(delivery::card_sealed.is_not_null());
+    let as_patients = held().filter(delivery::patient_index.eq(contact::patient_index.nullable()));
+    let as_others = held().filter(delivery::addressee_index.eq(contact::patient_index));
+    let old = contact::table
+        .filter(contact::state_at.lt(before.0))
+        .filter(not(exists(as_patients)))
+        .filter(not(exists(as_others)));
     Ok(diesel::delete(old).prepared().execute(tx.conn())? as u64)
 }
 
@@ -151,7 +163,7 @@ fn insert(tx: &mut Tx, new: &New<'_>) -> Result<(), StoreError> {
         diesel::insert_into(contact::table)
             .values((
                 contact::clinic.eq(new.key.clinic.as_str()),
-                contact::patient_index.eq(new.key.patient.to_vec()),
+                contact::patient_index.eq(new.key.whose.to_vec()),
                 contact::contact_index.eq(new.key.address.to_vec()),
                 contact::state.eq(new.state.as_str()),
                 contact::state_at.eq(new.at.0),
@@ -215,7 +227,7 @@ fn typed(row: &Row) -> Result<ContactRow, StoreError> {
     Ok(ContactRow {
         key: ContactKey {
             clinic: parse("contact.clinic", &row.clinic)?,
-            patient: hash32("contact.patient_index", &row.patient_index)?,
+            whose: hash32("contact.patient_index", &row.patient_index)?,
             address: hash32("contact.contact_index", &row.contact_index)?,
         },
         standing: ContactStanding { state: parse("contact.state", &row.state)?, since: UtcMillis(row.state_at) },

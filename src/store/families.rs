@@ -18,6 +18,7 @@ use super::schema::{replacement, source, twin};
 use super::sources::{self, SourceRow};
 use crate::base::{EhrId, FhirId, ResourceKey, ResourceType, SourceId, UtcMillis};
 use crate::policy::{Decision, ReportStatus};
+use crate::record::Addressee;
 
 /// The other resources that are one document with `id`, by their ids; held until the transaction ends.
 ///
@@ -205,7 +206,8 @@ pub fn place_of(conn: &mut Conn, key: &ResourceKey) -> Result<Place, StoreError>
     Ok(place)
 }
 
-/// The documents that `by` says it replaces, as far as they were heard of.
+/// The documents that `by` says it replaces, as far as they were heard of; nothing where `by` is followed for another than its
+/// patient.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -216,6 +218,7 @@ pub fn replaced_by(conn: &mut Conn, by: &SourceId) -> Result<Vec<SourceRow>, Sto
         )
         .filter(replacement::by_source.eq(by.as_str()))
         .filter(source::kind.eq(ResourceType::DocumentReference.as_str()))
+        .filter(source::addressee_index.eq(Addressee::Patient.to_bytes()))
         .filter(source::id.ne(by.as_str()))
         .order(source::id.asc())
         .select(source::id)

@@ -10,8 +10,9 @@ use super::conn::{Conn, Tx};
 use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::schema::source;
-use super::sources::{FirstReading, Hearing, TakenUp, hear, id_of, is_out, take_up};
+use super::sources::{FirstReading, Hearing, TakenUp, for_others, hear, id_of, is_out, take_up};
 use crate::base::{ResourceKey, SourceId, UtcMillis, VersionId};
+use crate::record::Addressee;
 
 /// The EHR lists `key` among what was deleted. What was never followed, or is known to be gone, is not looked for.
 ///
@@ -20,15 +21,19 @@ use crate::base::{ResourceKey, SourceId, UtcMillis, VersionId};
 pub fn heard_to_be_gone(tx: &mut Tx, key: &ResourceKey, now: UtcMillis) -> Result<Option<SourceId>, StoreError> {
     let Some(id) = id_of(tx.conn(), key)? else { return Ok(None) };
     let urgent_at = is_out(tx.conn(), &id)?.then_some(now.0);
-    let followed = source::table.find(id.as_str()).filter(source::gone_at.is_null());
-    let due = diesel::update(followed)
-        .set((
+    let due_now = |urgent_at: Option<i64>| {
+        (
             source::heard_at.eq(now.0),
             source::heard_count.eq(source::heard_count + 1),
             source::due_at.eq(now.0),
             source::urgent_at.eq(urgent_at),
             source::tries.eq(0),
-        ))
+        )
+    };
+    let followed = source::table.find(id.as_str()).filter(source::gone_at.is_null());
+    let due = diesel::update(followed).set(due_now(urgent_at)).prepared().execute(tx.conn())?;
+    diesel::update(for_others!(key).filter(source::gone_at.is_null()))
+        .set(due_now(Some(now.0)))
         .prepared()
         .execute(tx.conn())?;
     Ok((due == 1).then_some(id))
@@ -89,15 +94,13 @@ pub fn hear_again_in_full(
 ) -> Result<Hearing, StoreError> {
     let Some(id) = id_of(tx.conn(), key)? else { return hear(tx, key, version, now, rng) };
     // What is due keeps its time, and whoever reads it now is followed by another reading.
-    diesel::update(source::table.find(id.as_str()))
-        .set((source::heard_at.eq(now.0), source::heard_count.eq(source::heard_count + 1)))
-        .prepared()
-        .execute(tx.conn())?;
-    let later = source::due_at.is_null().or(source::due_at.gt(due_at.0));
-    diesel::update(source::table.find(id.as_str()).filter(later))
-        .set((source::due_at.eq(due_at.0), source::tries.eq(0)))
-        .prepared()
-        .execute(tx.conn())?;
+    let heard = || (source::heard_at.eq(now.0), source::heard_count.eq(source::heard_count + 1));
+    diesel::update(source::table.find(id.as_str())).set(heard()).prepared().execute(tx.conn())?;
+    diesel::update(for_others!(key)).set(heard()).prepared().execute(tx.conn())?;
+    let later = || source::due_at.is_null().or(source::due_at.gt(due_at.0));
+    let due = || (source::due_at.eq(due_at.0), source::tries.eq(0));
+    diesel::update(source::table.find(id.as_str()).filter(later())).set(due()).prepared().execute(tx.conn())?;
+    diesel::update(for_others!(key).filter(later())).set(due()).prepared().execute(tx.conn())?;
     Ok(Hearing::Due(id))
 }
 

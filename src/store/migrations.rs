@@ -51,9 +51,9 @@ pub enum MigrationState {
 /// # Errors
 /// [`StoreError::CannotOpen`] with the reason.
 pub fn migrate(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
-    on_postgres(conn, &[POSTGRES_PATIENCE, POSTGRES_LOCK])?;
+    prepare_for_it(conn, &[POSTGRES_PATIENCE, POSTGRES_LOCK], "PRAGMA foreign_keys = OFF")?;
     let ran = run_noted(conn);
-    on_postgres(conn, &[POSTGRES_UNLOCK])?;
+    prepare_for_it(conn, &[POSTGRES_UNLOCK], "PRAGMA foreign_keys = ON")?;
     ran.map_err(|error| {
         tracing::error!(%error, "a migration failed");
         StoreError::CannotOpen { why: "a migration failed; nothing of it was kept, the log says more".to_owned() }
@@ -93,10 +93,12 @@ pub fn unaudited_migrations(conn: &mut Conn) -> Result<Vec<RanRow>, StoreError> 
         .load(conn)?)
 }
 
-fn on_postgres(conn: &mut Conn, statements: &[&str]) -> Result<(), StoreError> {
+/// On SQLite a table whose constraints change is made anew, which no reference to it outlives while references are watched
+/// (<https://www.sqlite.org/lang_altertable.html#otheralter>): they are looked at when all is done ([`require_references`]).
+fn prepare_for_it(conn: &mut Conn, on_postgres: &[&str], on_sqlite: &str) -> Result<(), StoreError> {
     match conn {
-        Conn::Postgres(conn) => Ok(statements.iter().try_for_each(|statement| conn.batch_execute(statement))?),
-        Conn::Sqlite(_) => Ok(()),
+        Conn::Postgres(conn) => Ok(on_postgres.iter().try_for_each(|statement| conn.batch_execute(statement))?),
+        Conn::Sqlite(conn) => Ok(conn.batch_execute(on_sqlite)?),
     }
 }
 
@@ -104,6 +106,9 @@ fn on_postgres(conn: &mut Conn, statements: &[&str]) -> Result<(), StoreError> {
 fn run_noted(conn: &mut Conn) -> diesel::migration::Result<Vec<String>> {
     dialect::begin_immediate(conn)?;
     let ran = run(conn).and_then(|ran| {
+        if !ran.is_empty() {
+            require_references(conn)?;
+        }
         note(conn, &ran)?;
         Ok(ran)
     });
@@ -120,6 +125,16 @@ fn run(conn: &mut Conn) -> diesel::migration::Result<Vec<String>> {
         Conn::Postgres(conn) => pending(conn, POSTGRES),
         Conn::Sqlite(conn) => pending(conn, SQLITE),
     }
+}
+
+/// Every row that another refers to is there.
+fn require_references(conn: &mut Conn) -> Result<(), StoreError> {
+    let Conn::Sqlite(conn) = conn else { return Ok(()) };
+    let lost: i64 = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(
+        "(SELECT count(*) FROM pragma_foreign_key_check)",
+    ))
+    .get_result(conn)?;
+    if lost == 0 { Ok(()) } else { Err(StoreError::CannotOpen { why: "a migration lost rows".to_owned() }) }
 }
 
 fn note(conn: &mut Conn, ran: &[String]) -> Result<(), StoreError> {

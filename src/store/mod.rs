@@ -54,7 +54,7 @@ pub use audit_log::{
 pub use backup::{BackupError, backup};
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use contacts::{
-    ContactKey, ContactRow, ContactSaid, contact, contacts, forget_contacts, note_bounce, say_of_contact,
+    ContactKey, ContactRow, ContactSaid, contact, contacts, forget_contacts, note_bounce, say_of_contact, whose,
 };
 pub use control::{
     KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
@@ -136,9 +136,9 @@ pub use signing_keys::{
     turn_signing_keys,
 };
 pub use sources::{
-    Hearing, NOT_CONFIGURED, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, hear,
-    lease_sources, lease_urgent_sources, others_gone, read_again, read_stale_sources_again, read_twins_again,
-    renew_source, source, source_of, take_up_what_was_left,
+    Hearing, NOT_CONFIGURED, SourceReading, SourceRow, due_for_recheck, fail_source, finish_source, follow_for,
+    followed_for_others, hear, lease_sources, lease_urgent_sources, others_gone, read_again, read_again_for_all,
+    read_stale_sources_again, read_twins_again, renew_source, source, source_of, take_up_what_was_left,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
 pub use topics::{

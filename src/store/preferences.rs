@@ -64,9 +64,9 @@ pub fn end_preference(tx: &mut Tx, patient: &[u8; 32], word: &str) -> Result<boo
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn unreleased_sources_of(conn: &mut Conn, patient: &[u8; 32]) -> Result<Vec<SourceId>, StoreError> {
+pub fn unreleased_sources_of(conn: &mut Conn, whose: &[u8; 32]) -> Result<Vec<SourceId>, StoreError> {
     let rows: Vec<String> = delivery::table
-        .filter(delivery::patient_index.eq(patient.to_vec()))
+        .filter(delivery::patient_index.eq(whose.to_vec()).or(delivery::addressee_index.eq(whose.to_vec())))
         .filter(delivery::state.eq_any(["recorded", "held", "review"]))
         .select(delivery::source_id)
         .distinct()

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
+use crate::record::Addressee;
 
 pub(super) fn parse<T: FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| StoreError::BadRow { column })
@@ -25,6 +26,10 @@ pub(super) fn to_json<T: Serialize>(column: &'static str, value: &T) -> Result<S
 
 pub(super) fn hash32(column: &'static str, bytes: &[u8]) -> Result<[u8; 32], StoreError> {
     bytes.try_into().map_err(|_| StoreError::BadRow { column })
+}
+
+pub(super) fn addressee(column: &'static str, bytes: &[u8]) -> Result<Addressee, StoreError> {
+    Addressee::from_bytes(bytes).ok_or(StoreError::BadRow { column })
 }
 
 pub(super) fn unsigned<T: TryFrom<i64>>(column: &'static str, number: i64) -> Result<T, StoreError> {

@@ -76,6 +76,7 @@ diesel::table! {
         lease_holder -> Nullable<Text>,
         urgent_at -> Nullable<BigInt>,
         backfilled_at -> Nullable<BigInt>,
+        addressee_index -> Binary,
     }
 }
 
@@ -141,6 +142,7 @@ diesel::table! {
         lease_holder -> Nullable<Text>,
         kept_at -> Nullable<BigInt>,
         group_index -> Nullable<Binary>,
+        addressee_index -> Binary,
     }
 }
 
@@ -464,37 +466,9 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(
-    control,
-    key_mark,
-    audit_line,
-    event,
-    source,
-    delivery,
-    link,
-    sealed_file,
-    opening,
-    notice,
-    patient,
-    preference,
-    poll,
-    subscription,
-    topic,
-    event_gap,
-    operator,
-    rules_version,
-    rules_activation,
-    rules_redecision,
-    incident,
-    incident_delivery,
-    former_link,
-    signing_key,
-    likeness,
-    twin,
-    replacement,
-    look,
-    panel_patient,
-    past_search,
-    paper,
-    contact
-);
+diesel::allow_tables_to_appear_in_same_query! {
+    control, key_mark, audit_line, event, source, delivery, link, sealed_file, opening, notice, patient, preference,
+    poll, subscription, topic, event_gap, operator, rules_version, rules_activation, rules_redecision, incident,
+    incident_delivery, former_link, signing_key, likeness, twin, replacement, look, panel_patient, past_search, paper,
+    contact,
+}

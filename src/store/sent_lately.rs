@@ -7,6 +7,7 @@ use super::error::StoreError;
 use super::notices::NoticeRow;
 use super::schema::{delivery, notice};
 use crate::base::UtcMillis;
+use crate::record::Addressee;
 
 /// Deliveries whose messages are asked for at once: a statement of SQLite takes only so many values.
 const COUNTED_TOGETHER: usize = 1000;
@@ -27,7 +28,11 @@ pub fn first_attempts_since(conn: &mut Conn, from: UtcMillis, until: UtcMillis) 
 #[derive(Clone, Copy)]
 pub enum CountedBy {
     Address([u8; 32]),
-    Patient([u8; 32]),
+    /// What one recipient gets about one patient.
+    Patient {
+        index: [u8; 32],
+        to: Addressee,
+    },
 }
 
 /// Which message of an address or patient since `since` this leased one is, counted from 1 in the order of first
@@ -45,7 +50,9 @@ pub fn number_within(
     let query = delivery::table.select(delivery::id).into_boxed();
     let query = match whose {
         CountedBy::Address(index) => query.filter(delivery::contact_index.eq(index.to_vec())),
-        CountedBy::Patient(index) => query.filter(delivery::patient_index.eq(index.to_vec())),
+        CountedBy::Patient { index, to } => {
+            query.filter(delivery::patient_index.eq(index.to_vec())).filter(delivery::addressee_index.eq(to.to_bytes()))
+        }
     };
     let deliveries: Vec<String> = query.load(conn)?;
     let (this, at) = (leased.id.as_str(), leased.first_attempt_at.unwrap_or(leased.created_at).0);

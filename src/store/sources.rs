@@ -1,10 +1,13 @@
 //! The resources that Chartseal follows, and whose turn it is to be read again.
 
+mod others;
 mod turns;
 
 use diesel::prelude::*;
 use rand_core::CryptoRng;
 
+pub use others::{follow_for, followed_for_others, read_again_for_all};
+pub(super) use others::{for_others, hear_for_others};
 pub use turns::{
     due_for_recheck, lease_sources, lease_urgent_sources, read_stale_sources_again, read_twins_again, renew_source,
 };
@@ -14,17 +17,20 @@ use super::conn::{Conn, Tx};
 use super::error::StoreError;
 use super::families;
 use super::prepared::Prepare as _;
-use super::rows::{hash32, parse, parse_opt};
+use super::rows::{self, hash32, parse, parse_opt};
 use super::schema::{delivery, source};
 use crate::audit::Chain;
 use crate::base::{ClinicId, EhrId, ResourceKey, SourceId, UtcMillis, VersionId};
 use crate::policy::ReportStatus;
+use crate::record::Addressee;
 
 /// One followed resource.
 #[derive(Clone)]
 pub struct SourceRow {
     pub id: SourceId,
     pub key: ResourceKey,
+    /// Whom it is followed for.
+    pub addressee: Addressee,
     pub clinic: Option<ClinicId>,
     pub heard_at: UtcMillis,
     /// Grows with each hearing; a reading that began before the last hearing is not the last word.
@@ -45,12 +51,13 @@ pub struct SourceRow {
 }
 
 impl SourceRow {
-    /// A resource that is looked at once and not followed: it is nowhere stored.
+    /// A resource that is looked at once for its patient and not followed: it is nowhere stored.
     #[must_use]
     pub const fn unfollowed(id: SourceId, key: ResourceKey, clinic: Option<ClinicId>, now: UtcMillis) -> Self {
         Self {
             id,
             key,
+            addressee: Addressee::Patient,
             clinic,
             heard_at: now,
             heard_count: 1,
@@ -90,11 +97,11 @@ pub fn hear(
     rng: &mut impl CryptoRng,
 ) -> Result<Hearing, StoreError> {
     if let Some(id) = id_of(tx.conn(), key)? {
-        return hear_again(tx, id, version, now);
+        return hear_again(tx, key, id, version, now);
     }
     match take_up(tx, key, version, FirstReading::Due(now), rng)? {
         TakenUp::Now(id) => Ok(Hearing::Due(id)),
-        TakenUp::ByAnother(id) => hear_again(tx, id, version, now),
+        TakenUp::ByAnother(id) => hear_again(tx, key, id, version, now),
     }
 }
 
@@ -123,6 +130,17 @@ pub(super) fn take_up(
     first: FirstReading,
     rng: &mut impl CryptoRng,
 ) -> Result<TakenUp, StoreError> {
+    follow(tx, key, Addressee::Patient, version, first, rng)
+}
+
+fn follow(
+    tx: &mut Tx,
+    key: &ResourceKey,
+    addressee: Addressee,
+    version: Option<&VersionId>,
+    first: FirstReading,
+    rng: &mut impl CryptoRng,
+) -> Result<TakenUp, StoreError> {
     let id = SourceId::random(rng);
     let (heard_at, due_at, backfilled_at) = match first {
         FirstReading::Due(now) => (now, now, None),
@@ -135,6 +153,7 @@ pub(super) fn take_up(
                 source::ehr.eq(key.ehr.as_str()),
                 source::kind.eq(key.kind.as_str()),
                 source::resource_id.eq(key.id.as_str()),
+                source::addressee_index.eq(addressee.to_bytes()),
                 source::heard_at.eq(heard_at.0),
                 source::heard_count.eq(1_i64),
                 source::heard_version.eq(version.map(VersionId::as_str)),
@@ -147,25 +166,35 @@ pub(super) fn take_up(
     });
     match inserted {
         Ok(_) => Ok(TakenUp::Now(id)),
-        Err(StoreError::Duplicate) => Ok(TakenUp::ByAnother(id_of(tx.conn(), key)?.ok_or(StoreError::Moved)?)),
+        Err(StoreError::Duplicate) => {
+            Ok(TakenUp::ByAnother(id_for(tx.conn(), key, addressee)?.ok_or(StoreError::Moved)?))
+        }
         Err(other) => Err(other),
     }
 }
 
+/// `key` as it is followed for one recipient.
+///
 /// # Errors
 /// [`StoreError`].
-pub fn source_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceRow>, StoreError> {
-    match id_of(conn, key)? {
+pub fn source_of(conn: &mut Conn, key: &ResourceKey, addressee: Addressee) -> Result<Option<SourceRow>, StoreError> {
+    match id_for(conn, key, addressee)? {
         Some(id) => source(conn, &id),
         None => Ok(None),
     }
 }
 
+/// `key` as it is followed for its patient, as everything is that is followed at all.
 pub(super) fn id_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceId>, StoreError> {
+    id_for(conn, key, Addressee::Patient)
+}
+
+fn id_for(conn: &mut Conn, key: &ResourceKey, addressee: Addressee) -> Result<Option<SourceId>, StoreError> {
     let id: Option<String> = source::table
         .filter(source::ehr.eq(key.ehr.as_str()))
         .filter(source::kind.eq(key.kind.as_str()))
         .filter(source::resource_id.eq(key.id.as_str()))
+        .filter(source::addressee_index.eq(addressee.to_bytes()))
         .select(source::id)
         .first(conn)
         .optional()?;
@@ -175,7 +204,13 @@ pub(super) fn id_of(conn: &mut Conn, key: &ResourceKey) -> Result<Option<SourceI
 /// Versions read and heard of, when it was gone, is due, was found by a look back.
 type Known = (Option<String>, Option<String>, Option<i64>, Option<i64>, Option<i64>);
 
-fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMillis) -> Result<Hearing, StoreError> {
+fn hear_again(
+    tx: &mut Tx,
+    key: &ResourceKey,
+    id: SourceId,
+    version: Option<&VersionId>,
+    now: UtcMillis,
+) -> Result<Hearing, StoreError> {
     audit_log::hold(tx.conn(), &Chain::Source(id.clone()))?;
     let known: Known = source::table
         .find(id.as_str())
@@ -205,7 +240,7 @@ fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMi
         .set((
             source::heard_at.eq(now.0),
             source::heard_count.eq(source::heard_count + 1),
-            source::heard_version.eq(newest.map(String::from)),
+            source::heard_version.eq(newest.clone().map(String::from)),
             source::due_at.eq(now.0),
             source::urgent_at.eq(urgent_at.map(|at| at.0)),
             source::tries.eq(0),
@@ -213,6 +248,7 @@ fn hear_again(tx: &mut Tx, id: SourceId, version: Option<&VersionId>, now: UtcMi
         ))
         .prepared()
         .execute(tx.conn())?;
+    hear_for_others(tx, key, newest, now)?;
     Ok(Hearing::Due(id))
 }
 
@@ -239,6 +275,7 @@ type Row = (
     String,
     String,
     String,
+    Vec<u8>,
     Option<String>,
     i64,
     i64,
@@ -262,6 +299,7 @@ macro_rules! columns {
             source::ehr,
             source::kind,
             source::resource_id,
+            source::addressee_index,
             source::clinic,
             source::heard_at,
             source::heard_count,
@@ -288,6 +326,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         ehr,
         kind,
         resource,
+        addressee,
         clinic,
         heard_at,
         heard_count,
@@ -310,6 +349,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
             kind: parse("source.kind", &kind)?,
             id: parse("source.resource_id", &resource)?,
         },
+        addressee: rows::addressee("source.addressee_index", &addressee)?,
         clinic: parse_opt("source.clinic", clinic.as_deref())?,
         heard_at: UtcMillis(heard_at),
         heard_count,
@@ -318,7 +358,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         lease_until,
         read_at: read_at.map(UtcMillis),
         read_version: parse_opt("source.read_version", read.as_deref())?,
-        status: status.map(|text| super::rows::from_json("source.status", &text)).transpose()?,
+        status: status.map(|text| rows::from_json("source.status", &text)).transpose()?,
         content_hash: content.map(|bytes| hash32("source.content_hash", &bytes)).transpose()?,
         subject_index: subject.map(|bytes| hash32("source.subject_index", &bytes)).transpose()?,
         gone_at: gone_at.map(UtcMillis),
@@ -360,8 +400,7 @@ pub fn finish_source(tx: &mut Tx, seen: &SourceRow, reading: &SourceReading) -> 
             source::read_at.eq(reading.at.0),
             source::read_version.eq(reading.version.as_ref().map(VersionId::as_str)),
             source::clinic.eq(reading.clinic.as_ref().map(ClinicId::as_str)),
-            source::status
-                .eq(reading.status.map(|status| super::rows::to_json("source.status", &status)).transpose()?),
+            source::status.eq(reading.status.map(|status| rows::to_json("source.status", &status)).transpose()?),
             source::content_hash.eq(reading.content_hash.map(|hash| hash.to_vec())),
             source::subject_index.eq(reading.subject_index.map(|hash| hash.to_vec())),
             source::gone_at.eq(reading.gone_at.map(|at| at.0)),
@@ -446,7 +485,9 @@ pub fn others_gone(
 ) -> Result<i64, StoreError> {
     let others: Vec<String> = source::table
         .filter(source::ehr.eq(seen.key.ehr.as_str()))
-        .filter(source::id.ne(seen.id.as_str()))
+        .filter(source::kind.ne(seen.key.kind.as_str()).or(source::resource_id.ne(seen.key.id.as_str())))
+        // Each once, for however many it is followed.
+        .filter(source::addressee_index.eq(Addressee::Patient.to_bytes()))
         .filter(source::read_version.is_not_null())
         .filter(source::gone_at.between(from.0, until.0))
         .limit(count_max)

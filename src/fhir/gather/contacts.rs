@@ -4,21 +4,27 @@
 //! still the other person's; but only a `RelatedPerson` in force acts for the patient. Patient data: addresses leave here as
 //! [`EmailAddress`] alone.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::listing::Listing;
+use super::recipients::bases_of;
 use super::shape::{Place, below, items, pointers, word};
 use crate::base::{EmailAddress, UtcMillis};
 use crate::fhir::client::EhrClient;
 use crate::fhir::dates;
 use crate::fhir::patient::Patient;
-use crate::policy::facts::{FactPath, Gathered, Sighted};
+use crate::policy::facts::{Basis, FactPath, Gathered, Sighted};
 
 /// The address of somebody who stands by a patient. Patient data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kin {
     pub address: EmailAddress,
     pub stands: Stands,
+    /// On what ground, by their coded relationships.
+    pub basis: BTreeSet<Basis>,
 }
 
 /// Whether they act for the patient.
@@ -36,35 +42,46 @@ impl EhrClient {
     pub async fn related_contacts(&self, patient: &Patient, now: UtcMillis) -> Gathered<Kin> {
         let deadline = Instant::now() + self.limits.gather_timeout;
         let (persons, payers) = tokio::join!(self.persons(patient, now, deadline), self.payers(patient, deadline));
-        let mut found = all(patient.contacts.clone(), Stands::NotInForce);
+        let none = BTreeSet::new();
+        let mut found = all(patient.contacts.clone(), Stands::NotInForce, &none);
         found.extend(persons);
-        found.extend(all(payers, Stands::NotInForce));
+        found.extend(all(payers, Stands::NotInForce, &none));
         found
     }
 
     async fn persons(&self, patient: &Patient, now: UtcMillis, deadline: Instant) -> Gathered<Kin> {
-        let listing = self.search_all("RelatedPerson", &[("patient", patient.id.as_str())], deadline).await;
+        let listing = self.related_persons(patient, deadline).await;
         let mut found = Gathered { found: Vec::new(), lacking: listing.lacking };
         for (i, person) in listing.resources.iter().enumerate() {
-            let is_theirs = |place: &Place| matches!(place, Place::Here(id) if *id == patient.id);
-            let whose = pointers(person, "patient", "", &self.base);
-            if whose.iter().any(|one| one.kind.as_deref() == Some("Patient") && is_theirs(&one.place)) {
-                let mut theirs = Gathered::none();
-                emails(person, &format!("RelatedPerson[{i}]"), &mut theirs);
-                found.extend(all(theirs, standing(person, now)));
-            }
+            let mut theirs = Gathered::none();
+            emails(person, &format!("RelatedPerson[{i}]"), &mut theirs);
+            found.extend(all(theirs, standing(person, now), &bases_of(person)));
         }
         found
     }
+
+    /// Every `RelatedPerson` of `patient`, whatever the server's filter let through.
+    pub(super) async fn related_persons(&self, patient: &Patient, deadline: Instant) -> Listing {
+        let mut listing = self.search_all("RelatedPerson", &[("patient", patient.id.as_str())], deadline).await;
+        let is_theirs = |place: &Place| matches!(place, Place::Here(id) if *id == patient.id);
+        listing.resources.retain(|person| {
+            let whose = pointers(person, "patient", "", &self.base);
+            whose.iter().any(|one| one.kind.as_deref() == Some("Patient") && is_theirs(&one.place))
+        });
+        listing
+    }
 }
 
-fn all(addresses: Gathered<EmailAddress>, stands: Stands) -> Gathered<Kin> {
-    let kin = |seen: Sighted<EmailAddress>| Sighted { value: Kin { address: seen.value, stands }, at: seen.at };
+fn all(addresses: Gathered<EmailAddress>, stands: Stands, basis: &BTreeSet<Basis>) -> Gathered<Kin> {
+    let kin = |seen: Sighted<EmailAddress>| Sighted {
+        value: Kin { address: seen.value, stands, basis: basis.clone() },
+        at: seen.at,
+    };
     Gathered { found: addresses.found.into_iter().map(kin).collect(), lacking: addresses.lacking }
 }
 
 /// In doubt they do not act for anybody.
-fn standing(person: &Value, now: UtcMillis) -> Stands {
+pub(super) fn standing(person: &Value, now: UtcMillis) -> Stands {
     let is_active = match person.get("active") {
         None => true,
         Some(active) => active.as_bool() == Some(true),

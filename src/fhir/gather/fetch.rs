@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::part::{ENCOUNTER, ORDER, Part, ROLE};
+use super::shape::word;
 use super::source::Shelves;
 use crate::base::FhirId;
 use crate::fhir::client::{EhrClient, Fetched, apart};
 use crate::fhir::error::{EhrError, FaultClass};
+use crate::fhir::gate::parse_json;
+use crate::fhir::project::sanitise;
 use crate::policy::facts::Lack;
 
 /// Readings of one kind on their way at the same time, so that one report does not fill the EHR's queue.
@@ -67,6 +71,26 @@ impl EhrClient {
             self.recent.keep(kind, id, &part, std::time::Instant::now());
         }
         Ok(part)
+    }
+}
+
+impl EhrClient {
+    /// A resource of which more is wanted than it says to the rules, sanitised.
+    pub(super) async fn read_whole(&self, kind: &'static str, id: &FhirId, bytes_max: usize) -> Result<Value, Lack> {
+        let limit_bytes = bytes_max.min(self.limits.resource_bytes_max);
+        let body = match self.fetch(kind, id, limit_bytes).await.map_err(|error| lack_of(&error))? {
+            Fetched::Body { body, .. } => body,
+            Fetched::Gone(_) => return Err(Lack::NotFound),
+        };
+        let read = apart(kind, move || {
+            parse_json(&body).map(|mut value| {
+                sanitise(&mut value);
+                value
+            })
+        });
+        let value = read.await.and_then(|value| value).map_err(|_| Lack::Unreadable)?;
+        let is_it = word(&value, "resourceType") == Some(kind) && word(&value, "id") == Some(id.as_str());
+        if is_it { Ok(value) } else { Err(Lack::Unreadable) }
     }
 }
 

@@ -14,6 +14,7 @@ mod members;
 mod part;
 mod payers;
 mod recent;
+mod recipients;
 mod shape;
 mod source;
 
@@ -42,6 +43,7 @@ use crate::policy::{Coding, Need, Needs};
 
 pub use self::consents::CONSENT_SYSTEM;
 pub use self::contacts::{Kin, Stands};
+pub use self::recipients::{Further, Who, WhoElse};
 
 /// Orders, encounters and roles that are read for one report, each.
 const NAMED_MAX: usize = 20;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::recipients::copies;
 use super::shape::{Place, Pointer, below, concepts, items, pointers, word};
 use super::{Evidence, critical};
 use crate::base::ResourceType;
@@ -59,6 +60,8 @@ pub(in crate::fhir) struct Part {
     pub(super) encounters: Vec<Pointer>,
     /// Roles among those who made the report.
     pub(super) roles: Vec<Pointer>,
+    /// To whom the report says that copies go.
+    pub(super) copies: Vec<Pointer>,
 }
 
 impl Part {
@@ -69,6 +72,7 @@ impl Part {
             orders: Vec::new(),
             encounters: Vec::new(),
             roles: Vec::new(),
+            copies: Vec::new(),
         }
     }
 
@@ -88,6 +92,7 @@ impl Part {
             }
         };
         part.orders.extend(of_kinds(pointers(value, "basedOn", "", base), &[ORDER], Some(Lack::TooMany)));
+        part.copies.extend(copies(value, base));
         let inside = part.read_inside(value, base);
         part.read_performers(performers, &inside);
         part.resolve(&inside);

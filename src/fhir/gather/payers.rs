@@ -13,11 +13,9 @@ use super::contacts::emails;
 use super::fetch::lack_of;
 use super::shape::{Place, Pointer, below, items, pointers, word};
 use crate::base::{EmailAddress, FhirId};
-use crate::fhir::client::{EhrClient, Fetched, apart};
-use crate::fhir::gate::parse_json;
+use crate::fhir::client::EhrClient;
 use crate::fhir::offers::Has;
 use crate::fhir::patient::Patient;
-use crate::fhir::project::sanitise;
 use crate::policy::facts::{Gathered, Lack};
 
 /// A kind of resource that names those who pay.
@@ -93,7 +91,7 @@ impl EhrClient {
             found.lacking.insert(Lack::TooMany);
         }
         for party in parties.into_iter().take(PARTIES_MAX) {
-            match timeout_at(deadline, self.read_party(&party)).await {
+            match timeout_at(deadline, self.read_whole(party.0, &party.1, PARTY_BYTES_MAX)).await {
                 Ok(Ok(person)) => emails(&person, party.0, &mut found),
                 Ok(Err(why)) => drop(found.lacking.insert(why)),
                 Err(_) => drop(found.lacking.insert(Lack::TimedOut)),
@@ -142,23 +140,6 @@ impl EhrClient {
             named.filter(is_somebody).collect()
         };
         payment.payers.iter().flat_map(of).collect()
-    }
-
-    async fn read_party(&self, (kind, id): &Party) -> Result<Value, Lack> {
-        let limit_bytes = PARTY_BYTES_MAX.min(self.limits.resource_bytes_max);
-        let body = match self.fetch(kind, id, limit_bytes).await.map_err(|error| lack_of(&error))? {
-            Fetched::Body { body, .. } => body,
-            Fetched::Gone(_) => return Err(Lack::NotFound),
-        };
-        let read = apart(kind, move || {
-            parse_json(&body).map(|mut value| {
-                sanitise(&mut value);
-                value
-            })
-        });
-        let value = read.await.and_then(|value| value).map_err(|_| Lack::Unreadable)?;
-        let is_it = word(&value, "resourceType") == Some(kind) && word(&value, "id") == Some(id.as_str());
-        if is_it { Ok(value) } else { Err(Lack::Unreadable) }
     }
 }
 

@@ -135,7 +135,7 @@ async fn the_addresses_of_everybody_around_the_patient_are_known() {
         [
             ("aunt@example.test", "contact[0].telecom[0]"),
             ("Mum@example.test", "RelatedPerson[0].telecom[1]"),
-            ("dad@example.test", "RelatedPerson[2].telecom[1]")
+            ("dad@example.test", "RelatedPerson[1].telecom[1]")
         ]
     );
     assert!(found.is_whole() && !format!("{found:?}").contains("example.test"));

@@ -19,6 +19,7 @@ use crate::base::{
 use crate::fhir::{EhrError, HookHeader, SubscriptionStatus, TRIAL_SYSTEM, TopicWish, TrialKind, Wish};
 use crate::intake::subscribe::{REASON, status_word};
 use crate::intake::{HOOK_HEADER, HeardEhr, Hook, HookAuth, Intake, IntakeError, Subscribe, TopicSettings};
+use crate::record::Addressee;
 use crate::store::{self, StoreError};
 
 /// No trial waits longer.
@@ -232,7 +233,7 @@ impl Intake {
     async fn heard_by(&self, key: ResourceKey) -> Result<Option<HeardBy>, StoreError> {
         let lines = self
             .store
-            .read(move |conn| match store::source_of(conn, &key)? {
+            .read(move |conn| match store::source_of(conn, &key, Addressee::Patient)? {
                 Some(source) => store::chain_lines(conn, &Chain::Source(source.id).to_string()),
                 None => Ok(Vec::new()),
             })

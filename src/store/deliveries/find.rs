@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::row::{Delivery, Row, columns};
 use super::shared::sharers_of;
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, SourceId, VersionId};
-use crate::record::Link;
+use crate::record::{Addressee, Link};
 use crate::store::conn::Conn;
 use crate::store::contacts::ContactKey;
 use crate::store::error::StoreError;
@@ -76,8 +76,10 @@ pub fn open_deliveries_of(conn: &mut Conn, source: &SourceId) -> Result<Vec<Deli
 /// # Errors
 /// [`StoreError`].
 pub fn open_deliveries_to(conn: &mut Conn, key: &ContactKey) -> Result<Vec<Delivery>, StoreError> {
+    let of_patient =
+        delivery::patient_index.eq(key.whose.to_vec()).and(delivery::addressee_index.eq(Addressee::Patient.to_bytes()));
     let rows: Vec<Row> = delivery::table
-        .filter(delivery::patient_index.eq(key.patient.to_vec()))
+        .filter(of_patient.or(delivery::addressee_index.eq(key.whose.to_vec())))
         .filter(delivery::contact_index.eq(key.address.to_vec()))
         .filter(delivery::clinic.eq(key.clinic.as_str()))
         .filter(delivery::state.eq_any(["recorded", "held", "review", "live", "suspended"]))

@@ -82,6 +82,7 @@ pub fn insert_delivery(tx: &mut Tx, new: &NewDelivery, entry: &Entry) -> Result<
                 delivery::replaces.eq(new.replaces.as_ref().map(DeliveryId::as_str)),
                 delivery::created_at.eq(entry.at.0),
                 delivery::group_index.eq(new.group_index.map(|index| index.to_vec())),
+                delivery::addressee_index.eq(new.addressee.to_bytes()),
             ),
         ))
         .prepared()

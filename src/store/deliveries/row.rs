@@ -5,9 +5,9 @@ use diesel::prelude::*;
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, SourceId, UtcMillis, VersionId};
 use crate::policy::schedule::Schedule;
 use crate::policy::{Decision, Facts, RecipientRole, Trace};
-use crate::record::Link;
+use crate::record::{Addressee, Link};
 use crate::store::error::StoreError;
-use crate::store::rows::{from_json, hash32, parse, parse_opt};
+use crate::store::rows::{addressee, from_json, hash32, parse, parse_opt};
 
 /// Whether anything may leave because of this delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub struct Delivery {
     pub report_version: VersionId,
     pub content_hash: [u8; 32],
     pub recipient: RecipientRole,
+    pub addressee: Addressee,
     pub issue_no: i32,
     pub mode: Mode,
     pub kind: DeliveryKind,
@@ -101,6 +102,7 @@ pub struct NewDelivery {
     pub report_version: VersionId,
     pub content_hash: [u8; 32],
     pub recipient: RecipientRole,
+    pub addressee: Addressee,
     pub issue_no: i32,
     pub mode: Mode,
     pub kind: DeliveryKind,
@@ -145,6 +147,7 @@ pub(super) struct Row {
     breaker_passed_at: Option<i64>,
     group_index: Option<Vec<u8>>,
     due_at: Option<i64>,
+    addressee_index: Vec<u8>,
 }
 
 macro_rules! columns {
@@ -177,6 +180,7 @@ macro_rules! columns {
             delivery::breaker_passed_at,
             delivery::group_index,
             delivery::due_at,
+            delivery::addressee_index,
         )
     };
 }
@@ -195,6 +199,7 @@ impl TryFrom<Row> for Delivery {
             report_version: parse("delivery.report_version", &row.report_version)?,
             content_hash: hash32("delivery.content_hash", &row.content_hash)?,
             recipient: from_json("delivery.recipient", &row.recipient)?,
+            addressee: addressee("delivery.addressee_index", &row.addressee_index)?,
             issue_no: row.issue_no,
             mode: parse_word("delivery.mode", &row.mode)?,
             kind: parse_word("delivery.kind", &row.kind)?,

@@ -404,7 +404,13 @@ async fn event_08_a_recall_is_read_before_new_reports_that_were_heard_first() {
     assert_eq!(ana.clinic.steps.resolve.alarm_turn_of(&lab).await.unwrap(), 1, "it alone is urgent");
     assert_eq!(says(&link).await, "recalled");
     let key = ResourceKey { ehr: lab, kind: ResourceType::DiagnosticReport, id: FhirId::parse("new-0").unwrap() };
-    let unread = ana.clinic.ground.store.read(move |conn| store::source_of(conn, &key)).await.unwrap();
+    let unread = ana
+        .clinic
+        .ground
+        .store
+        .read(move |conn| store::source_of(conn, &key, chartseal::record::Addressee::Patient))
+        .await
+        .unwrap();
     assert!(unread.unwrap().read_at.is_none());
     ana.clinic.settle().await;
 }

@@ -102,6 +102,7 @@ pub fn new_delivery(source: &SourceId) -> NewDelivery {
         report_version: version("1"),
         content_hash: [1; 32],
         recipient: RecipientRole::Patient,
+        addressee: chartseal::record::Addressee::Patient,
         issue_no: 1,
         mode: Mode::Live,
         kind: DeliveryKind::New,
@@ -134,6 +135,7 @@ pub fn decided(new: &NewDelivery) -> Entry {
         decision: "send".to_owned(),
         mode: new.mode.as_str().to_owned(),
         patient: None,
+        recipient: RecipientRole::Patient,
     };
     Entry::by_system(Chain::Delivery(new.id.clone()), NOW, None, event)
 }

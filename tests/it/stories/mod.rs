@@ -12,6 +12,7 @@ mod demo;
 mod dry_run;
 pub mod ehr_trouble;
 mod endings;
+mod further_recipients;
 mod incident;
 mod mail_faults;
 mod nothing_leaks;

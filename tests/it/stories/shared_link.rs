@@ -130,12 +130,12 @@ async fn of_one_order_leave_in_one_link_under_the_strictest(database: Database) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_of_one_order_leave_in_one_link_under_the_strictest_on_sqlite() {
-    of_one_order_leave_in_one_link_under_the_strictest(Database::Sqlite).await;
+    Box::pin(of_one_order_leave_in_one_link_under_the_strictest(Database::Sqlite)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_of_one_order_leave_in_one_link_under_the_strictest_on_postgresql() {
-    of_one_order_leave_in_one_link_under_the_strictest(Database::Postgres).await;
+    Box::pin(of_one_order_leave_in_one_link_under_the_strictest(Database::Postgres)).await;
 }
 
 async fn of_a_recalled_one(database: Database) {

@@ -293,10 +293,15 @@ impl Clinic {
         all.into_iter().filter(|brief| brief.resource.as_deref().is_some_and(|name| name.ends_with(report))).collect()
     }
 
-    /// The newest delivery of one report.
+    /// The newest delivery of one report to its patient.
     pub async fn delivery_of(&self, report: &str) -> Brief {
-        let found = self.deliveries_of(report).await.into_iter().next();
+        let found = self.deliveries_for(report, "patient").await.into_iter().next();
         found.unwrap_or_else(|| panic!("{report} has no delivery"))
+    }
+
+    /// The deliveries of one report to recipients of one kind, newest first.
+    pub async fn deliveries_for(&self, report: &str, recipient: &str) -> Vec<Brief> {
+        self.deliveries_of(report).await.into_iter().filter(|brief| brief.recipient == recipient).collect()
     }
 
     /// All mails to one address.

@@ -326,6 +326,7 @@ fn new_delivery(source: chartseal::base::SourceId, opens_max: u16) -> NewDeliver
         report_version: version(),
         content_hash: [0; 32],
         recipient: RecipientRole::Patient,
+        addressee: chartseal::record::Addressee::Patient,
         issue_no: 1,
         mode: Mode::Live,
         kind: DeliveryKind::New,

@@ -81,6 +81,7 @@ pub const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("lease_holder", Quiet),
             ("urgent_at", Quiet),
             ("backfilled_at", Quiet),
+            ("addressee_index", Pseudonymous),
         ],
     ),
     (
@@ -163,6 +164,7 @@ pub const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("lease_holder", Quiet),
             ("kept_at", Quiet),
             ("group_index", Pseudonymous),
+            ("addressee_index", Pseudonymous),
         ],
     ),
     (

@@ -1,0 +1,105 @@
+//! Reports that are followed for others than their patients, too.
+//!
+//! Must stay true: a resource is followed for nobody for whose patient it is not; what the EHR says of it is said to all of them
+//! at once.
+
+use diesel::prelude::*;
+use rand_core::CryptoRng;
+
+use super::{FirstReading, SourceRow, TakenUp, follow, id_for};
+use crate::base::{ResourceKey, SourceId, UtcMillis, VersionId};
+use crate::record::Addressee;
+use crate::store::conn::{Conn, Tx};
+use crate::store::error::StoreError;
+use crate::store::prepared::Prepare as _;
+use crate::store::rows::parse;
+use crate::store::schema::source;
+
+/// `$key` as it is followed for others than its patient.
+macro_rules! for_others {
+    ($key:expr) => {
+        source::table
+            .filter(source::ehr.eq($key.ehr.as_str()))
+            .filter(source::kind.eq($key.kind.as_str()))
+            .filter(source::resource_id.eq($key.id.as_str()))
+            .filter(source::addressee_index.ne(Addressee::Patient.to_bytes()))
+    };
+}
+
+pub(in crate::store) use for_others;
+
+/// Begins to follow for somebody else what is followed for its patient; `false`: it is already.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn follow_for(
+    tx: &mut Tx,
+    of_patient: &SourceRow,
+    addressee: Addressee,
+    now: UtcMillis,
+    rng: &mut impl CryptoRng,
+) -> Result<bool, StoreError> {
+    if id_for(tx.conn(), &of_patient.key, addressee)?.is_some() {
+        return Ok(false);
+    }
+    let first = match of_patient.backfilled_at {
+        None => FirstReading::Due(now),
+        Some(at) => FirstReading::Backfilled { at, due_at: now },
+    };
+    let version = of_patient.heard_version.as_ref();
+    Ok(matches!(follow(tx, &of_patient.key, addressee, version, first, rng)?, TakenUp::Now(_)))
+}
+
+/// The same resource as it is followed for other recipients than `seen` is.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn followed_for_others(conn: &mut Conn, seen: &SourceRow) -> Result<Vec<SourceId>, StoreError> {
+    let others: Vec<String> = source::table
+        .filter(source::ehr.eq(seen.key.ehr.as_str()))
+        .filter(source::kind.eq(seen.key.kind.as_str()))
+        .filter(source::resource_id.eq(seen.key.id.as_str()))
+        .filter(source::id.ne(seen.id.as_str()))
+        .order(source::addressee_index.asc())
+        .select(source::id)
+        .load(conn)?;
+    others.iter().map(|id| parse("source.id", id)).collect()
+}
+
+/// Makes one resource due for all for whom it is followed, whatever was heard of it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn read_again_for_all(tx: &mut Tx, key: &ResourceKey, now: UtcMillis) -> Result<(), StoreError> {
+    let row = source::table
+        .filter(source::ehr.eq(key.ehr.as_str()))
+        .filter(source::kind.eq(key.kind.as_str()))
+        .filter(source::resource_id.eq(key.id.as_str()));
+    diesel::update(row)
+        .set((source::due_at.eq(now.0), source::heard_count.eq(source::heard_count + 1)))
+        .prepared()
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// What is followed for others, too, is read for them as well, and as soon: the EHR may be taking it back.
+pub(in crate::store) fn hear_for_others(
+    tx: &mut Tx,
+    key: &ResourceKey,
+    version: Option<VersionId>,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    diesel::update(for_others!(key))
+        .set((
+            source::heard_at.eq(now.0),
+            source::heard_count.eq(source::heard_count + 1),
+            source::heard_version.eq(version.map(String::from)),
+            source::due_at.eq(now.0),
+            source::urgent_at.eq(now.0),
+            source::tries.eq(0),
+            source::backfilled_at.eq(None::<i64>),
+        ))
+        .prepared()
+        .execute(tx.conn())?;
+    Ok(())
+}
