@@ -134,6 +134,13 @@
 //! - **A guardian's address in a minor's record is decided as a proxy's**, and is a review where no rule speaks of proxies. Who pays
 //!   for the patient counts as one who stands by them. Addresses are compared as mailboxes (no `+tag`, Google's without dots):
 //!   taking two for one asks for more care, never for less. What is recorded of an address is recorded of its very spelling.
+//! - **A report is followed once for each recipient** (`record::Addressee`, `resolve::recipient`): a row of its own in the store, read, decided,
+//!   recalled and corrected by itself, so that nothing that holds for one link has a second form for several. The EHR is asked once more
+//!   for each of them, which few reports have. The patient's chain takes the others up, and only with something new to say.
+//! - **Nobody else is stored**: a further recipient is a keyed hash, and each reading finds anew, among those whom the EHR names, who it
+//!   is. So whoever it names no more gets nothing more; what they have is first refused, and ends when a second reading says the same.
+//! - **A provider's address must be confirmed by a person**, a patient's need not: a patient whose letter went astray asks for it, and
+//!   a provider does not know that there was one.
 //! - **What is recorded of an address is one clinic's word about one patient's address** (`store::contacts`): bounced or disputed,
 //!   nothing goes there, whatever the rules say; facts keep the date of a confirmation, so that it ages with the report that waits.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.

@@ -97,6 +97,15 @@ pub enum AuditEvent {
     FollowedFor {
         recipient: RecipientRole,
     },
+    /// It would be, and the rules ask for what this installation does not offer.
+    NotFollowedFor {
+        recipient: RecipientRole,
+        what: String,
+    },
+    /// Who else gets the report could not be learnt, or not all of them.
+    OthersUnlearnt {
+        why: String,
+    },
     /// The EHR no longer names whoever the report was followed for.
     RecipientGone,
     /// The delivery changed its state.

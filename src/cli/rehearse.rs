@@ -115,6 +115,10 @@ fn in_words(found: &Rehearsal, asked: &RehearsalAsked, now: UtcMillis) -> String
     by_reason(&mut lines, &found.unreachable);
     lines.push(format!("  blocked         {}", sum(&found.blocked)));
     by_reason(&mut lines, &found.blocked);
+    if !found.for_others.is_empty() {
+        lines.push(format!("  for others than the patient, beside: {}", sum(&found.for_others)));
+        by_reason(&mut lines, &found.for_others);
+    }
     lines.push(format!("  not final       {}", found.not_final));
     lines.push(format!("  not read        {}", sum(&found.unread)));
     by_reason(&mut lines, &found.unread);

@@ -143,7 +143,7 @@ pub enum ReviewReason {
     BeforeStart,
     #[error("the EHR gives no date for this report, so its age cannot be judged")]
     AgeUnknown,
-    #[error("the patient has no usable e-mail address: {why}")]
+    #[error("there is no usable e-mail address: {why}")]
     NoContact { why: String },
     #[error("the patient has several equally good e-mail addresses")]
     ContactTie,
@@ -206,20 +206,20 @@ pub enum ReviewReason {
     )]
     DecidedOtherwise,
     #[error(
-        "the patient's e-mail address refused a message for good on {since}: mend it in the EHR, or ask the patient and say with `chartseal contacts confirm` that it is right"
+        "the e-mail address refused a message for good on {since}: mend it in the EHR, or ask whose it is and say with `chartseal contacts confirm` that it is right"
     )]
     ContactBounced { since: UtcMillis },
     #[error(
-        "the patient's e-mail address is disputed since {since}: mend it in the EHR, or ask the patient and say with `chartseal contacts confirm` that it is right"
+        "the e-mail address is disputed since {since}: mend it in the EHR, or ask whose it is and say with `chartseal contacts confirm` that it is right"
     )]
     ContactDisputed { since: UtcMillis },
-    #[error("the patient's e-mail address was confirmed when this was decided, and is not any more")]
+    #[error("the e-mail address was confirmed when this was decided, and is not any more")]
     ContactUnconfirmed,
     #[error(
         "nobody has said that the provider's e-mail address is theirs: ask them, and say so with `chartseal contacts confirm`"
     )]
     AddressNotVerified,
-    #[error("the patient's e-mail address changed before the message left")]
+    #[error("the e-mail address changed before the message left")]
     ContactChanged,
     #[error("the EHR marks the report as confidential ({code}); no rule can speak of that yet")]
     Confidential { code: String },

@@ -248,7 +248,7 @@ impl Conclusion {
         let open = held_deliveries(tx, &source.id)?;
         let reading = Reading { source, prepared, read: &read, newest: newest.as_ref(), open: &open };
         let course = others.course(tx, ground, &reading, plan)?;
-        recipient::follow_for_others(tx, ground, source, prepared, &course, &read)?;
+        let others_at = recipient::follow_for_others(tx, ground, source, prepared, &course, &read)?;
         let scene = Scene { ground, reading, standing: standing.as_ref(), others: &others };
         scene.apply(tx, course)?;
         suspend(tx, &others.disputed, SuspendedWhy::WentBack, now)?;
@@ -266,7 +266,8 @@ impl Conclusion {
         if is_understood {
             others.keep_word(tx, prepared, source, now)?;
         }
-        let kept = reading_of(source, prepared, &read, self.clinic.clone(), now);
+        let mut kept = reading_of(source, prepared, &read, self.clinic.clone(), now);
+        kept.next_at = others_at;
         store::finish_source(tx, source, &kept).map(|()| Concluded::Done)
     }
 }

@@ -1,12 +1,14 @@
 //! What a reading says, made ready before its transaction begins: the decision, the objections to it, the card.
 
+use std::collections::BTreeSet;
+
 use chrono_tz::Tz;
 use data_encoding::HEXLOWER;
 
 use super::contact::objection_to;
 use super::facts::{self, Beside, Owner};
 use super::plan::{self, Now};
-use super::recipient::{as_fact, may_be_more};
+use super::recipient::{Other, as_fact};
 use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::fhir::{
@@ -16,12 +18,13 @@ use crate::paper::{self, PaperError};
 use crate::policy::codes::Confidentiality;
 use crate::policy::columns::Grouping;
 use crate::policy::decide::DEFAULT_RULE;
+use crate::policy::facts::Lack;
 use crate::policy::schedule::Schedule;
 use crate::policy::when::Predicate;
 use crate::policy::{
     self, Coding, Decided, Decision, Facts, Moment, RecipientRole, ReportStatus, ReviewReason, RuleSet,
 };
-use crate::record::{Addressee, Card};
+use crate::record::Card;
 use crate::store::{Mark, MarkKind, NOTHING_READ, SourceRow, StoreError};
 
 /// So many documents are replaced by one.
@@ -49,20 +52,20 @@ pub(super) struct Prepared {
     /// The documents that it says it replaces.
     pub(super) replaces: Vec<FhirId>,
     /// For whom else it is to be followed.
-    pub(super) others: Vec<(RecipientRole, Addressee)>,
-    /// Whether somebody else may get it whom the EHR did not name in time.
-    others_may_be_more: bool,
+    pub(super) others: Vec<Other>,
+    /// Why there may be more of them.
+    pub(super) others_lacking: BTreeSet<Lack>,
 }
 
 impl Prepared {
-    /// Whether a person would have to look, or somebody would not get it, only because the EHR was slow.
+    /// Whether a person would have to look only because the EHR was slow.
     pub(super) fn wants_time(&self) -> bool {
         // A row that only may apply can also forbid every channel.
         let may_be_unsure = matches!(
             &self.decision,
             Decision::Review { why: ReviewReason::Unknown { .. } | ReviewReason::NoCommonChannel { .. }, .. }
         );
-        self.others_may_be_more || may_be_unsure && facts::is_for_want_of_time(&self.facts)
+        may_be_unsure && facts::is_for_want_of_time(&self.facts)
     }
 }
 
@@ -81,7 +84,7 @@ impl Resolve {
             Subject::None | Subject::Unusable { .. } => None,
         };
         let Standing { record, choice: of_patient, doubt } = standing(subject.as_ref(), patient, now);
-        let others = self.others_to_follow(source, &read.beside.further, of_patient.as_ref());
+        let others = self.others_to_follow(ehr, source, read, of_patient.as_ref(), rules);
         let choice = read.beside.recipient.choice(of_patient.as_ref());
         let facts = facts::facts(ehr, read, &rules.rules, now);
         let Answer { facts, decided, objection: of_address } =
@@ -131,7 +134,7 @@ impl Resolve {
             }),
             replaces: replaced_by(report),
             others,
-            others_may_be_more: may_be_more(&read.beside.further),
+            others_lacking: read.beside.further.lacking.clone(),
             paper_index,
             now: Now {
                 status: report.status,
@@ -401,7 +404,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Prepared {
         marks: Vec::new(),
         replaces: Vec::new(),
         others: Vec::new(),
-        others_may_be_more: false,
+        others_lacking: BTreeSet::new(),
         paper_index: None,
         now: Now {
             status: ReportStatus::Unknown,

@@ -5,6 +5,7 @@
 //! mailbox is written to once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::conclude::{Ground, step};
 use super::document::Course;
@@ -12,14 +13,18 @@ use super::names::held_deliveries;
 use super::plan::{self, Doubt, Now, Plan};
 use super::prepare::{Prepared, version_of};
 use super::suspend::suspend;
-use super::{GONE_AGAIN_AFTER, PatientReading, ReadEhr, Resolve, ResolveError};
+use super::{GONE_AGAIN_AFTER, InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError, facts};
 use crate::audit::{AuditEvent, Chain};
-use crate::base::{UtcMillis, random};
+use crate::base::{UtcMillis, hours, minutes, random};
 use crate::fhir::{ContactChoice, Further, Patient, Report, WhoElse, age_of};
 use crate::policy::facts::{Basis, FactPath, Gathered, Lack};
-use crate::policy::{RecipientRole, RuleSet};
+use crate::policy::{self, Decision, Facts, Moment, RecipientRole, ReviewReason, RuleSet};
 use crate::record::{Addressee, Link, LinkEvent, RevokedBy, SuspendedWhy};
 use crate::store::{self, SourceReading, SourceRow, StoreError, Tx};
+
+/// Others whom an EHR did not name in time are looked for again so often, and for so long.
+const OTHERS_AGAIN_AFTER: Duration = minutes(2);
+const OTHERS_SOUGHT_FOR: Duration = hours(24);
 
 /// Whom a reading is for.
 pub(super) enum Recipient {
@@ -27,6 +32,28 @@ pub(super) enum Recipient {
     Further(Box<Further>),
     /// The report may not leave anyway.
     NotAsked,
+}
+
+/// Somebody else to whom the report may go.
+pub(super) enum Other {
+    Follow {
+        role: RecipientRole,
+        addressee: Addressee,
+    },
+    /// The rules ask for what this installation cannot give.
+    NotOffered {
+        role: RecipientRole,
+        what: String,
+    },
+}
+
+impl Other {
+    pub(super) fn is_followed_as(&self, wanted: Addressee) -> bool {
+        match self {
+            Self::Follow { addressee, .. } => *addressee == wanted,
+            Self::NotOffered { .. } => false,
+        }
+    }
 }
 
 /// A report that is also, or only, for others than its patient.
@@ -133,13 +160,30 @@ impl Resolve {
         self.vault.addressee(&source.key.ehr, further.role, &further.who)
     }
 
-    /// For whom else the report is to be followed: each mailbox once, and none that has it as the patient's.
+    /// For whom else the report is to be followed: each mailbox once, and none that has it as the patient's. What a rule asks and
+    /// nobody can give here would only ever wait for a person, for each report: that is said once, in the audit.
     pub(super) fn others_to_follow(
         &self,
+        ehr: &ReadEhr,
         source: &SourceRow,
-        further: &Gathered<Further>,
+        read: &Read,
         of_patient: Option<&ContactChoice>,
-    ) -> Vec<(RecipientRole, Addressee)> {
+        rules: &InForce,
+    ) -> Vec<Other> {
+        let further = &read.beside.further;
+        if further.found.is_empty() {
+            return Vec::new();
+        }
+        let moment = Moment { now: rules.at, zone: ehr.zone };
+        let of_patients = facts::facts(ehr, read, &rules.rules, rules.at);
+        let what_lacks = |one: &Further| {
+            let facts = Facts { recipient: one.role, basis: as_fact(&one.basis), ..of_patients.clone() };
+            let decision = policy::decide_for_the_record(&rules.rules, &facts, moment).decision;
+            match decision.within(&self.available) {
+                Decision::Review { why: ReviewReason::NotAvailable { what }, .. } => Some(what),
+                Decision::Review { .. } | Decision::Send { .. } | Decision::Block { .. } => None,
+            }
+        };
         let mut mailboxes = BTreeSet::new();
         if let Some(ContactChoice::One { address, .. }) = of_patient {
             mailboxes.insert(address.mailbox_form());
@@ -153,7 +197,11 @@ impl Resolve {
                 ContactChoice::None { .. } => false,
             };
             if is_another {
-                others.push((one.role, self.addressee_of(source, one)));
+                let addressee = self.addressee_of(source, one);
+                others.push(match what_lacks(one) {
+                    None => Other::Follow { role: one.role, addressee },
+                    Some(what) => Other::NotOffered { role: one.role, what },
+                });
             }
         }
         others
@@ -222,7 +270,8 @@ pub(super) fn under_the_patients_doubt(tx: &mut Tx, source: &SourceRow, plan: Pl
     Ok(Plan::Deliver { kind, old, doubt })
 }
 
-/// Begins to follow the report for others when it says something new.
+/// Begins to follow the report for others when it says something new, and looks for them again while the EHR did not say all.
+/// Returns when to read it for that.
 pub(super) fn follow_for_others(
     tx: &mut Tx,
     ground: &Ground<'_>,
@@ -230,25 +279,48 @@ pub(super) fn follow_for_others(
     prepared: &Prepared,
     course: &Course,
     read: &Now,
-) -> Result<(), StoreError> {
+) -> Result<Option<UtcMillis>, StoreError> {
+    let now = ground.now;
     let says_something_new = match course {
         Course::AsPlanned(Plan::Deliver { .. }) => true,
         Course::SameAs { .. } => source.content_hash != Some(read.content_hash),
         Course::AsPlanned(Plan::Recall | Plan::Revoke(_) | Plan::NotForSending | Plan::Unchanged) => false,
     };
-    if !says_something_new {
-        return Ok(());
+    let since = if says_something_new { Some(now) } else { source.others_since };
+    let Some(since) = since.filter(|_| source.addressee.is_patient() && plan::may_leave(read.status)) else {
+        return Ok(None);
+    };
+    for other in &prepared.others {
+        let event = match other {
+            Other::Follow { role, addressee } => {
+                let is_new = store::follow_for(tx, source, *addressee, now, &mut random::system())?;
+                is_new.then_some(AuditEvent::FollowedFor { recipient: *role })
+            }
+            Other::NotOffered { role, what } => {
+                let event = AuditEvent::NotFollowedFor { recipient: *role, what: what.clone() };
+                says_something_new.then_some(event)
+            }
+        };
+        note(tx, source, event, now)?;
     }
-    for (role, addressee) in &prepared.others {
-        if store::follow_for(tx, source, *addressee, ground.now, &mut random::system())? {
-            let event = AuditEvent::FollowedFor { recipient: *role };
-            store::record(tx, Chain::Source(source.id.clone()), ground.now, event)?;
-        }
+    let (sought, event) = match (prepared.others_lacking.contains(&Lack::TimedOut), prepared.others_lacking.first()) {
+        (true, _) if now.since(since) < OTHERS_SOUGHT_FOR => (Some(since), None),
+        (_, Some(lack)) => (None, Some(AuditEvent::OthersUnlearnt { why: lack.as_str().to_owned() })),
+        (_, None) => (None, None),
+    };
+    if event.is_some() {
+        tracing::warn!(source = %source.id, ehr = %source.key.ehr, "who else gets a report could not be learnt");
     }
-    Ok(())
+    note(tx, source, event, now)?;
+    if sought != source.others_since {
+        store::look_for_others(tx, &source.id, sought)?;
+    }
+    Ok(sought.map(|_| now.plus(OTHERS_AGAIN_AFTER)))
 }
 
-/// Whether somebody else may get it whom the EHR did not name in time.
-pub(super) fn may_be_more(further: &Gathered<Further>) -> bool {
-    further.lacking.contains(&Lack::TimedOut)
+fn note(tx: &mut Tx, source: &SourceRow, event: Option<AuditEvent>, now: UtcMillis) -> Result<(), StoreError> {
+    match event {
+        Some(event) => store::record(tx, Chain::Source(source.id.clone()), now, event),
+        None => Ok(()),
+    }
 }

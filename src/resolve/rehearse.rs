@@ -12,10 +12,11 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::Prepared;
-use super::{InForce, Read, ReadEhr, Reading, Resolve, Timetable};
+use super::{InForce, Read, ReadEhr, Reading, Recipient, Resolve, Timetable};
 use crate::base::{ResourceKey, ResourceType, SourceId, UtcMillis, random};
 use crate::fhir::{Changes, Completeness, Heard, Report, SearchAnswer, Window};
 use crate::policy::compare::is_covered;
+use crate::policy::facts::Gathered;
 use crate::policy::schedule::Timing;
 use crate::policy::{Coding, Decision, Moment, ReviewReason, RuleSet, codes};
 use crate::store::SourceRow;
@@ -81,6 +82,8 @@ pub struct Rehearsal {
     pub blocked: BTreeMap<String, u64>,
     /// Not finished, replaced or taken back.
     pub not_final: u64,
+    /// What would have become of them for others than their patients, by what and why.
+    pub for_others: BTreeMap<String, u64>,
     /// What could not be read, by reason.
     pub unread: BTreeMap<String, u64>,
     /// Messages of each day of the stretch (UTC) on which there were any.
@@ -203,10 +206,38 @@ impl Resolve {
         };
         let at = when_heard(&read.report, now);
         let rules = InForce { at, ..self.rules.at(now) };
-        match self.prepare(ehr, &source, &read, None, &rules) {
-            Ok(prepared) => Outcome::of(prepared, &rules, ehr),
-            Err(error) => Outcome::Unread(error.to_string()),
+        let prepared = match self.prepare(ehr, &source, &read, None, &rules) {
+            Ok(prepared) => prepared,
+            Err(error) => return Outcome::Unread(error.to_string()),
+        };
+        let others = self.rehearse_for_others(ehr, &source, read, &prepared, &rules).await;
+        Outcome::Decided { patient: Box::new(Considered::of(prepared, &rules, ehr)), others }
+    }
+
+    /// The same report for those for whom it would be followed, too.
+    async fn rehearse_for_others(
+        &self,
+        ehr: &ReadEhr,
+        source: &SourceRow,
+        mut read: Read,
+        for_patient: &Prepared,
+        rules: &InForce,
+    ) -> Vec<Considered> {
+        let mut considered = Vec::new();
+        for further in std::mem::replace(&mut read.beside.further, Gathered::none()).found {
+            let addressee = self.addressee_of(source, &further.value);
+            if !for_patient.others.iter().any(|other| other.is_followed_as(addressee)) {
+                continue;
+            }
+            let source = source.for_another(addressee);
+            read.beside.recipient = Recipient::Further(Box::new(further.value));
+            let about = (&read.report, &read.patient, &read.beside.recipient);
+            read.beside.contact = self.contact_standing(ehr, &source, about, rules.at).await;
+            if let Ok(prepared) = self.prepare(ehr, &source, &read, None, rules) {
+                considered.push(Considered::of(prepared, rules, ehr));
+            }
         }
+        considered
     }
 }
 
@@ -242,7 +273,7 @@ async fn search(ehr: &ReadEhr, kind: ResourceType, window: Window) -> Searched {
 /// What would become of one resource.
 enum Outcome {
     Unread(String),
-    Decided(Box<Considered>),
+    Decided { patient: Box<Considered>, others: Vec<Considered> },
 }
 
 struct Considered {
@@ -255,19 +286,19 @@ struct Considered {
     unmapped: BTreeSet<Coding>,
 }
 
-impl Outcome {
+impl Considered {
     fn of(prepared: Prepared, rules: &InForce, ehr: &ReadEhr) -> Self {
         let Prepared { facts, decision, schedule, .. } = prepared;
         let is_mapped = is_covered(&rules.rules, &facts, Moment { now: rules.at, zone: ehr.zone });
         let own = facts.codes.iter().filter(|_| !is_mapped);
-        Self::Decided(Box::new(Considered {
+        Self {
             at: rules.at,
             issued: facts.issued,
             is_final: super::plan::may_leave(facts.status),
             unmapped: own.map(|code| codes::canonical(code).unwrap_or_else(|| code.clone())).collect(),
             decision,
             timing: schedule.map(|schedule| schedule.timing),
-        }))
+        }
     }
 }
 
@@ -280,10 +311,11 @@ impl Rehearsal {
 
     fn add(&mut self, outcome: Outcome) {
         self.seen += 1;
-        let one = match outcome {
+        let (one, others) = match outcome {
             Outcome::Unread(why) => return count(&mut self.unread, why),
-            Outcome::Decided(one) => one,
+            Outcome::Decided { patient, others } => (patient, others),
         };
+        others.into_iter().for_each(|other| self.add_for_another(other));
         if let Some(issued) = one.issued {
             self.oldest = Some(self.oldest.map_or(issued, |oldest| oldest.min(issued)));
             self.newest = Some(self.newest.map_or(issued, |newest| newest.max(issued)));
@@ -312,6 +344,25 @@ impl Rehearsal {
             Decision::Review { why, .. } => count(&mut self.reviewed, why.to_string()),
             Decision::Send { .. } => self.leaves(one.timing.as_ref(), one.at),
         }
+    }
+
+    fn add_for_another(&mut self, one: Considered) {
+        let what = match one.decision {
+            Decision::Block { rule } => format!("blocked by {rule}"),
+            Decision::Review { why, .. } => format!("for a person: {why}"),
+            Decision::Send { .. } => match one.timing {
+                Some(Timing::ByAPerson { .. }) => "held until a person releases it".to_owned(),
+                Some(Timing::At { until, .. }) if until > one.at => {
+                    *self.messages.entry(until.day()).or_default() += 1;
+                    "held until a time".to_owned()
+                }
+                Some(Timing::At { .. } | Timing::Now) | None => {
+                    *self.messages.entry(one.at.day()).or_default() += 1;
+                    "sent at once".to_owned()
+                }
+            },
+        };
+        count(&mut self.for_others, what);
     }
 
     fn leaves(&mut self, timing: Option<&Timing>, at: UtcMillis) {

@@ -6,10 +6,11 @@ mod turns;
 use diesel::prelude::*;
 use rand_core::CryptoRng;
 
-pub use others::{follow_for, followed_for_others, read_again_for_all};
+pub use others::{follow_for, followed_for_others, look_for_others, read_again_for_all};
 pub(super) use others::{for_others, hear_for_others};
 pub use turns::{
-    due_for_recheck, lease_sources, lease_urgent_sources, read_stale_sources_again, read_twins_again, renew_source,
+    NOT_CONFIGURED, due_for_recheck, lease_sources, lease_urgent_sources, read_stale_sources_again, read_twins_again,
+    renew_source, take_up_what_was_left,
 };
 
 use super::audit_log;
@@ -20,7 +21,7 @@ use super::prepared::Prepare as _;
 use super::rows::{self, hash32, parse, parse_opt};
 use super::schema::{delivery, source};
 use crate::audit::Chain;
-use crate::base::{ClinicId, EhrId, ResourceKey, SourceId, UtcMillis, VersionId};
+use crate::base::{ClinicId, ResourceKey, SourceId, UtcMillis, VersionId};
 use crate::policy::ReportStatus;
 use crate::record::Addressee;
 
@@ -48,9 +49,17 @@ pub struct SourceRow {
     pub why: Option<String>,
     /// Set while nothing but a reading of the past has told of it: what comes of it is recorded, and never leaves by itself.
     pub backfilled_at: Option<UtcMillis>,
+    /// Since when who else gets it is looked for, where the EHR did not say all when it said something new.
+    pub others_since: Option<UtcMillis>,
 }
 
 impl SourceRow {
+    /// The same resource, for another recipient.
+    #[must_use]
+    pub fn for_another(&self, addressee: Addressee) -> Self {
+        Self { addressee, ..self.clone() }
+    }
+
     /// A resource that is looked at once for its patient and not followed: it is nowhere stored.
     #[must_use]
     pub const fn unfollowed(id: SourceId, key: ResourceKey, clinic: Option<ClinicId>, now: UtcMillis) -> Self {
@@ -72,6 +81,7 @@ impl SourceRow {
             gone_at: None,
             why: None,
             backfilled_at: None,
+            others_since: None,
         }
     }
 }
@@ -290,6 +300,7 @@ type Row = (
     Option<i64>,
     Option<String>,
     Option<i64>,
+    Option<i64>,
 );
 
 macro_rules! columns {
@@ -314,6 +325,7 @@ macro_rules! columns {
             source::gone_at,
             source::why,
             source::backfilled_at,
+            source::others_since,
         )
     };
 }
@@ -341,6 +353,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         gone_at,
         why,
         backfilled_at,
+        others_since,
     ) = row;
     Ok(SourceRow {
         id: parse("source.id", &id)?,
@@ -364,6 +377,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         gone_at: gone_at.map(UtcMillis),
         why,
         backfilled_at: backfilled_at.map(UtcMillis),
+        others_since: others_since.map(UtcMillis),
     })
 }
 
@@ -442,21 +456,6 @@ fn end_lease(tx: &mut Tx, seen: &SourceRow, next_at: Option<UtcMillis>) -> Resul
         .prepared()
         .execute(tx.conn())?;
     Ok(())
-}
-
-/// What is left lying because this process does not know its EHR.
-pub const NOT_CONFIGURED: &str = "this EHR is no longer configured";
-
-/// Makes due what was left lying of `ehr` by a process that did not know it: one that had read its configuration before.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn take_up_what_was_left(tx: &mut Tx, ehr: &EhrId, now: UtcMillis) -> Result<usize, StoreError> {
-    let left = source::table
-        .filter(source::ehr.eq(ehr.as_str()))
-        .filter(source::due_at.is_null())
-        .filter(source::why.eq(NOT_CONFIGURED));
-    Ok(diesel::update(left).set(source::due_at.eq(now.0)).prepared().execute(tx.conn())?)
 }
 
 /// Makes one resource due, whatever was heard of it.

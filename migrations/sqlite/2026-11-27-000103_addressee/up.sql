@@ -23,11 +23,12 @@ CREATE TABLE source_of_one (
     urgent_at BIGINT,
     backfilled_at BIGINT,
     addressee_index BLOB NOT NULL DEFAULT X'',
+    others_since BIGINT,
     UNIQUE (ehr, kind, resource_id, addressee_index)
 );
 INSERT INTO source_of_one
 SELECT id, ehr, kind, resource_id, clinic, heard_at, heard_count, heard_version, due_at, lease_until, tries, read_at,
-    read_version, status, content_hash, subject_index, gone_at, why, lease_holder, urgent_at, backfilled_at, X''
+    read_version, status, content_hash, subject_index, gone_at, why, lease_holder, urgent_at, backfilled_at, X'', NULL
 FROM source;
 DROP TABLE source;
 ALTER TABLE source_of_one RENAME TO source;

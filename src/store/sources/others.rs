@@ -50,6 +50,18 @@ pub fn follow_for(
     Ok(matches!(follow(tx, &of_patient.key, addressee, version, first, rng)?, TakenUp::Now(_)))
 }
 
+/// Notes since when others are looked for; `None`: not any more.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn look_for_others(tx: &mut Tx, id: &SourceId, since: Option<UtcMillis>) -> Result<(), StoreError> {
+    diesel::update(source::table.find(id.as_str()))
+        .set(source::others_since.eq(since.map(|at| at.0)))
+        .prepared()
+        .execute(tx.conn())?;
+    Ok(())
+}
+
 /// The same resource as it is followed for other recipients than `seen` is.
 ///
 /// # Errors

@@ -260,3 +260,18 @@ pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMil
     .execute(tx.conn())?;
     Ok(due + due_twins)
 }
+
+/// What is left lying because this process does not know its EHR.
+pub const NOT_CONFIGURED: &str = "this EHR is no longer configured";
+
+/// Makes due what was left lying of `ehr` by a process that did not know it: one that had read its configuration before.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn take_up_what_was_left(tx: &mut Tx, ehr: &EhrId, now: UtcMillis) -> Result<usize, StoreError> {
+    let left = source::table
+        .filter(source::ehr.eq(ehr.as_str()))
+        .filter(source::due_at.is_null())
+        .filter(source::why.eq(NOT_CONFIGURED));
+    Ok(diesel::update(left).set(source::due_at.eq(now.0)).prepared().execute(tx.conn())?)
+}

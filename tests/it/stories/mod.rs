@@ -13,6 +13,7 @@ mod dry_run;
 pub mod ehr_trouble;
 mod endings;
 mod further_recipients;
+mod further_recipients_under_fire;
 mod incident;
 mod mail_faults;
 mod nothing_leaks;
