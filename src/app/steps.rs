@@ -288,6 +288,7 @@ fn source_ehrs(config: &Config, clients: &[Arc<EhrClient>]) -> Vec<SourceEhr> {
         client: Arc::clone(client),
         letterhead: letterhead_of(config, ehr),
         identity: ehr.attachment_identity,
+        zone: zone_of(config, ehr.clinic.as_ref()),
         adult_at_years: adult_at_years(config, ehr.clinic.as_ref()),
         called: Bell::default(),
     };

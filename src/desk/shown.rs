@@ -66,9 +66,6 @@ fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
             "the patient's record was merged into another, or parted from it: see who had the link, and whether it was opened"
                 .to_owned()
         }
-        Link::Revoked { by: RevokedBy::RecipientGone } => {
-            "the EHR no longer names its recipient as one who gets the report".to_owned()
-        }
         Link::Recalled => {
             "the EHR took the report back: find out why, and tell the patient if it was opened".to_owned()
         }
@@ -103,8 +100,8 @@ const fn note_of_suspension(why: SuspendedWhy) -> &'static str {
              replaces it: the link is refused until that is settled"
         }
         SuspendedWhy::RecipientGone => {
-            "the EHR no longer names its recipient as one who gets the report: the link is refused while Chartseal asks again, \
-             and comes back with them"
+            "the EHR no longer names its recipient as one who gets the report, or the rules would not let them have it any more, or \
+             neither can be learnt: the link is refused, and comes back when they may have it; revoke it to end it"
         }
         SuspendedWhy::ManyGone => {
             "many reports vanished from the EHR at once, which is more likely its failure than so many recalls: \

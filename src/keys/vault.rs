@@ -78,6 +78,12 @@ impl Vault {
         self.blind_index("email", &address.comparison_form())
     }
 
+    /// A mailbox, however it is addressed.
+    #[must_use]
+    pub fn mailbox_index(&self, address: &EmailAddress) -> [u8; 32] {
+        self.blind_index("mailbox", &address.mailbox_form())
+    }
+
     /// One patient of one EHR: what deliveries, pseudonyms and recorded wishes have in common.
     #[must_use]
     pub fn patient_index(&self, ehr: &EhrId, patient: &FhirId) -> [u8; 32] {

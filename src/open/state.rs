@@ -125,9 +125,7 @@ fn judge(proven: &Proven, openings: &[OpeningRow], now: UtcMillis) -> Judged {
         Link::Spent => opened_by(proven, openings),
         Link::Expired => Judged::Ended(EndedKind::Expired, proven.link.expires_at.or(at)),
         Link::Revoked { by } => match by {
-            RevokedBy::Operator(_) | RevokedBy::Restore | RevokedBy::RecipientGone => {
-                Judged::Ended(EndedKind::Revoked, at)
-            }
+            RevokedBy::Operator(_) | RevokedBy::Restore => Judged::Ended(EndedKind::Revoked, at),
             RevokedBy::Cancelled | RevokedBy::SubjectChanged | RevokedBy::PatientMerged => {
                 Judged::Ended(EndedKind::Recalled, at)
             }

@@ -17,9 +17,9 @@ use futures_util::future::join_all;
 use crate::base::{Bell, ClinicId, Clock, EmailAddress, LinkSecret, SecretText, UtcMillis, seconds};
 use crate::keys::{DeathJournal, KeyError, KeyKind, KeyName, Mark, Vault, VaultError};
 use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, NoticeKind, SendOutcome};
-use crate::policy::contact::is_less_sure;
+use crate::policy::contact::{is_less_sure, standing_objection};
 use crate::policy::{Decision, ReviewReason, Wording};
-use crate::record::{Card, ContactStanding, NoticeEvent, NoticeKind as StoredKind};
+use crate::record::{Card, NoticeEvent, NoticeKind as StoredKind};
 use crate::sealing::Purpose;
 use crate::store::{self, ContactKey, Delivery, LeasedNotice, Mode, Store, StoreError};
 
@@ -188,7 +188,7 @@ impl Outbox {
     async fn address_objects(&self, leased: &LeasedNotice) -> Result<Option<ReviewReason>, OutboxError> {
         let Some(key) = ContactKey::of(&leased.delivery) else { return Ok(None) };
         let standing = self.store.read(move |conn| store::contact(conn, &key)).await?.map(|row| row.standing);
-        if let Some(why) = standing.and_then(ContactStanding::objection) {
+        if let Some(why) = standing_objection(standing, leased.delivery.recipient) {
             return Ok(Some(why));
         }
         let relied_on_more = |delivery: &Delivery| match (&delivery.decision, &delivery.facts) {

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decision::ReviewReason;
-use super::facts::{FactPath, Gathered};
+use super::facts::{FactPath, Gathered, RecipientRole};
 use crate::base::UtcMillis;
 
 /// What was recorded of an address.
@@ -84,6 +84,19 @@ impl ContactStanding {
             ContactState::Disputed => Some(ReviewReason::ContactDisputed { since: self.since }),
         }
     }
+}
+
+/// Why nothing goes to an address of which this is recorded. To a provider it goes only where somebody asked them whether it is
+/// theirs, whoever releases it: no patient misses a letter of which they never heard.
+#[must_use]
+pub fn standing_objection(standing: Option<ContactStanding>, role: RecipientRole) -> Option<ReviewReason> {
+    let must_be_confirmed = match role {
+        RecipientRole::Patient | RecipientRole::Proxy => false,
+        RecipientRole::OrderingProvider | RecipientRole::CopyTo | RecipientRole::ThirdParty => true,
+    };
+    let is_confirmed = standing.is_some_and(|standing| standing.state.is_confirmed());
+    let unverified = (must_be_confirmed && !is_confirmed).then_some(ReviewReason::AddressNotVerified);
+    standing.and_then(ContactStanding::objection).or(unverified)
 }
 
 /// What was looked up, as a fact: nothing recorded is nothing found.

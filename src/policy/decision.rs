@@ -189,6 +189,10 @@ pub enum ReviewReason {
     NoticeRefused { why: String },
     #[error("the report changed back to an unfinished state after it was sent")]
     WentBack,
+    #[error(
+        "the EHR no longer names its recipient as one who gets the report: it is decided again when it does; revoke it to end it"
+    )]
+    RecipientGone,
     #[error("the sending breaker tripped: {why}")]
     Breaker { why: String },
     #[error("the delivery could not be accounted for after the database was restored")]

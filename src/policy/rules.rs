@@ -297,10 +297,10 @@ impl RuleSet {
         self.whens().any(|when| when.names(predicate))
     }
 
-    /// Whether any row that concerns the patient has this condition.
+    /// Whether any row that concerns this recipient has this condition.
     #[must_use]
-    pub fn speaks_to_patients_of(&self, predicate: Predicate) -> bool {
-        self.whens().any(|when| when.names(predicate) && when.roles().contains(&RecipientRole::Patient))
+    pub fn speaks_to(&self, role: RecipientRole, predicate: Predicate) -> bool {
+        self.whens().any(|when| when.names(predicate) && when.roles().contains(&role))
     }
 
     /// The conditions of every row, also of the laws'.

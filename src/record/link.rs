@@ -118,7 +118,8 @@ pub enum SuspendedWhy {
     WentBack,
     /// Many reports vanished at once: more likely the EHR's failure than a recall.
     ManyGone,
-    /// The EHR no longer names whoever got it as one who may; a second reading decides.
+    /// The EHR no longer names whoever got it as one who may, or nobody can say whether it does. Never more than this: it comes back with
+    /// them, and ends when its life does.
     RecipientGone,
 }
 
@@ -134,8 +135,6 @@ pub enum RevokedBy {
     SubjectChanged,
     /// The patient's record was merged into another, or parted from it again.
     PatientMerged,
-    /// The EHR no longer names whoever got it as one who acts for the patient, ordered the report or gets a copy.
-    RecipientGone,
     /// A restored database could not account for it.
     Restore,
 }

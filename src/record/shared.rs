@@ -52,13 +52,7 @@ impl Step<Link> {
             Link::Review { why } if concerns_the_message(why) => LinkEvent::NeedsReview { why: why.clone() },
             Link::Review { .. }
             | Link::Revoked {
-                by:
-                    RevokedBy::Cancelled
-                    | RevokedBy::Replaced
-                    | RevokedBy::SubjectChanged
-                    | RevokedBy::PatientMerged
-                    // Each of them finds that out for itself.
-                    | RevokedBy::RecipientGone,
+                by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged | RevokedBy::PatientMerged,
             }
             | Link::Recalled
             | Link::Superseded { .. }
@@ -112,6 +106,7 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::SameElsewhere
         | ReviewReason::Reinstated
         | ReviewReason::WentBack
+        | ReviewReason::RecipientGone
         | ReviewReason::Outdated
         | ReviewReason::DecidedOtherwise
         | ReviewReason::Confidential { .. }

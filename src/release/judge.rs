@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use super::{Hindrance, Release, SourceEhr, failed};
 use crate::fhir::{
-    ContactChoice, Further, Patient, PatientStanding, ReadAnswer, Report, Subject, WhoElse, Written, choose_email,
+    ContactChoice, Further, Patient, PatientStanding, ReadAnswer, Report, Subject, WhoElse, Written, age_of,
+    choose_email,
 };
 use crate::paper::{self, Person, Sheet};
-use crate::policy::contact::is_less_sure;
-use crate::policy::facts::Age;
+use crate::policy::contact::{is_less_sure, standing_objection};
 use crate::policy::life::WAKING_FLOOR_HOURS;
 use crate::policy::{Decision, ReportStatus, ReviewReason, Terms};
-use crate::record::{Addressee, Card, ContactStanding, Link};
+use crate::record::{Addressee, Card, Link};
 use crate::store::{self, ContactKey, Delivery, SourceRow};
 use crate::whose::Known;
 
@@ -196,7 +196,7 @@ impl Release {
         patient: &Patient,
         delivery: &Delivery,
     ) -> Result<ContactChoice, Hindrance> {
-        let age = delivery.facts.as_ref().map_or(Age::Unknown, |facts| facts.age);
+        let age = age_of(patient, self.clock.now(), ehr.zone);
         let roles = BTreeSet::from([delivery.recipient]);
         let sought = WhoElse { roles, age, adult_at_years: ehr.adult_at_years };
         let found = ehr.client.further_recipients(report, patient, &sought, self.clock.now()).await;
@@ -219,7 +219,7 @@ impl Release {
         let read = self.store.read(move |conn| store::contact(conn, &key)).await;
         let unread = |_| Hindrance::Later { why: "what is recorded of the address could not be read".to_owned() };
         let standing = read.map_err(unread)?.map(|row| row.standing);
-        if let Some(why) = standing.and_then(ContactStanding::objection) {
+        if let Some(why) = standing_objection(standing, delivery.recipient) {
             return Err(Hindrance::Review(why));
         }
         let then = delivery.facts.as_ref().map(|facts| &facts.contact);

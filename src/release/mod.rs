@@ -52,6 +52,8 @@ pub struct SourceEhr {
     pub identity: Demand,
     /// From this birthday on its patients have no guardians.
     pub adult_at_years: u16,
+    /// The clinic's zone.
+    pub zone: chrono_tz::Tz,
     /// Rung when one of its deliveries is due.
     pub called: Bell,
 }

@@ -7,6 +7,7 @@ use super::names::{self, held_deliveries};
 use super::plan::{self, Before, File, Now};
 use super::prepare::{Prepared, unreadable};
 use super::recipient;
+use super::recipient::Recipient;
 use super::scene::Scene;
 use super::suspend::suspend;
 use super::{GONE_AGAIN_AFTER, GONE_MAX, GONE_WINDOW, Read, ReadEhr, Resolve, ResolveError, back_off};
@@ -37,6 +38,11 @@ impl Resolve {
         for _ in 0..RULES_TRIES_MAX {
             let now = self.clock.now();
             let rules = self.rules.at(now);
+            let looked_for = matches!(read.beside.recipient, Recipient::Patient);
+            if looked_for && !rules.rules.further_roles().is_subset(&read.beside.sought) {
+                let why = "other rules came into force, which send to others".to_owned();
+                return self.fail(source, why, Some(now)).await;
+            }
             let mut prepared = self.prepare(ehr, &source, &read, since, &rules)?;
             if let (Fetched::Whole(file), Some(patient)) = (&fetched, &prepared.now.subject_index) {
                 let theirs = self.vault.documents_index(patient, source.addressee);
@@ -65,6 +71,11 @@ impl Resolve {
                         ehr.called.ring();
                     }
                     return Ok(());
+                }
+                Concluded::AfterThePatients => {
+                    let at = now.plus(recipient::AFTER_THE_PATIENTS);
+                    let why = "it waits until the report was read for its patient".to_owned();
+                    return self.fail(source, why, Some(at)).await;
                 }
                 Concluded::UnderOtherRules => self.rules.keep_up(&self.store, now).await?,
             }
@@ -213,6 +224,8 @@ enum Concluded {
     Done,
     /// Nothing was kept: the rules that decided are not those in force.
     UnderOtherRules,
+    /// Nothing was kept: the patient's own reading of this version comes first.
+    AfterThePatients,
 }
 
 impl Conclusion {
@@ -244,13 +257,21 @@ impl Conclusion {
             standing: standing.as_ref().map(|standing| &standing.state),
         };
         let plan = plan::plan(&before, &read).or_no_longer_forbidden(&before, &prepared.decision);
-        let plan = recipient::under_the_patients_doubt(tx, source, plan)?;
+        if recipient::comes_after_the_patients(tx, source, prepared, &plan)? {
+            return Ok(Concluded::AfterThePatients);
+        }
+        let plan = recipient::under_the_patients_doubt(tx, source, prepared, plan)?;
         let open = held_deliveries(tx, &source.id)?;
+        let lost: Vec<_> = recipient::no_longer_theirs(source, prepared, &plan, &open).into_iter().cloned().collect();
         let reading = Reading { source, prepared, read: &read, newest: newest.as_ref(), open: &open };
         let course = others.course(tx, ground, &reading, plan)?;
         let others_at = recipient::follow_for_others(tx, ground, source, prepared, &course, &read)?;
         let scene = Scene { ground, reading, standing: standing.as_ref(), others: &others };
-        scene.apply(tx, course)?;
+        // What they have would come back as if nothing had changed.
+        if lost.is_empty() {
+            scene.apply(tx, course)?;
+        }
+        suspend(tx, &lost, SuspendedWhy::RecipientGone, now)?;
         suspend(tx, &others.disputed, SuspendedWhy::WentBack, now)?;
         names::note_replaced(tx, source, prepared, &read, now)?;
         let is_understood = plan::is_understood(read.status);

@@ -9,7 +9,7 @@ use super::{PatientReading, ReadEhr, Resolve};
 use crate::base::{FhirId, UtcMillis};
 use crate::fhir::{ContactChoice, Report, Subject};
 use crate::keys::Vault;
-use crate::policy::contact::as_fact;
+use crate::policy::contact::{as_fact, standing_objection};
 use crate::policy::facts::{Gathered, Lack};
 use crate::policy::{RecipientRole, ReviewReason};
 use crate::record::ContactStanding;
@@ -62,15 +62,7 @@ fn key_of(
     })
 }
 
-/// Why nothing goes to this address. To a provider it goes only where somebody asked them whether it is theirs: no patient
-/// misses a letter of which they never heard.
+/// Why nothing goes to this address.
 pub(super) fn objection_to(contact: &Gathered<ContactStanding>, role: RecipientRole) -> Option<ReviewReason> {
-    let is_confirmed = || contact.values().any(|standing| standing.state.is_confirmed());
-    contact.values().find_map(|standing| standing.objection()).or_else(|| {
-        let must_be_confirmed = match role {
-            RecipientRole::Patient | RecipientRole::Proxy => false,
-            RecipientRole::OrderingProvider | RecipientRole::CopyTo | RecipientRole::ThirdParty => true,
-        };
-        (must_be_confirmed && !is_confirmed()).then_some(ReviewReason::AddressNotVerified)
-    })
+    standing_objection(contact.values().next().copied(), role)
 }

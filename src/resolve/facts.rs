@@ -10,7 +10,7 @@ use super::{PatientReading, Read, ReadEhr};
 use crate::base::{EmailAddress, UtcMillis};
 use crate::fhir::{Circumstances, Evidence, Further, Kin, Report, Stands, facts_of};
 use crate::policy::facts::{Age, Basis, Gathered, Word};
-use crate::policy::{Facts, Needs, RuleSet};
+use crate::policy::{Facts, Needs, RecipientRole, RuleSet};
 use crate::record::ContactStanding;
 
 /// What was learnt beside report and patient.
@@ -23,8 +23,9 @@ pub(super) struct Beside {
     /// What is recorded of the address that would be chosen.
     pub(super) contact: Gathered<ContactStanding>,
     pub(super) recipient: Recipient,
-    /// Who else may get the report.
+    /// Who else may get the report, of whom was looked for.
     pub(super) further: Gathered<Further>,
+    pub(super) sought: BTreeSet<RecipientRole>,
 }
 
 impl Beside {
@@ -38,6 +39,7 @@ impl Beside {
             contact: Gathered::default(),
             recipient: Recipient::NotAsked,
             further: Gathered::none(),
+            sought: BTreeSet::new(),
         }
     }
 }

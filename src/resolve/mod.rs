@@ -28,6 +28,7 @@ mod timetable;
 mod turns;
 mod word;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ use crate::keys::Vault;
 use crate::paper::Letterhead;
 use crate::policy::facts::{FactPath, Gathered, Lack, Word};
 use crate::policy::when::Predicate;
-use crate::policy::{Available, Need, ReportStatus, RuleSet};
+use crate::policy::{Available, Need, RecipientRole, ReportStatus, RuleSet};
 use crate::store::{self, Mode, SourceRow, Store, StoreError};
 
 /// Resources read at the same time in one turn of an EHR.
@@ -123,6 +124,12 @@ enum Reading {
     /// The EHR no longer names whoever it would be for.
     RecipientGone {
         report: Box<Report>,
+        patient: PatientReading,
+    },
+    /// Nor does it say that it does not.
+    RecipientUnlearnt {
+        report: Box<Report>,
+        why: String,
     },
     Gone(FhirBody),
     Unreadable {
@@ -177,7 +184,8 @@ impl Resolve {
                     self.conclude_report(ehr, source, Read { report: *report, patient, beside: *beside }, fetched).await
                 }
             },
-            Reading::RecipientGone { report } => self.conclude_recipient_gone(source, &report).await,
+            Reading::RecipientGone { report, patient } => self.conclude_recipient_gone(source, &report, &patient).await,
+            Reading::RecipientUnlearnt { report, why } => self.conclude_recipient_unlearnt(source, &report, why).await,
             Reading::Gone(body) => self.conclude_gone(ehr, source, body).await,
             Reading::Unreadable { why, status } => self.conclude_unreadable(source, why, status).await,
             Reading::Later { why, wait } => {
@@ -197,9 +205,11 @@ impl Resolve {
         let reading = self.read(ehr, source).await;
         let fetched = match &reading {
             Reading::Report { report, .. } => self.fetch_in_question(ehr, source, report).await?,
-            Reading::RecipientGone { .. } | Reading::Gone(_) | Reading::Unreadable { .. } | Reading::Later { .. } => {
-                Fetched::NotAsked
-            }
+            Reading::RecipientGone { .. }
+            | Reading::RecipientUnlearnt { .. }
+            | Reading::Gone(_)
+            | Reading::Unreadable { .. }
+            | Reading::Later { .. } => Fetched::NotAsked,
         };
         Ok((reading, fetched))
     }
@@ -241,13 +251,14 @@ impl Resolve {
             Subject::Unusable { why } => PatientReading::Unusable { why: (*why).to_owned() },
         };
         let rules = self.rules.at(self.clock.now()).rules;
-        let (recipient, further) = match Box::pin(self.whom(ehr, source, &report, &patient, &rules)).await {
+        let sought = rules.further_roles();
+        let (recipient, further) = match Box::pin(self.whom(ehr, source, &report, &patient, (&rules, &sought))).await {
             Whom::Patient(further) => (Recipient::Patient, further),
             Whom::Further(further) => (Recipient::Further(further), Gathered::none()),
-            Whom::Gone => return Reading::RecipientGone { report },
-            Whom::Unlearnt { why } => return Reading::Later { why, wait: back_off(source.tries) },
+            Whom::Gone => return Reading::RecipientGone { report, patient },
+            Whom::Unlearnt { why } => return Reading::RecipientUnlearnt { report, why },
         };
-        let beside = self.learn(ehr, source, &report, &patient, (recipient, further), &rules).await;
+        let beside = Box::pin(self.learn(ehr, source, &report, &patient, (recipient, further, sought), &rules)).await;
         Reading::Report { report, patient, beside: Box::new(beside) }
     }
 
@@ -258,7 +269,7 @@ impl Resolve {
         source: &SourceRow,
         report: &Report,
         patient: &PatientReading,
-        (recipient, further): (Recipient, Gathered<Further>),
+        (recipient, further, sought): (Recipient, Gathered<Further>, BTreeSet<RecipientRole>),
         rules: &RuleSet,
     ) -> Beside {
         let now = self.clock.now();
@@ -283,7 +294,7 @@ impl Resolve {
             Subject::Patient(_) | Subject::None | Subject::Unusable { .. } => Gathered::default(),
         };
         let contact = self.contact_standing(ehr, source, (report, patient, &recipient), now).await;
-        Beside { evidence, related, preferences, contact, recipient, further }
+        Beside { evidence, related, preferences, contact, recipient, further, sought }
     }
 
     async fn preferences(&self, source: &SourceRow, patient: &FhirId) -> Gathered<Word> {

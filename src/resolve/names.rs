@@ -49,7 +49,7 @@ pub(super) fn note_replaced(
             if source.status == Some(ReportStatus::Unknown) {
                 // What only waited for this.
                 for old in store::replaced_by(tx.conn(), &source.id)? {
-                    store::read_again(tx, &old.id, now)?;
+                    store::read_again_for_all(tx, &old.key, now)?;
                 }
             }
             Ok(())

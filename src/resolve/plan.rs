@@ -192,7 +192,7 @@ impl Plan {
 
 /// What was about to leave when the report became unfinished or unclear is decided again once it is finished.
 pub(super) const fn was_stopped_before_it_left(link: &Link) -> bool {
-    matches!(link, Link::Review { why: ReviewReason::WentBack })
+    matches!(link, Link::Review { why: ReviewReason::WentBack | ReviewReason::RecipientGone })
 }
 
 /// A doubt about which no person has decided yet: a newer version does not settle it.
@@ -304,6 +304,8 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::Unreadable { .. }
         | ReviewReason::Confidential { .. }
         | ReviewReason::PatientMerged
+        // The one that was decided about was verified, or a person would have looked.
+        | ReviewReason::AddressNotVerified
         | ReviewReason::Patient { .. } => Bearing::Itself,
         ReviewReason::NoRule
         | ReviewReason::Unknown { .. }
@@ -317,7 +319,6 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::ContactBounced { .. }
         | ReviewReason::ContactDisputed { .. }
         | ReviewReason::ContactUnconfirmed
-        | ReviewReason::AddressNotVerified
         | ReviewReason::GuardiansAddress
         | ReviewReason::AddressUnclear { .. } => Bearing::Address,
         ReviewReason::TooOld
@@ -335,6 +336,7 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::NoticeTooLate
         | ReviewReason::NoticeRefused { .. }
         | ReviewReason::WentBack
+        | ReviewReason::RecipientGone
         | ReviewReason::Breaker { .. }
         | ReviewReason::Restored
         | ReviewReason::SharedLinkRevoked
@@ -357,12 +359,7 @@ pub(super) const fn is_taken_back(latest: &Link) -> TakenBack {
     match latest {
         Link::Recalled
         | Link::Revoked {
-            by:
-                RevokedBy::Cancelled
-                | RevokedBy::Replaced
-                | RevokedBy::SubjectChanged
-                | RevokedBy::PatientMerged
-                | RevokedBy::RecipientGone,
+            by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged | RevokedBy::PatientMerged,
         } => TakenBack::ByTheEhr,
         // Who revoked the link that it shared may have seen that the address is wrong: a correction does not settle that.
         Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore }

@@ -51,8 +51,10 @@ pub(super) struct Prepared {
     pub(super) marks: Vec<Mark>,
     /// The documents that it says it replaces.
     pub(super) replaces: Vec<FhirId>,
-    /// For whom else it is to be followed.
+    /// Who else may get it.
     pub(super) others: Vec<Other>,
+    /// Where the patient's own message goes, if the rules let it.
+    pub(super) patients_mailbox: Option<[u8; 32]>,
     /// Why there may be more of them.
     pub(super) others_lacking: BTreeSet<Lack>,
 }
@@ -84,7 +86,7 @@ impl Resolve {
             Subject::None | Subject::Unusable { .. } => None,
         };
         let Standing { record, choice: of_patient, doubt } = standing(subject.as_ref(), patient, now);
-        let others = self.others_to_follow(ehr, source, read, of_patient.as_ref(), rules);
+        let others = self.others(ehr, source, read, rules);
         let choice = read.beside.recipient.choice(of_patient.as_ref());
         let facts = facts::facts(ehr, read, &rules.rules, now);
         let Answer { facts, decided, objection: of_address } =
@@ -93,12 +95,13 @@ impl Resolve {
         // What only a look back found leaves by a person's word alone, however old it is: nobody need look at each.
         let age_max = source.backfilled_at.is_none().then_some(ehr.report_age_max);
         let since = since.filter(|_| source.backfilled_at.is_none());
-        let objection =
-            objection(ehr, report, patient, choice, &Circumstances { since, age_max, now, rules: &rules.rules });
+        let around = Circumstances { since, age_max, now, rules: &rules.rules, recipient: facts.recipient };
+        let objection = objection(ehr, report, patient, choice, &around);
         let patient_index = record.map(|record| match record {
             PatientRecord::Read(patient) => self.vault.patient_index(&source.key.ehr, &patient),
             PatientRecord::LostInMerge { of } => self.vault.lost_patient_index(&source.key.ehr, &of),
         });
+        let patients_mailbox = self.patients_mailbox(of_patient.as_ref(), &decided.decision);
         let (card, contact_index) = self.card(card_of(subject.as_ref(), patient), choice);
         let version = version_of(report)?;
         let (paper_index, of_paper) = match paper {
@@ -134,6 +137,7 @@ impl Resolve {
             }),
             replaces: replaced_by(report),
             others,
+            patients_mailbox,
             others_lacking: read.beside.further.lacking.clone(),
             paper_index,
             now: Now {
@@ -308,6 +312,8 @@ struct Circumstances<'a> {
     age_max: Option<std::time::Duration>,
     now: UtcMillis,
     rules: &'a RuleSet,
+    /// By whose rules it was decided.
+    recipient: RecipientRole,
 }
 
 /// The first objection, in the order in which a person would want to hear them.
@@ -318,12 +324,12 @@ fn objection(
     choice: Option<&ContactChoice>,
     circumstances: &Circumstances<'_>,
 ) -> Option<ReviewReason> {
-    let Circumstances { since, age_max, now, rules } = circumstances;
+    let Circumstances { since, age_max, now, rules, recipient } = circumstances;
     if let Some(element) = report.unknown_modifiers.first() {
         return Some(ReviewReason::UnknownModifier { element: element.clone() });
     }
     // Rules that speak of confidentiality say themselves what becomes of it.
-    if !rules.speaks_to_patients_of(Predicate::Confidentiality)
+    if !rules.speaks_to(*recipient, Predicate::Confidentiality)
         && let Some(label) = report.security_labels.iter().find(|label| is_confidential(label))
     {
         return Some(ReviewReason::Confidential { code: label.code.clone() });
@@ -404,6 +410,7 @@ pub(super) fn unreadable(source: &SourceRow, why: &str) -> Prepared {
         marks: Vec::new(),
         replaces: Vec::new(),
         others: Vec::new(),
+        patients_mailbox: None,
         others_lacking: BTreeSet::new(),
         paper_index: None,
         now: Now {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::Prepared;
+use super::recipient::to_follow;
 use super::{InForce, Read, ReadEhr, Reading, Recipient, Resolve, Timetable};
 use crate::base::{ResourceKey, ResourceType, SourceId, UtcMillis, random};
 use crate::fhir::{Changes, Completeness, Heard, Report, SearchAnswer, Window};
@@ -202,7 +203,9 @@ impl Resolve {
             Reading::Gone(_) | Reading::RecipientGone { .. } => {
                 return Outcome::Unread("the EHR no longer has it".to_owned());
             }
-            Reading::Unreadable { why, .. } | Reading::Later { why, .. } => return Outcome::Unread(why),
+            Reading::RecipientUnlearnt { why, .. } | Reading::Unreadable { why, .. } | Reading::Later { why, .. } => {
+                return Outcome::Unread(why);
+            }
         };
         let at = when_heard(&read.report, now);
         let rules = InForce { at, ..self.rules.at(now) };
@@ -223,13 +226,14 @@ impl Resolve {
         for_patient: &Prepared,
         rules: &InForce,
     ) -> Vec<Considered> {
+        let followed = to_follow(for_patient, &[]);
         let mut considered = Vec::new();
         for further in std::mem::replace(&mut read.beside.further, Gathered::none()).found {
             let addressee = self.addressee_of(source, &further.value);
-            if !for_patient.others.iter().any(|other| other.is_followed_as(addressee)) {
+            if !followed.iter().any(|other| other.addressee == addressee) {
                 continue;
             }
-            let source = source.for_another(addressee);
+            let source = source.for_another(further.value.role, addressee);
             read.beside.recipient = Recipient::Further(Box::new(further.value));
             let about = (&read.report, &read.patient, &read.beside.recipient);
             read.beside.contact = self.contact_standing(ehr, &source, about, rules.at).await;
@@ -315,7 +319,9 @@ impl Rehearsal {
             Outcome::Unread(why) => return count(&mut self.unread, why),
             Outcome::Decided { patient, others } => (patient, others),
         };
-        others.into_iter().for_each(|other| self.add_for_another(other));
+        for other in others {
+            self.add_for_another(other);
+        }
         if let Some(issued) = one.issued {
             self.oldest = Some(self.oldest.map_or(issued, |oldest| oldest.min(issued)));
             self.newest = Some(self.newest.map_or(issued, |newest| newest.max(issued)));

@@ -52,7 +52,6 @@ impl Scene<'_> {
                     | RevokedBy::Operator(_)
                     | RevokedBy::SubjectChanged
                     | RevokedBy::PatientMerged
-                    | RevokedBy::RecipientGone
                     | RevokedBy::Restore => self.part(tx)?,
                 }
                 note(tx, AuditEvent::NotForSending { version, status })

@@ -16,12 +16,16 @@ pub(super) fn suspend(tx: &mut Tx, open: &[Delivery], why: SuspendedWhy, now: Ut
         let delivery = parted.as_ref().unwrap_or(delivery);
         match delivery.state {
             Link::Live { .. } => step(tx, delivery, LinkEvent::Suspend { why }, now)?,
-            Link::Recorded | Link::Held { .. } if why == SuspendedWhy::WentBack => {
-                step(tx, delivery, LinkEvent::NeedsReview { why: ReviewReason::WentBack }, now)?;
-            }
-            Link::Recorded
-            | Link::Held { .. }
-            | Link::Review { .. }
+            Link::Recorded | Link::Held { .. } => match why {
+                SuspendedWhy::WentBack => {
+                    step(tx, delivery, LinkEvent::NeedsReview { why: ReviewReason::WentBack }, now)?;
+                }
+                SuspendedWhy::RecipientGone => {
+                    step(tx, delivery, LinkEvent::NeedsReview { why: ReviewReason::RecipientGone }, now)?;
+                }
+                SuspendedWhy::Gone | SuspendedWhy::ManyGone => {}
+            },
+            Link::Review { .. }
             | Link::Suspended { .. }
             | Link::Blocked
             | Link::Spent

@@ -33,6 +33,7 @@ pub fn heard_to_be_gone(tx: &mut Tx, key: &ResourceKey, now: UtcMillis) -> Resul
     let followed = source::table.find(id.as_str()).filter(source::gone_at.is_null());
     let due = diesel::update(followed).set(due_now(urgent_at)).prepared().execute(tx.conn())?;
     diesel::update(for_others!(key).filter(source::gone_at.is_null()))
+        // Few, and the EHR says that it is gone: nothing is more urgent.
         .set(due_now(Some(now.0)))
         .prepared()
         .execute(tx.conn())?;

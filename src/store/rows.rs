@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
-use crate::record::Addressee;
+use crate::record::{Addressee, RecipientRole};
 
 pub(super) fn parse<T: FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| StoreError::BadRow { column })
@@ -30,6 +30,10 @@ pub(super) fn hash32(column: &'static str, bytes: &[u8]) -> Result<[u8; 32], Sto
 
 pub(super) fn addressee(column: &'static str, bytes: &[u8]) -> Result<Addressee, StoreError> {
     Addressee::from_bytes(bytes).ok_or(StoreError::BadRow { column })
+}
+
+pub(super) fn role(column: &'static str, word: &str) -> Result<RecipientRole, StoreError> {
+    RecipientRole::ALL.into_iter().find(|role| role.as_str() == word).ok_or(StoreError::BadRow { column })
 }
 
 pub(super) fn unsigned<T: TryFrom<i64>>(column: &'static str, number: i64) -> Result<T, StoreError> {

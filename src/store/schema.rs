@@ -77,6 +77,7 @@ diesel::table! {
         urgent_at -> Nullable<BigInt>,
         backfilled_at -> Nullable<BigInt>,
         addressee_index -> Binary,
+        recipient -> Text,
         others_since -> Nullable<BigInt>,
     }
 }

@@ -6,7 +6,7 @@ mod turns;
 use diesel::prelude::*;
 use rand_core::CryptoRng;
 
-pub use others::{follow_for, followed_for_others, look_for_others, read_again_for_all};
+pub use others::{catch_up_others, follow_for, followed_for_others, look_for_others, read_again_for_all};
 pub(super) use others::{for_others, hear_for_others};
 pub use turns::{
     NOT_CONFIGURED, due_for_recheck, lease_sources, lease_urgent_sources, read_stale_sources_again, read_twins_again,
@@ -23,7 +23,7 @@ use super::schema::{delivery, source};
 use crate::audit::Chain;
 use crate::base::{ClinicId, ResourceKey, SourceId, UtcMillis, VersionId};
 use crate::policy::ReportStatus;
-use crate::record::Addressee;
+use crate::record::{Addressee, RecipientRole};
 
 /// One followed resource.
 #[derive(Clone)]
@@ -32,6 +32,7 @@ pub struct SourceRow {
     pub key: ResourceKey,
     /// Whom it is followed for.
     pub addressee: Addressee,
+    pub recipient: RecipientRole,
     pub clinic: Option<ClinicId>,
     pub heard_at: UtcMillis,
     /// Grows with each hearing; a reading that began before the last hearing is not the last word.
@@ -56,8 +57,8 @@ pub struct SourceRow {
 impl SourceRow {
     /// The same resource, for another recipient.
     #[must_use]
-    pub fn for_another(&self, addressee: Addressee) -> Self {
-        Self { addressee, ..self.clone() }
+    pub fn for_another(&self, recipient: RecipientRole, addressee: Addressee) -> Self {
+        Self { addressee, recipient, ..self.clone() }
     }
 
     /// A resource that is looked at once for its patient and not followed: it is nowhere stored.
@@ -67,6 +68,7 @@ impl SourceRow {
             id,
             key,
             addressee: Addressee::Patient,
+            recipient: RecipientRole::Patient,
             clinic,
             heard_at: now,
             heard_count: 1,
@@ -140,13 +142,13 @@ pub(super) fn take_up(
     first: FirstReading,
     rng: &mut impl CryptoRng,
 ) -> Result<TakenUp, StoreError> {
-    follow(tx, key, Addressee::Patient, version, first, rng)
+    follow(tx, key, (RecipientRole::Patient, Addressee::Patient), version, first, rng)
 }
 
 fn follow(
     tx: &mut Tx,
     key: &ResourceKey,
-    addressee: Addressee,
+    (recipient, addressee): (RecipientRole, Addressee),
     version: Option<&VersionId>,
     first: FirstReading,
     rng: &mut impl CryptoRng,
@@ -164,6 +166,7 @@ fn follow(
                 source::kind.eq(key.kind.as_str()),
                 source::resource_id.eq(key.id.as_str()),
                 source::addressee_index.eq(addressee.to_bytes()),
+                source::recipient.eq(recipient.as_str()),
                 source::heard_at.eq(heard_at.0),
                 source::heard_count.eq(1_i64),
                 source::heard_version.eq(version.map(VersionId::as_str)),
@@ -286,6 +289,7 @@ type Row = (
     String,
     String,
     Vec<u8>,
+    String,
     Option<String>,
     i64,
     i64,
@@ -311,6 +315,7 @@ macro_rules! columns {
             source::kind,
             source::resource_id,
             source::addressee_index,
+            source::recipient,
             source::clinic,
             source::heard_at,
             source::heard_count,
@@ -339,6 +344,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
         kind,
         resource,
         addressee,
+        recipient,
         clinic,
         heard_at,
         heard_count,
@@ -363,6 +369,7 @@ fn typed(row: Row) -> Result<SourceRow, StoreError> {
             id: parse("source.resource_id", &resource)?,
         },
         addressee: rows::addressee("source.addressee_index", &addressee)?,
+        recipient: rows::role("source.recipient", &recipient)?,
         clinic: parse_opt("source.clinic", clinic.as_deref())?,
         heard_at: UtcMillis(heard_at),
         heard_count,

@@ -23,12 +23,13 @@ CREATE TABLE source_of_one (
     urgent_at BIGINT,
     backfilled_at BIGINT,
     addressee_index BLOB NOT NULL DEFAULT X'',
+    recipient TEXT NOT NULL DEFAULT 'patient',
     others_since BIGINT,
     UNIQUE (ehr, kind, resource_id, addressee_index)
 );
 INSERT INTO source_of_one
 SELECT id, ehr, kind, resource_id, clinic, heard_at, heard_count, heard_version, due_at, lease_until, tries, read_at,
-    read_version, status, content_hash, subject_index, gone_at, why, lease_holder, urgent_at, backfilled_at, X'', NULL
+    read_version, status, content_hash, subject_index, gone_at, why, lease_holder, urgent_at, backfilled_at, X'', 'patient', NULL
 FROM source;
 DROP TABLE source;
 ALTER TABLE source_of_one RENAME TO source;
@@ -38,4 +39,4 @@ CREATE INDEX source_urgent ON source (ehr, urgent_at) WHERE urgent_at IS NOT NUL
 CREATE INDEX source_left ON source (ehr) WHERE due_at IS NULL AND why IS NOT NULL;
 
 ALTER TABLE delivery ADD COLUMN addressee_index BLOB NOT NULL DEFAULT X'';
-CREATE INDEX delivery_addressee ON delivery (addressee_index) WHERE addressee_index <> X'';
+CREATE INDEX delivery_addressee ON delivery (addressee_index);

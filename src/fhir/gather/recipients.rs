@@ -62,8 +62,8 @@ const COPIES: [&str; 3] = [
 ];
 /// Who may order, and get copies: nobody's own relations, no machines.
 const PROVIDERS: [&str; 3] = ["Practitioner", ROLE, "Organization"];
-/// So many further recipients has one report.
-const RECIPIENTS_MAX: usize = 20;
+/// Providers that are read of one report.
+const PROVIDERS_MAX: usize = 20;
 /// Orders that are read of one report.
 const ORDERS_MAX: usize = 20;
 /// The largest order or provider that is read.
@@ -75,7 +75,7 @@ const ROLE_CODES: &str = "http://terminology.hl7.org/CodeSystem/v3-RoleCode";
 const RELATIONSHIPS: &str = "http://terminology.hl7.org/CodeSystem/v2-0063";
 
 impl EhrClient {
-    /// Those whom `sought` names, each once. Lacks say that there may be more.
+    /// Those whom `sought` names, a provider once. Lacks say that there may be more.
     pub async fn further_recipients(
         &self,
         report: &Report,
@@ -88,13 +88,6 @@ impl EhrClient {
             tokio::join!(self.acting(patient, sought, now, deadline), self.providers(report, sought, now, deadline));
         let mut found = acting;
         found.extend(providers);
-        let mut seen = BTreeSet::new();
-        // Who ordered it gets no copy beside.
-        found.found.retain(|further| seen.insert(further.value.who.clone()));
-        if found.found.len() > RECIPIENTS_MAX {
-            found.found.truncate(RECIPIENTS_MAX);
-            found.lacking.insert(Lack::TooMany);
-        }
         found
     }
 
@@ -136,8 +129,17 @@ impl EhrClient {
         }
         named.extend(report.stated.copies.iter().map(|one| (RecipientRole::CopyTo, one.clone())));
         named.retain(|(role, _)| sought.asks(*role));
-        // Whoever is both is who ordered it.
+        // Whoever is both is who ordered it, where both are sought.
         named.sort_by_key(|(role, _)| *role != RecipientRole::OrderingProvider);
+        let mut seen = BTreeSet::new();
+        named.retain(|(_, pointer)| match &pointer.place {
+            Place::Here(id) => seen.insert((pointer.kind.clone(), id.clone())),
+            Place::Inside(_) | Place::Away(_) | Place::Lost(_) => true,
+        });
+        if named.len() > PROVIDERS_MAX {
+            named.truncate(PROVIDERS_MAX);
+            found.lacking.insert(Lack::TooMany);
+        }
         for (role, pointer) in named {
             match timeout_at(until, self.provider(role, &pointer, now)).await {
                 Ok(Ok(Some(further))) => found.add(further, FactPath(pointer.at)),
@@ -183,17 +185,19 @@ impl EhrClient {
         }
         let mut emails = email_entries(&value);
         if emails.is_empty() && kind == ROLE {
-            emails = self.emails_behind(&value).await?;
+            emails = self.emails_behind(&value, now).await?;
         }
         let who = Who { kind, id: id.clone() };
         Ok(Some(Further { role, who, basis: BTreeSet::new(), choice: choose_among(&emails, now) }))
     }
 
     /// Of the person who has a role without an address of its own.
-    async fn emails_behind(&self, role: &Value) -> Result<Vec<Telecom>, Lack> {
+    async fn emails_behind(&self, role: &Value, now: UtcMillis) -> Result<Vec<Telecom>, Lack> {
         for person in pointers(role, "practitioner", ROLE, &self.base) {
             if let (Some("Practitioner"), Place::Here(id)) = (person.kind.as_deref(), &person.place) {
-                return Ok(email_entries(&self.read_whole("Practitioner", id, RESOURCE_BYTES_MAX).await?));
+                let value = self.read_whole("Practitioner", id, RESOURCE_BYTES_MAX).await?;
+                let is_in_force = standing(&value, now) == Stands::InForce;
+                return Ok(if is_in_force { email_entries(&value) } else { Vec::new() });
             }
         }
         Ok(Vec::new())

@@ -13,11 +13,13 @@ const NO_FHIR: &str = "see that base_url is the FHIR base itself, and that no lo
 /// Without these nothing can be delivered.
 const NEEDED: [&str; 4] = ["DiagnosticReport", "DocumentReference", "Patient", "Binary"];
 /// What some rules look at.
-const LOOKED_AT: [&str; 8] = [
+const LOOKED_AT: [&str; 10] = [
     "Observation",
     "ServiceRequest",
     "Encounter",
     "PractitionerRole",
+    "Practitioner",
+    "Organization",
     "RelatedPerson",
     "Consent",
     "Account",

@@ -3,17 +3,18 @@
 //! Must stay true: a resource is followed for nobody for whose patient it is not; what the EHR says of it is said to all of them
 //! at once.
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use rand_core::CryptoRng;
 
 use super::{FirstReading, SourceRow, TakenUp, follow, id_for};
 use crate::base::{ResourceKey, SourceId, UtcMillis, VersionId};
-use crate::record::Addressee;
+use crate::record::{Addressee, RecipientRole};
 use crate::store::conn::{Conn, Tx};
 use crate::store::error::StoreError;
 use crate::store::prepared::Prepare as _;
 use crate::store::rows::parse;
-use crate::store::schema::source;
+use crate::store::schema::{delivery, source};
 
 /// `$key` as it is followed for others than its patient.
 macro_rules! for_others {
@@ -35,7 +36,7 @@ pub(in crate::store) use for_others;
 pub fn follow_for(
     tx: &mut Tx,
     of_patient: &SourceRow,
-    addressee: Addressee,
+    (recipient, addressee): (RecipientRole, Addressee),
     now: UtcMillis,
     rng: &mut impl CryptoRng,
 ) -> Result<bool, StoreError> {
@@ -47,7 +48,7 @@ pub fn follow_for(
         Some(at) => FirstReading::Backfilled { at, due_at: now },
     };
     let version = of_patient.heard_version.as_ref();
-    Ok(matches!(follow(tx, &of_patient.key, addressee, version, first, rng)?, TakenUp::Now(_)))
+    Ok(matches!(follow(tx, &of_patient.key, (recipient, addressee), version, first, rng)?, TakenUp::Now(_)))
 }
 
 /// Notes since when others are looked for; `None`: not any more.
@@ -94,23 +95,47 @@ pub fn read_again_for_all(tx: &mut Tx, key: &ResourceKey, now: UtcMillis) -> Res
     Ok(())
 }
 
-/// What is followed for others, too, is read for them as well, and as soon: the EHR may be taking it back.
+/// What is followed for others, too, is read for them as well, and as soon where a link of theirs is out: the EHR may be taking it
+/// back.
 pub(in crate::store) fn hear_for_others(
     tx: &mut Tx,
     key: &ResourceKey,
     version: Option<VersionId>,
     now: UtcMillis,
 ) -> Result<(), StoreError> {
-    diesel::update(for_others!(key))
+    let heard = diesel::update(for_others!(key))
         .set((
             source::heard_at.eq(now.0),
             source::heard_count.eq(source::heard_count + 1),
             source::heard_version.eq(version.map(String::from)),
             source::due_at.eq(now.0),
-            source::urgent_at.eq(now.0),
             source::tries.eq(0),
             source::backfilled_at.eq(None::<i64>),
         ))
+        .prepared()
+        .execute(tx.conn())?;
+    if heard > 0 { hurry_what_is_out(tx, key, now) } else { Ok(()) }
+}
+
+/// What the patient's own reading learnt by itself, the others have not heard of: those that have not read this version are due.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn catch_up_others(tx: &mut Tx, key: &ResourceKey, version: &VersionId, now: UtcMillis) -> Result<(), StoreError> {
+    let are_behind = source::read_version.is_null().or(source::read_version.ne(version.as_str()));
+    let behind = diesel::update(for_others!(key).filter(are_behind))
+        .set((source::due_at.eq(now.0), source::heard_count.eq(source::heard_count + 1), source::tries.eq(0)))
+        .prepared()
+        .execute(tx.conn())?;
+    if behind > 0 { hurry_what_is_out(tx, key, now) } else { Ok(()) }
+}
+
+fn hurry_what_is_out(tx: &mut Tx, key: &ResourceKey, now: UtcMillis) -> Result<(), StoreError> {
+    let out = delivery::table
+        .filter(delivery::source_id.eq(source::id))
+        .filter(delivery::state.eq_any(["live", "suspended"]));
+    diesel::update(for_others!(key).filter(source::due_at.le(now.0)).filter(exists(out)))
+        .set(source::urgent_at.eq(now.0))
         .prepared()
         .execute(tx.conn())?;
     Ok(())

@@ -127,31 +127,71 @@ async fn a_server_that_ignores_the_filter_makes_nobody_a_recipient_of_anothers_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_nobody_can_say_whether_a_recipient_still_is_one_their_link_stands_and_nothing_new_leaves() {
+async fn while_nobody_can_say_whether_a_recipient_still_is_one_nothing_new_leaves_and_what_changed_is_refused() {
     let double = EhrDouble::start().await;
     let clinic = clinic_of(&double).await;
     put_patient(&double, "patient-of-r1", "ana@example.test");
     double.put(&good_report("r1"));
     let attorney = attorney_of("patient-of-r1", MUM);
+    let shown = attorney.clone();
+    double.behave(move |asked| if asked.searches("RelatedPerson") { Act::Answer(found(&shown)) } else { Act::AsUsual });
+    clinic.hear_and_settle().await;
+    assert_eq!(mails(&clinic, ["ana@example.test", MUM]), [1, 1]);
+    let link = clinic.mails_to(MUM)[0].link();
+    double.behave(|asked| if asked.searches("RelatedPerson") { Act::HangUp } else { Act::AsUsual });
+    // A moment's failure takes nothing from anybody.
+    clinic.forward(Duration::from_mins(16));
+    clinic.settle().await;
+    assert_eq!(Holder::new(&link).look().await.says(), "ready");
+    double.put(&corrected());
+    for _ in 0..3 {
+        clinic.hear_and_settle().await;
+    }
+    assert_eq!(mails(&clinic, ["ana@example.test", MUM]), [2, 1], "the patient has the correction");
+    assert_eq!(Holder::new(&link).look().await.says(), "suspended", "what was corrected is read by nobody");
     double.behave(
         move |asked| {
             if asked.searches("RelatedPerson") { Act::Answer(found(&attorney)) } else { Act::AsUsual }
         },
     );
     clinic.hear_and_settle().await;
-    assert_eq!(mails(&clinic, ["ana@example.test", MUM]), [1, 1]);
-    let link = clinic.mails_to(MUM)[0].link();
-    double.behave(|asked| if asked.searches("RelatedPerson") { Act::HangUp } else { Act::AsUsual });
+    assert_eq!(mails(&clinic, ["ana@example.test", MUM]), [2, 2]);
+}
+
+fn corrected() -> Value {
     let mut corrected = good_report("r1");
     corrected["status"] = json!("corrected");
     corrected["presentedForm"] =
         ehr::report("unused", "4548-4", &real_now(), &pdf::with_pages(&["6.4 %"]))["presentedForm"].clone();
-    double.put(&corrected);
+    corrected
+}
+
+/// Nobody told the others: the patient's link was looked at by itself, and the poll that comes after it brings nothing new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_correction_that_was_found_when_a_link_was_looked_at_again_reaches_everybody() {
+    let double = EhrDouble::start().await;
+    let clinic = clinic_of(&double).await;
+    put_patient(&double, "patient-of-r1", "ana@example.test");
+    double.put(&good_report("r1"));
+    let attorney = attorney_of("patient-of-r1", MUM);
+    let shown = attorney.clone();
+    double.behave(move |asked| if asked.searches("RelatedPerson") { Act::Answer(found(&shown)) } else { Act::AsUsual });
+    clinic.hear_and_settle().await;
+    // Hers has ended: nothing of it is looked at again.
+    let proxys = clinic.deliveries_for("r1", "proxy").await[0].id.clone();
+    clinic.desk().revoke(&proxys, None).await.unwrap();
+    double.put(&corrected());
+    double.behave(move |asked| match asked {
+        asked if asked.searches("RelatedPerson") => Act::Answer(found(&attorney)),
+        asked if asked.searches("DiagnosticReport") => Act::HangUp,
+        _ => Act::AsUsual,
+    });
     for _ in 0..3 {
         clinic.hear_and_settle().await;
     }
-    assert_eq!(mails(&clinic, ["ana@example.test", MUM]), [2, 1], "the patient has the correction");
-    assert_eq!(Holder::new(&link).look().await.says(), "ready");
+    assert_eq!(mails(&clinic, ["ana@example.test"]), [2]);
+    let theirs = clinic.deliveries_for("r1", "proxy").await;
+    assert!(theirs.len() == 2 && theirs[0].state == "review", "{theirs:?}");
 }
 
 /// What a guardian with an address of her own can see of a world.
@@ -190,7 +230,7 @@ async fn a_guardian_with_an_address_of_her_own_sees_nothing_of_a_report_that_is_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_rules_ask_and_nobody_can_give_here_waits_for_nobody_and_stands_in_the_audit() {
-    let asks = "[[profile]]\nid = \"coded\"\nwhen = { recipient = \"proxy\", basis = \"representative\" }\n\
+    let asks = "[[profile]]\nid = \"coded\"\nwhen = { recipient = \"proxy\", basis = \"representative\", code = \"loinc|4548-4\" }\n\
                 then = { action = \"send\", verify = \"code\", code_via = \"other\" }\n";
     let clinic = Clinic::spawn(Wishes { rules: format!("{RULES}{asks}"), ..Wishes::default() }).await;
     let (patient, report) = clinic.report("ana@example.test", "4548-4", &pdf::with_pages(&["x"])).await;

@@ -82,6 +82,7 @@ pub const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("urgent_at", Quiet),
             ("backfilled_at", Quiet),
             ("addressee_index", Pseudonymous),
+            ("recipient", Quiet),
             ("others_since", Quiet),
         ],
     ),
