@@ -138,7 +138,8 @@
 //!   recalled and corrected by itself, so that nothing that holds for one link has a second form for several. The EHR is asked once more
 //!   for each of them, which few reports have. The patient's chain takes the others up, and only with something new to say.
 //! - **Nobody else is stored**: a further recipient is a keyed hash, and each reading finds anew, among those whom the EHR names, who it
-//!   is. So whoever it names no more gets nothing more; what they have is first refused, and ends when a second reading says the same.
+//!   is. So whoever it names no more gets nothing more, and what they have is refused until it does: an EHR that forgets somebody for a moment
+//!   takes nothing from them.
 //! - **A provider's address must be confirmed by a person**, a patient's need not: a patient whose letter went astray asks for it, and
 //!   a provider does not know that there was one.
 //! - **What is recorded of an address is one clinic's word about one patient's address** (`store::contacts`): bounced or disputed,

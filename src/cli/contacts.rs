@@ -109,7 +109,7 @@ fn in_words(shown: &ContactShown) -> String {
 fn what_follows(changed: &ContactChanged) -> String {
     let said = format!("The address of {} is {}, and was {}.", changed.delivery, changed.state, changed.before);
     if changed.revoked.is_empty() {
-        return format!("{said} What waits for this patient is read and decided again.");
+        return format!("{said} What waits for them is read and decided again.");
     }
     format!(
         "{said} {} sent there {} refused from now on: {}. Mend the address in the EHR, then `chartseal deliveries resend`.",

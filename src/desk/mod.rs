@@ -98,7 +98,7 @@ pub enum DeskError {
     #[error("a preference is a word of the rules in small letters, such as phone_first")]
     NoPreference,
     /// Staff.
-    #[error("this delivery has no address, or it is past its retention; take a newer one of the patient's")]
+    #[error("this delivery has no address, or it is past its retention; take a newer one")]
     NoAddress,
     /// Staff.
     #[error("the address is {state} already")]
@@ -382,7 +382,9 @@ fn not_possible(deed: &'static str, link: &Link) -> DeskError {
         }
         Link::Held { .. } | Link::Review { .. } => "release it, or revoke it",
         Link::Live { .. } => "revoke it, or send it again",
-        Link::Suspended { .. } => "it comes back by itself when the EHR shows the report again; revoke it to end it",
+        Link::Suspended { .. } => {
+            "it comes back by itself when the EHR shows again what it was sent for; revoke it to end it"
+        }
         Link::Blocked => "the rules forbid it; change the rules and let the EHR announce the report again",
         Link::Spent | Link::Expired => "it has ended; send it again to make a new link",
         Link::Revoked { .. } => "it has ended; a new version of the report makes a new delivery",

@@ -51,7 +51,7 @@ pub use contact::{ContactChoice, choose_email};
 pub use door::{Auth, OwnTls, SignedIn};
 pub use error::{EhrError, FaultClass, Malformed};
 pub use facts::{Circumstances, age_of, facts_of};
-pub use gather::{CONSENT_SYSTEM, Evidence, Further, Kin, ReportText, Stands, Who, WhoElse};
+pub use gather::{CONSENT_SYSTEM, Evidence, Further, Kin, ReportText, Stands, Who, WhoElse, may_hide_somebody};
 pub use given::{Given, GivenError, GivenFile};
 pub use guard::Origin;
 pub use hook::{BROKEN_RESOURCE, Beside, HEARD_MAX, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};

@@ -145,7 +145,7 @@ pub enum ReviewReason {
     AgeUnknown,
     #[error("there is no usable e-mail address: {why}")]
     NoContact { why: String },
-    #[error("the patient has several equally good e-mail addresses")]
+    #[error("there are several equally good e-mail addresses")]
     ContactTie,
     #[error("the patient record cannot be used: {why}")]
     Patient { why: String },
@@ -190,7 +190,7 @@ pub enum ReviewReason {
     #[error("the report changed back to an unfinished state after it was sent")]
     WentBack,
     #[error(
-        "the EHR no longer names its recipient as one who gets the report: it is decided again when it does; revoke it to end it"
+        "the EHR no longer names its recipient as one who gets the report, or does not say whether they are: it is decided again when it names them; revoke it to end it"
     )]
     RecipientGone,
     #[error("the sending breaker tripped: {why}")]

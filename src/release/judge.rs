@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Hindrance, Release, SourceEhr, failed};
 use crate::fhir::{
     ContactChoice, Further, Patient, PatientStanding, ReadAnswer, Report, Subject, WhoElse, Written, age_of,
-    choose_email,
+    choose_email, may_hide_somebody,
 };
 use crate::paper::{self, Person, Sheet};
 use crate::policy::contact::{is_less_sure, standing_objection};
@@ -201,10 +201,13 @@ impl Release {
         let sought = WhoElse { roles, age, adult_at_years: ehr.adult_at_years };
         let found = ehr.client.further_recipients(report, patient, &sought, self.clock.now()).await;
         let is_they = |one: &Further| self.vault.addressee(&delivery.ehr, one.role, &one.who) == delivery.addressee;
-        let lack = found.lacking.first().copied();
+        let lack = found.lacking.iter().copied().find(|lack| may_hide_somebody(*lack));
+        let was_on = delivery.facts.iter().flat_map(|facts| facts.basis.values());
+        let grounds: Vec<_> = was_on.collect();
         match (found.found.into_iter().map(|sighted| sighted.value).find(is_they), lack) {
-            (Some(further), _) => Ok(further.choice),
-            (None, None) => Err(Hindrance::Changed),
+            (Some(further), _) if grounds.iter().all(|ground| further.basis.contains(*ground)) => Ok(further.choice),
+            // Not named, or on another ground by now: resolving says whether that suffices.
+            (Some(_), _) | (None, None) => Err(Hindrance::Changed),
             (None, Some(lack)) => Err(Hindrance::Later { why: format!("its recipient is unknown: {}", lack.as_str()) }),
         }
     }

@@ -4,6 +4,7 @@ use super::compare::{self, Fetched};
 use super::deliver::{Wanted, deliver};
 use super::document::{self, Document, Reading};
 use super::names::{self, held_deliveries};
+use super::others as other_recipients;
 use super::plan::{self, Before, File, Now};
 use super::prepare::{Prepared, unreadable};
 use super::recipient;
@@ -73,9 +74,8 @@ impl Resolve {
                     return Ok(());
                 }
                 Concluded::AfterThePatients => {
-                    let at = now.plus(recipient::AFTER_THE_PATIENTS);
-                    let why = "it waits until the report was read for its patient".to_owned();
-                    return self.fail(source, why, Some(at)).await;
+                    ehr.alarmed.ring();
+                    return Ok(());
                 }
                 Concluded::UnderOtherRules => self.rules.keep_up(&self.store, now).await?,
             }
@@ -224,7 +224,7 @@ enum Concluded {
     Done,
     /// Nothing was kept: the rules that decided are not those in force.
     UnderOtherRules,
-    /// Nothing was kept: the patient's own reading of this version comes first.
+    /// It was put off: the patient's own reading of this version comes first.
     AfterThePatients,
 }
 
@@ -257,21 +257,24 @@ impl Conclusion {
             standing: standing.as_ref().map(|standing| &standing.state),
         };
         let plan = plan::plan(&before, &read).or_no_longer_forbidden(&before, &prepared.decision);
-        if recipient::comes_after_the_patients(tx, source, prepared, &plan)? {
+        if recipient::comes_after_the_patients(tx, source, prepared, &plan, now)? {
             return Ok(Concluded::AfterThePatients);
         }
         let plan = recipient::under_the_patients_doubt(tx, source, prepared, plan)?;
         let open = held_deliveries(tx, &source.id)?;
         let lost: Vec<_> = recipient::no_longer_theirs(source, prepared, &plan, &open).into_iter().cloned().collect();
+        let open: Vec<_> = open.into_iter().filter(|one| !lost.iter().any(|lost| lost.id == one.id)).collect();
+        let plan_says_new = !matches!(plan, plan::Plan::Unchanged);
         let reading = Reading { source, prepared, read: &read, newest: newest.as_ref(), open: &open };
         let course = others.course(tx, ground, &reading, plan)?;
-        let others_at = recipient::follow_for_others(tx, ground, source, prepared, &course, &read)?;
+        let others_at = other_recipients::follow_for_others(tx, ground, source, prepared, &course, &read)?;
         let scene = Scene { ground, reading, standing: standing.as_ref(), others: &others };
+        let concerns_others = other_recipients::concerns_others(source, &course, &read);
         // What they have would come back as if nothing had changed.
-        if lost.is_empty() {
+        if lost.is_empty() || plan_says_new {
             scene.apply(tx, course)?;
         }
-        suspend(tx, &lost, SuspendedWhy::RecipientGone, now)?;
+        recipient::refuse(tx, &lost, now)?;
         suspend(tx, &others.disputed, SuspendedWhy::WentBack, now)?;
         names::note_replaced(tx, source, prepared, &read, now)?;
         let is_understood = plan::is_understood(read.status);
@@ -289,7 +292,11 @@ impl Conclusion {
         }
         let mut kept = reading_of(source, prepared, &read, self.clinic.clone(), now);
         kept.next_at = others_at;
-        store::finish_source(tx, source, &kept).map(|()| Concluded::Done)
+        store::finish_source(tx, source, &kept)?;
+        if concerns_others {
+            store::catch_up_others(tx, &source.key, &prepared.version, now)?;
+        }
+        Ok(Concluded::Done)
     }
 }
 

@@ -15,6 +15,7 @@ mod document;
 mod facts;
 mod learnt;
 mod names;
+mod others;
 mod plan;
 mod prepare;
 mod recipient;

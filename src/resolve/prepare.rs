@@ -7,8 +7,9 @@ use data_encoding::HEXLOWER;
 
 use super::contact::objection_to;
 use super::facts::{self, Beside, Owner};
+use super::others::Other;
 use super::plan::{self, Now};
-use super::recipient::{Other, as_fact};
+use super::recipient::as_fact;
 use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
 use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::fhir::{

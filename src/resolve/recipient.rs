@@ -1,37 +1,34 @@
-//! Whom a reading is for, and for whom else the report is followed from now on.
+//! Whom a reading is for, while they may have it.
 //!
-//! Must stay true: each recipient's chain is read and decided by itself, and whoever is no longer named gets nothing new; the
-//! patient's chain alone takes up others, and only when it says something new: an old report never goes to a new guardian. One
-//! mailbox is written to once.
+//! Must stay true: each recipient's chain is read and decided by itself; whoever is no longer named, or has lost what gave them the
+//! right, gets nothing new, and what they have is refused until they may have it again; what a person must say of the patient's holds
+//! for everybody.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::conclude::{Ground, step};
-use super::document::Course;
+use super::conclude::step;
 use super::names::held_deliveries;
-use super::plan::{self, Doubt, Now, Plan, TakenBack};
+use super::others::OTHERS_SOUGHT_FOR;
+use super::plan::{self, Doubt, OldLinks, Plan, TakenBack};
 use super::prepare::Prepared;
 use super::suspend::suspend;
-use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError, back_off, facts};
+use super::{PatientReading, ReadEhr, Resolve, ResolveError, back_off};
 use crate::audit::{AuditEvent, Chain};
-use crate::base::{UtcMillis, hours, minutes, random, seconds};
-use crate::fhir::{ContactChoice, Further, Report, Subject, WhoElse, age_of};
-use crate::policy::facts::{Basis, FactPath, Gathered, Lack};
-use crate::policy::{self, Decision, Facts, Moment, RecipientRole, ReviewReason, RuleSet};
+use crate::base::{UtcMillis, minutes, seconds};
+use crate::fhir::{ContactChoice, Further, Report, Subject, WhoElse, age_of, may_hide_somebody};
+use crate::policy::facts::{Basis, FactPath, Gathered};
+use crate::policy::{Decision, RecipientRole, RuleSet};
 use crate::record::{Addressee, Link, LinkEvent, RevokedBy, SuspendedWhy};
 use crate::store::{self, Delivery, SourceReading, SourceRow, StoreError, Tx};
 
-/// Others whom an EHR did not name in time are looked for again so often, and for so long.
-const OTHERS_AGAIN_AFTER: Duration = minutes(2);
-const OTHERS_SOUGHT_FOR: Duration = hours(24);
-/// So many further recipients has one report.
-const RECIPIENTS_MAX: usize = 20;
 /// A link stands so many readings long that do not say whether its holder may still have it.
-const UNLEARNT_TRIES_MAX: i32 = 3;
-/// After so many tries another's reading no longer waits for the patient's, and a person looks.
-const AFTER_THE_PATIENTS_TRIES_MAX: i32 = 8;
-pub(super) const AFTER_THE_PATIENTS: Duration = seconds(5);
+const UNLEARNT_TRIES_MAX: i32 = 6;
+/// While something waits for somebody who is not named, the EHR is asked so often.
+const NAMED_AGAIN_AFTER: Duration = minutes(15);
+/// After so many tries of the patient's own reading nobody else waits for it, and a person looks.
+const PATIENTS_TRIES_MAX: i32 = 8;
+const AFTER_THE_PATIENTS: Duration = seconds(5);
 const NO_LONGER_NAMED: &str = "the EHR no longer names its recipient";
 
 /// Whom a reading is for.
@@ -40,26 +37,6 @@ pub(super) enum Recipient {
     Further(Box<Further>),
     /// The report may not leave anyway.
     NotAsked,
-}
-
-/// Somebody else to whom the report may go.
-pub(super) struct Other {
-    pub(super) role: RecipientRole,
-    pub(super) addressee: Addressee,
-    /// Nothing where nobody can say which of several it is.
-    mailbox: Option<[u8; 32]>,
-    outlook: Outlook,
-}
-
-/// What the rules would say to them.
-#[derive(Clone, PartialEq, Eq)]
-enum Outlook {
-    MayGo,
-    Blocked,
-    /// They ask for what this installation cannot give.
-    NotOffered {
-        what: String,
-    },
 }
 
 /// A report that is also, or only, for others than its patient.
@@ -156,52 +133,6 @@ impl Resolve {
         self.vault.addressee(&source.key.ehr, further.role, &further.who)
     }
 
-    fn mailbox_of(&self, choice: Option<&ContactChoice>) -> Option<[u8; 32]> {
-        match choice {
-            Some(ContactChoice::One { address, .. }) => Some(self.vault.mailbox_index(address)),
-            Some(ContactChoice::Tie | ContactChoice::None { .. } | ContactChoice::PatientUnusable { .. }) | None => {
-                None
-            }
-        }
-    }
-
-    /// The mailbox that the patient's own chain writes to, if the rules let it.
-    pub(super) fn patients_mailbox(&self, choice: Option<&ContactChoice>, decision: &Decision) -> Option<[u8; 32]> {
-        match decision {
-            Decision::Send { .. } | Decision::Review { .. } => self.mailbox_of(choice),
-            Decision::Block { .. } => None,
-        }
-    }
-
-    /// Who else may get it, with what the rules would say.
-    pub(super) fn others(&self, ehr: &ReadEhr, source: &SourceRow, read: &Read, rules: &InForce) -> Vec<Other> {
-        let further = &read.beside.further;
-        if further.found.is_empty() {
-            return Vec::new();
-        }
-        let moment = Moment { now: rules.at, zone: ehr.zone };
-        // What is recorded of the patient's address says nothing of theirs.
-        let of_patients = Facts { contact: Gathered::default(), ..facts::facts(ehr, read, &rules.rules, rules.at) };
-        let outlook = |one: &Further| {
-            let facts = Facts { recipient: one.role, basis: as_fact(&one.basis), ..of_patients.clone() };
-            let decision = policy::decide_for_the_record(&rules.rules, &facts, moment).decision;
-            match decision.within(&self.available) {
-                Decision::Review { why: ReviewReason::NotAvailable { what }, .. } => Outlook::NotOffered { what },
-                Decision::Review { .. } | Decision::Send { .. } => Outlook::MayGo,
-                Decision::Block { .. } => Outlook::Blocked,
-            }
-        };
-        let is_reachable = |one: &&Further| !matches!(one.choice, ContactChoice::None { .. });
-        let all = further.values().filter(is_reachable).take(RECIPIENTS_MAX);
-        all.map(|one| Other {
-            role: one.role,
-            addressee: self.addressee_of(source, one),
-            mailbox: self.mailbox_of(Some(&one.choice)),
-            outlook: outlook(one),
-        })
-        .collect()
-    }
-
     /// The EHR no longer names whoever this chain is for: what is out is refused until it does; for good, where it is because the
     /// report is another patient's by now.
     pub(super) async fn conclude_recipient_gone(
@@ -211,7 +142,7 @@ impl Resolve {
         patient: &PatientReading,
     ) -> Result<(), ResolveError> {
         let now = self.clock.now();
-        let is = self.whose(&source, report, patient);
+        let (is, content_hash) = (self.whose(&source, report, patient), report.content_hash);
         self.store
             .write(move |tx| {
                 let open = held_deliveries(tx, &source.id)?;
@@ -223,11 +154,7 @@ impl Resolve {
                     }
                     None => suspend(tx, &open, SuspendedWhy::RecipientGone, now)?,
                 }
-                if !open.is_empty() {
-                    for other in store::family_of(tx.conn(), &source.id)? {
-                        store::read_again(tx, &other, now)?;
-                    }
-                }
+                let next_at = look_again(tx, &source, content_hash, now)?;
                 let is_news = source.why.as_deref() != Some(NO_LONGER_NAMED);
                 note(tx, &source, is_news.then_some(AuditEvent::RecipientGone), now)?;
                 let reading = SourceReading {
@@ -238,7 +165,7 @@ impl Resolve {
                     content_hash: source.content_hash,
                     subject_index: source.subject_index,
                     gone_at: None,
-                    next_at: None,
+                    next_at,
                     why: Some(NO_LONGER_NAMED.to_owned()),
                 };
                 store::finish_source(tx, &source, &reading)
@@ -269,8 +196,12 @@ impl Resolve {
                 })
                 .await?;
         }
+        let id = source.id.clone();
+        let is_anything_open =
+            self.store.read(move |conn| Ok(!store::open_deliveries_of(conn, &id)?.is_empty())).await?;
+        let is_sought = is_anything_open || now.since(source.heard_at) < OTHERS_SOUGHT_FOR;
         let at = now.plus(back_off(source.tries));
-        self.fail(source, why, Some(at)).await
+        self.fail(source, why, is_sought.then_some(at)).await
     }
 
     fn subject_index(&self, source: &SourceRow, report: &Report) -> Option<[u8; 32]> {
@@ -311,28 +242,40 @@ fn why_for_good(source: &SourceRow, is: &Whose, newest: Option<&Delivery>) -> Op
     differ(went_to, is.patient).then_some(RevokedBy::PatientMerged)
 }
 
-/// Whether somebody whom the EHR named once may be among those whom it does not show: who is named by words alone, or elsewhere,
-/// never was.
-const fn may_hide_somebody(lack: Lack) -> bool {
-    match lack {
-        Lack::TimedOut | Lack::Refused | Lack::Unreadable | Lack::TooMany => true,
-        Lack::NotFound | Lack::Elsewhere | Lack::NotAsked => false,
-    }
+/// When to look whether they are named again: while something waits for that, and for a day where they would have something new.
+fn look_again(
+    tx: &mut Tx,
+    source: &SourceRow,
+    content_hash: [u8; 32],
+    now: UtcMillis,
+) -> Result<Option<UtcMillis>, StoreError> {
+    let open = store::open_deliveries_of(tx.conn(), &source.id)?;
+    let does_anything_wait = open.iter().any(|delivery| plan::was_stopped_before_it_left(&delivery.state));
+    let is_new_to_them = source.content_hash != Some(content_hash);
+    let is_sought = does_anything_wait || is_new_to_them && now.since(source.heard_at) < OTHERS_SOUGHT_FOR;
+    Ok(is_sought.then(|| now.plus(NAMED_AGAIN_AFTER)))
 }
 
-/// Whether the patient's own reading of this version comes first: what a person must say of theirs holds for everybody.
+/// Whether the patient's own reading of this version comes first: what a person must say of theirs holds for everybody. It is made
+/// soon; one that fails and fails keeps nobody waiting.
 pub(super) fn comes_after_the_patients(
     tx: &mut Tx,
     source: &SourceRow,
     prepared: &Prepared,
     plan: &Plan,
+    now: UtcMillis,
 ) -> Result<bool, StoreError> {
-    let is_new = matches!(plan, Plan::Deliver { .. });
-    if source.addressee.is_patient() || !is_new || source.tries >= AFTER_THE_PATIENTS_TRIES_MAX {
+    if source.addressee.is_patient() || !matches!(plan, Plan::Deliver { .. }) {
         return Ok(false);
     }
     let of_patient = store::source_of(tx.conn(), &source.key, Addressee::Patient)?;
-    Ok(of_patient.is_some_and(|row| row.gone_at.is_none() && row.read_version.as_ref() != Some(&prepared.version)))
+    let is_behind = |row: &SourceRow| {
+        row.gone_at.is_none() && row.read_version.as_ref() != Some(&prepared.version) && row.tries < PATIENTS_TRIES_MAX
+    };
+    let Some(row) = of_patient.filter(is_behind) else { return Ok(false) };
+    store::hurry(tx, &row.id, now)?;
+    store::put_off(tx, source, now.plus(AFTER_THE_PATIENTS))?;
+    Ok(true)
 }
 
 /// Why nobody else gets a report by itself of which a person must first say whose it is, or whether it stands, or said that the patient
@@ -361,105 +304,58 @@ pub(super) fn under_the_patients_doubt(
     Ok(Plan::Deliver { kind, old, doubt })
 }
 
-/// What is out to somebody whom the rules would not let have it any more, since what gave them the right is gone: the ground on
-/// which they act, a consent, the patient's age. A change of the rules alone ends nothing that is out.
+/// What is under way to somebody whom the rules would not let have it any more, since what gave them the right is gone: the ground
+/// on which they act, or a consent. A change of the rules alone ends nothing that is out.
 pub(super) fn no_longer_theirs<'a>(
     source: &SourceRow,
     prepared: &Prepared,
     plan: &Plan,
     open: &'a [Delivery],
 ) -> Vec<&'a Delivery> {
-    let is_refused = matches!((plan, &prepared.decision), (Plan::Unchanged, Decision::Block { .. }));
-    if source.addressee.is_patient() || !is_refused {
+    let stays_otherwise = matches!(plan, Plan::Unchanged | Plan::Deliver { old: OldLinks::Keep, .. });
+    let is_refused = matches!(prepared.decision, Decision::Block { .. });
+    if source.addressee.is_patient() || !is_refused || !stays_otherwise {
         return Vec::new();
     }
     let lost_a_ground = |delivery: &&Delivery| {
         delivery.facts.as_ref().is_some_and(|then| {
             let now = &prepared.facts;
-            then.basis != now.basis || then.consents != now.consents || then.age != now.age
+            has_lost(&then.basis, &now.basis) || has_lost(&then.consents, &now.consents)
         })
     };
     open.iter().filter(lost_a_ground).collect()
 }
 
-/// Begins to follow the report for others when it says something new, and looks for them again while the EHR did not say all.
-/// Returns when to read it for that.
-pub(super) fn follow_for_others(
-    tx: &mut Tx,
-    ground: &Ground<'_>,
-    source: &SourceRow,
-    prepared: &Prepared,
-    course: &Course,
-    read: &Now,
-) -> Result<Option<UtcMillis>, StoreError> {
-    let now = ground.now;
-    if !source.addressee.is_patient() {
-        return Ok(None);
-    }
-    let (is_heard_by_all, says_something_new) = match course {
-        Course::AsPlanned(Plan::Deliver { .. }) => (true, true),
-        Course::AsPlanned(Plan::Recall | Plan::Revoke(_) | Plan::NotForSending) => (true, false),
-        Course::SameAs { .. } => (true, source.content_hash != Some(read.content_hash)),
-        Course::AsPlanned(Plan::Unchanged) => (false, false),
-    };
-    if is_heard_by_all {
-        store::catch_up_others(tx, &source.key, &prepared.version, now)?;
-    }
-    let since = if says_something_new { Some(now) } else { source.others_since };
-    let Some(since) = since.filter(|_| plan::may_leave(read.status)) else { return Ok(None) };
-    take_up(tx, source, prepared, now)?;
-    let sought_for = now.since(since);
-    let (sought, event) = match (prepared.others_lacking.contains(&Lack::TimedOut), prepared.others_lacking.first()) {
-        (true, _) if sought_for < OTHERS_SOUGHT_FOR => (Some(since), None),
-        (_, Some(lack)) => (None, Some(AuditEvent::OthersUnlearnt { why: lack.as_str().to_owned() })),
-        (_, None) => (None, None),
-    };
-    if event.is_some() {
-        tracing::warn!(source = %source.id, ehr = %source.key.ehr, "who else gets a report could not be learnt");
-    }
-    note(tx, source, event, now)?;
-    if sought != source.others_since {
-        store::look_for_others(tx, &source.id, sought)?;
-    }
-    // Twice as long each time.
-    Ok(sought.map(|_| now.plus(sought_for.max(OTHERS_AGAIN_AFTER))))
+fn has_lost<T: PartialEq>(then: &Gathered<T>, now: &Gathered<T>) -> bool {
+    now.is_whole() && then.values().any(|one| !now.values().any(|other| other == one))
 }
 
-/// Each mailbox once: those first for whom it is followed already, then those who may have it.
-fn take_up(tx: &mut Tx, source: &SourceRow, prepared: &Prepared, now: UtcMillis) -> Result<(), StoreError> {
-    let mut followed = Vec::new();
-    for other in &prepared.others {
-        if store::source_of(tx.conn(), &source.key, other.addressee)?.is_some() {
-            followed.push(other.addressee);
-        }
-    }
-    for other in to_follow(prepared, &followed) {
-        let whom = (other.role, other.addressee);
-        if store::follow_for(tx, source, whom, now, &mut random::system())? {
-            note(tx, source, Some(AuditEvent::FollowedFor { recipient: other.role }), now)?;
-        }
-    }
-    // Said when there is something new, not each time that others are looked for.
-    for other in prepared.others.iter().filter(|_| source.others_since.is_none()) {
-        if let Outlook::NotOffered { what } = &other.outlook {
-            let event = AuditEvent::NotFollowedFor { recipient: other.role, what: what.clone() };
-            note(tx, source, Some(event), now)?;
+/// What is out is refused until they may have it again; what has not left does not leave.
+pub(super) fn refuse(tx: &mut Tx, lost: &[Delivery], now: UtcMillis) -> Result<(), StoreError> {
+    for delivery in lost {
+        match delivery.state {
+            Link::Recorded | Link::Held { .. } | Link::Review { .. } => step(tx, delivery, LinkEvent::Forbid, now)?,
+            Link::Live { .. }
+            | Link::Suspended { .. }
+            | Link::Blocked
+            | Link::Spent
+            | Link::Expired
+            | Link::Revoked { .. }
+            | Link::Recalled
+            | Link::Superseded { .. } => {
+                suspend(tx, std::slice::from_ref(delivery), SuspendedWhy::RecipientGone, now)?;
+            }
         }
     }
     Ok(())
 }
 
-/// Those for whom the report is to be followed besides `followed`.
-pub(super) fn to_follow<'a>(prepared: &'a Prepared, followed: &[Addressee]) -> Vec<&'a Other> {
-    let is_followed = |other: &&Other| followed.contains(&other.addressee);
-    let of_followed = prepared.others.iter().filter(is_followed).filter_map(|other| other.mailbox);
-    let mut mailboxes: BTreeSet<[u8; 32]> = prepared.patients_mailbox.into_iter().chain(of_followed).collect();
-    let with = |outlook: Outlook| prepared.others.iter().filter(move |other| other.outlook == outlook);
-    let new = with(Outlook::MayGo).chain(with(Outlook::Blocked)).filter(|other| !is_followed(other));
-    new.filter(|other| other.mailbox.is_none_or(|mailbox| mailboxes.insert(mailbox))).collect()
-}
-
-fn note(tx: &mut Tx, source: &SourceRow, event: Option<AuditEvent>, now: UtcMillis) -> Result<(), StoreError> {
+pub(super) fn note(
+    tx: &mut Tx,
+    source: &SourceRow,
+    event: Option<AuditEvent>,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
     match event {
         Some(event) => store::record(tx, Chain::Source(source.id.clone()), now, event),
         None => Ok(()),

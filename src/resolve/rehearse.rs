@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::others::to_follow;
 use super::prepare::Prepared;
-use super::recipient::to_follow;
 use super::{InForce, Read, ReadEhr, Reading, Recipient, Resolve, Timetable};
 use crate::base::{ResourceKey, ResourceType, SourceId, UtcMillis, random};
 use crate::fhir::{Changes, Completeness, Heard, Report, SearchAnswer, Window};

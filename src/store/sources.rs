@@ -6,7 +6,9 @@ mod turns;
 use diesel::prelude::*;
 use rand_core::CryptoRng;
 
-pub use others::{catch_up_others, follow_for, followed_for_others, look_for_others, read_again_for_all};
+pub use others::{
+    catch_up_others, follow_for, followed_for_others, hurry, look_for_others, put_off, read_again_for_all,
+};
 pub(super) use others::{for_others, hear_for_others};
 pub use turns::{
     NOT_CONFIGURED, due_for_recheck, lease_sources, lease_urgent_sources, read_stale_sources_again, read_twins_again,
@@ -55,12 +57,6 @@ pub struct SourceRow {
 }
 
 impl SourceRow {
-    /// The same resource, for another recipient.
-    #[must_use]
-    pub fn for_another(&self, recipient: RecipientRole, addressee: Addressee) -> Self {
-        Self { addressee, recipient, ..self.clone() }
-    }
-
     /// A resource that is looked at once for its patient and not followed: it is nowhere stored.
     #[must_use]
     pub const fn unfollowed(id: SourceId, key: ResourceKey, clinic: Option<ClinicId>, now: UtcMillis) -> Self {

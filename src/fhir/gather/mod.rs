@@ -43,7 +43,7 @@ use crate::policy::{Coding, Need, Needs};
 
 pub use self::consents::CONSENT_SYSTEM;
 pub use self::contacts::{Kin, Stands};
-pub use self::recipients::{Further, Who, WhoElse};
+pub use self::recipients::{Further, Who, WhoElse, may_hide_somebody};
 
 /// Orders, encounters and roles that are read for one report, each.
 const NAMED_MAX: usize = 20;

@@ -211,6 +211,16 @@ pub(super) fn copies(value: &Value, base: &ServiceBase) -> Vec<Pointer> {
     named.flat_map(|(step, one)| pointers(one, "valueReference", &step, base)).collect()
 }
 
+/// Whether somebody whom an EHR named once may be among those whom it does not show: who is named by words alone, or elsewhere,
+/// never was.
+#[must_use]
+pub const fn may_hide_somebody(lack: Lack) -> bool {
+    match lack {
+        Lack::TimedOut | Lack::Refused | Lack::Unreadable | Lack::TooMany => true,
+        Lack::NotFound | Lack::Elsewhere | Lack::NotAsked => false,
+    }
+}
+
 const fn lack_at(place: &Place) -> Lack {
     match place {
         Place::Lost(why) => *why,

@@ -71,6 +71,33 @@ pub(super) const fn words_of(to_do: ToDo) -> &'static str {
     }
 }
 
+/// [`words_of`], and for whom, where that is not the patient.
+fn words_for(to_do: ToDo, recipient: RecipientRole) -> String {
+    let whom = match recipient {
+        RecipientRole::Patient => return words_of(to_do).to_owned(),
+        RecipientRole::Proxy => "who acts for the patient",
+        RecipientRole::OrderingProvider => "the ordering provider",
+        RecipientRole::CopyTo => "a provider who gets a copy",
+        RecipientRole::ThirdParty => "a third party",
+    };
+    match to_do {
+        ToDo::Unopened => {
+            format!("Chartseal: {whom} did not open this report before the link ended; reach them another way")
+        }
+        ToDo::Review | ToDo::Talk | ToDo::Release | ToDo::ReadThenTakenBack => {
+            format!("{} (sent, or to be sent, to {whom})", words_of(to_do))
+        }
+    }
+}
+
+/// Why it was disclosed (<https://terminology.hl7.org/CodeSystem-v3-ActReason.html>).
+const fn purpose(telling: &Telling<'_>) -> &'static str {
+    match telling.recipient {
+        RecipientRole::Patient | RecipientRole::Proxy | RecipientRole::ThirdParty => "PATRQT",
+        RecipientRole::OrderingProvider | RecipientRole::CopyTo => "TREAT",
+    }
+}
+
 fn message(telling: &Telling<'_>) -> Value {
     json!({
         "resourceType": "Communication",
@@ -103,7 +130,7 @@ fn disclosure(telling: &Telling<'_>) -> Value {
         "action": "R",
         "recorded": telling.at.to_rfc3339(),
         "outcome": "0",
-        "purposeOfEvent": [concept("http://terminology.hl7.org/CodeSystem/v3-ActReason", "PATRQT")],
+        "purposeOfEvent": [concept("http://terminology.hl7.org/CodeSystem/v3-ActReason", purpose(telling))],
         "agent": [
             {
                 "type": {"coding": [{"system": DICOM, "code": "110153", "display": "Source Role ID"}]},
@@ -115,7 +142,7 @@ fn disclosure(telling: &Telling<'_>) -> Value {
                 "type": {"coding": [{"system": DICOM, "code": "110152", "display": "Destination Role ID"}]},
                 "who": recipient(telling),
                 "requestor": true,
-                // From where the patient read it is nobody's affair.
+                // From where they read it is nobody's affair.
                 "network": {"_address": {"extension": [{"url": ABSENT, "valueCode": "masked"}]}, "type": "2"},
             },
         ],
@@ -143,7 +170,8 @@ fn sending(telling: &Telling<'_>) -> Value {
 
 fn task(telling: &Telling<'_>, to_do: ToDo) -> Value {
     let mut code = concept(TO_DO_SYSTEM, to_do.as_str());
-    put(&mut code, "text", json!(words_of(to_do)));
+    let words = words_for(to_do, telling.recipient);
+    put(&mut code, "text", json!(words));
     let priority = match to_do {
         ToDo::ReadThenTakenBack => "urgent",
         ToDo::Review | ToDo::Talk | ToDo::Release | ToDo::Unopened => "routine",
@@ -154,7 +182,7 @@ fn task(telling: &Telling<'_>, to_do: ToDo) -> Value {
         "intent": "order",
         "priority": priority,
         "code": code,
-        "description": words_of(to_do),
+        "description": words,
         "authoredOn": telling.at.to_rfc3339(),
         "requester": chartseal(),
     });

@@ -5,10 +5,9 @@
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
-use rand_core::CryptoRng;
 
-use super::{FirstReading, SourceRow, TakenUp, follow, id_for};
-use crate::base::{ResourceKey, SourceId, UtcMillis, VersionId};
+use super::{FirstReading, SourceRow, TakenUp, end_lease, follow, id_for};
+use crate::base::{ResourceKey, SourceId, UtcMillis, VersionId, random};
 use crate::record::{Addressee, RecipientRole};
 use crate::store::conn::{Conn, Tx};
 use crate::store::error::StoreError;
@@ -29,6 +28,14 @@ macro_rules! for_others {
 
 pub(in crate::store) use for_others;
 
+impl SourceRow {
+    /// The same resource, for another recipient.
+    #[must_use]
+    pub fn for_another(&self, recipient: RecipientRole, addressee: Addressee) -> Self {
+        Self { addressee, recipient, ..self.clone() }
+    }
+}
+
 /// Begins to follow for somebody else what is followed for its patient; `false`: it is already.
 ///
 /// # Errors
@@ -37,8 +44,8 @@ pub fn follow_for(
     tx: &mut Tx,
     of_patient: &SourceRow,
     (recipient, addressee): (RecipientRole, Addressee),
+    version: &VersionId,
     now: UtcMillis,
-    rng: &mut impl CryptoRng,
 ) -> Result<bool, StoreError> {
     if id_for(tx.conn(), &of_patient.key, addressee)?.is_some() {
         return Ok(false);
@@ -47,8 +54,35 @@ pub fn follow_for(
         None => FirstReading::Due(now),
         Some(at) => FirstReading::Backfilled { at, due_at: now },
     };
-    let version = of_patient.heard_version.as_ref();
-    Ok(matches!(follow(tx, &of_patient.key, (recipient, addressee), version, first, rng)?, TakenUp::Now(_)))
+    let whom = (recipient, addressee);
+    let taken_up = follow(tx, &of_patient.key, whom, Some(version), first, &mut random::system())?;
+    Ok(matches!(taken_up, TakenUp::Now(_)))
+}
+
+/// Makes a resource due before others, unless it is due or being read.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hurry(tx: &mut Tx, id: &SourceId, now: UtcMillis) -> Result<(), StoreError> {
+    let idle = source::due_at.is_null().or(source::due_at.gt(now.0));
+    diesel::update(source::table.find(id.as_str()).filter(source::lease_until.is_null()).filter(idle))
+        .set((source::due_at.eq(now.0), source::urgent_at.eq(now.0)))
+        .prepared()
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Ends the lease without a reading, as if it had not been leased; due again at `at`.
+///
+/// # Errors
+/// [`StoreError::Moved`] when that lease ran out and another reader has the resource.
+pub fn put_off(tx: &mut Tx, seen: &SourceRow, at: UtcMillis) -> Result<(), StoreError> {
+    end_lease(tx, seen, Some(at))?;
+    diesel::update(source::table.find(seen.id.as_str()))
+        .set(source::tries.eq(seen.tries.saturating_sub(1).max(0)))
+        .prepared()
+        .execute(tx.conn())?;
+    Ok(())
 }
 
 /// Notes since when others are looked for; `None`: not any more.

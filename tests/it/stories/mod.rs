@@ -14,6 +14,7 @@ pub mod ehr_trouble;
 mod endings;
 mod further_recipients;
 mod further_recipients_under_fire;
+mod further_recipients_who_change;
 mod incident;
 mod mail_faults;
 mod nothing_leaks;
