@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 use super::{Row, SourceRow, columns, typed};
 use crate::base::{EhrId, UtcMillis, minutes};
-use crate::store::conn::Tx;
+use crate::store::conn::{Conn, Tx};
 use crate::store::control::{Pause, paused};
 use crate::store::deliveries::Mode;
 use crate::store::dialect;
@@ -218,8 +218,50 @@ pub fn read_twins_again(tx: &mut Tx, now: UtcMillis) -> Result<usize, StoreError
         .execute(tx.conn())?)
 }
 
+/// Sources of queued notices that were last read before `$read_before`, or what is one document with them. A reading that failed
+/// keeps its own time.
+macro_rules! stale {
+    ($ids:expr, $read_before:expr, $now:expr) => {
+        source::table
+            .filter(source::id.eq_any($ids))
+            .filter(source::read_at.lt($read_before.0))
+            .filter(source::due_at.is_null().or(source::due_at.gt($now.0).and(source::tries.eq(0))))
+    };
+}
+
+macro_rules! waiting {
+    ($now:expr) => {
+        notice::table
+            .inner_join(delivery::table.on(delivery::link_id.eq(notice::link_id.nullable())))
+            .filter(notice::state.eq("queued"))
+            .filter(notice::due_at.le($now.0))
+            .select(delivery::source_id)
+    };
+}
+
+/// Whether [`read_stale_sources_again`] would find any: a look goes through all that waits, and keeps nobody from writing.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn are_sources_stale(conn: &mut Conn, read_before: UtcMillis, now: UtcMillis) -> Result<bool, StoreError> {
+    if paused(conn)? != Pause::Running {
+        return Ok(false);
+    }
+    let own: Option<String> = stale!(waiting!(now), read_before, now).select(source::id).first(conn).optional()?;
+    if own.is_some() {
+        return Ok(true);
+    }
+    let (waiting_twin, other) = diesel::alias!(twin as waiting_twin, twin as other_twin);
+    let families = waiting_twin
+        .filter(waiting_twin.field(twin::source_id).eq_any(waiting!(now)))
+        .select(waiting_twin.field(twin::family));
+    let twins = other.filter(other.field(twin::family).eq_any(families)).select(other.field(twin::source_id));
+    let of_twins: Option<String> = stale!(twins, read_before, now).select(source::id).first(conn).optional()?;
+    Ok(of_twins.is_some())
+}
+
 /// Makes the sources of queued notices due that were last read before `read_before`, and what is one document with them: no message
-/// leaves for a report that was not looked at lately, under all its names. A reading that failed keeps its own time. None while sending is paused.
+/// leaves for a report that was not looked at lately, under all its names. None while sending is paused.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -227,37 +269,15 @@ pub fn read_stale_sources_again(tx: &mut Tx, read_before: UtcMillis, now: UtcMil
     if paused(tx.conn())? != Pause::Running {
         return Ok(0);
     }
-    let waiting = || {
-        notice::table
-            .inner_join(delivery::table.on(delivery::link_id.eq(notice::link_id.nullable())))
-            .filter(notice::state.eq("queued"))
-            .filter(notice::due_at.le(now.0))
-            .select(delivery::source_id)
-    };
-    let due = diesel::update(
-        source::table
-            .filter(source::id.eq_any(waiting()))
-            .filter(source::read_at.lt(read_before.0))
-            .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0)))),
-    )
     // Somebody waits for the message.
-    .set((source::due_at.eq(now.0), source::urgent_at.eq(now.0)))
-    .prepared()
-    .execute(tx.conn())?;
+    let at_once = || (source::due_at.eq(now.0), source::urgent_at.eq(now.0));
+    let due = diesel::update(stale!(waiting!(now), read_before, now)).set(at_once()).prepared().execute(tx.conn())?;
     let (waiting_twin, other) = diesel::alias!(twin as waiting_twin, twin as other_twin);
     let families = waiting_twin
-        .filter(waiting_twin.field(twin::source_id).eq_any(waiting()))
+        .filter(waiting_twin.field(twin::source_id).eq_any(waiting!(now)))
         .select(waiting_twin.field(twin::family));
     let twins = other.filter(other.field(twin::family).eq_any(families)).select(other.field(twin::source_id));
-    let due_twins = diesel::update(
-        source::table
-            .filter(source::id.eq_any(twins))
-            .filter(source::read_at.lt(read_before.0))
-            .filter(source::due_at.is_null().or(source::due_at.gt(now.0).and(source::tries.eq(0)))),
-    )
-    .set((source::due_at.eq(now.0), source::urgent_at.eq(now.0)))
-    .prepared()
-    .execute(tx.conn())?;
+    let due_twins = diesel::update(stale!(twins, read_before, now)).set(at_once()).prepared().execute(tx.conn())?;
     Ok(due + due_twins)
 }
 
