@@ -158,7 +158,8 @@
 //!   own template, and makes them anew; nothing that was sent can be of this type, for [`fhir::sniff`] knows none. RTF, HTML and
 //!   CDA become such a paper for the same reasons, although the first plan said PDF: word for word, or a person looks.
 //! - **Strangers' documents are read by this program started again** ([`cell`]), not by a sandbox beside it: nothing else must be
-//!   installed, and both are of one version. It is confined by a list of system calls (no file, socket or program can be opened at
+//!   installed, and both are of one version. Where `chartseal-reader` lies beside it, that is started: the same code without `libpq` and
+//!   the two dozen libraries behind it, whose linking was nine tenths of the time for a report. It is confined by a list of system calls (no file, socket or program can be opened at
 //!   all), which leaves Landlock nothing to forbid. No pool of such processes: one that read a document is never given another.
 //! - **A person who lets a doubted paper go says so of its bytes** (`store::papers`): a keyed hash of them stands with the word, and another
 //!   file behind the same address is doubted anew. A PDF that cannot be read is no doubt, for the browser may show it and a scan says no

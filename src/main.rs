@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     // Before there is a second thread, which could keep what the first gives up.
     if arguments.next().as_deref() == Some(cell::COMMAND) {
-        return cell::serve(arguments.next().as_deref());
+        return cell::serve(arguments);
     }
     command()
 }

@@ -15,23 +15,35 @@ pub const COMMAND: &str = "read-document";
 pub(super) const UNCONFINED: u8 = 71;
 /// How one ends that was started for nothing that it knows, or whose pipes broke.
 const USELESS: u8 = 72;
+/// How one ends that a program of another version started: neither knows what the other says.
+pub(super) const OTHER_VERSION: u8 = 73;
 
-/// Reads the document on the standard input as `errand` says, and answers on the standard output. Called before the process
-/// has a second thread.
+/// Of this program, said by whoever starts a reader.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Reads the document on the standard input as the first of `arguments` says, for a program of the version that is the second, and
+/// answers on the standard output. Called before the process has a second thread.
 #[must_use]
-pub fn serve(errand: Option<&str>) -> ExitCode {
+pub fn serve(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     // A panic's message could hold a word of the document.
     std::panic::set_hook(Box::new(|_| {}));
-    let Some(errand) = errand.and_then(|word| word.parse::<Errand>().ok()) else {
-        return ExitCode::from(USELESS);
-    };
+    let Some(errand) = arguments.next().and_then(|word| word.parse::<Errand>().ok()) else { return useless() };
+    if arguments.next().as_deref() != Some(VERSION) {
+        return ExitCode::from(OTHER_VERSION);
+    }
     if confine::confine().is_err() {
         return ExitCode::from(UNCONFINED);
     }
     match answered(errand) {
         Some(()) => ExitCode::SUCCESS,
-        None => ExitCode::from(USELESS),
+        None => useless(),
     }
+}
+
+/// The end of a process that was started for nothing that it knows.
+#[must_use]
+pub fn useless() -> ExitCode {
+    ExitCode::from(USELESS)
 }
 
 fn answered(errand: Errand) -> Option<()> {

@@ -1,4 +1,5 @@
-//! The process in which a stranger's document is read: this program, started again for one document, without anything.
+//! The process in which a stranger's document is read: this program, or the small one beside it, started for one document, without
+//! anything.
 //!
 //! Job: hand one document to such a process through a pipe, and take one bounded answer back, or say how it failed.
 //! Must stay true: before it reads the first byte the process has no environment, cannot open a file or a socket, start a program or
@@ -13,5 +14,5 @@ mod outside;
 mod trial;
 
 pub use answer::{Answer, Errand, INPUT_BYTES_MAX, Trial};
-pub use inside::{COMMAND, serve};
+pub use inside::{COMMAND, serve, useless};
 pub use outside::{CellFault, CellLimits, Program, Reader, Reading};

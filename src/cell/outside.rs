@@ -16,11 +16,13 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::answer::{ANSWER_BYTES_MAX, Answer, Errand, INPUT_BYTES_MAX, MAGIC, Trial, unframed};
-use super::inside::{COMMAND, UNCONFINED};
+use super::inside::{COMMAND, OTHER_VERSION, UNCONFINED, VERSION};
 use crate::base::seconds;
 
 /// This program, also when its file was replaced meanwhile.
 const OWN_PROGRAM: &str = "/proc/self/exe";
+/// The small program beside it.
+const SMALL_PROGRAM: &str = "chartseal-reader";
 /// Pieces on their way to the process.
 const PIECES_IN_FLIGHT: usize = 2;
 
@@ -33,6 +35,15 @@ pub enum Program {
     /// The running program: it is `chartseal`.
     Itself,
     At(PathBuf),
+}
+
+impl Program {
+    /// For whoever is `chartseal`: the small program, where it was installed beside this one, else this one.
+    #[must_use]
+    pub fn installed() -> Self {
+        let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(SMALL_PROGRAM)));
+        beside.filter(|path| path.is_file()).map_or(Self::Itself, Self::At)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +79,9 @@ pub enum CellFault {
     /// The machine.
     #[error("this machine cannot confine the process that reads documents (it needs Linux with seccomp)")]
     Unconfined,
+    /// The machine.
+    #[error("the program that reads documents is of another version than this one: install both of one build")]
+    OtherVersion,
     #[error("the process that read it was ended, or used more memory or time than it may")]
     Died,
     #[error("reading it took too long")]
@@ -143,7 +157,7 @@ impl Reader {
             Program::At(path) => path.clone(),
         };
         Command::new(program)
-            .args([COMMAND, errand.word()])
+            .args([COMMAND, errand.word(), VERSION])
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -241,6 +255,9 @@ impl Process {
         let status = child.wait().await.map_err(|_| CellFault::Died)?;
         if status.code() == Some(i32::from(UNCONFINED)) {
             return Err(CellFault::Unconfined);
+        }
+        if status.code() == Some(i32::from(OTHER_VERSION)) {
+            return Err(CellFault::OtherVersion);
         }
         if status.signal().is_some() {
             return Err(CellFault::Died);

@@ -290,7 +290,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
 
 fn load(common: &Common, variables: Vec<(String, String)>) -> anyhow::Result<Config> {
     match Config::load(&common.config, variables) {
-        Ok(config) => Ok(Config { reader: Reader::new(Program::Itself, CellLimits::default()), ..config }),
+        Ok(config) => Ok(Config { reader: Reader::new(Program::installed(), CellLimits::default()), ..config }),
         Err(ConfigError::Unreadable { path, kind }) => Err(anyhow::anyhow!(
             "the configuration {} cannot be read ({kind}): name it with --config, or write a first one with \
              `chartseal init`",

@@ -63,7 +63,7 @@ impl Scratch {
         self.write("hook-secret", self.hook_secret.expose())?;
         let text = config_text(neighbours, now_outside());
         self.write("chartseal.toml", &text)?;
-        let reader = Reader::new(Program::Itself, CellLimits::default());
+        let reader = Reader::new(Program::installed(), CellLimits::default());
         let config = Config { reader, ..Config::parse(&text, &self.config_path(), [])? };
         KeyRing::create(&config.keys_dir, &mut random::system())?;
         Ok(config)

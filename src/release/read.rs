@@ -63,6 +63,7 @@ impl Release {
                 Hindrance::Doubt { why: ReviewReason::PaperUnread { why: fault.to_string() }, file }
             }
             CellFault::NotStarted
+            | CellFault::OtherVersion
             | CellFault::Died
             | CellFault::TooSlow
             | CellFault::Lied
@@ -149,7 +150,7 @@ fn unread(kind: Foreign, fault: CellFault) -> Hindrance {
     let why = format!("it is {} that could not be read: {fault}", kind.spoken());
     match fault {
         CellFault::Unconfined | CellFault::TooLarge => review(&why),
-        CellFault::NotStarted | CellFault::Died | CellFault::TooSlow | CellFault::Lied | CellFault::Abandoned => {
+        CellFault::NotStarted | CellFault::OtherVersion | CellFault::Died | CellFault::TooSlow | CellFault::Lied | CellFault::Abandoned => {
             Hindrance::Later { why }
         }
     }

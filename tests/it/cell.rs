@@ -12,7 +12,10 @@ use crate::support::clinic::place_false_reader;
 use crate::support::place::Place;
 use crate::support::{pdf, wait};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_chartseal");
+/// The small program, and the large one that stands in for it.
+const PROGRAMS: [&str; 2] = [PROGRAM, env!("CARGO_BIN_EXE_chartseal")];
+const PROGRAM: &str = env!("CARGO_BIN_EXE_chartseal-reader");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn reader() -> Reader {
     Reader::new(Program::At(PathBuf::from(PROGRAM)), CellLimits::default())
@@ -25,8 +28,13 @@ fn impatient(program: PathBuf) -> Reader {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_reader_must_not_do_ends_it() {
-    for trial in Trial::ALL {
-        let patience = if trial == Trial::Forever { impatient(PathBuf::from(PROGRAM)) } else { reader() };
+    for (program, trial) in PROGRAMS.into_iter().flat_map(|one| Trial::ALL.map(|trial| (one, trial))) {
+        let program = PathBuf::from(program);
+        let patience = if trial == Trial::Forever {
+            impatient(program)
+        } else {
+            Reader::new(Program::At(program), CellLimits::default())
+        };
         let ended = patience.read(Errand::Try(trial), b"x").await;
         match trial {
             Trial::Nothing => assert!(ended == Ok(Answer::Refused)),
@@ -46,8 +54,14 @@ async fn what_a_reader_must_not_do_ends_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_is_confined_before_it_has_read_a_byte() {
-    let mut child = Command::new(PROGRAM)
-        .args(["read-document", "pdf-text"])
+    for program in PROGRAMS {
+        is_confined_before_it_has_read_a_byte(program).await;
+    }
+}
+
+async fn is_confined_before_it_has_read_a_byte(program: &str) {
+    let mut child = Command::new(program)
+        .args(["read-document", "pdf-text", VERSION])
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -74,16 +88,42 @@ async fn a_reader_is_confined_before_it_has_read_a_byte() {
 #[test]
 fn a_reader_that_cannot_be_confined_reads_nothing() {
     // What it inherits could say something: it takes an environment for a keeper that is not ours.
-    let mut child = Command::new(PROGRAM)
-        .args(["read-document", "carry-rtf"])
-        .env("HOME", "/root")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let _ = child.stdin.take().unwrap().write_all(b"{\\rtf1 x}");
-    let ended = child.wait_with_output().unwrap();
-    assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(71), b"".as_slice()));
+    for program in PROGRAMS {
+        let mut child = Command::new(program)
+            .args(["read-document", "carry-rtf", VERSION])
+            .env("HOME", "/root")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let _ = child.stdin.take().unwrap().write_all(b"{\\rtf1 x}");
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(71), b"".as_slice()));
+    }
+}
+
+#[test]
+fn a_reader_works_for_no_program_of_another_version_and_on_no_errand_that_it_does_not_know() {
+    for program in PROGRAMS {
+        let ended = |arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(arguments).env_clear().stdin(Stdio::null()).output().unwrap().status.code()
+        };
+        assert_eq!(ended(&["read-document", "pdf-text", "0.0.1"]), Some(73));
+        assert_eq!(ended(&["read-document", "pdf-text"]), Some(73));
+        assert_eq!(ended(&["read-document", "open-anything", VERSION]), Some(72));
+    }
+    let nothing = Command::new(PROGRAM).arg("serve").env_clear().stdin(Stdio::null()).output().unwrap();
+    assert_eq!((nothing.status.code(), nothing.stdout.len()), (Some(72), 0));
+}
+
+/// Both lie side by side here: the running program finds the small one, as an installation does.
+#[test]
+fn the_small_program_is_found_beside_the_large_one() {
+    let folder = std::path::Path::new(PROGRAM).parent().unwrap();
+    assert_eq!(folder, std::path::Path::new(PROGRAMS[1]).parent().unwrap());
+    // These tests are no `chartseal` and have no reader beside them.
+    assert_eq!(Program::installed(), Program::Itself);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,6 +180,7 @@ async fn a_reader_that_lies_dies_or_hangs_is_not_believed() {
         ("/bin/cat".to_owned(), Err(CellFault::TooSlow)),
         ("exit 0".to_owned(), Err(CellFault::Lied)),
         ("exit 71".to_owned(), Err(CellFault::Unconfined)),
+        ("exit 73".to_owned(), Err(CellFault::OtherVersion)),
         ("kill -9 $$".to_owned(), Err(CellFault::Died)),
         ("/bin/cat >/dev/null; /usr/bin/head -c 100000000 /dev/zero".to_owned(), Err(CellFault::Lied)),
         ("exec /bin/sleep 1000".to_owned(), Err(CellFault::TooSlow)),

@@ -369,7 +369,7 @@ pub fn config_at(
 pub fn place_reader(folder: &Path) {
     let place = folder.join("reader");
     let _ = std::fs::remove_file(&place);
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_chartseal"), place).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_chartseal-reader"), place).unwrap();
 }
 
 /// Puts this shell script in the reader's place.

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 9] = [
     &["demo"],
     // `serve` and `demo` are commands, so the commands stand above the wiring.
     &["cli"],
-    &["main", "lib"],
+    &["main", "lib", "reader"],
 ];
 
 /// Who may import whom within a layer: a record knows its terms, an audit line knows what it records, what a stranger wrote
