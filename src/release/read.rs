@@ -150,8 +150,11 @@ fn unread(kind: Foreign, fault: CellFault) -> Hindrance {
     let why = format!("it is {} that could not be read: {fault}", kind.spoken());
     match fault {
         CellFault::Unconfined | CellFault::TooLarge => review(&why),
-        CellFault::NotStarted | CellFault::OtherVersion | CellFault::Died | CellFault::TooSlow | CellFault::Lied | CellFault::Abandoned => {
-            Hindrance::Later { why }
-        }
+        CellFault::NotStarted
+        | CellFault::OtherVersion
+        | CellFault::Died
+        | CellFault::TooSlow
+        | CellFault::Lied
+        | CellFault::Abandoned => Hindrance::Later { why },
     }
 }

@@ -20,6 +20,9 @@ use crate::store::schema::{delivery, notice, source, twin};
 /// What is looked at again because nobody tells of deletes waits so long among the others; then it comes before them.
 const RECHECK_WAITS_MAX: Duration = minutes(2);
 
+/// Messages whose reports are looked at before they leave: more than leave before the next look.
+const STALE_LOOKED_AT: i64 = 512;
+
 /// Hands out those of `$due` that are due and that nobody reads, until `$until`.
 macro_rules! lease {
     ($tx:expr, $due:expr, $now:expr, $until:expr) => {{
@@ -229,17 +232,20 @@ macro_rules! stale {
     };
 }
 
+/// The sources of the messages that leave next. Of those behind them [`due_for_recheck`] tells, should these never leave.
 macro_rules! waiting {
-    ($now:expr) => {
-        notice::table
-            .inner_join(delivery::table.on(delivery::link_id.eq(notice::link_id.nullable())))
+    ($now:expr) => {{
+        let next = notice::table
             .filter(notice::state.eq("queued"))
             .filter(notice::due_at.le($now.0))
-            .select(delivery::source_id)
-    };
+            .order((notice::due_at.asc(), notice::id.asc()))
+            .limit(STALE_LOOKED_AT)
+            .select(notice::link_id.nullable());
+        delivery::table.filter(delivery::link_id.eq_any(next)).select(delivery::source_id)
+    }};
 }
 
-/// Whether [`read_stale_sources_again`] would find any: a look goes through all that waits, and keeps nobody from writing.
+/// Whether [`read_stale_sources_again`] would find any: a look keeps nobody from writing.
 ///
 /// # Errors
 /// [`StoreError`].
