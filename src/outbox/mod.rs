@@ -106,9 +106,6 @@ impl Outbox {
     /// Has the reports read again whose messages would leave now, had they been read lately.
     async fn read_stale_again(&self) -> Result<(), OutboxError> {
         let (now, recheck) = (self.clock.now(), self.recheck_every);
-        if !self.store.read(move |conn| store::are_sources_stale(conn, now.minus(recheck), now)).await? {
-            return Ok(());
-        }
         let stale = self.store.write(move |tx| store::read_stale_sources_again(tx, now.minus(recheck), now)).await?;
         if stale > 0 {
             self.changed.ring();

@@ -136,10 +136,10 @@ pub use signing_keys::{
     turn_signing_keys,
 };
 pub use sources::{
-    Hearing, NOT_CONFIGURED, SourceReading, SourceRow, are_sources_stale, catch_up_others, due_for_recheck,
-    fail_source, finish_source, follow_for, followed_for_others, hear, hurry, lease_sources, lease_urgent_sources,
-    look_for_others, others_gone, put_off, read_again, read_again_for_all, read_stale_sources_again, read_twins_again,
-    renew_source, source, source_of, take_up_what_was_left,
+    Hearing, NOT_CONFIGURED, SourceReading, SourceRow, catch_up_others, due_for_recheck, fail_source, finish_source,
+    follow_for, followed_for_others, hear, hurry, lease_sources, lease_urgent_sources, look_for_others, others_gone,
+    put_off, read_again, read_again_for_all, read_stale_sources_again, read_twins_again, renew_source, source,
+    source_of, take_up_what_was_left,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
 pub use topics::{

@@ -11,8 +11,8 @@ pub use others::{
 };
 pub(super) use others::{for_others, hear_for_others};
 pub use turns::{
-    NOT_CONFIGURED, are_sources_stale, due_for_recheck, lease_sources, lease_urgent_sources, read_stale_sources_again,
-    read_twins_again, renew_source, take_up_what_was_left,
+    NOT_CONFIGURED, due_for_recheck, lease_sources, lease_urgent_sources, read_stale_sources_again, read_twins_again,
+    renew_source, take_up_what_was_left,
 };
 
 use super::audit_log;

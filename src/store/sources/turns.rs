@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 use super::{Row, SourceRow, columns, typed};
 use crate::base::{EhrId, UtcMillis, minutes};
-use crate::store::conn::{Conn, Tx};
+use crate::store::conn::Tx;
 use crate::store::control::{Pause, paused};
 use crate::store::deliveries::Mode;
 use crate::store::dialect;
@@ -243,27 +243,6 @@ macro_rules! waiting {
             .select(notice::link_id.nullable());
         delivery::table.filter(delivery::link_id.eq_any(next)).select(delivery::source_id)
     }};
-}
-
-/// Whether [`read_stale_sources_again`] would find any: a look keeps nobody from writing.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn are_sources_stale(conn: &mut Conn, read_before: UtcMillis, now: UtcMillis) -> Result<bool, StoreError> {
-    if paused(conn)? != Pause::Running {
-        return Ok(false);
-    }
-    let own: Option<String> = stale!(waiting!(now), read_before, now).select(source::id).first(conn).optional()?;
-    if own.is_some() {
-        return Ok(true);
-    }
-    let (waiting_twin, other) = diesel::alias!(twin as waiting_twin, twin as other_twin);
-    let families = waiting_twin
-        .filter(waiting_twin.field(twin::source_id).eq_any(waiting!(now)))
-        .select(waiting_twin.field(twin::family));
-    let twins = other.filter(other.field(twin::family).eq_any(families)).select(other.field(twin::source_id));
-    let of_twins: Option<String> = stale!(twins, read_before, now).select(source::id).first(conn).optional()?;
-    Ok(of_twins.is_some())
 }
 
 /// Makes the sources of queued notices due that were last read before `read_before`, and what is one document with them: no message
