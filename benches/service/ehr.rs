@@ -3,7 +3,7 @@
 //! A report's id is `r-SIZE-NUMBER`: a final report of patient `p-NUMBER` with a raw PDF of SIZE bytes behind a URL, which
 //! is streamed from one pattern whatever its size. It proves nothing about real servers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -39,6 +39,8 @@ struct State {
     found: AtomicU32,
     /// Whether the last page of them was shown.
     shown: AtomicBool,
+    /// Reports that were sent by mistake.
+    withdrawn: Mutex<BTreeSet<String>>,
 }
 
 impl Ehr {
@@ -53,6 +55,7 @@ impl Ehr {
             subscriptions: Mutex::default(),
             found: AtomicU32::new(0),
             shown: AtomicBool::new(false),
+            withdrawn: Mutex::default(),
         });
         let shared = Arc::clone(&state);
         let server = HttpServer::new(move || {
@@ -79,6 +82,11 @@ impl Ehr {
     /// Whether all of them were shown.
     pub fn has_shown_all(&self) -> bool {
         self.state.shown.load(Ordering::SeqCst)
+    }
+
+    /// From now on the report is one that was entered in error.
+    pub fn withdraw(&self, id: &str) {
+        self.state.withdrawn.lock().expect("nothing panics here").insert(id.to_owned());
     }
 
     /// The report as the EHR pushes it.
@@ -185,6 +193,10 @@ impl State {
         let mut report = ehr::report(&format!("p-{number}"), "58410-2", issued, b"");
         report["id"] = json!(id);
         report["meta"] = json!({"versionId": "1", "lastUpdated": issued});
+        if self.withdrawn.lock().expect("nothing panics here").contains(id) {
+            report["status"] = json!("entered-in-error");
+            report["meta"]["versionId"] = json!("2");
+        }
         report["presentedForm"] = json!([{
             "contentType": "application/pdf", "url": format!("Binary/b-{bytes}-{number}"), "size": bytes, "title": "Report",
         }]);

@@ -20,6 +20,7 @@ mod events;
 mod house;
 mod mails;
 mod poll;
+mod recalls;
 mod sink;
 
 #[path = "../measure/mod.rs"]
@@ -40,6 +41,9 @@ fn main() {
         }
         if measure.wants(&format!("event to mail, {database:?}")) {
             runtime.block_on(events::to_mails(&measure, database));
+        }
+        if measure.wants(&format!("recalls, {database:?}")) {
+            runtime.block_on(recalls::under_a_burst(&measure, database));
         }
     }
     if measure.wants("hooks") {

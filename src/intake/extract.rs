@@ -1,5 +1,7 @@
 //! From kept events to resources that are due.
 
+use futures_util::{StreamExt as _, stream};
+
 use super::count::Numbering;
 use super::topic::note;
 use super::{Intake, IntakeError, LEASE};
@@ -12,19 +14,28 @@ use crate::store::{self, EventEnd, Hearing, StoreError, StoredEvent, Tx};
 
 /// Events in one turn.
 const BATCH: i64 = 64;
+/// Of these, so many are under way at once, so that many share a commit.
+const AT_ONCE: usize = 8;
+/// A larger body is read alone.
+const SMALL_BODY_BYTES_MAX: u64 = 64 * 1024;
 
 impl Intake {
     pub(super) async fn extract_turn(&self) -> Result<usize, IntakeError> {
         let now = self.clock.now();
         let events = self.store.write(move |tx| store::lease_events(tx, now, now.plus(LEASE), BATCH)).await?;
         let count = events.len();
+        let (small, large): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|one| one.body_bytes <= SMALL_BODY_BYTES_MAX);
         let mut fault = None;
-        for event in events {
-            match self.extract(event, now).await {
-                Ok(()) => {}
-                Err(outage) if outage.is_outage() => return Err(outage),
-                // It comes again when its lease ends; the others need not wait for it.
-                Err(one) => fault = fault.or(Some(one)),
+        for (events, at_once) in [(small, AT_ONCE), (large, 1)] {
+            let mut under_way = stream::iter(events).map(|event| self.extract(event, now)).buffer_unordered(at_once);
+            while let Some(end) = under_way.next().await {
+                match end {
+                    Ok(()) => {}
+                    Err(outage) if outage.is_outage() => return Err(outage),
+                    // It comes again when its lease ends; the others need not wait for it.
+                    Err(one) => fault = fault.or(Some(one)),
+                }
             }
         }
         if count > 0 {
@@ -37,7 +48,7 @@ impl Intake {
         let (vault, id) = (self.vault.clone(), event.id.clone());
         // Somebody else ended it: their end stands.
         let Some(kept) = self.store.read(move |conn| store::event_body(conn, &id)).await? else { return Ok(()) };
-        // A large body is opened and read away from the async workers, and one at a time.
+        // A body is opened and read away from the async workers.
         let (event, said) = tokio::task::spawn_blocking(move || {
             let body = KeyName::parse(KeyKind::Intake, &kept.key)
                 .map_err(|_| VaultError::NotOurs)

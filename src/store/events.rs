@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::conn::{Conn, Tx};
 use super::error::StoreError;
 use super::prepared::Prepare as _;
-use super::rows::{parse, parse_opt, signed};
+use super::rows::{parse, parse_opt, signed, unsigned};
 use super::schema::event;
 use crate::base::{EhrId, EventId, FhirId, ResourceType, UtcMillis};
 
@@ -33,6 +33,8 @@ pub struct StoredEvent {
     pub method: String,
     pub path: Option<(ResourceType, FhirId)>,
     pub sha256: String,
+    /// Of the body.
+    pub body_bytes: u64,
     pub tries: i32,
 }
 
@@ -75,45 +77,64 @@ pub fn insert_event(tx: &mut Tx, new: &NewEvent) -> Result<(), StoreError> {
     Ok(())
 }
 
-type Row = (String, String, i64, String, Option<String>, Option<String>, String, i32);
+type Row = (String, String, i64, String, Option<String>, Option<String>, String, i64, i32);
 
-/// Leases up to `count` due events until `until`. The guard stands in the outer statement too, so that
-/// two workers never hold the same one.
+/// Leases up to `count` due events until `until`: half of them the newest, since what an EHR has just taken back would otherwise wait
+/// behind a heap of what it said before.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn lease_events(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -> Result<Vec<StoredEvent>, StoreError> {
-    let candidate = diesel::alias!(event as candidate);
-    let due = candidate
-        .filter(candidate.field(event::due_at).le(now.0))
-        .filter(candidate.field(event::lease_until).is_null().or(candidate.field(event::lease_until).le(now.0)))
-        .order(candidate.field(event::due_at).asc())
-        .limit(count)
-        .select(candidate.field(event::id));
-    let rows: Vec<Row> = diesel::update(
-        event::table
-            .filter(event::id.eq_any(due))
-            .filter(event::due_at.le(now.0))
-            .filter(event::lease_until.is_null().or(event::lease_until.le(now.0))),
-    )
-    .set((event::lease_until.eq(until.0), event::lease_holder.eq(tx.holder()), event::tries.eq(event::tries + 1)))
-    .returning((
-        event::id,
-        event::ehr,
-        event::received_at,
-        event::method,
-        event::path_kind,
-        event::path_id,
-        event::sha256,
-        event::tries,
-    ))
-    .prepared()
-    .load(tx.conn())?;
-    rows.into_iter().map(stored).collect()
+    let mut leased = lease_newest(tx, now, until, count / 2)?;
+    let left = count - i64::try_from(leased.len()).unwrap_or(count);
+    leased.extend(lease_oldest(tx, now, until, left)?);
+    Ok(leased)
+}
+
+/// The guard stands in the outer statement too, so that two workers never hold the same one.
+macro_rules! lease {
+    ($tx:ident, $now:ident, $until:ident, $count:expr, $order:ident) => {{
+        let candidate = diesel::alias!(event as candidate);
+        let due = candidate
+            .filter(candidate.field(event::due_at).le($now.0))
+            .filter(candidate.field(event::lease_until).is_null().or(candidate.field(event::lease_until).le($now.0)))
+            .order(candidate.field(event::due_at).$order())
+            .limit($count)
+            .select(candidate.field(event::id));
+        let rows: Vec<Row> = diesel::update(
+            event::table
+                .filter(event::id.eq_any(due))
+                .filter(event::due_at.le($now.0))
+                .filter(event::lease_until.is_null().or(event::lease_until.le($now.0))),
+        )
+        .set((event::lease_until.eq($until.0), event::lease_holder.eq($tx.holder()), event::tries.eq(event::tries + 1)))
+        .returning((
+            event::id,
+            event::ehr,
+            event::received_at,
+            event::method,
+            event::path_kind,
+            event::path_id,
+            event::sha256,
+            event::body_bytes,
+            event::tries,
+        ))
+        .prepared()
+        .load($tx.conn())?;
+        rows.into_iter().map(stored).collect()
+    }};
+}
+
+fn lease_newest(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -> Result<Vec<StoredEvent>, StoreError> {
+    lease!(tx, now, until, count, desc)
+}
+
+fn lease_oldest(tx: &mut Tx, now: UtcMillis, until: UtcMillis, count: i64) -> Result<Vec<StoredEvent>, StoreError> {
+    lease!(tx, now, until, count, asc)
 }
 
 fn stored(row: Row) -> Result<StoredEvent, StoreError> {
-    let (id, ehr, at, method, path_kind, path_id, sha256, tries) = row;
+    let (id, ehr, at, method, path_kind, path_id, sha256, body_bytes, tries) = row;
     let kind = parse_opt("event.path_kind", path_kind.as_deref())?;
     let path_id = parse_opt("event.path_id", path_id.as_deref())?;
     Ok(StoredEvent {
@@ -123,6 +144,7 @@ fn stored(row: Row) -> Result<StoredEvent, StoreError> {
         method,
         path: kind.zip(path_id),
         sha256,
+        body_bytes: unsigned("event.body_bytes", body_bytes)?,
         tries,
     })
 }

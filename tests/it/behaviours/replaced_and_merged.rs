@@ -415,6 +415,29 @@ async fn event_08_a_recall_is_read_before_new_reports_that_were_heard_first() {
     ana.clinic.settle().await;
 }
 
+/// What was kept was looked into in its order, one event after the other: a recall waited for the end of the burst before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recall_stood_behind_a_heap_of_events_that_nobody_had_looked_into() {
+    const HEAP: usize = 200;
+    let ana = Ana::comes().await;
+    let sent = ana.hears_of(&ehr::report(&ana.patient, PANEL, &clinic::real_now(), &paper("one"))).await;
+    let link = ana.link(1).await;
+    let heard = |id: &str| json!({"resourceType": "DiagnosticReport", "id": id}).to_string();
+    for number in 0..HEAP {
+        assert_eq!(ana.clinic.hook(Method::POST, "", &heard(&format!("new-{number}"))).await, StatusCode::OK);
+    }
+    let error = |report: &mut Value| report["status"] = json!("entered-in-error");
+    ana.clinic.lab().change("DiagnosticReport", &sent, error).await;
+    ana.clinic.forward(Duration::from_secs(1));
+    assert_eq!(ana.clinic.hook(Method::POST, "", &heard(&sent)).await, StatusCode::OK);
+    let looked_into = ana.clinic.steps.intake.turn().await.unwrap();
+    assert!(looked_into < HEAP, "a part of the heap: {looked_into}");
+    let lab = ana.clinic.steps.resolve.ehrs[0].client.id().clone();
+    assert_eq!(ana.clinic.steps.resolve.alarm_turn_of(&lab).await.unwrap(), 1);
+    assert_eq!(says(&link).await, "recalled");
+    ana.clinic.settle().await;
+}
+
 /// Every reading that the workers may have at once hangs, and more wait behind them.
 #[tokio::test(flavor = "multi_thread")]
 async fn event_08_a_recall_is_obeyed_while_every_other_reading_hangs() {

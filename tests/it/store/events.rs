@@ -42,6 +42,25 @@ on_both! {
         .await;
     }
 
+    async fn half_of_what_is_leased_is_the_newest_and_the_oldest_waits_for_no_heap(bed: Bed) {
+        bed.write(|tx| {
+            let kept: Vec<EventId> = (0..10).map(|n| keep(tx, NOW.minus(after(10 - n)))).collect::<Result<_, _>>()?;
+            let mut leased = |count| -> Result<Vec<usize>, StoreError> {
+                let leased = store::lease_events(tx, NOW, UNTIL, count)?;
+                let place = |one: &EventId| kept.iter().position(|kept| kept == one).unwrap();
+                let mut places: Vec<_> = leased.iter().map(|one| place(&one.id)).collect();
+                places.sort_unstable();
+                Ok(places)
+            };
+            assert_eq!(leased(4)?, [0, 1, 8, 9]);
+            assert_eq!(leased(1)?, [2]);
+            assert_eq!(leased(10)?, [3, 4, 5, 6, 7]);
+            assert!(leased(10)?.is_empty());
+            Ok(())
+        })
+        .await;
+    }
+
     async fn eight_workers_at_once_never_lease_the_same_event(bed: Bed) {
         bed.write(|tx| (0..40).try_for_each(|_| keep(tx, NOW).map(|_| ()))).await;
         let mut leased = Vec::new();
