@@ -51,7 +51,7 @@
 //! |---|---|---|
 //! | 0 | [`base`] | crates |
 //! | 1, pure | [`policy`], [`sealing`], [`signing`], [`paper`], [`whose`]; [`record`] (knows policy); [`audit`] (knows record); [`foreign`] (knows paper) | 0 |
-//! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`], [`cell`] | 0, 1; not each other |
+//! | 2, adapters | [`store`], [`fhir`], [`blobs`], [`keys`], [`notify`], [`cell`], [`scan`] | 0, 1; not each other |
 //! | 3, flows | [`intake`], [`resolve`], [`release`], [`outbox`], [`open`], [`desk`], [`sweep`], [`sign_in`], [`write_back`] | 0 to 2; not each other |
 //! | 4, edge | [`web`] | 0, 1, 3; never the store |
 //! | 5 | [`config`], [`app`], the only wiring | all below |
@@ -230,6 +230,8 @@ pub mod outbox;
 pub mod release;
 #[cfg(not(fuzzing))]
 pub mod resolve;
+#[cfg(not(fuzzing))]
+pub mod scan;
 #[cfg(not(fuzzing))]
 pub mod sign_in;
 #[cfg(not(fuzzing))]

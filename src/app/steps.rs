@@ -109,6 +109,7 @@ impl Steps {
                 vault: ground.vault.clone(),
                 blobs: blobs.clone(),
                 reader: config.reader.clone(),
+                malware: config.malware.clone(),
                 ehrs: source_ehrs(config, &clients),
                 turns_at_once: workers_of_each(clients.len()),
                 terms_by_hand: Terms::by_hand(),
@@ -338,7 +339,7 @@ fn outbox(config: &Config, ground: &Ground, bells: &Bells) -> anyhow::Result<Out
         clock: ground.clock.clone(),
         vault: ground.vault.clone(),
         journal: ground.journal.clone(),
-        mailer: mailer(config)?,
+        mailer: mailer_of(config)?,
         senders: senders(config)?,
         link_base: config.server.patient_url.join("r/").context("[server] patient_url takes no path")?,
         recheck_every: config.ehrs.iter().map(|ehr| ehr.recheck_every).min().unwrap_or(RECHECK_DEFAULT),
@@ -366,7 +367,11 @@ fn sweep(config: &Config, ground: &Ground, blobs: &BlobStore, bells: &Bells) -> 
     }
 }
 
-fn mailer(config: &Config) -> anyhow::Result<Mailer> {
+/// What hands messages over, to those whom the configuration lets be written to.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub fn mailer_of(config: &Config) -> anyhow::Result<Mailer> {
     let (Some(mail), Some(relay)) = (&config.mail, relay_of(config)?) else {
         // Shadow mode without a relay: nothing may leave, so nobody may be written to.
         return Ok(Mailer::new(Via::Memory(Arc::default()), OnlyTo::parse([])?));

@@ -113,6 +113,12 @@ pub enum AuditEvent {
         from: String,
         to: Link,
     },
+    /// The malware scanner found nothing in the attachment.
+    ScannedClean,
+    /// It did not scan the attachment, and the clinic's configuration lets such ones leave.
+    SentUnscanned {
+        why: String,
+    },
     Sealed {
         link: LinkId,
         files: u16,

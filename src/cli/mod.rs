@@ -418,8 +418,9 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         ""
     };
     let (reads, unread) = print::reading(config.reader.prove().await);
+    let (scans, scanned) = print::scanning(config.malware.prove().await);
     let text = format!(
-        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{unread}{versions}",
+        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{unread}{scanned}{versions}",
         rules.id(),
         rules.version(),
         count(rules.profiles().len(), "profile"),
@@ -431,7 +432,7 @@ async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
         "mode": mode, "lost": lost,
         "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
         "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
-        "rules_in_force": in_force, "documents_read_apart": reads,
+        "rules_in_force": in_force, "documents_read_apart": reads, "malware_scanner": scans,
         "people": people.iter().filter(|person| person.ended_at.is_none()).count(),
     });
     if lost.is_empty() {

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use serde::Serialize;
 
 use crate::cell::CellFault;
+use crate::release::{Proved, Unscanned};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Print {
@@ -100,6 +101,21 @@ pub(super) fn reading(proved: Result<(), CellFault>) -> (bool, String) {
                  attachment_identity is \"unchecked\")."
             ),
         ),
+    }
+}
+
+/// What scans for malware: its own word, `null` without one.
+pub(super) fn scanning(proved: Proved) -> (serde_json::Value, String) {
+    match proved {
+        Proved::Unasked => (serde_json::Value::Null, String::new()),
+        Proved::Answers { version } => (version.clone().into(), format!("\nAttachments are scanned by {version}.")),
+        Proved::Fault { fault, unscanned } => {
+            let then = match unscanned {
+                Unscanned::Hold => "reports with an attachment wait for it, and after some hours for a person",
+                Unscanned::Send => "as [scan] unscanned says, attachments leave unscanned",
+            };
+            (false.into(), format!("\nAttachments are not scanned: {fault}; {then}."))
+        }
     }
 }
 

@@ -33,6 +33,7 @@ use crate::blobs::BlobUrl;
 use crate::cell::Reader;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
 use crate::record::Told;
+use crate::release::MalwareScan;
 use crate::signing::{Algorithm, RotateEvery};
 use crate::whose::Demand;
 
@@ -57,6 +58,7 @@ pub struct Config {
     pub policy_file: PathBuf,
     pub retention: Retention,
     pub limits: Limits,
+    pub malware: MalwareScan,
     /// Starts what reads strangers' documents. No key says how: who loads the configuration knows what it runs as.
     pub reader: Reader,
 }

@@ -112,6 +112,12 @@ base_url = @ehr_base_url
 # Other origins from which attachments may be fetched.
 #attachment_origins = []
 
+# Scans attachments for malware on their way to be sealed: clamd's socket, or its port on this machine.
+#[scan]
+#clamd = "/run/clamav/clamd.ctl"
+# What it cannot scan waits for it ("hold"), or leaves ("send").
+#unscanned = "hold"
+
 [server]
 #listen = "127.0.0.1:8080"
 #admin_listen = "127.0.0.1:8081"

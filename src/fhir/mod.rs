@@ -41,6 +41,7 @@ mod subscription;
 mod tell;
 mod topic;
 mod transport;
+mod unsent;
 
 #[cfg(test)]
 mod tests;
@@ -85,3 +86,4 @@ pub use tell::{
 };
 pub use topic::{EventsSaid, Insist, StatusSaid, TopicContent, TopicFilter, TopicForm, TopicState, TopicWish};
 pub use transport::install_tls;
+pub use unsent::why_unsent;

@@ -34,10 +34,20 @@ pub fn sniff(first: &[u8], declared: Option<&str>) -> Option<Sniffed> {
     }
     // infer looks for the mark in the first kilobyte; a page of HTML that mentions it is no PDF.
     if infer::archive::is_pdf(first) {
-        return if looks_like_markup(first) { None } else { Some(Sniffed::Shown(MediaType::Pdf)) };
+        let is_only_pdf = !is_markup(first) && !begins_as_another(first);
+        return is_only_pdf.then_some(Sniffed::Shown(MediaType::Pdf));
     }
     let said_text = declared.is_none_or(|declared| declared.parse() == Ok(MediaType::Text));
     if said_text && is_plain_text(first) { Some(Sniffed::Shown(MediaType::Text)) } else { None }
+}
+
+/// Whether what stands before a PDF's mark is the beginning of a file of another kind: readers look for the mark in the first
+/// kilobyte, whatever stands before it.
+fn begins_as_another(first: &[u8]) -> bool {
+    const MARK: &[u8] = b"%PDF";
+    let before = first.windows(MARK.len()).position(|window| window == MARK);
+    let before = before.and_then(|at| first.get(..at)).unwrap_or_default();
+    infer::get(before).is_some()
 }
 
 /// The declared type without its parameters, small.
@@ -72,11 +82,18 @@ fn is_plain_text(first: &[u8]) -> bool {
     };
     !text.trim().is_empty()
         && !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{c}'))
-        && !looks_like_markup(first)
+        && !is_markup(first)
+        && !turns_letters_round(text)
+}
+
+/// Characters that turn the order of all letters and digits round (Unicode UAX #9, "explicit directional overrides"): "140" could
+/// read "041". Marks and isolates, which languages written from the right need, are none.
+pub(super) fn turns_letters_round(text: &str) -> bool {
+    text.contains(['\u{202d}', '\u{202e}'])
 }
 
 /// HTML, XML, SVG and RTF: active or structured content that must not be shown as text.
-fn looks_like_markup(first: &[u8]) -> bool {
+pub(super) fn is_markup(first: &[u8]) -> bool {
     let lower = first.to_ascii_lowercase();
     let start = lower.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&lower).trim_ascii_start();
     let opens_a_tag = start.first() == Some(&b'<')

@@ -5,11 +5,13 @@
 //! (they may repeat the address); what may have been sent is never called unsent; every call ends in bounded time.
 //! Must not know: the store, FHIR, patients, reports, retries (the outbox decides those).
 
+pub mod domain;
 mod letter;
 mod outcome;
 mod recipients;
 mod smtp;
 mod template;
+mod trial;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +20,7 @@ pub use outcome::{EnhancedStatus, Reply, SendOutcome, Why};
 pub use recipients::{OnlyTo, OnlyToError};
 pub use smtp::{Login, MailRelay, RelayError, RelayUrl, SmtpRelay, TlsMode};
 pub use template::{ComposeError, Language, LinkNotice, NoticeKind};
+pub use trial::{Arrived, Check, LinkThere, Signed, Trial, TrialError};
 
 /// Hands over mail, to those it is allowed to reach.
 pub struct Mailer {

@@ -152,6 +152,10 @@ pub enum ReviewReason {
     #[error("the attachment cannot be sent: {why}")]
     Attachment { why: String },
     #[error(
+        "the malware scanner found {what} in the attachment: do not open it; tell whoever wrote it, and your IT; a release has it scanned again, and sends it only if nothing is found then"
+    )]
+    Malware { what: String },
+    #[error(
         "the attachment speaks of another patient: the {what} in it differs from the record's; look at it in the EHR, and call whoever wrote it; a release sends it as it is"
     )]
     AnothersPaper { what: String },

@@ -97,6 +97,7 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::AgeUnknown
         | ReviewReason::Patient { .. }
         | ReviewReason::Attachment { .. }
+        | ReviewReason::Malware { .. }
         | ReviewReason::AnothersPaper { .. }
         | ReviewReason::NobodysPaper
         | ReviewReason::PaperUnread { .. }

@@ -10,6 +10,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::judge::{Judged, Kept};
+use super::scan::Scanned;
 use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, Key256, LinkId, LinkSecret, NoticeId, UtcMillis, random};
@@ -37,6 +38,7 @@ struct Sharer {
     contact_index: [u8; 32],
     terms: Terms,
     bytes: u64,
+    scanned: Scanned,
 }
 
 /// The secrets of a link being made.
@@ -55,7 +57,7 @@ struct Going<'a> {
 /// A link being made, the lead's file first.
 struct Making<'a> {
     keys: LinkKeys,
-    sealed: Vec<(Going<'a>, NewFile)>,
+    sealed: Vec<(Going<'a>, NewFile, Scanned)>,
 }
 
 /// How the lead fared, and what does not leave with it.
@@ -89,13 +91,13 @@ impl Release {
         &'a self,
         delivery: &'a Delivery,
         keys: &LinkKeys,
-    ) -> Result<Result<(Going<'a>, NewFile), Hindrance>, ReleaseError> {
+    ) -> Result<Result<(Going<'a>, NewFile, Scanned), Hindrance>, ReleaseError> {
         let lead = match self.judge_anew(delivery).await? {
             Ok(judged) => Going { delivery, judged },
             Err(hindrance) => return Ok(Err(hindrance)),
         };
         let sealed = self.seal_one(&lead, keys, 0).await;
-        Ok(sealed.map(|file| (lead, file)))
+        Ok(sealed.map(|(file, scanned)| (lead, file, scanned)))
     }
 
     async fn give_back(&self, companions: Vec<Delivery>) -> Result<(), StoreError> {
@@ -135,8 +137,8 @@ impl Release {
         }
         for one in going {
             match timeout_at(end, self.seal_one(&one, &making.keys, making.sealed.len())).await {
-                Ok(Ok(file)) if making.bytes() + file.plain_bytes <= self.company.bytes_max => {
-                    making.sealed.push((one, file));
+                Ok(Ok((file, scanned))) if making.bytes() + file.plain_bytes <= self.company.bytes_max => {
+                    making.sealed.push((one, file, scanned));
                 }
                 Ok(Err(why)) => behind.push(StayedBehind { delivery: one.delivery.clone(), why: Stays::For(why) }),
                 Ok(Ok(_)) | Err(Elapsed { .. }) => behind.push(apart(one.delivery)),
@@ -147,7 +149,7 @@ impl Release {
 
     /// Whether a report may share the link of the lead and of those that join it.
     fn fits(&self, making: &Making<'_>, joining: &[Going<'_>], one: &Going<'_>) -> bool {
-        let Some((lead, _)) = making.sealed.first() else { return false };
+        let Some((lead, _, _)) = making.sealed.first() else { return false };
         let is_alike = one.delivery.clinic == lead.delivery.clinic
             && one.delivery.addressee == lead.delivery.addressee
             && one.delivery.patient_index == lead.delivery.patient_index
@@ -159,11 +161,18 @@ impl Release {
         is_alike && is_sent_once && is_possible && one.delivery.decision.gathers_for().is_some()
     }
 
-    async fn seal_one(&self, going: &Going<'_>, keys: &LinkKeys, before: usize) -> Result<NewFile, Hindrance> {
+    async fn seal_one(
+        &self,
+        going: &Going<'_>,
+        keys: &LinkKeys,
+        before: usize,
+    ) -> Result<(NewFile, Scanned), Hindrance> {
         let none = || Hindrance::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() });
         let number = u16::try_from(before + 1).ok().and_then(FileNumber::new).ok_or_else(none)?;
         if let Some(sheet) = &going.judged.written {
-            return self.seal_paper(&sheet.bytes, keys.content(), (&keys.id, number), going.delivery).await;
+            // Written here, of numbers and words: nothing of it was sent as a file.
+            let file = self.seal_paper(&sheet.bytes, keys.content(), (&keys.id, number), going.delivery).await?;
+            return Ok((file, Scanned::Unasked));
         }
         self.fetch_and_seal(&going.judged, keys.content(), (&keys.id, number), going.delivery).await
     }
@@ -264,14 +273,14 @@ impl LinkKeys {
 
 impl Making<'_> {
     fn bytes(&self) -> u64 {
-        self.sealed.iter().map(|(_, file)| file.plain_bytes).sum()
+        self.sealed.iter().map(|(_, file, _)| file.plain_bytes).sum()
     }
 
     fn done(self) -> (LinkKeys, Vec<Sharer>, Vec<NewFile>) {
-        let sharer = |(going, file): (Going<'_>, NewFile)| {
+        let sharer = |(going, file, scanned): (Going<'_>, NewFile, Scanned)| {
             let Judged { card, contact_index, terms, .. } = going.judged;
             let (delivery, bytes) = (going.delivery.clone(), file.plain_bytes);
-            (Sharer { delivery, card, contact_index, terms, bytes }, file)
+            (Sharer { delivery, card, contact_index, terms, bytes, scanned }, file)
         };
         let (sharers, files) = self.sealed.into_iter().map(sharer).unzip();
         (self.keys, sharers, files)
@@ -384,7 +393,9 @@ fn end_replaced(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), 
 
 fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> Result<(), StoreError> {
     let link = &ready.link;
+    let scanned = sharer.scanned.told();
     let mut note = |event| store::append(tx, &sharer.delivery.entry(now, Actor::System, event));
+    scanned.into_iter().try_for_each(&mut note)?;
     note(AuditEvent::Sealed { link: link.id.clone(), files: 1, bytes: sharer.bytes, epoch: link.epoch.clone() })?;
     let others = ready.sharers.iter().map(|other| &other.delivery.id);
     let with: Vec<_> = others.filter(|other| **other != sharer.delivery.id).cloned().collect();

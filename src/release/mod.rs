@@ -10,6 +10,7 @@
 mod judge;
 mod link;
 mod read;
+mod scan;
 mod seal;
 mod turns;
 
@@ -31,6 +32,8 @@ use crate::record::{Card, LinkEvent};
 use crate::sealing::Purpose;
 use crate::store::{self, Delivery, Mode, Renewed, Store, StoreError};
 use crate::whose::Demand;
+
+pub use scan::{MalwareScan, Proved, Unscanned};
 
 /// Deliveries in one turn of an EHR.
 const BATCH: i64 = 1;
@@ -82,6 +85,7 @@ pub struct Release {
     pub blobs: BlobStore,
     /// Reads what strangers wrote.
     pub reader: Reader,
+    pub malware: MalwareScan,
     pub ehrs: Vec<SourceEhr>,
     /// Turns that each EHR may have at the same time.
     pub turns_at_once: usize,

@@ -4,6 +4,7 @@
 //! patient does not leave without a person's word about these very bytes.
 
 use super::judge::Judged;
+use super::seal::Fetched;
 use super::{Hindrance, Release, failed};
 use crate::base::MediaType;
 use crate::cell::{Answer, CellFault, Errand, Reading};
@@ -88,22 +89,26 @@ impl Release {
         judge_text(text, judged, file).await
     }
 
-    /// A document of another kind as a page of ours, and the SHA-256 of what the EHR sent.
+    /// A document of another kind as a page of ours.
     pub(super) async fn carry_over(
         &self,
         judged: &Judged<'_>,
         mut stream: AttachmentStream,
         head: &[u8],
         kind: Foreign,
-    ) -> Result<(Vec<u8>, [u8; 32]), Hindrance> {
+    ) -> Result<Fetched, Hindrance> {
         let letterhead = judged.ehr.letterhead.as_ref().ok_or(Hindrance::Review(ReviewReason::NoClinic))?;
         let mut reading = self.reader.begin(Errand::CarryOver(kind)).map_err(|fault| unread(kind, fault))?;
+        let mut scan = self.malware.begin().await;
         reading.give(head).await;
+        scan.give(head).await;
         while let Some(bytes) = stream.next().await.map_err(|error| failed(&error))? {
             reading.give(&bytes).await;
+            scan.give(&bytes).await;
         }
         let whole = || Hindrance::Later { why: "the attachment did not arrive whole".to_owned() };
         let sha256 = stream.sha256().ok_or_else(whole)?;
+        let scanned = scan.judge().await?;
         let carried = match reading.finish().await {
             Ok(Answer::Carried(carried)) => foreign::checked(carried).map_err(|obstacle| stays(kind, obstacle))?,
             Ok(Answer::Not(obstacle)) => return Err(stays(kind, obstacle)),
@@ -116,7 +121,7 @@ impl Release {
             judge_text(carried.text(), judged, file).await?;
         }
         let page = write_carried(&carried, letterhead, kind.spoken());
-        page.map(|page| (page, sha256)).map_err(|why| review(&why.to_string()))
+        page.map(|page| Fetched { page, sha256, scanned }).map_err(|why| review(&why.to_string()))
     }
 }
 

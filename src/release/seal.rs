@@ -6,19 +6,17 @@ use sha2::{Digest as _, Sha256};
 
 use super::judge::Judged;
 use super::read::Look;
+use super::scan::{Scan, Scanned};
 use super::{Hindrance, Release, failed};
 use crate::base::{LinkId, MediaType, random};
 use crate::blobs::{BlobError, BlobKey, BlobStore};
-use crate::fhir::{AttachmentRef, AttachmentStream, SNIFF_BYTES, Sniffed, sniff};
+use crate::fhir::{AttachmentRef, AttachmentStream, SNIFF_BYTES, Sniffed, sniff, why_unsent};
 use crate::policy::ReviewReason;
 use crate::sealing::{ContentKey, FileContext, FileNumber, SealError, SealedLength, Sealer};
 use crate::store::{Delivery, NewFile};
 
 /// Chunks between the network and the sealer.
 const CHUNKS_IN_FLIGHT: usize = 4;
-
-const NOT_DELIVERED: &str =
-    "it is neither PDF, PNG, JPEG, plain text, RTF, HTML nor CDA, or not what it is declared to be";
 
 impl Release {
     /// Fetches, judges, seals and stores the file that is the `number`th of `link`. The blob is visible only after the whole attachment was verified.
@@ -28,7 +26,7 @@ impl Release {
         content: ContentKey,
         (link, number): (&LinkId, FileNumber),
         delivery: &Delivery,
-    ) -> Result<NewFile, Hindrance> {
+    ) -> Result<(NewFile, Scanned), Hindrance> {
         let attachment = judged.report.preferred_attachment().ok_or_else(|| review("the report carries none"))?;
         let mut stream = judged.ehr.client.fetch_attachment(attachment).await.map_err(|error| failed(&error))?;
         let (head, kind) = judge_head(&mut stream, attachment).await?;
@@ -39,10 +37,10 @@ impl Release {
                 self.seal_as_it_is(judged, (stream, head), content, about, delivery).await
             }
             Sniffed::Foreign(kind) => {
-                let (page, sha256) = self.carry_over(judged, stream, &head, kind).await?;
+                let Fetched { page, sha256, scanned } = self.carry_over(judged, stream, &head, kind).await?;
                 let file = self.seal_paper(&page, content, (link, number), delivery).await?;
                 // Recognised by what the EHR holds, also when it shows the same bytes again.
-                Ok(NewFile { plain_index: self.vault.file_index(&sha256), ..file })
+                Ok((NewFile { plain_index: self.vault.file_index(&sha256), ..file }, scanned))
             }
         }
     }
@@ -54,14 +52,14 @@ impl Release {
         content: ContentKey,
         about: FileContext,
         delivery: &Delivery,
-    ) -> Result<NewFile, Hindrance> {
-        let mut look = self.begin_look(judged, about.media);
+    ) -> Result<(NewFile, Scanned), Hindrance> {
+        let mut looks = Looks { at_words: self.begin_look(judged, about.media), scan: self.malware.begin().await };
         let (chunks, receiver) = tokio::sync::mpsc::channel(CHUNKS_IN_FLIGHT);
         let sealing = self.begin_sealing(content, about.clone(), receiver);
-        let fed = feed(&mut stream, head, &chunks, &mut look).await;
+        let fed = feed(&mut stream, head, &chunks, &mut looks).await;
         let whole = || stream.sha256().ok_or_else(|| later("the attachment did not arrive whole"));
         let judged = match fed.and_then(|()| whole()) {
-            Ok(sha256) => self.judge_look(look, judged, &sha256).await.map(|()| sha256),
+            Ok(sha256) => self.judge_looks(looks, judged, &sha256).await.map(|scanned| (sha256, scanned)),
             Err(hindrance) => Err(hindrance),
         };
         if judged.is_ok() {
@@ -70,8 +68,19 @@ impl Release {
         }
         drop(chunks);
         let sealed = sealing.finish().await;
-        let sha256 = judged?;
-        Ok(self.new_file(&about, delivery, &sealed?, &sha256))
+        let (sha256, scanned) = judged?;
+        Ok((self.new_file(&about, delivery, &sealed?, &sha256), scanned))
+    }
+
+    /// Malware first: whose it is would be read out of a hostile file.
+    async fn judge_looks(
+        &self,
+        Looks { at_words, scan }: Looks,
+        judged: &Judged<'_>,
+        sha256: &[u8; 32],
+    ) -> Result<Scanned, Hindrance> {
+        let scanned = scan.judge().await?;
+        self.judge_look(at_words, judged, sha256).await.map(|()| scanned)
     }
 
     /// Seals and stores a document of our own.
@@ -120,6 +129,20 @@ impl Release {
     }
 }
 
+/// A document of another kind, carried over.
+pub(super) struct Fetched {
+    pub(super) page: Vec<u8>,
+    /// Of what the EHR sent.
+    pub(super) sha256: [u8; 32],
+    pub(super) scanned: Scanned,
+}
+
+/// Those who look at an attachment as it passes.
+struct Looks {
+    at_words: Look,
+    scan: Scan,
+}
+
 /// A file being sealed beside the async workers.
 struct Sealing {
     blob: BlobKey,
@@ -129,6 +152,13 @@ struct Sealing {
 struct Sealed {
     blob: BlobKey,
     length: SealedLength,
+}
+
+impl Looks {
+    async fn give(&mut self, bytes: &[u8]) {
+        self.at_words.give(bytes).await;
+        self.scan.give(bytes).await;
+    }
 }
 
 impl Sealing {
@@ -157,7 +187,7 @@ async fn judge_head(
     let first = head.get(..SNIFF_BYTES).unwrap_or(&head);
     match sniff(first, declared) {
         Some(kind) => Ok((head, kind)),
-        None => Err(review(NOT_DELIVERED)),
+        None => Err(review(&why_unsent(first))),
     }
 }
 
@@ -172,15 +202,15 @@ async fn feed(
     stream: &mut AttachmentStream,
     head: Vec<u8>,
     chunks: &tokio::sync::mpsc::Sender<Chunk>,
-    look: &mut Look,
+    looks: &mut Looks,
 ) -> Result<(), Hindrance> {
-    look.give(&head).await;
+    looks.give(&head).await;
     // A closed channel means that the sealer failed; its own error says why.
     if chunks.send(Chunk::Bytes(head)).await.is_err() {
         return Ok(());
     }
     while let Some(bytes) = stream.next().await.map_err(|error| failed(&error))? {
-        look.give(&bytes).await;
+        looks.give(&bytes).await;
         if chunks.send(Chunk::Bytes(bytes.to_vec())).await.is_err() {
             return Ok(());
         }

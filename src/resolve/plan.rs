@@ -325,6 +325,7 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::BeforeStart
         | ReviewReason::AgeUnknown
         | ReviewReason::Attachment { .. }
+        | ReviewReason::Malware { .. }
         | ReviewReason::AnothersPaper { .. }
         | ReviewReason::NobodysPaper
         | ReviewReason::PaperUnread { .. }

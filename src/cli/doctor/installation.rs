@@ -96,7 +96,7 @@ async fn clock(ground: &Ground) -> Finding {
     }
 }
 
-async fn relay(config: &Config) -> Finding {
+pub(super) async fn relay(config: &Config) -> Finding {
     match relay_of(config) {
         Ok(None) => match config.mode {
             Mode::Shadow => Finding::note(RELAY, "none is configured, and in shadow mode none is needed"),

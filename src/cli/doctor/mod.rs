@@ -2,12 +2,13 @@
 //!
 //! Must stay true: without `--round-trip` nothing is written outside; what that will write is said before.
 
+mod channels;
 mod heard;
 mod installation;
 
 use std::io::Write as _;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,10 @@ use crate::desk::{DeskError, Duty, heard_ehrs};
 use crate::intake::{Finding, TRIAL_WAIT_MAX, TrialAsked, Verdict};
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct DoctorArgs {
+    #[command(subcommand)]
+    of: Option<DoctorOf>,
     /// This EHR alone. Default: every configured one.
     ehr: Option<String>,
     /// Write a patient who is nobody and a report that is none to the EHR, see whether its call comes, and remove both. Where no
@@ -33,6 +37,12 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "round_trip",
           value_parser = clap::value_parser!(u64).range(1..=TRIAL_WAIT_MAX.as_secs()))]
     wait: u64,
+}
+
+#[derive(Subcommand)]
+enum DoctorOf {
+    /// Messages: the relay, what the world's DNS says of the sender's domain, the patients' address, and a trial message.
+    Channels(channels::ChannelsArgs),
 }
 
 /// What must work before anything can be written.
@@ -60,6 +70,12 @@ pub(super) async fn run(
     config: &Config,
     print: Print,
 ) -> anyhow::Result<Outcome> {
+    let args = match args {
+        DoctorArgs { of: Some(DoctorOf::Channels(args)), .. } => {
+            return channels::run(args, common, variables, config, print).await;
+        }
+        args @ DoctorArgs { of: None, .. } => args,
+    };
     let chosen: Vec<&EhrId> = config.ehrs.iter().map(|ehr| &ehr.id).filter(|id| is_chosen(&args, id)).collect();
     anyhow::ensure!(
         args.ehr.is_none() || !chosen.is_empty(),

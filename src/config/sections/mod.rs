@@ -4,6 +4,7 @@ mod ehr;
 mod ehr_auth;
 mod mail;
 mod panel;
+mod scan;
 mod server;
 mod topic;
 mod write_back;
@@ -60,6 +61,7 @@ pub(super) fn read(
         policy_file: policy_file(source.take("policy"), context),
         retention: retention(source.take("retention"), context),
         limits: limits(source.take("limits"), context),
+        malware: scan::read(source.take("scan"), context),
         reader: Reader::default(),
     };
     mistakes.into_result()?;

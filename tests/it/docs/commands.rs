@@ -68,14 +68,11 @@ fn complaint(line: &str) -> Option<String> {
             if of_flag.contains('<') && !word.contains('=') {
                 rest.next();
             }
-        } else if let Some(listed) = page.split("Commands:\n").nth(1) {
-            let names =
-                listed.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
-            if !names.into_iter().any(|name| name == word) {
-                return Some(format!("there is no `{word}`"));
-            }
+        } else if is_listed(&page, word) {
             path.push(word);
             page = help(&path);
+        } else if page.contains("Commands:\n") && !page.contains("Arguments:\n") {
+            return Some(format!("there is no `{word}`"));
         } else {
             positional += 1;
             if positional > places(&page).count() {
@@ -87,6 +84,13 @@ fn complaint(line: &str) -> Option<String> {
     // The name of a command, and nothing else, speaks of it.
     let is_name = words.len() == path.len() + 1;
     (positional < needed && !is_name).then(|| "it needs more words".to_owned())
+}
+
+/// Whether the page lists a command of this name.
+fn is_listed(page: &str, word: &str) -> bool {
+    let listed = page.split("Commands:\n").nth(1).unwrap_or_default();
+    let names = listed.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    names.into_iter().any(|name| name == word)
 }
 
 /// The places for words in the usage line: `<ID>`, `[FOLDER]`.

@@ -118,10 +118,10 @@ async fn event_12_what_is_not_as_declared_or_cannot_be_shown_goes_to_review_with
             "an HTML document that cannot be carried over word for word: it holds a script",
             json!([inline("text/html", html)]),
         ),
-        ("neither PDF", json!([inline("application/pdf", html)])),
-        ("neither PDF", json!([inline("text/plain", html)])),
-        ("neither PDF", json!([inline("application/msword", b"PK\x03\x04 a document of an office")])),
-        ("neither PDF", json!([inline("image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>")])),
+        ("a web page", json!([inline("application/pdf", html)])),
+        ("a web page", json!([inline("text/plain", html)])),
+        ("an archive", json!([inline("application/msword", b"PK\x03\x04 a document of an office")])),
+        ("an SVG picture", json!([inline("image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>")])),
         ("carries none", json!([{"contentType": "application/pdf", "title": "only a title"}])),
         ("carries none", json!([])),
         ("larger than 4096 bytes", json!([inline("application/pdf", &large)])),
@@ -255,7 +255,7 @@ async fn event_12_a_redirect_is_not_followed_and_a_login_page_is_not_a_report() 
     for _ in 0..10 {
         clinic.hear_and_settle().await;
     }
-    for (report, why) in [(&moved, "redirect"), (&login, "not FHIR JSON"), (&lying, "neither PDF")] {
+    for (report, why) in [(&moved, "redirect"), (&login, "not FHIR JSON"), (&lying, "a web page")] {
         let brief = clinic.delivery_of(report).await;
         assert_eq!(brief.state, "review", "{why}");
         assert!(brief.note.contains(why), "{why}: {}", brief.note);

@@ -6,7 +6,7 @@ use super::Source;
 const LAYERS: [&[&str]; 9] = [
     &["base"],
     &["policy", "record", "sealing", "signing", "audit", "paper", "foreign", "whose"],
-    &["store", "fhir", "blobs", "keys", "notify", "cell"],
+    &["store", "fhir", "blobs", "keys", "notify", "cell", "scan"],
     &["intake", "resolve", "release", "outbox", "open", "desk", "sweep", "sign_in", "write_back"],
     &["web"],
     &["config", "app"],
@@ -26,13 +26,14 @@ const NEIGHBOURS: [(&str, &str); 4] =
 const CLOSED_DOORS: [(&str, &str); 1] = [("web", "store")];
 
 /// Crates that live in some rooms only.
-const CONFINED_CRATES: [(&str, &[&str]); 15] = [
+const CONFINED_CRATES: [(&str, &[&str]); 16] = [
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
     ("fhirbolt", &["fhir"]),
     ("reqwest", &["fhir"]),
     ("actix_web", &["web", "app", "demo"]),
     ("lettre", &["notify"]),
+    ("hickory_resolver", &["notify"]),
     ("aes_gcm", &["sealing"]),
     ("aead_stream", &["sealing"]),
     ("rsa", &["signing"]),
