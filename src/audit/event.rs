@@ -140,6 +140,11 @@ pub enum AuditEvent {
         to: Notice,
         why: Option<String>,
     },
+    /// A mail system told of a message that it had taken; it may have changed nothing.
+    NoticeReported {
+        notice: NoticeId,
+        why: String,
+    },
     /// The holder of the key looked at the page.
     Landed {
         link: LinkId,

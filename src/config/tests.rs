@@ -64,7 +64,7 @@ fn an_ehr_has_careful_defaults() {
     assert_eq!((ehr.poll_every, ehr.recheck_every, ehr.report_age_max), (seconds(60), minutes(15), hours(7 * 24)));
     assert_eq!(ehr.answer_max, seconds(60));
     assert_eq!(ehr.clinic.as_ref().map(ClinicId::as_str), Some("main"), "the only clinic");
-    assert_eq!(config.clinics[0].language.as_str(), "en");
+    assert_eq!(config.clinics[0].language.to_string(), "en");
     assert_eq!(config.clinics[0].adult_at_years, 18);
     assert_eq!((ehr.write_back.len(), ehr.completed_talk), (0, CompletedTalk::Noted));
 }
@@ -113,7 +113,7 @@ fn every_key_is_read() {
     assert_eq!(config.keys_dir, Path::new("/var/keys"));
     assert_eq!(config.mode, Mode::Live);
     assert_eq!(config.clinics[0].timezone, chrono_tz::America::Mexico_City);
-    assert_eq!((config.clinics[0].language.as_str(), config.clinics[0].adult_at_years), ("en-GB", 19));
+    assert_eq!((config.clinics[0].language.to_string(), config.clinics[0].adult_at_years), ("en-GB".to_owned(), 19));
     let [basic, bearer, smart, secret, certificate, feed] = config.ehrs.as_slice() else { panic!("six EHRs") };
     assert_signs_in(smart, secret, certificate);
     assert_eq!(config.rotate_signing_keys, RotateEvery::Every(hours(90 * 24)));
@@ -164,7 +164,7 @@ fn variables_override_the_file_and_add_to_it() {
     );
     assert_eq!(config.server.listen.port(), 9000);
     assert_eq!(config.server.trusted_proxies.len(), 2);
-    assert_eq!(config.clinics[0].language.as_str(), "en-GB");
+    assert_eq!(config.clinics[0].language.to_string(), "en-GB");
     assert!(matches!(&config.ehrs[0].auth, EhrAuth::Bearer { token } if token.expose() == "from the environment"));
     assert_eq!(config.ehrs[0].poll_every, seconds(5));
     assert!(config.mail.unwrap().login.is_some_and(|login| login.password.expose() == "also"));

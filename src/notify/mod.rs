@@ -5,7 +5,9 @@
 //! (they may repeat the address); what may have been sent is never called unsent; every call ends in bounded time.
 //! Must not know: the store, FHIR, patients, reports, retries (the outbox decides those).
 
+mod dsn;
 mod letter;
+pub mod messages;
 mod outcome;
 mod recipients;
 mod smtp;
@@ -13,11 +15,15 @@ mod template;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use dsn::{BounceAddress, BounceEnvelope, DSN_BYTES_MAX, Dsn, Fate, NotADsn};
 pub use letter::{ClinicPhone, DisplayName, MessageId, NameError, Outgoing};
+pub use messages::{MessageKey, Messages, MessagesError, Naming};
 pub use outcome::{EnhancedStatus, Reply, SendOutcome, Why};
 pub use recipients::{OnlyTo, OnlyToError};
 pub use smtp::{Login, MailRelay, RelayError, RelayUrl, SmtpRelay, TlsMode};
-pub use template::{ComposeError, Language, LinkNotice, NoticeKind};
+pub use template::{ComposeError, LinkNotice, NoticeKind, Words};
+
+pub use crate::base::Language;
 
 /// Hands over mail, to those it is allowed to reach.
 pub struct Mailer {

@@ -17,7 +17,8 @@ use std::io::Read;
 
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{
-    ClinicId, Clock, Key256, LinkId, MediaType, OpeningId, Reference, UtcMillis, VersionId, minutes, random,
+    ClinicId, Clock, Key256, LanguageTag, LinkId, MediaType, OpeningId, Reference, UtcMillis, VersionId, minutes,
+    random,
 };
 use crate::blobs::{BlobError, BlobKey, BlobStore};
 use crate::keys::{KeyKind, KeyName, Vault, VaultError};
@@ -31,13 +32,14 @@ pub use state::{Ended, EndedKind, Looked, Standing};
 /// A lease is stretched when it has less than this left to its full length.
 const STRETCH_AFTER: std::time::Duration = minutes(1);
 
-/// What a page may say about the clinic.
+/// What a page may say about the clinic. The house may have no name: each language then has words for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClinicCard {
     pub name: String,
     pub phone: String,
     /// IANA.
     pub zone: String,
+    pub language: LanguageTag,
 }
 
 /// The open step.
@@ -136,6 +138,16 @@ impl Open {
     #[must_use]
     pub fn reference_of(&self, link: &str) -> Option<Reference> {
         LinkId::parse(link).ok().map(|link| Reference::of(&link))
+    }
+
+    /// Whether a link of ours has this reference, or had it. Nothing else is said of it to whoever only has that.
+    ///
+    /// # Errors
+    /// [`OpenError::Store`].
+    pub async fn is_from_us(&self, reference: &Reference) -> Result<bool, OpenError> {
+        let asked = reference.clone();
+        let links = self.store.read(move |conn| store::link_by_reference(conn, &asked)).await?;
+        Ok(!links.is_empty())
     }
 
     #[must_use]

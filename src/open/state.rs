@@ -2,9 +2,10 @@
 
 use super::holder::Proven;
 use super::{ClinicCard, Open, OpenError};
-use crate::base::{Reference, UtcMillis};
-use crate::record::{Link, LiveUntil, Opening, RevokedBy};
-use crate::store::{self, OpeningRow};
+use crate::base::{Language, Reference, UtcMillis};
+use crate::record::{Card, Link, LiveUntil, Opening, RevokedBy};
+use crate::sealing::Purpose;
+use crate::store::{self, Delivery, OpeningRow};
 
 /// What the holder is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,9 +99,21 @@ impl Open {
         Ended { kind, at, clinic: self.clinic_of(proven), reference: proven.link.reference.clone() }
     }
 
+    /// In the language of the message, which is the recipient's where we write that.
     fn clinic_of(&self, proven: &Proven) -> ClinicCard {
-        let clinic = proven.delivery.clinic.as_ref().and_then(|id| self.clinics.get(id));
-        clinic.unwrap_or(&self.house).clone()
+        let clinic = proven.delivery.clinic.as_ref().and_then(|id| self.clinics.get(id)).unwrap_or(&self.house);
+        match self.language_of(&proven.delivery) {
+            Some(language) if language != clinic.language.language() => {
+                ClinicCard { language: language.into(), ..clinic.clone() }
+            }
+            Some(_) | None => clinic.clone(),
+        }
+    }
+
+    fn language_of(&self, delivery: &Delivery) -> Option<Language> {
+        let sealed = delivery.card_sealed.as_deref()?;
+        let plain = self.vault.open_record(Purpose::PatientCard, delivery.id.as_str(), sealed).ok()?;
+        Card::from_bytes(&plain)?.language
     }
 }
 

@@ -5,6 +5,7 @@
 //! attempt is audited and the high-water mark raised before the message leaves; a secret is wiped at hand-over.
 //! Must not know: reports, attachments, how links are opened.
 
+mod bounces;
 mod breaker;
 mod settle;
 
@@ -14,9 +15,9 @@ use std::time::{Duration, Instant};
 use chrono_tz::Tz;
 use futures_util::future::join_all;
 
-use crate::base::{Bell, ClinicId, Clock, EmailAddress, LinkSecret, SecretText, UtcMillis, seconds};
+use crate::base::{Bell, ClinicId, Clock, EmailAddress, Language, LinkSecret, SecretText, UtcMillis, seconds};
 use crate::keys::{DeathJournal, KeyError, KeyKind, KeyName, Mark, Vault, VaultError};
-use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, NoticeKind, SendOutcome};
+use crate::notify::{BounceAddress, ClinicPhone, DisplayName, LinkNotice, Mailer, Messages, NoticeKind, SendOutcome};
 use crate::policy::contact::{is_less_sure, standing_objection};
 use crate::policy::{Decision, ReviewReason, Wording};
 use crate::record::{Card, NoticeEvent, NoticeKind as StoredKind};
@@ -24,6 +25,9 @@ use crate::sealing::Purpose;
 use crate::store::{self, ContactKey, Delivery, LeasedNotice, Mode, Store, StoreError};
 
 use breaker::AllowedInHour;
+
+pub use crate::notify::{BounceEnvelope, DSN_BYTES_MAX, Fate};
+pub use bounces::{Bounces, Heard};
 pub use breaker::BreakerLimits;
 
 /// Messages under way at the same time.
@@ -39,7 +43,9 @@ pub struct Sender {
     pub phone: ClinicPhone,
     pub from: EmailAddress,
     pub zone: Tz,
+    /// For recipients whose own is none of those that we write.
     pub language: Language,
+    pub messages: Messages,
 }
 
 /// The outbox step.
@@ -55,6 +61,8 @@ pub struct Outbox {
     /// A report is read again if its last reading is older than this when its message is due.
     pub recheck_every: Duration,
     pub limits: BreakerLimits,
+    /// Where reports of messages that did not arrive come to.
+    pub bounce_address: Option<BounceAddress>,
     /// In shadow nothing leaves, whatever was queued before.
     pub mode: Mode,
     /// Rung when a resource must be read again first.
@@ -225,7 +233,8 @@ impl Outbox {
         let Some(to) = card.email() else {
             return Ok(Prepared::NotToBeSent(ReviewReason::NoContact { why: "the card holds no address".to_owned() }));
         };
-        let mail = self.compose(leased, sender, to, &secret);
+        let language = card.language.unwrap_or(sender.language);
+        let mail = self.compose(leased, Sender { language, ..sender }, to, &secret);
         match mail {
             Some(Ok(mail)) => Ok(Prepared::Ready(Box::new(mail))),
             Some(Err(error)) => Ok(Prepared::NotToBeSent(ReviewReason::NoticeRefused { why: error.to_string() })),
@@ -248,8 +257,9 @@ impl Outbox {
             clinic_phone: sender.phone,
             from: sender.from,
             to,
-            link,
+            link: Some(link),
             expires_at,
+            sent_at: leased.notice.created_at,
             zone: sender.zone,
             reference: leased.link.reference.clone(),
             language: sender.language,
@@ -260,7 +270,14 @@ impl Outbox {
             },
             date: leased.notice.first_attempt_at.unwrap_or(leased.notice.created_at),
         };
-        Some(notice.compose())
+        let mail = notice.compose(&sender.messages);
+        Some(mail.and_then(|mail| match &self.bounce_address {
+            Some(address) => {
+                let return_path = address.with(&self.vault.token_of_notice(&leased.notice.id));
+                Ok(mail.with_return_path(return_path.map_err(|_| crate::notify::ComposeError::Address)?))
+            }
+            None => Ok(mail),
+        }))
     }
 
     async fn settle(&self, leased: LeasedNotice, outcome: SendOutcome) -> Result<(), OutboxError> {

@@ -65,6 +65,7 @@ fn link_events() -> Vec<LinkEvent> {
         LinkEvent::Supersede { by: delivery() },
         LinkEvent::Parted,
         LinkEvent::QuietBegan,
+        LinkEvent::MailboxFull,
     ]
 }
 
@@ -88,12 +89,13 @@ fn notices() -> Vec<Notice> {
     ]
 }
 
-const NOTICE_EVENTS: [NoticeEvent; 9] = [
+const NOTICE_EVENTS: [NoticeEvent; 10] = [
     NoticeEvent::Lease,
     NoticeEvent::Accepted,
     NoticeEvent::Transient,
     NoticeEvent::Permanent,
     NoticeEvent::Ambiguous,
+    NoticeEvent::Undelivered,
     NoticeEvent::LeaseLost,
     NoticeEvent::HandedBack,
     NoticeEvent::QuietBegan,
@@ -219,7 +221,7 @@ fn a_link_that_ends_ends_for_each_report_that_shares_it() {
                 goes_on,
                 is_of_one_report
                     || step.death().is_none()
-                    || matches!(event, LinkEvent::Parted | LinkEvent::QuietBegan),
+                    || matches!(event, LinkEvent::Parted | LinkEvent::QuietBegan | LinkEvent::MailboxFull),
                 "{event:?}"
             );
         }

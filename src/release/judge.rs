@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Hindrance, Release, SourceEhr, failed};
+use crate::base::Language;
 use crate::fhir::{
     ContactChoice, Further, Patient, PatientStanding, ReadAnswer, Report, Subject, WhoElse, Written, age_of,
     choose_email, may_hide_somebody,
@@ -180,7 +181,8 @@ impl Release {
         match choice {
             ContactChoice::One { address, explanation } => {
                 let index = self.vault.address_index(&address);
-                Ok((Card::new(Some(&address), patient.id.clone(), explanation), index, *patient))
+                let card = Card::new(Some(&address), patient.id.clone(), explanation);
+                Ok((card.in_language(language_for(delivery.addressee, &patient)), index, *patient))
             }
             ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
             ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why })),
@@ -240,6 +242,14 @@ fn write(ehr: &SourceEhr, report: &Report, person: &Person) -> Result<Option<She
     let head = ehr.letterhead.as_ref().ok_or(Hindrance::Review(ReviewReason::NoClinic))?;
     let sheet = paper::write(written, head, person);
     sheet.map(Some).map_err(|why| Hindrance::Review(ReviewReason::Attachment { why: why.to_string() }))
+}
+
+/// A further recipient is written to in the clinic's language: the patient's record says nothing of theirs.
+fn language_for(addressee: Addressee, patient: &Patient) -> Option<Language> {
+    match addressee {
+        Addressee::Patient => patient.language.as_deref().and_then(Language::of_tag),
+        Addressee::Further(_) => None,
+    }
 }
 
 /// Whether a minor's report would go to another address than the one that was looked at.

@@ -99,8 +99,8 @@ pub use looks::{
 };
 pub use migrations::{MigrationState, RanRow, audit_migrations, migrate, unaudited_migrations};
 pub use notices::{
-    LeasedNotice, NewNotice, NoticeRow, hold_unsent_notices, insert_notice, lease_notices, leased_notices_lost, notice,
-    notices_of, settle_notice, stale_notices,
+    LeasedNotice, NewNotice, NoticeRow, hold_unsent_notices, insert_notice, lease_notices, leased_notices_lost,
+    leave_later, note_returned, notice, notices_of, settle_notice, stale_notices,
 };
 pub use openings::{
     Claim, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,

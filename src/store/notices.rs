@@ -1,9 +1,11 @@
 //! Notices: the outbox.
 
+mod returned;
 mod turns;
 
 use diesel::prelude::*;
 
+pub use returned::{leave_later, note_returned};
 pub use turns::{LeasedNotice, lease_notices};
 
 use super::conn::{Conn, Tx};

@@ -61,6 +61,8 @@ struct StandingView {
     clinic: ClinicView,
     reference: String,
     zone: String,
+    /// A tag such as `de` or `de-AT`.
+    language: String,
     expires_at: i64,
     opens_left: u16,
     opens_max: u16,
@@ -77,6 +79,8 @@ struct EndedView {
     clinic: ClinicView,
     reference: String,
     zone: String,
+    /// A tag such as `de` or `de-AT`.
+    language: String,
 }
 
 #[derive(Serialize)]
@@ -225,21 +229,23 @@ async fn read_body(mut body: web::Payload) -> Result<Bytes, Problem> {
 impl StandingView {
     fn new(state: &'static str, standing: Standing) -> Self {
         let Standing { clinic, reference, expires_at, opens_left, opens_max, file_bytes: sizes } = standing;
-        let ClinicCard { name, phone, zone } = clinic;
+        let ClinicCard { name, phone, zone, language } = clinic;
+        let language = language.to_string();
         let clinic = ClinicView { name, phone };
         let reference = reference.as_str().to_owned();
         let (expires_at, files) = (expires_at.0, sizes.len());
-        Self { state, clinic, reference, zone, expires_at, opens_left, opens_max, files, sizes }
+        Self { state, clinic, reference, zone, language, expires_at, opens_left, opens_max, files, sizes }
     }
 }
 
 impl EndedView {
     fn new(ended: Ended) -> Self {
         let Ended { kind, at, clinic, reference } = ended;
-        let ClinicCard { name, phone, zone } = clinic;
+        let ClinicCard { name, phone, zone, language } = clinic;
+        let language = language.to_string();
         let clinic = ClinicView { name, phone };
         let reference = reference.as_str().to_owned();
-        Self { state: "ended", kind: kind.as_str(), at: at.map(|at| at.0), clinic, reference, zone }
+        Self { state: "ended", kind: kind.as_str(), at: at.map(|at| at.0), clinic, reference, zone, language }
     }
 }
 

@@ -9,13 +9,22 @@ import { Damaged, SealedFile, makeRoom } from './sealed.js';
 import { Screens } from './screens.js';
 import { Reading } from './reading.js';
 import { loadPdfjs } from './pages.js';
-import { timeHere, wordsIn } from './words.js';
+import { Tongue } from './tongue.js';
+import { speechIn } from './words.js';
 import { workersStart } from './workers.js';
 
 const page = document.getElementById('page');
-const language = page.dataset.lang || 'en';
 const facts = { name: page.dataset.clinic, phone: null, reference: page.dataset.reference, zone: null };
-const screens = new Screens(wordsIn(language), language, facts);
+const screens = new Screens(facts);
+let isChosen = false;
+const tongue = new Tongue((language) => {
+  isChosen = true;
+  speak(language).catch(() => {});
+});
+// The server chose by what the browser prefers.
+const spoken = speak(page.lang);
+// Heard below; until then a failure is nobody's.
+spoken.catch(() => {});
 
 let keyring = null;
 let server = null;
@@ -24,11 +33,38 @@ let reading = null;
 // Counts starts: an answer that comes after the page went on to something else is dropped.
 let turn = 0;
 
+/** Says everything on the page in this language, what is there already too. */
+async function speak(tag) {
+  const speech = await speechIn(tag);
+  page.lang = speech.tag;
+  document.getElementById('reference-label').textContent = speech.words('reference.label');
+  tongue.show(speech.language, speech.words('language.label'));
+  screens.speak(speech);
+  showClinic();
+}
+
+// The link's own language, unless somebody chose another or its words cannot be had.
+async function follow(tag) {
+  if (isChosen || !tag || tag === page.lang) return;
+  try {
+    await speak(tag);
+  } catch (cut) {
+    // What is spoken already says it as well.
+  }
+}
+
 async function start() {
   turn += 1;
   const mine = turn;
-  const link = currentLink();
   clear();
+  try {
+    await spoken;
+  } catch (cut) {
+    // The page as it came says what to do.
+    return undefined;
+  }
+  if (mine !== turn) return undefined;
+  const link = currentLink();
   if (!link.id) return screens.wrong();
   if (!link.secret) return screens.gone();
   screens.checking();
@@ -42,6 +78,8 @@ async function start() {
     look = await server.look();
     if (mine !== turn) return undefined;
     learn(look);
+    await follow(look.language);
+    if (mine !== turn) return undefined;
     if (look.state === 'ended') return finish(look);
     const works = await working;
     if (mine !== turn) return undefined;
@@ -60,8 +98,12 @@ function learn(answer) {
   }
   facts.reference = answer.reference || facts.reference;
   facts.zone = answer.zone || facts.zone;
-  document.getElementById('clinic').textContent = facts.name;
+  showClinic();
   document.getElementById('reference').textContent = facts.reference;
+}
+
+function showClinic() {
+  document.getElementById('clinic').textContent = facts.name || screens.words('house');
 }
 
 function finish(tombstone) {
@@ -170,7 +212,7 @@ function read(claim, files) {
 function ended(how, until) {
   clear();
   if (how === 'done') screens.done();
-  else screens.lapsed(timeHere(until, language));
+  else screens.lapsed(until);
 }
 
 /** Puts the whole link on the clipboard; only before the claim, while the secret is still here. */

@@ -86,15 +86,19 @@ function listenTo(cutter) {
   return { alive, stop };
 }
 
-/** Brings one of the page's own files into the browser's cache. */
+/** One of the page's own files, whole; it is in the browser's cache from then on. */
 export async function fetchWhole(address) {
   const cutter = new AbortController();
   const line = listenTo(cutter);
   try {
     const response = await fromNetwork(fetch(address, { credentials: 'same-origin', redirect: 'error', signal: cutter.signal }));
     if (!response.ok) throw new Refusal('offline');
-    const chunks = chunksOf(response);
-    while (!(await chunks.next()).done) line.alive();
+    const chunks = [];
+    for await (const chunk of chunksOf(response)) {
+      line.alive();
+      chunks.push(chunk);
+    }
+    return new Uint8Array(await new Blob(chunks).arrayBuffer());
   } finally {
     line.stop();
   }

@@ -13,8 +13,8 @@ use crate::support::service::Installation;
 
 use chartseal::audit::{Actor, AuditEvent, Chain, Entry};
 use chartseal::base::{
-    Bell, Clock, DeliveryId, EhrId, FhirId, Key256, LinkId, LinkSecret, MediaType, NoticeId, ResourceKey, ResourceType,
-    SecretText, UtcMillis, VersionId, hours, minutes, random,
+    Bell, Clock, DeliveryId, EhrId, FhirId, Key256, Language, LinkId, LinkSecret, MediaType, NoticeId, ResourceKey,
+    ResourceType, SecretText, UtcMillis, VersionId, hours, minutes, random,
 };
 use chartseal::blobs::{BlobKey, BlobStore, BlobUrl};
 use chartseal::config::Config;
@@ -135,6 +135,7 @@ impl House {
             name: "Riverside <Clinic>".to_owned(),
             phone: "+1 312 555 0100".to_owned(),
             zone: "America/Chicago".to_owned(),
+            language: Language::English.into(),
         };
         let (store, blobs) = (self.store.clone(), self.blobs.clone());
         let open = Open::new(store, self.clock.clone(), self.vault.clone(), blobs, HashMap::new(), card);
