@@ -29,7 +29,8 @@ use crate::open::{ClinicCard, Open};
 use crate::outbox::{BreakerLimits, Outbox, Sender};
 use crate::paper::Letterhead;
 use crate::policy::facts::ADULT_AT_YEARS;
-use crate::policy::{Available, Channel, Terms};
+use crate::policy::vocabulary::CodeElse;
+use crate::policy::{Available, Challenge, Channel, Terms};
 use crate::release::{Company, Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve, Timetable};
 use crate::sealing::hmac_sha256;
@@ -127,6 +128,7 @@ impl Steps {
                 blobs,
                 clinic_cards(config),
                 house(config),
+                bells.queued.clone(),
             )),
             incidents: Arc::new(InterruptedIncidents { store: ground.store.clone(), clock: ground.clock.clone() }),
             sign_in,
@@ -194,7 +196,11 @@ impl Steps {
 /// What this installation offers.
 #[must_use]
 pub fn available() -> Available {
-    Available { channels: BTreeSet::from([Channel::Email]), challenges: BTreeSet::new() }
+    Available {
+        channels: BTreeSet::from([Channel::Email]),
+        challenges: BTreeSet::from([Challenge::Question, Challenge::Code]),
+        ways_out: BTreeSet::from([CodeElse::Staff, CodeElse::Slip, CodeElse::Pickup]),
+    }
 }
 
 /// The mode as the steps know it.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
-use crate::record::{ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
+use crate::record::{Ask, Checked, ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
 
 /// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
 /// wait for each other, and a few for the installation.
@@ -151,6 +151,48 @@ pub enum AuditEvent {
     ClaimRefused {
         link: LinkId,
         why: String,
+    },
+    /// The link asks this before it opens.
+    Asks {
+        link: LinkId,
+        what: Vec<Ask>,
+        attempts: u8,
+    },
+    /// Its holder wants a code.
+    CodeAsked {
+        link: LinkId,
+        notice: NoticeId,
+    },
+    /// Staff told a code to whoever called, after this check.
+    CodeTold {
+        link: LinkId,
+        checked: Checked,
+    },
+    AnsweredRight {
+        link: LinkId,
+        asked: Ask,
+    },
+    /// So many more answers are looked at; after none it is locked.
+    AnsweredWrong {
+        link: LinkId,
+        asked: Ask,
+        left: u8,
+    },
+    /// Staff let a locked link take answers again.
+    Unlocked {
+        link: LinkId,
+        reason: String,
+    },
+    /// Staff gave a question of the clinic's own.
+    QuestionSet,
+    /// Slips with codes were written, to be printed; for an order of this EHR, or for nobody yet.
+    SlipsPrinted {
+        references: Vec<String>,
+        bound: Option<EhrId>,
+    },
+    SlipBound {
+        reference: String,
+        ehr: EhrId,
     },
     Decrypted {
         link: LinkId,

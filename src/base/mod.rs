@@ -14,6 +14,7 @@ pub mod ids;
 pub mod media;
 pub mod random;
 pub mod secret;
+pub mod slip;
 pub mod time;
 
 pub use address::{AddressError, EmailAddress};
@@ -25,4 +26,5 @@ pub use ids::{
 };
 pub use media::MediaType;
 pub use secret::{Key256, LinkSecret, SecretBytes, SecretText};
+pub use slip::{SlipCode, SlipReference};
 pub use time::{UtcMillis, hours, millis, minutes, seconds};

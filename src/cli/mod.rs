@@ -2,8 +2,8 @@
 //!
 //! Job: parse arguments, open what a command needs, print for people or as JSON, choose the exit code: 0 done, 1 the
 //! answer is no, 2 wrong usage or configuration.
-//! Must stay true: no command prints a secret (but a person's new key, once), an address or a usable link; a key is never an
-//! argument.
+//! Must stay true: no command prints a secret (but a person's new key, or a code that they tell, once), an address or a usable
+//! link; a key is never an argument.
 //! Must not know: SQL, FHIR, HTTP.
 
 mod audit;
@@ -27,6 +27,7 @@ mod rules_look;
 mod rules_versions;
 mod setup;
 mod shred;
+mod slips;
 mod staff;
 mod write_backs;
 
@@ -118,6 +119,9 @@ enum Command {
     /// Look at how the EHRs are heard, what is wrong with them, and by which keys they know us.
     #[command(subcommand)]
     Ehrs(ehrs::EhrsCommand),
+    /// Print slips with codes for patients to keep, and say for which order each is.
+    #[command(subcommand)]
+    Slips(slips::SlipsCommand),
     /// Verify or export the audit.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -212,6 +216,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::TooShort { .. }
             | DeskError::NoChannel { .. }
             | DeskError::ReleaseBeforeTalk
+            | DeskError::NoQuestion
+            | DeskError::AsksNoCode
+            | DeskError::Locked
+            | DeskError::NotLocked
+            | DeskError::UnlockedBefore
+            | DeskError::NotOut
+            | DeskError::NoSlip
+            | DeskError::SlipBound
             | DeskError::Staff(_)
             | DeskError::Rules(_)
             | DeskError::Incident(_),
@@ -253,6 +265,11 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
         Command::Contacts(command) => {
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             contacts::run(command, &desk, &by, print).await
+        }
+        Command::Slips(command) => {
+            let config = load(&common, variables.clone())?;
+            let (desk, by) = desk(&common, variables, command.acts()).await?;
+            slips::run(command, &config, &desk, &by, print).await
         }
         Command::Patients(command) => {
             let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };

@@ -120,6 +120,12 @@ impl Vault {
         self.blind_index("group", &format!("{}/{belonging}", data_encoding::HEXLOWER.encode(patient)))
     }
 
+    /// An order of one EHR: what a report and the slip for it have in common.
+    #[must_use]
+    pub fn order_index(&self, ehr: &EhrId, order: &str) -> [u8; 32] {
+        self.blind_index("order", &format!("{ehr}/{order}"))
+    }
+
     /// Tells whether two files are the same, to whoever holds the root key and nobody else. From the file's SHA-256.
     #[must_use]
     pub fn file_index(&self, sha256: &[u8; 32]) -> [u8; 32] {

@@ -5,6 +5,7 @@
 //! (they may repeat the address); what may have been sent is never called unsent; every call ends in bounded time.
 //! Must not know: the store, FHIR, patients, reports, retries (the outbox decides those).
 
+mod code_notice;
 mod letter;
 mod outcome;
 mod recipients;
@@ -13,6 +14,7 @@ mod template;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use code_notice::CodeNotice;
 pub use letter::{ClinicPhone, DisplayName, MessageId, NameError, Outgoing};
 pub use outcome::{EnhancedStatus, Reply, SendOutcome, Why};
 pub use recipients::{OnlyTo, OnlyToError};

@@ -76,22 +76,9 @@ impl LinkNotice {
         }
         let words = self.words().map_err(|_| ComposeError::Message)?;
         let message_id = MessageId::of(&self.notice, &self.from);
-        let from = Mailbox::new(self.named_clinic().map(|name| name.as_str().to_owned()), wire_address(&self.from)?);
-        let message = Message::builder()
-            .from(from)
-            .to(Mailbox::new(None, wire_address(&self.to)?))
-            .subject(words.subject)
-            .date(self.date.to_datetime().into())
-            .message_id(Some(message_id.to_string()))
-            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
-            .multipart(
-                MultiPart::alternative()
-                    .boundary(format!("=_{}", self.notice))
-                    .singlepart(SinglePart::plain(wrapped(&words.plain, PLAIN_COLUMNS_MAX)))
-                    .singlepart(SinglePart::html(words.html)),
-            )
-            .map_err(|_| ComposeError::Message)?;
-        Ok(Outgoing::new(self.from.clone(), self.to.clone(), message_id, message.formatted()))
+        let from_name = self.named_clinic();
+        let (notice, from, to, date) = (&self.notice, &self.from, &self.to, self.date);
+        Envelope { notice, message_id, from_name, from, to, date }.close(words)
     }
 
     fn words(&self) -> Result<Words, askama::Error> {
@@ -119,10 +106,41 @@ impl LinkNotice {
     }
 }
 
-struct Words {
-    subject: String,
-    plain: String,
-    html: String,
+pub(super) struct Words {
+    pub(super) subject: String,
+    pub(super) plain: String,
+    pub(super) html: String,
+}
+
+/// What stands around the words of every message.
+pub(super) struct Envelope<'a> {
+    pub(super) notice: &'a NoticeId,
+    pub(super) message_id: MessageId,
+    pub(super) from_name: Option<&'a DisplayName>,
+    pub(super) from: &'a EmailAddress,
+    pub(super) to: &'a EmailAddress,
+    pub(super) date: UtcMillis,
+}
+
+impl Envelope<'_> {
+    pub(super) fn close(self, words: Words) -> Result<Outgoing, ComposeError> {
+        let from = Mailbox::new(self.from_name.map(|name| name.as_str().to_owned()), wire_address(self.from)?);
+        let message = Message::builder()
+            .from(from)
+            .to(Mailbox::new(None, wire_address(self.to)?))
+            .subject(words.subject)
+            .date(self.date.to_datetime().into())
+            .message_id(Some(self.message_id.to_string()))
+            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+            .multipart(
+                MultiPart::alternative()
+                    .boundary(format!("=_{}", self.notice))
+                    .singlepart(SinglePart::plain(wrapped(&words.plain, PLAIN_COLUMNS_MAX)))
+                    .singlepart(SinglePart::html(words.html)),
+            )
+            .map_err(|_| ComposeError::Message)?;
+        Ok(Outgoing::new(self.from.clone(), self.to.clone(), self.message_id, message.formatted()))
+    }
 }
 
 #[derive(Template)]
@@ -158,7 +176,7 @@ fn english_subject(clinic: Option<&str>, kind: NoticeKind) -> String {
 
 /// `Tuesday, 24 November 2026, 16:05 (Chicago time)`; the minute is the last whole one. Where the clocks of that place
 /// show it twice, in the night in which they go back, the offset's own name stands there instead: `(CST)`.
-fn english_time(at: UtcMillis, zone: Tz) -> String {
+pub(super) fn english_time(at: UtcMillis, zone: Tz) -> String {
     let local = at.to_datetime().with_timezone(&zone);
     let day_and_time = local.format("%A, %-d %B %Y, %H:%M");
     let shown_once = zone.from_local_datetime(&local.naive_local()).single().is_some();

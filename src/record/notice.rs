@@ -21,6 +21,19 @@ pub enum NoticeKind {
     Link,
     /// A report that replaces one sent before.
     UpdatedLink,
+    /// The code that a link asks for. Nothing of the link stands or falls with its message.
+    Code,
+}
+
+impl NoticeKind {
+    /// Whether it carries the link, and tells of its report.
+    #[must_use]
+    pub const fn brings_the_link(self) -> bool {
+        match self {
+            Self::Link | Self::UpdatedLink => true,
+            Self::Code => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -91,6 +91,9 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::HeldTooLong
         | ReviewReason::TooShort { .. }
         | ReviewReason::NotAvailable { .. }
+        | ReviewReason::PickUp
+        | ReviewReason::NothingToAsk
+        | ReviewReason::NoSlip
         | ReviewReason::UnknownStatus
         | ReviewReason::TooOld
         | ReviewReason::BeforeStart

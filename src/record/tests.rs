@@ -141,6 +141,28 @@ fn the_whole_notice_table_is_as_written() {
 }
 
 #[test]
+fn the_whole_challenge_table_is_as_written() {
+    let states = [
+        Challenge::Asked { left: 5, series: Series::First },
+        Challenge::Asked { left: 1, series: Series::First },
+        Challenge::Asked { left: 1, series: Series::Last },
+        Challenge::Passed,
+        Challenge::Locked { series: Series::First },
+        Challenge::Locked { series: Series::Last },
+    ];
+    let events = [ChallengeEvent::Wrong, ChallengeEvent::Right, ChallengeEvent::Unlock { attempts: 5 }];
+    let mut table = String::new();
+    for state in states {
+        for event in events {
+            if let Ok(step) = state.step(event) {
+                writeln!(table, "{state:?} + {event:?} -> {:?}", step.to()).unwrap();
+            }
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
 fn terminal_is_final() {
     for state in links().into_iter().filter(Link::is_final) {
         for event in link_events() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::asks::Answers;
 use super::{Hindrance, Release, SourceEhr, failed};
 use crate::fhir::{
     ContactChoice, Further, Patient, PatientStanding, ReadAnswer, Report, Subject, WhoElse, Written, age_of,
@@ -10,9 +11,9 @@ use crate::fhir::{
 use crate::paper::{self, Person, Sheet};
 use crate::policy::contact::{is_less_sure, standing_objection};
 use crate::policy::life::WAKING_FLOOR_HOURS;
-use crate::policy::{Decision, ReportStatus, ReviewReason, Terms};
+use crate::policy::{Challenge, Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Addressee, Card, Link};
-use crate::store::{self, ContactKey, Delivery, SourceRow};
+use crate::store::{self, ContactKey, Delivery, QuestionRow, SlipRow, SourceRow};
 use crate::whose::Known;
 
 /// A report that may leave.
@@ -29,6 +30,8 @@ pub(super) struct Judged<'a> {
     pub(super) contact_index: [u8; 32],
     /// With the life that its link may have from now on.
     pub(super) terms: Terms,
+    /// What a question of its link can be about.
+    pub(super) answers: Answers,
 }
 
 /// What is kept of a delivery's document.
@@ -37,6 +40,8 @@ pub(super) struct Kept {
     pub(super) paper: Option<[u8; 32]>,
     /// The attachment that a person let go although it was doubted.
     pub(super) let_go: Option<[u8; 32]>,
+    /// The question of the clinic's own.
+    pub(super) question: Option<QuestionRow>,
 }
 
 impl Release {
@@ -45,7 +50,7 @@ impl Release {
         &self,
         delivery: &Delivery,
         source: Option<&SourceRow>,
-        Kept { paper, let_go }: Kept,
+        Kept { paper, let_go, question }: Kept,
     ) -> Result<Judged<'_>, Hindrance> {
         let terms = match &delivery.decision {
             Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
@@ -58,6 +63,7 @@ impl Release {
             let rules = "that were in force".to_owned();
             return Err(Hindrance::Review(ReviewReason::NoCommonChannel { rules }));
         }
+        let terms = if question.is_some() { terms.asking(Challenge::Question) } else { terms };
         let terms = match (Decision::Send { terms }).within(&self.available) {
             Decision::Send { terms } => terms,
             Decision::Review { why, .. } => return Err(Hindrance::Review(why)),
@@ -90,7 +96,10 @@ impl Release {
         if written.as_ref().map(|sheet| self.vault.file_index(&sheet.binding)) != paper {
             return Err(Hindrance::Changed);
         }
-        Ok(Judged { ehr, report, written, known: patient.known(), let_go, card, contact_index, terms })
+        let slip = self.slip_of(delivery, &report).await?;
+        let answers = Answers { born: patient.birth_date, question, slip };
+        answers.suffice(&terms)?;
+        Ok(Judged { ehr, report, written, known: patient.known(), let_go, card, contact_index, terms, answers })
     }
 
     /// The report as it is now, if it still says what was decided about.
@@ -210,6 +219,17 @@ impl Release {
             (Some(_), _) | (None, None) => Err(Hindrance::Changed),
             (None, Some(lack)) => Err(Hindrance::Later { why: format!("its recipient is unknown: {}", lack.as_str()) }),
         }
+    }
+
+    /// The slip that its patient was given for its order.
+    async fn slip_of(&self, delivery: &Delivery, report: &Report) -> Result<Option<SlipRow>, Hindrance> {
+        let orders: Vec<[u8; 32]> =
+            report.orders().map(|order| self.vault.order_index(&delivery.ehr, &order)).collect();
+        if orders.is_empty() {
+            return Ok(None);
+        }
+        let read = self.store.read(move |conn| store::slip_of(conn, &orders)).await;
+        read.map_err(|_| Hindrance::Later { why: "the slips could not be looked through".to_owned() })
     }
 
     /// What is recorded of the address by now: nothing goes to one that bounced or is disputed, and what the rules were told of

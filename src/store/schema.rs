@@ -468,9 +468,60 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    challenge (link_id) {
+        link_id -> Text,
+        attempts -> Integer,
+        attempts_left -> Integer,
+        unlocked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    asked (link_id, kind) {
+        link_id -> Text,
+        kind -> Text,
+        how -> Text,
+        question_sealed -> Nullable<Binary>,
+        answer_sealed -> Nullable<Binary>,
+        until_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    answered (link_id, cookie_hash, kind) {
+        link_id -> Text,
+        cookie_hash -> Binary,
+        kind -> Text,
+        answered_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    question (delivery_id) {
+        delivery_id -> Text,
+        question_sealed -> Binary,
+        answer_sealed -> Binary,
+    }
+}
+
+diesel::table! {
+    slip (reference) {
+        reference -> Text,
+        clinic -> Text,
+        code_sealed -> Binary,
+        order_index -> Nullable<Binary>,
+        printed_at -> BigInt,
+        printed_by -> Text,
+        bound_at -> Nullable<BigInt>,
+        bound_by -> Nullable<Text>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query! {
     control, key_mark, audit_line, event, source, delivery, link, sealed_file, opening, notice, patient, preference,
     poll, subscription, topic, event_gap, operator, rules_version, rules_activation, rules_redecision, incident,
     incident_delivery, former_link, signing_key, likeness, twin, replacement, look, panel_patient, past_search, paper,
-    contact,
+    contact, challenge, asked, answered, question,
+    slip,
 }

@@ -6,7 +6,7 @@
 //! Must not know: the store, FHIR, keys, where sealed files lie, or who may open what: that is `open`'s and `intake`'s.
 //!
 //! ```text
-//! patients   GET /r/{…}   POST /r/{id}/{begin,look,open,receipt}   GET /r/{id}/files/{n}   GET /assets/{hash}/{…}
+//! patients   GET /r/{…}   POST /r/{id}/{begin,look,answer,code,open,receipt}   GET /r/{id}/files/{n}   GET /assets/{hash}/{…}
 //! EHRs       POST PUT DELETE /fhir/hook/{ehr}[/{Type}/{id}]   GET /.well-known/jwks.json
 //! operators  GET /healthz /readyz /metrics   (an address of its own)
 //! ```
@@ -25,6 +25,7 @@ mod public_keys;
 mod range;
 mod traffic;
 mod unproven;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub struct Patient {
     page: Page,
     networks: web::Data<Networks>,
     limit: PerNetwork<DefaultClock>,
+    /// For answers and codes.
+    answers_limit: PerNetwork<DefaultClock>,
     body_wait_max: Duration,
     edge: web::Data<Edge>,
 }
@@ -80,6 +83,7 @@ impl Patient {
             origin: patient_url.origin().ascii_serialization(),
             networks: web::Data::new(Networks::behind(trusted_proxies)),
             limit: PerNetwork::new(DefaultClock::default()),
+            answers_limit: PerNetwork::of_answers(DefaultClock::default()),
             body_wait_max,
             edge: web::Data::new(Edge { transport: Transport::of(patient_url), traffic }),
             open,
@@ -100,6 +104,8 @@ pub fn patient(cfg: &mut ServiceConfig, patient: &Arc<Patient>) {
                 .wrap(from_fn(observe))
                 .service(posts("/{link}/begin").route(web::post().to(protocol::begin)))
                 .service(posts("/{link}/look").route(web::post().to(protocol::look)))
+                .service(posts("/{link}/answer").route(web::post().to(protocol::answer)))
+                .service(posts("/{link}/code").route(web::post().to(protocol::code)))
                 .service(posts("/{link}/open").route(web::post().to(protocol::open)))
                 .service(posts("/{link}/receipt").route(web::post().to(protocol::receipt)))
                 .service(

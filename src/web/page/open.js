@@ -1,4 +1,4 @@
-// The way of a patient through the page: look, press, fetch, read, clear. Holds the only state; every other module is told.
+// The way of a patient through the page: look, press, answer, fetch, read, clear. Holds the only state; every other module is told.
 //
 // Loading spends nothing: `begin` and `look` only ask. `open` is sent after a press and never by itself.
 
@@ -7,6 +7,7 @@ import { Keyring, browserCanOpen } from './keys.js';
 import { Refusal, Server } from './server.js';
 import { Damaged, SealedFile, makeRoom } from './sealed.js';
 import { Screens } from './screens.js';
+import { Asking } from './asking.js';
 import { Reading } from './reading.js';
 import { loadPdfjs } from './pages.js';
 import { timeHere, wordsIn } from './words.js';
@@ -16,6 +17,7 @@ const page = document.getElementById('page');
 const language = page.dataset.lang || 'en';
 const facts = { name: page.dataset.clinic, phone: null, reference: page.dataset.reference, zone: null };
 const screens = new Screens(wordsIn(language), language, facts);
+const asking = new Asking(screens, { onAnswer: (to, text) => tell(() => server.answer(to, text)), onCode: () => tell(() => server.code()) });
 
 let keyring = null;
 let server = null;
@@ -87,6 +89,10 @@ function hasRoom() {
 function refused(problem, again) {
   const why = problem instanceof Refusal ? problem.why : 'trouble';
   if (why === 'ended') return finish(problem.tombstone);
+  if (why === 'asks') {
+    look = problem.tombstone;
+    return ask(null);
+  }
   if (why === 'cookie') return screens.cookies(start);
   if (why === 'unknown') return screens.wrong();
   if (why === 'foreign') return screens.foreign();
@@ -95,7 +101,28 @@ function refused(problem, again) {
   return screens.offline(again);
 }
 
+function ask(reply) {
+  turn += 1;
+  asking.show(look.asks, reply);
+}
+
+// Sends an answer or the wish for a code, and goes on as the server says.
+async function tell(request) {
+  turn += 1;
+  const mine = turn;
+  try {
+    const reply = await request();
+    if (mine !== turn) return undefined;
+    if (reply.state === 'ended') return finish(reply);
+    look = reply;
+    return look.asks ? ask(reply) : openDocuments();
+  } catch (problem) {
+    return mine === turn ? refused(problem, () => ask(null)) : undefined;
+  }
+}
+
 async function openDocuments() {
+  if (look.asks) return ask(null);
   turn += 1;
   const mine = turn;
   if (!hasRoom()) return screens.large();

@@ -5,6 +5,7 @@ mod attachments;
 mod audit_trail;
 pub mod bad_input;
 mod census;
+pub mod challenges;
 mod commands;
 mod contacts;
 mod corrections;

@@ -26,7 +26,7 @@ const NEIGHBOURS: [(&str, &str); 4] =
 const CLOSED_DOORS: [(&str, &str); 1] = [("web", "store")];
 
 /// Crates that live in some rooms only.
-const CONFINED_CRATES: [(&str, &[&str]); 15] = [
+const CONFINED_CRATES: [(&str, &[&str]); 16] = [
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
     ("fhirbolt", &["fhir"]),
@@ -34,6 +34,7 @@ const CONFINED_CRATES: [(&str, &[&str]); 15] = [
     ("actix_web", &["web", "app", "demo"]),
     ("lettre", &["notify"]),
     ("aes_gcm", &["sealing"]),
+    ("argon2", &["sealing"]),
     ("aead_stream", &["sealing"]),
     ("rsa", &["signing"]),
     ("seccompiler", &["cell"]),

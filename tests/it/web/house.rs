@@ -137,7 +137,8 @@ impl House {
             zone: "America/Chicago".to_owned(),
         };
         let (store, blobs) = (self.store.clone(), self.blobs.clone());
-        let open = Open::new(store, self.clock.clone(), self.vault.clone(), blobs, HashMap::new(), card);
+        let open =
+            Open::new(store, self.clock.clone(), self.vault.clone(), blobs, HashMap::new(), card, Bell::default());
         let (url, traffic) = (Url::parse(ORIGIN).unwrap(), self.traffic.clone());
         Arc::new(Patient::new(Arc::new(open), &url, Vec::new(), self.body_wait_max, traffic))
     }
@@ -171,6 +172,7 @@ impl House {
             id: id.clone(),
             delivery: delivery.id.clone(),
             companions: Vec::new(),
+            challenge: None,
             report_version: version(),
             life_seconds: 72 * 3600,
             opens_max,
