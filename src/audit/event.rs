@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
+use crate::base::{DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
 use crate::record::{Ask, Checked, ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
 
 /// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
@@ -483,23 +483,6 @@ pub enum Redecided {
 pub enum HeardBy {
     Hook,
     Poll,
-}
-
-/// One line to be written.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    pub chain: Chain,
-    pub at: UtcMillis,
-    pub clinic: Option<ClinicId>,
-    pub actor: Actor,
-    pub event: AuditEvent,
-}
-
-impl Entry {
-    #[must_use]
-    pub fn by_system(chain: Chain, at: UtcMillis, clinic: Option<ClinicId>, event: AuditEvent) -> Self {
-        Self { chain, at, clinic, actor: Actor::System, event }
-    }
 }
 
 const fn patient() -> RecipientRole {

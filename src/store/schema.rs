@@ -1,5 +1,9 @@
 //! The tables as diesel sees them: one schema for both databases, held to the migrations by a test.
 
+mod asking;
+
+pub use asking::{answered, asked, challenge, question, slip};
+
 diesel::table! {
     control (name) {
         name -> Text,
@@ -465,56 +469,6 @@ diesel::table! {
         delivery_id -> Text,
         file_index -> Binary,
         released_at -> Nullable<BigInt>,
-    }
-}
-
-diesel::table! {
-    challenge (link_id) {
-        link_id -> Text,
-        attempts -> Integer,
-        attempts_left -> Integer,
-        unlocked_at -> Nullable<BigInt>,
-    }
-}
-
-diesel::table! {
-    asked (link_id, kind) {
-        link_id -> Text,
-        kind -> Text,
-        how -> Text,
-        question_sealed -> Nullable<Binary>,
-        answer_sealed -> Nullable<Binary>,
-        until_at -> Nullable<BigInt>,
-    }
-}
-
-diesel::table! {
-    answered (link_id, cookie_hash, kind) {
-        link_id -> Text,
-        cookie_hash -> Binary,
-        kind -> Text,
-        answered_at -> BigInt,
-    }
-}
-
-diesel::table! {
-    question (delivery_id) {
-        delivery_id -> Text,
-        question_sealed -> Binary,
-        answer_sealed -> Binary,
-    }
-}
-
-diesel::table! {
-    slip (reference) {
-        reference -> Text,
-        clinic -> Text,
-        code_sealed -> Binary,
-        order_index -> Nullable<Binary>,
-        printed_at -> BigInt,
-        printed_by -> Text,
-        bound_at -> Nullable<BigInt>,
-        bound_by -> Nullable<Text>,
     }
 }
 

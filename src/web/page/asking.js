@@ -98,7 +98,8 @@ export class Asking {
     if (said === 'mistyped') return this.summary(screens.say('code.mistyped'), input);
     if (said === 'no_code') return this.summary(screens.say('code.none'), input);
     if (said === 'too_many_codes') {
-      return this.summary(screens.say('code.many', { time: timeHere(reply.again_at, screens.language) }), input);
+      // Nothing is wrong with what stands in the field.
+      return this.summary(screens.say('code.many', { time: timeHere(reply.again_at, screens.language) }), null);
     }
     if (said === 'sent') {
       say(screens.say('code.sent.said'));
