@@ -116,12 +116,6 @@ mod tests {
     }
 
     #[test]
-    fn a_message_with_a_code_reads_as_written() {
-        let message = notice(Wording::Generic).compose().unwrap();
-        insta::assert_snapshot!(String::from_utf8_lossy(message.expose()).replace('\r', ""));
-    }
-
-    #[test]
     fn the_subject_holds_no_code_and_a_bare_message_no_name() {
         for wording in [Wording::Full, Wording::Generic, Wording::Bare] {
             let message = notice(wording).compose().unwrap();
