@@ -332,8 +332,13 @@ fn columns(dice: &mut Dice) -> Vec<String> {
         &[", custody = \"until_opened\"", ", download = \"view_only\""],
         &[", notify = [\"staff\"]", ", notify = [\"staff\", \"ordering_provider\"]"],
         &[", view = \"15m\"", ", attempts = 3"],
-        &[", retention = \"30d\"", ", code_via = \"other\"", ", code_via = \"other\", code_else = \"staff\""],
-        &[", code_else = \"slip\"", ", code_else = \"pickup\""],
+        &[", retention = \"30d\""],
+        &[
+            ", code_via = \"other\"",
+            ", code_via = \"other\", code_else = \"staff\"",
+            ", code_via = \"other\", code_else = \"pickup\"",
+            ", code_else = \"slip\"",
+        ],
     ];
     let mut said = Vec::new();
     for values in COLUMNS {
