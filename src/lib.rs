@@ -14,7 +14,8 @@
 //! 3. [`release`] seals: the attachment is fetched (or the paper written), judged, sealed by [`sealing`], stored by [`blobs`]; link and notice are
 //!    committed together. What strangers wrote is read in a process of its own ([`cell`], [`foreign`]): [`whose`] compares what it says
 //!    with the patient, and RTF, HTML and CDA are carried over into a [`paper`].
-//! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends.
+//! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends. What mail
+//!    systems report of a message afterwards it hears too, by the token in the message's return path.
 //! 5. [`open`] lets in: the patient's page proves the key, claims an opening, fetches, decrypts in the browser, confirms.
 //! 6. [`sweep`] ends: leases, lives, files, keys, retention; it anchors the audit.
 //! 7. [`desk`] is the staff's side: look, release, revoke, send again, pause, restore. What two people said of many deliveries
@@ -161,6 +162,10 @@
 //!   installed, and both are of one version. Where `chartseal-reader` lies beside it, that is started: the same code without `libpq` and
 //!   the two dozen libraries behind it, whose linking was nine tenths of the time for a report. It is confined by a list of system calls (no file, socket or program can be opened at
 //!   all), which leaves Landlock nothing to forbid. No pool of such processes: one that read a document is never given another.
+//! - **Of kept events half of what is looked into are the newest** (`store::events`), many at once: a recall that was just told never
+//!   stands behind a burst of what was told before it.
+//! - **A malware scanner's finding ends nothing by a person's word** ([`scan`]): a release has the attachment scanned again. What nobody
+//!   scanned leaves only where the clinic says so, and the audit tells of each.
 //! - **A person who lets a doubted paper go says so of its bytes** (`store::papers`): a keyed hash of them stands with the word, and another
 //!   file behind the same address is doubted anew. A PDF that cannot be read is no doubt, for the browser may show it and a scan says no
 //!   more; a reader that dies or hangs is tried again, and then a person looks.
@@ -186,6 +191,12 @@
 //!   as an event; and a stranger who adds the mark to a report would otherwise keep it from being heard.
 //! - **A Task completed at the EHR is the record of a talk only where the clinic says so** (`completed_talk = "counts"`), by a
 //!   practitioner, while it is the Task that was written. Nothing else that happens to a Task moves a delivery.
+//! - **A report that a message came back is believed by its token alone** (`keys::Vault::token_of_notice`): keyed, of that one message, and
+//!   stored nowhere. No mailbox is fetched from: a mail system pipes it, keeps it in a Maildir, or posts it signed.
+//! - **A clinic's message is one plain text with few placeholders** (`notify::messages`), of which the HTML is made: what must be in it can
+//!   be judged when the configuration is read, and no template can lose its link or write markup.
+//! - **The page's words are data** (`web/page/words/`), a file for each language: the server sets the few that are needed without
+//!   JavaScript into the page, and the page fetches the one that it speaks.
 //! - **The witness of deaths is called inside the transaction**, so that no code path can end a link unjournalled.
 //!   SQLite's writer batches: one fsync of the journal for a whole batch.
 

@@ -198,6 +198,7 @@ pub fn release(tx: &mut Tx, vault: &Vault, before: &Delivery, made: &Made, now: 
         id: made.id.clone(),
         delivery: before.id.clone(),
         companions: Vec::new(),
+        challenge: None,
         report_version: before.report_version.clone(),
         life_seconds: LIFE_SECONDS,
         opens_max: 1,

@@ -24,7 +24,8 @@ use crate::config::Config;
 use crate::keys::ReplicaName;
 use crate::store;
 use crate::web::{
-    self, Admin, HOOK_BODY_WAIT_MAX, HookLimits, Hooks, PAGE_BODY_WAIT_MAX, Patient, PublicKeys, Readiness, Traffic,
+    self, Admin, BouncePost, HOOK_BODY_WAIT_MAX, HookLimits, Hooks, PAGE_BODY_WAIT_MAX, Patient, PublicKeys, Readiness,
+    Traffic,
 };
 use start::{Ground, Part, Restore, TimeFrom};
 use steps::Steps;
@@ -51,6 +52,8 @@ pub struct App {
     patient: Arc<Patient>,
     hooks: Arc<Hooks>,
     keys: Arc<PublicKeys>,
+    /// Where the relay may post.
+    bounces: Option<Arc<BouncePost>>,
     admin: Arc<Admin>,
     readiness: Arc<Readiness>,
 }
@@ -99,6 +102,9 @@ impl App {
                 &config.server.patient_url,
                 Arc::clone(&traffic),
             )),
+            bounces: steps::bounces(config, &ground).filter(|bounces| bounces.secret.is_some()).map(|bounces| {
+                Arc::new(BouncePost::new(Arc::new(bounces), &config.server.patient_url, Arc::clone(&traffic)))
+            }),
             keys: Arc::new(PublicKeys::new(Arc::clone(&steps.sign_in), config.server.trusted_proxies.clone())),
             admin: Arc::new(Admin::new(Arc::clone(&readiness), traffic)),
             readiness,
@@ -132,11 +138,12 @@ impl App {
         self.readiness.store_reached();
 
         let (patient, hooks, admin) = (Arc::clone(&self.patient), Arc::clone(&self.hooks), Arc::clone(&self.admin));
-        let keys = Arc::clone(&self.keys);
+        let (keys, bounces) = (Arc::clone(&self.keys), self.bounces.clone());
         let site = HttpServer::new(move || {
             Site::new()
                 .configure(|cfg| web::hooks(cfg, &hooks))
                 .configure(|cfg| web::public_keys(cfg, &keys))
+                .configure(|cfg| bounces.iter().for_each(|bounces| web::bounces(cfg, bounces)))
                 .configure(|cfg| web::patient(cfg, &patient))
         })
         .workers(HTTP_WORKERS)

@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use super::rules_files;
 use super::start::Ground;
 use crate::audit::{AuditEvent, Chain};
-use crate::base::{Bell, ClinicId, SecretText, minutes};
+use crate::base::{Bell, ClinicId, Language, SecretText, minutes};
 use crate::blobs::BlobStore;
 use crate::config::{self, Config, MailSecurity};
 use crate::desk::InterruptedIncidents;
@@ -22,14 +22,13 @@ use crate::fhir::{EhrClient, TopicForm};
 use crate::intake::{
     HeardEhr, Hook, HookAuth, Intake, IntakeError, Numbering, SignatureForm, StartFrom, Subscribe, TopicSettings,
 };
-use crate::notify::{
-    ClinicPhone, DisplayName, Language, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via,
-};
+use crate::notify::{ClinicPhone, DisplayName, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via};
 use crate::open::{ClinicCard, Open};
-use crate::outbox::{BreakerLimits, Outbox, Sender};
+use crate::outbox::{Bounces, BreakerLimits, Outbox, Sender};
 use crate::paper::Letterhead;
 use crate::policy::facts::ADULT_AT_YEARS;
-use crate::policy::{Available, Channel, Terms};
+use crate::policy::vocabulary::CodeElse;
+use crate::policy::{Available, Challenge, Channel, Terms};
 use crate::release::{Company, Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve, Timetable};
 use crate::sealing::hmac_sha256;
@@ -128,6 +127,7 @@ impl Steps {
                 blobs,
                 clinic_cards(config),
                 house(config),
+                bells.queued.clone(),
             )),
             incidents: Arc::new(InterruptedIncidents { store: ground.store.clone(), clock: ground.clock.clone() }),
             sign_in,
@@ -195,7 +195,11 @@ impl Steps {
 /// What this installation offers.
 #[must_use]
 pub fn available() -> Available {
-    Available { channels: BTreeSet::from([Channel::Email]), challenges: BTreeSet::new() }
+    Available {
+        channels: BTreeSet::from([Channel::Email]),
+        challenges: BTreeSet::from([Challenge::Question, Challenge::Code]),
+        ways_out: BTreeSet::from([CodeElse::Staff, CodeElse::Slip, CodeElse::Pickup]),
+    }
 }
 
 /// The mode as the steps know it.
@@ -348,8 +352,22 @@ fn outbox(config: &Config, ground: &Ground, bells: &Bells) -> anyhow::Result<Out
             per_address_day_max: config.limits.notices_per_address_day_max,
             per_patient_day_max: config.limits.notices_per_patient_day_max,
         },
+        bounce_address: config.mail.as_ref().and_then(|mail| mail.bounce_address.clone()),
         mode: mode_of(config),
         changed: bells.due.clone(),
+    })
+}
+
+/// Who hears reports of messages that did not arrive, where there is an address for them.
+#[must_use]
+pub fn bounces(config: &Config, ground: &Ground) -> Option<Bounces> {
+    let mail = config.mail.as_ref()?;
+    Some(Bounces {
+        store: ground.store.clone(),
+        clock: ground.clock.clone(),
+        vault: ground.vault.clone(),
+        address: mail.bounce_address.clone()?,
+        secret: mail.bounce_secret.clone(),
     })
 }
 
@@ -418,7 +436,8 @@ fn senders(config: &Config) -> anyhow::Result<HashMap<ClinicId, Sender>> {
                 phone: ClinicPhone::parse(clinic.phone.as_str()).with_context(named)?,
                 from: clinic.from.clone(),
                 zone: clinic.timezone,
-                language: Language::English,
+                language: clinic.language.language(),
+                messages: clinic.messages.clone(),
             };
             Ok((clinic.id.clone(), sender))
         })
@@ -434,6 +453,7 @@ fn clinic_card(clinic: &config::Clinic) -> ClinicCard {
         name: clinic.name.clone(),
         phone: clinic.phone.as_str().to_owned(),
         zone: clinic.timezone.name().to_owned(),
+        language: clinic.language,
     }
 }
 
@@ -441,9 +461,10 @@ fn clinic_card(clinic: &config::Clinic) -> ClinicCard {
 fn house(config: &Config) -> ClinicCard {
     let only = config.clinics.first().filter(|_| config.clinics.len() == 1).map(clinic_card);
     let mut card = only.unwrap_or_else(|| ClinicCard {
-        name: "Your clinic".to_owned(),
+        name: String::new(),
         phone: String::new(),
         zone: "UTC".to_owned(),
+        language: config.clinics.first().map_or_else(|| Language::English.into(), |clinic| clinic.language),
     });
     if let Some(name) = &config.server.display_name {
         card.name.clone_from(name);

@@ -1,32 +1,9 @@
 //! The things worth recording.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
-use crate::record::{ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
-
-/// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
-/// wait for each other, and a few for the installation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Chain {
-    Delivery(DeliveryId),
-    Source(SourceId),
-    Ehr(EhrId),
-    Installation,
-}
-
-impl fmt::Display for Chain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Delivery(id) => write!(f, "delivery:{id}"),
-            Self::Source(id) => write!(f, "source:{id}"),
-            Self::Ehr(id) => write!(f, "ehr:{id}"),
-            Self::Installation => f.write_str("installation"),
-        }
-    }
-}
+use crate::base::{DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
+use crate::record::{Ask, Checked, ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
 
 /// Who did it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +123,11 @@ pub enum AuditEvent {
         to: Notice,
         why: Option<String>,
     },
+    /// A mail system told of a message that it had taken; it may have changed nothing.
+    NoticeReported {
+        notice: NoticeId,
+        why: String,
+    },
     /// The holder of the key looked at the page.
     Landed {
         link: LinkId,
@@ -157,6 +139,48 @@ pub enum AuditEvent {
     ClaimRefused {
         link: LinkId,
         why: String,
+    },
+    /// The link asks this before it opens.
+    Asks {
+        link: LinkId,
+        what: Vec<Ask>,
+        attempts: u8,
+    },
+    /// Its holder wants a code.
+    CodeAsked {
+        link: LinkId,
+        notice: NoticeId,
+    },
+    /// Staff told a code to whoever called, after this check.
+    CodeTold {
+        link: LinkId,
+        checked: Checked,
+    },
+    AnsweredRight {
+        link: LinkId,
+        asked: Ask,
+    },
+    /// So many more answers are looked at; after none it is locked.
+    AnsweredWrong {
+        link: LinkId,
+        asked: Ask,
+        left: u8,
+    },
+    /// Staff let a locked link take answers again.
+    Unlocked {
+        link: LinkId,
+        reason: String,
+    },
+    /// Staff gave a question of the clinic's own.
+    QuestionSet,
+    /// Slips with codes were written, to be printed; for an order of this EHR, or for nobody yet.
+    SlipsPrinted {
+        references: Vec<String>,
+        bound: Option<EhrId>,
+    },
+    SlipBound {
+        reference: String,
+        ehr: EhrId,
     },
     Decrypted {
         link: LinkId,
@@ -447,23 +471,6 @@ pub enum Redecided {
 pub enum HeardBy {
     Hook,
     Poll,
-}
-
-/// One line to be written.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    pub chain: Chain,
-    pub at: UtcMillis,
-    pub clinic: Option<ClinicId>,
-    pub actor: Actor,
-    pub event: AuditEvent,
-}
-
-impl Entry {
-    #[must_use]
-    pub fn by_system(chain: Chain, at: UtcMillis, clinic: Option<ClinicId>, event: AuditEvent) -> Self {
-        Self { chain, at, clinic, actor: Actor::System, event }
-    }
 }
 
 const fn patient() -> RecipientRole {

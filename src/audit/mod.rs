@@ -7,7 +7,9 @@
 //! Must not know: where lines are kept.
 
 mod chain;
+mod entry;
 mod event;
 
 pub use chain::{Broken, GENESIS, Hash, Line, anchor_digest, link, verify_chain};
-pub use event::{Actor, AuditEvent, Chain, Entry, HeardBy, Pseudonym, Redecided};
+pub use entry::{Chain, Entry};
+pub use event::{Actor, AuditEvent, HeardBy, Pseudonym, Redecided};

@@ -11,9 +11,11 @@ pub mod bell;
 pub mod cases;
 pub mod clock;
 pub mod ids;
+pub mod language;
 pub mod media;
 pub mod random;
 pub mod secret;
+pub mod slip;
 pub mod time;
 
 pub use address::{AddressError, EmailAddress};
@@ -23,6 +25,8 @@ pub use ids::{
     ClinicId, DeliveryId, EhrId, EventId, FhirId, IdError, LinkId, NoticeId, OpeningId, OperatorName, Reference,
     ResourceKey, ResourceType, SourceId, ToldId, VersionId,
 };
+pub use language::{Language, LanguageError, LanguageTag};
 pub use media::MediaType;
 pub use secret::{Key256, LinkSecret, SecretBytes, SecretText};
+pub use slip::{SlipCode, SlipReference};
 pub use time::{UtcMillis, hours, millis, minutes, seconds};

@@ -1,13 +1,17 @@
 //! `chartseal deliveries …`
 
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::print::{Print, table};
 use super::{Acts, Outcome};
-use crate::base::{ClinicId, DeliveryId, EhrId};
-use crate::desk::{Desk, LIST_MAX, Person, Shown, words};
+use crate::base::{ClinicId, DeliveryId, EhrId, SecretText};
+use crate::desk::{Desk, LIST_MAX, OwnQuestion, Person, Shown, words};
 use crate::policy::laws::Waiver;
-use crate::record::{HoldEnd, Link};
+use crate::record::{Checked, HoldEnd, Link};
 use crate::store::{self, DeliveryFilter, Pause};
 
 #[derive(Subcommand)]
@@ -34,6 +38,12 @@ pub(super) enum DeliveriesCommand {
         /// End a law's wait too, where the law lets this person: `clinician` or `patient`. Needs a --reason.
         #[arg(long, requires = "reason", value_parser = ["clinician", "patient"])]
         waive: Option<String>,
+        /// Ask this before the link opens, in place of the date of birth. The patient sees it as you write it.
+        #[arg(long, requires = "answer_file", conflicts_with = "waive")]
+        question: Option<String>,
+        /// The file with the answer, in its first line; `-` for standard input. It is kept only as a hash.
+        #[arg(long, requires = "question", value_name = "FILE")]
+        answer_file: Option<PathBuf>,
     },
     /// Record that you talked with the patient about a report that the rules hold for that.
     Discussed {
@@ -53,6 +63,21 @@ pub(super) enum DeliveriesCommand {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Make a code for a link that asks for one, and show it once, to be told to somebody whom you know. It counts for an hour.
+    Code {
+        id: String,
+        /// How you made sure who they are: id-document, known-in-person, called-back (at the number of the record) or
+        /// record-questions (at least two).
+        #[arg(long, value_parser = ["id-document", "known-in-person", "called-back", "record-questions"])]
+        checked: String,
+    },
+    /// Let a link that was locked after too many wrong answers take as many again, once.
+    Unlock {
+        id: String,
+        /// Why, for the audit.
+        #[arg(long)]
+        why: String,
+    },
     /// Let the rules in force count for one that was decided before, though they are looser.
     Redecide { id: String },
 }
@@ -65,6 +90,8 @@ impl DeliveriesCommand {
             | Self::Discussed { .. }
             | Self::Revoke { .. }
             | Self::Resend { .. }
+            | Self::Code { .. }
+            | Self::Unlock { .. }
             | Self::Redecide { .. } => Acts::Changes,
         }
     }
@@ -97,11 +124,15 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, pr
             print.done(&in_words(&shown), &shown);
             Ok(Outcome::Done)
         }
-        DeliveriesCommand::Release { id, reason, waive } => {
+        DeliveriesCommand::Release { id, reason, waive, question, answer_file } => {
             let waiver = waive.and_then(|word| Waiver::ALL.into_iter().find(|waiver| waiver.as_str() == word));
-            let id = match (waiver, reason) {
-                (Some(waiver), Some(reason)) => desk.waive(&id, waiver, reason, by).await?,
-                (Some(_) | None, reason) => desk.release(&id, reason).await?,
+            let id = match (waiver, reason, question.zip(answer_file)) {
+                (Some(waiver), Some(reason), _) => desk.waive(&id, waiver, reason, by).await?,
+                (_, reason, Some((text, file))) => {
+                    let question = OwnQuestion::new(&text, &first_line_of(&file)?)?;
+                    desk.release_asking(&id, reason, question).await?
+                }
+                (_, reason, None) => desk.release(&id, reason).await?,
             };
             let text = format!("{id} is released: {}", what_follows(desk, &id).await?);
             print.done(&text, &serde_json::json!({"released": id}));
@@ -129,6 +160,17 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, pr
             print.done(&text, &serde_json::json!({"delivery": id}));
             Ok(Outcome::Done)
         }
+        DeliveriesCommand::Code { id, checked } => {
+            let checked = Checked::ALL.into_iter().find(|one| one.as_str() == checked);
+            let checked = checked.context("say with --checked how you made sure who they are")?;
+            tell_code(desk, &id, checked, print).await
+        }
+        DeliveriesCommand::Unlock { id, why } => {
+            let id = desk.unlock(&id, why).await?;
+            let text = format!("The link of {id} takes answers again, for the last time.");
+            print.done(&text, &serde_json::json!({"unlocked": id}));
+            Ok(Outcome::Done)
+        }
         DeliveriesCommand::Redecide { id } => {
             let id = desk.redecide(&id).await?;
             let text =
@@ -137,6 +179,31 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, pr
             Ok(Outcome::Done)
         }
     }
+}
+
+/// A code goes to a person's eyes alone: not into a file, a pipe or a programme.
+async fn tell_code(desk: &Desk, id: &str, checked: Checked, print: Print) -> anyhow::Result<Outcome> {
+    if print == Print::Json || !std::io::stdout().is_terminal() {
+        anyhow::bail!("a code is shown on a terminal only, and never as JSON");
+    }
+    let told = desk.code(id, checked).await?;
+    let text = format!(
+        "Tell this code to the person whom you checked, and to nobody else: {}\nIt opens the link of {} once, until {}, and is \
+         not shown again.",
+        told.code.expose(),
+        told.delivery,
+        told.until
+    );
+    print.done(&text, &serde_json::Value::Null);
+    Ok(Outcome::Done)
+}
+
+fn first_line_of(file: &Path) -> anyhow::Result<SecretText> {
+    let text =
+        if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+    let text = SecretText::new(text.with_context(|| format!("{} cannot be read", file.display()))?);
+    let first = text.expose().lines().next().unwrap_or_default().trim().to_owned();
+    Ok(SecretText::new(first))
 }
 
 /// What a person may expect after a release, so that nobody waits for a message in vain.
@@ -221,6 +288,11 @@ fn in_words(shown: &Shown) -> String {
     if let (Some(opened), Some(max)) = (shown.opened, shown.opens_max) {
         let until = shown.expires_at.as_deref().unwrap_or("not handed over yet");
         lines.push(format!("link       opened {opened} of {max}, ends {until}"));
+    }
+    if let Some(asks) = &shown.asks {
+        let locked = if asks.left == 0 { ": LOCKED" } else { "" };
+        let what = asks.what.join(", then ");
+        lines.push(format!("asks       {what}; {} of {} wrong answers left{locked}", asks.left, asks.attempts));
     }
     if shown.opened_before > 0 {
         lines.push(format!("before     opened {} in links that it had before", shown.opened_before));

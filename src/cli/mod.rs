@@ -2,12 +2,14 @@
 //!
 //! Job: parse arguments, open what a command needs, print for people or as JSON, choose the exit code: 0 done, 1 the
 //! answer is no, 2 wrong usage or configuration.
-//! Must stay true: no command prints a secret (but a person's new key, once), an address or a usable link; a key is never an
-//! argument.
+//! Must stay true: no command prints a secret (but a person's new key, or a code that they tell, once), an address or a usable
+//! link; a key is never an argument.
 //! Must not know: SQL, FHIR, HTTP.
 
 mod audit;
 mod backup;
+mod bounces;
+mod check;
 mod contacts;
 mod deliveries;
 mod demo;
@@ -16,6 +18,7 @@ mod ehrs;
 mod incident;
 mod init;
 mod keys;
+mod messages;
 mod past;
 mod patients;
 mod pause;
@@ -27,6 +30,7 @@ mod rules_look;
 mod rules_versions;
 mod setup;
 mod shred;
+mod slips;
 mod staff;
 mod write_backs;
 
@@ -37,18 +41,16 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::start::{Ground, LOST_KEYS_REMEDY, Part, Restore, TimeFrom};
-use crate::app::{App, Workers, rules_files, steps};
-use crate::base::{DeliveryId, OperatorName, SecretText, random};
-use crate::blobs::BlobStore;
+use crate::app::start::{Ground, Part, Restore, TimeFrom};
+use crate::app::{App, Workers, steps};
+use crate::base::{OperatorName, SecretText};
 use crate::cell::{CellLimits, Program, Reader};
 use crate::config::{Config, ConfigError};
 use crate::desk::{self, Desk, DeskError, Duty, Person, StaffRefusal, Standing};
 use crate::keys::ReplicaName;
-use crate::policy::RuleSet;
 use crate::store::{Store, StoreError};
 
-use print::{Print, count};
+use print::Print;
 
 /// Delivers final clinical reports from a FHIR server to patients as sealed, policy-bound links.
 #[derive(Parser)]
@@ -115,9 +117,18 @@ enum Command {
     /// Look at what is known of patients' addresses; confirm one, or say that it is not the patient's.
     #[command(subcommand)]
     Contacts(contacts::ContactsCommand),
+    /// Take in reports of messages that did not arrive.
+    #[command(subcommand)]
+    Bounces(bounces::BouncesCommand),
+    /// Look at the messages that patients get, and at clinics' own words for them.
+    #[command(subcommand)]
+    Messages(messages::MessagesCommand),
     /// Look at how the EHRs are heard, what is wrong with them, and by which keys they know us.
     #[command(subcommand)]
     Ehrs(ehrs::EhrsCommand),
+    /// Print slips with codes for patients to keep, and say for which order each is.
+    #[command(subcommand)]
+    Slips(slips::SlipsCommand),
     /// Verify or export the audit.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -156,16 +167,23 @@ pub enum Outcome {
     Done,
     /// The answer is no.
     No,
+    /// Try the same again: `EX_TEMPFAIL` of `sysexits.h`, by which mail systems know it.
+    Later,
 }
+
+const TRY_AGAIN: u8 = 75;
 
 /// Runs the command that the arguments name.
 pub async fn run(cli: Cli, variables: Vec<(String, String)>) -> ExitCode {
+    let is_piped = matches!(cli.command, Command::Bounces(_));
     let print = if cli.common.json { Print::Json } else { Print::Text };
     match Box::pin(dispatch(cli, print, variables)).await {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
+        Ok(Outcome::Later) => ExitCode::from(TRY_AGAIN),
         Err(error) => {
-            let code = exit_code(&error);
+            // A mail system would throw the report away at any other code.
+            let code = if is_piped { TRY_AGAIN } else { exit_code(&error) };
             print.error(&plainly(error));
             ExitCode::from(code)
         }
@@ -212,6 +230,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::TooShort { .. }
             | DeskError::NoChannel { .. }
             | DeskError::ReleaseBeforeTalk
+            | DeskError::NoQuestion
+            | DeskError::AsksNoCode
+            | DeskError::Locked
+            | DeskError::NotLocked
+            | DeskError::UnlockedBefore
+            | DeskError::NotOut
+            | DeskError::NoSlip
+            | DeskError::SlipBound
             | DeskError::Staff(_)
             | DeskError::Rules(_)
             | DeskError::Incident(_),
@@ -228,7 +254,7 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             serve(&load(&common, variables)?, &replica, restore).await
         }
         Command::Demo(args) => demo::run(&args, print).await,
-        Command::Check => check(&load(&common, variables)?, print).await,
+        Command::Check => check::check(&load(&common, variables)?, print).await,
         Command::Setup(args) => Box::pin(setup::run(args, &common, variables, print)).await,
         Command::Doctor(args) => {
             let config = load(&common, variables.clone())?;
@@ -254,6 +280,13 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             contacts::run(command, &desk, &by, print).await
         }
+        Command::Bounces(command) => bounces::run(command, &load(&common, variables)?, print).await,
+        Command::Messages(command) => messages::run(command, &load(&common, variables)?, print),
+        Command::Slips(command) => {
+            let config = load(&common, variables.clone())?;
+            let (desk, by) = desk(&common, variables, command.acts()).await?;
+            slips::run(command, &config, &desk, &by, print).await
+        }
         Command::Patients(command) => {
             let acts = if command.only_looks() { Acts::Looks } else { Acts::Changes };
             let (desk, _) = desk(&common, variables, acts).await?;
@@ -269,23 +302,25 @@ async fn dispatch(cli: Cli, print: Print, variables: Vec<(String, String)>) -> a
             let (desk, by) = desk(&common, variables, command.acts()).await?;
             staff::run(command, &desk, &by, print).await
         }
-        Command::Ehrs(command) => {
-            let config = load(&common, variables.clone())?;
-            let (ground, by) = acting(&common, variables, &config, command.acts()).await?;
-            let (mode, operator) = (steps::mode_of(&config), by.name.clone());
-            let desk = Desk {
-                store: ground.store.clone(),
-                clock: ground.clock.clone(),
-                vault: ground.vault.clone(),
-                operator,
-                mode,
-            };
-            ehrs::run(&command, &config, &ground, &desk, &by, print).await
-        }
+        Command::Ehrs(command) => of_ehrs(&command, &common, variables, print).await,
         Command::Audit(command) => audit::run(command, &ground(&load(&common, variables)?).await?, print).await,
         Command::Keys(command) => keys::run(&command, &ground(&load(&common, variables)?).await?, print).await,
         Command::ProveShred(args) => shred::run(&args, &load(&common, variables)?, print).await,
     }
+}
+
+async fn of_ehrs(
+    command: &ehrs::EhrsCommand,
+    common: &Common,
+    variables: Vec<(String, String)>,
+    print: Print,
+) -> anyhow::Result<Outcome> {
+    let config = load(common, variables.clone())?;
+    let (ground, by) = acting(common, variables, &config, command.acts()).await?;
+    let (mode, operator) = (steps::mode_of(&config), by.name.clone());
+    let (store, clock, vault) = (ground.store.clone(), ground.clock.clone(), ground.vault.clone());
+    let desk = Desk { store, clock, vault, operator, mode };
+    ehrs::run(command, &config, &ground, &desk, &by, print).await
 }
 
 fn load(common: &Common, variables: Vec<(String, String)>) -> anyhow::Result<Config> {
@@ -391,76 +426,6 @@ async fn migrate(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     };
     print.done(&text, &serde_json::json!({ "ran": ran }));
     Ok(Outcome::Done)
-}
-
-/// Everything that a start would refuse, told without starting.
-async fn check(config: &Config, print: Print) -> anyhow::Result<Outcome> {
-    let rules = rules_files::read_rules(config)?;
-    Store::migrate(&crate::app::start::store_url(&config.store)?).context("the database cannot be used")?;
-    let ground = ground(config).await?;
-    steps::Steps::wire(config, &ground)?;
-    ground.store.write(|_| Ok(())).await.context("the database cannot be written")?;
-    let mut rng = random::system();
-    ground.vault.ring().try_writing(&mut rng).context("keys cannot be made")?;
-    BlobStore::open(&config.blobs)?.try_writing(&mut rng).context("no sealed file can be made")?;
-    let mode = steps::mode_of(config).as_str();
-    let lacking = match (config.clinics.is_empty(), config.ehrs.is_empty()) {
-        (false, false) => "",
-        (true, false) => "\nWithout a [[clinic]] nothing can be sent: every report goes to review.",
-        (false, true) => "\nWithout an [[ehr]] no report is heard.",
-        (true, true) => "\nWithout a [[clinic]] and an [[ehr]] nothing is heard and nothing sent.",
-    };
-    let people = ground.store.read(crate::store::operators).await?;
-    let (in_force, versions) = against_versions(&ground, &rules).await?;
-    let unproven = if people.is_empty() {
-        "\nNobody has a key yet: whoever runs a command may act under any name (`chartseal staff add`)."
-    } else {
-        ""
-    };
-    let (reads, unread) = print::reading(config.reader.prove().await);
-    let (scans, scanned) = print::scanning(config.malware.prove().await);
-    let text = format!(
-        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{unread}{scanned}{versions}",
-        rules.id(),
-        rules.version(),
-        count(rules.profiles().len(), "profile"),
-        config.clinics.len(),
-        config.ehrs.len()
-    );
-    let lost = ground.lost_deliveries().await?;
-    let value = serde_json::json!({
-        "mode": mode, "lost": lost,
-        "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
-        "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
-        "rules_in_force": in_force, "documents_read_apart": reads, "malware_scanner": scans,
-        "people": people.iter().filter(|person| person.ended_at.is_none()).count(),
-    });
-    if lost.is_empty() {
-        print.done(&text, &value);
-        return Ok(Outcome::Done);
-    }
-    let ids: Vec<&str> = lost.iter().map(DeliveryId::as_str).collect();
-    let (links, ids) = (count(ids.len(), "live link"), ids.join("\n"));
-    let told = format!("But epoch keys are missing, so nobody can open {links}: {LOST_KEYS_REMEDY}:\n{ids}");
-    print.done(&format!("{text}\n{told}"), &value);
-    Ok(Outcome::No)
-}
-
-/// The version in force, if one is, and what the rules file is to it.
-async fn against_versions(ground: &Ground, file: &RuleSet) -> anyhow::Result<(Option<String>, String)> {
-    let now = ground.clock.now();
-    let in_force = ground.store.read(move |conn| crate::store::rules_in_force(conn, now)).await?.map(|row| row.hash);
-    let told = match &in_force {
-        Some(hash) if *hash == file.rules_hash_hex() => {
-            format!("\nThe version {hash} of the rules is in force; the file says the same.")
-        }
-        Some(hash) => format!(
-            "\nThe version {hash} of the rules is in force, and the file counts for nothing: propose it with `chartseal \
-             rules propose`."
-        ),
-        None => String::new(),
-    };
-    Ok((in_force, told))
 }
 
 #[cfg(test)]

@@ -28,10 +28,11 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
+use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, LanguageTag, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
 use crate::cell::Reader;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
+use crate::notify::{BounceAddress, Messages};
 use crate::record::Told;
 use crate::release::MalwareScan;
 use crate::signing::{Algorithm, RotateEvery};
@@ -101,9 +102,12 @@ pub struct Clinic {
     pub name: String,
     pub phone: ClinicPhone,
     pub timezone: Tz,
-    pub language: Language,
+    /// Of messages and pages, where the patient's is none of those that we write.
+    pub language: LanguageTag,
     /// The sender of its messages.
     pub from: EmailAddress,
+    /// Its own words for them, where it has some.
+    pub messages: Messages,
     /// From this birthday on nobody stands by its patients by law.
     pub adult_at_years: u16,
 }
@@ -111,10 +115,6 @@ pub struct Clinic {
 /// A phone number as the clinic prints it: digits, spaces, `+ - . / ( )`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClinicPhone(String);
-
-/// A language tag such as `en` or `en-GB` (RFC 5646, language and region), of a language that patients are written in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Language(String);
 
 #[derive(Clone)]
 pub struct Ehr {
@@ -288,6 +288,10 @@ pub struct Mail {
     pub connections_max: u64,
     /// One message may take so long, from connecting to the last answer.
     pub attempt_max: Duration,
+    /// Where reports of messages that did not arrive come to; `None`: to the sender, and nobody reads them.
+    pub bounce_address: Option<BounceAddress>,
+    /// By which a relay signs the reports that it posts.
+    pub bounce_secret: Option<SecretText>,
 }
 
 #[derive(Clone)]
@@ -389,16 +393,11 @@ macro_rules! visible_text {
 }
 
 visible_text!(ClinicPhone);
-visible_text!(Language);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     #[error("expected a phone number of 3 to 32 digits, spaces and + - . / ( )")]
     Phone,
-    #[error(
-        "expected \"en\" or one of its regions such as \"en-GB\": messages and pages are written in no other language yet"
-    )]
-    Language,
 }
 
 impl ClinicPhone {
@@ -410,16 +409,5 @@ impl ClinicPhone {
             && text.bytes().all(|b| b.is_ascii_digit() || b" +-./()".contains(&b))
             && text.bytes().filter(u8::is_ascii_digit).count() >= 3;
         if is_phone { Ok(Self(text.to_owned())) } else { Err(TextError::Phone) }
-    }
-}
-
-impl Language {
-    /// # Errors
-    /// Says which shape was expected.
-    pub fn parse(text: &str) -> Result<Self, TextError> {
-        let (language, region) = text.split_once('-').map_or((text, None), |(l, r)| (l, Some(r)));
-        let is_tag =
-            language == "en" && region.is_none_or(|r| r.len() == 2 && r.bytes().all(|b| b.is_ascii_uppercase()));
-        if is_tag { Ok(Self(text.to_owned())) } else { Err(TextError::Language) }
     }
 }

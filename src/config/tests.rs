@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::*;
 use crate::base::{hours, minutes, seconds};
+use crate::release::Unscanned;
 
 const HOUR: u64 = 3_600;
 
@@ -64,7 +65,7 @@ fn an_ehr_has_careful_defaults() {
     assert_eq!((ehr.poll_every, ehr.recheck_every, ehr.report_age_max), (seconds(60), minutes(15), hours(7 * 24)));
     assert_eq!(ehr.answer_max, seconds(60));
     assert_eq!(ehr.clinic.as_ref().map(ClinicId::as_str), Some("main"), "the only clinic");
-    assert_eq!(config.clinics[0].language.as_str(), "en");
+    assert_eq!(config.clinics[0].language.to_string(), "en");
     assert_eq!(config.clinics[0].adult_at_years, 18);
     assert_eq!((ehr.write_back.len(), ehr.completed_talk), (0, CompletedTalk::Noted));
 }
@@ -113,7 +114,7 @@ fn every_key_is_read() {
     assert_eq!(config.keys_dir, Path::new("/var/keys"));
     assert_eq!(config.mode, Mode::Live);
     assert_eq!(config.clinics[0].timezone, chrono_tz::America::Mexico_City);
-    assert_eq!((config.clinics[0].language.as_str(), config.clinics[0].adult_at_years), ("en-GB", 19));
+    assert_eq!((config.clinics[0].language.to_string(), config.clinics[0].adult_at_years), ("en-GB".to_owned(), 19));
     let [basic, bearer, smart, secret, certificate, feed] = config.ehrs.as_slice() else { panic!("six EHRs") };
     assert_signs_in(smart, secret, certificate);
     assert_eq!(config.rotate_signing_keys, RotateEvery::Every(hours(90 * 24)));
@@ -164,7 +165,7 @@ fn variables_override_the_file_and_add_to_it() {
     );
     assert_eq!(config.server.listen.port(), 9000);
     assert_eq!(config.server.trusted_proxies.len(), 2);
-    assert_eq!(config.clinics[0].language.as_str(), "en-GB");
+    assert_eq!(config.clinics[0].language.to_string(), "en-GB");
     assert!(matches!(&config.ehrs[0].auth, EhrAuth::Bearer { token } if token.expose() == "from the environment"));
     assert_eq!(config.ehrs[0].poll_every, seconds(5));
     assert!(config.mail.unwrap().login.is_some_and(|login| login.password.expose() == "also"));
@@ -236,6 +237,8 @@ fn the_starter_files_comments_tell_the_defaults() {
         parse_at(dir.path(), &text, &[]).unwrap_or_else(|error| panic!("{error}")),
     );
     assert_eq!((told.retention, told.limits), (left_out.retention, left_out.limits));
+    assert!(matches!(told.malware, MalwareScan::By { unscanned: Unscanned::Hold, .. }));
+    assert!(matches!(left_out.malware, MalwareScan::Unasked));
     assert_eq!(format!("{:?}", told.server), format!("{:?}", left_out.server));
     assert_eq!(
         (told.blobs, told.keys_dir, told.policy_file),

@@ -159,6 +159,7 @@ const fn own_reason(decision: &Decision) -> Option<&ReviewReason> {
                 | ReviewReason::Unknown { .. }
                 | ReviewReason::RuleAsks { .. }
                 | ReviewReason::NoCommonChannel { .. }
+                | ReviewReason::PickUp
                 | ReviewReason::NotAvailable { .. },
             ..
         }

@@ -4,7 +4,7 @@
 //! has its person and reason in the audit; a report that must be talked about first leaves after that talk alone; what could
 //! get no link any more is refused at once, rather than returned minutes later.
 
-use super::{Desk, DeskError, Duty, Impossible, Person, held, not_possible};
+use super::{Desk, DeskError, Duty, Impossible, OwnQuestion, Person, held, not_possible};
 use crate::audit::{Actor, AuditEvent};
 use std::time::Duration;
 
@@ -65,7 +65,20 @@ impl Desk {
     /// # Errors
     /// [`DeskError`]; [`DeskError::TooShort`] and [`DeskError::NoChannel`] where no link could be made.
     pub async fn release(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
-        self.release_as(asked, reason, Waives::Nothing).await
+        self.release_as(asked, reason, Waives::Nothing, None).await
+    }
+
+    /// [`Desk::release`], with a question of the clinic's own that its link asks in place of the birth date.
+    ///
+    /// # Errors
+    /// As [`Desk::release`].
+    pub async fn release_asking(
+        &self,
+        asked: &str,
+        reason: Option<String>,
+        question: OwnQuestion,
+    ) -> Result<DeliveryId, DeskError> {
+        self.release_as(asked, reason, Waives::Nothing, Some(question)).await
     }
 
     /// Sends what was held, and ends a law's wait before its time as far as the law lets `waiver` do so.
@@ -83,16 +96,34 @@ impl Desk {
             Waiver::Clinician => person.may(Duty::Clinical)?,
             Waiver::Patient => person.may(Duty::Deliveries)?,
         }
-        self.release_as(asked, Some(reason), Waives::By(waiver)).await
+        self.release_as(asked, Some(reason), Waives::By(waiver), None).await
     }
 
-    async fn release_as(&self, asked: &str, reason: Option<String>, waives: Waives) -> Result<DeliveryId, DeskError> {
+    async fn release_as(
+        &self,
+        asked: &str,
+        reason: Option<String>,
+        waives: Waives,
+        question: Option<OwnQuestion>,
+    ) -> Result<DeliveryId, DeskError> {
         let delivery = self.find(asked).await?;
         if self.mode == Mode::Shadow {
             return Err(DeskError::Shadow);
         }
         let (now, actor, id) = (self.clock.now(), Actor::Operator(self.operator.clone()), delivery.id.clone());
-        let done = self.store.write(move |tx| release_held(tx, &delivery.id, reason, waives, actor, now)).await?;
+        let question = match question {
+            Some(question) => Some(self.sealed_question(&delivery.id, question).await?),
+            None => None,
+        };
+        let release = move |tx: &mut Tx| {
+            let done = release_held(tx, &delivery.id, reason, waives, actor.clone(), now)?;
+            if let (Released::Done, Some(question)) = (&done, &question) {
+                store::set_question(tx, &delivery.id, question)?;
+                store::append(tx, &delivery.entry(now, actor, AuditEvent::QuestionSet))?;
+            }
+            Ok(done)
+        };
+        let done = self.store.write(release).await?;
         match done {
             Released::Done => Ok(id),
             Released::No(state) => Err(not_possible("released", &state)),

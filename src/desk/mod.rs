@@ -7,6 +7,7 @@
 
 mod again;
 mod census;
+mod challenges;
 mod contacts;
 mod dry_run;
 mod heard;
@@ -20,6 +21,7 @@ mod redecide;
 mod refusals;
 mod restore;
 mod shown;
+mod slips;
 mod told;
 mod verify;
 mod versions;
@@ -35,6 +37,7 @@ use crate::record::{HoldEnd, Link, LinkEvent, RevokedBy};
 use crate::store::{self, Delivery, DeliveryFilter, Mode, NewDelivery, Pause, Store, StoreError, Tx};
 
 pub use census::{Census, CodeSeen, SeenIn};
+pub use challenges::{OwnQuestion, ToldCode};
 pub use contacts::{ContactBrief, ContactChanged, ContactShown, ContactWord};
 pub use dry_run::{DryRun, DryRunAsked, ReportRef};
 pub use heard::{
@@ -50,6 +53,7 @@ pub use redecide::Otherwise;
 pub use refusals::VersionRefusal;
 pub use restore::{Restored, after_restore, end_links};
 pub use shown::{Brief, Shown, ShownNotice, ShownOpening};
+pub use slips::{Order, SLIPS_MAX, Slip};
 pub use told::{HeardTold, TOLD_LIST_MAX, ToldAsked, ToldEntry};
 pub use verify::{Verified, verify_audit};
 pub use versions::{Approved, Judgement, RolledBack, Urgency, VersionEntry, VersionText, judge};
@@ -132,6 +136,32 @@ pub enum DeskError {
     RootsWord(crate::keys::KeyError),
     #[error(transparent)]
     Incident(#[from] IncidentRefusal),
+    /// Staff.
+    #[error("a question has 1 to 200 characters on one line, and an answer at least one letter or digit")]
+    NoQuestion,
+    /// Staff.
+    #[error("its link asks for no code")]
+    AsksNoCode,
+    /// Staff.
+    #[error(
+        "its link is locked after too many wrong answers; `chartseal deliveries unlock` lets it take answers again, once"
+    )]
+    Locked,
+    /// Staff.
+    #[error("its link takes answers: there is nothing to unlock")]
+    NotLocked,
+    /// Staff.
+    #[error("its link was unlocked before, and is no second time: make a new one with `chartseal deliveries resend`")]
+    UnlockedBefore,
+    /// Staff.
+    #[error("there is no slip of this reference: read it off the foot of the slip once more")]
+    NoSlip,
+    /// Staff.
+    #[error("this slip is for an order already; print another")]
+    SlipBound,
+    /// Staff.
+    #[error("it has no link that stands open")]
+    NotOut,
     /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,
@@ -219,7 +249,15 @@ impl Desk {
         let (now, actor) = (self.clock.now(), Actor::Operator(self.operator.clone()));
         let id = DeliveryId::random(&mut random::system());
         let made = id.clone();
-        let done = self.store.write(move |tx| send_again(tx, &old.id, again, &made, reason, actor, now)).await?;
+        let question = self.question_again(&old.id, &id).await?;
+        let send = move |tx: &mut Tx| {
+            let done = send_again(tx, &old.id, again, &made, reason, actor, now)?;
+            if let (Ok(()), Some(question)) = (&done, &question) {
+                store::set_question(tx, &made, question)?;
+            }
+            Ok(done)
+        };
+        let done = self.store.write(send).await?;
         match done {
             Ok(()) => Ok(id),
             Err(NotAgain::State(state)) => Err(not_possible("sent again", &state)),

@@ -79,7 +79,9 @@ fn hold_outbox(tx: &mut Tx, now: UtcMillis) -> Result<u64, StoreError> {
         let Some(owner) = store::delivery(tx.conn(), &notice.delivery)? else { continue };
         let Ok(step) = notice.state.step(NoticeEvent::Cancel, now) else { continue };
         store::settle_notice(tx, &notice, &owner, &step, Some("the database was restored"), now)?;
-        held += to_review(tx, &owner, now)?;
+        if notice.kind.brings_the_link() {
+            held += to_review(tx, &owner, now)?;
+        }
     }
     Ok(held)
 }

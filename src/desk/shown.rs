@@ -44,14 +44,16 @@ impl Brief {
             mode: delivery.mode.as_str(),
             created_at: delivery.created_at.to_rfc3339(),
             state_at: delivery.state_at.to_rfc3339(),
-            notice: notices.last().map(|notice| notice.state.name()),
+            notice: notices.iter().rfind(|notice| notice.kind.brings_the_link()).map(|notice| notice.state.name()),
         }
     }
 }
 
 fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
     match &delivery.state {
-        Link::Live { .. } => notices.last().map(note_of_notice).unwrap_or_default(),
+        Link::Live { .. } => {
+            notices.iter().rfind(|notice| notice.kind.brings_the_link()).map(note_of_notice).unwrap_or_default()
+        }
         Link::Review { why } => why.to_string(),
         Link::Suspended { why, .. } => note_of_suspension(*why).to_owned(),
         Link::Revoked { by: RevokedBy::Restore } => {
@@ -122,6 +124,8 @@ pub struct Shown {
     /// How often the links were opened that it had before.
     pub opened_before: u64,
     pub opens_max: Option<u16>,
+    /// What the link asks before it opens.
+    pub asks: Option<ShownAsks>,
     pub shredded_at: Option<String>,
     /// The end of the day after which the epoch key, and with it every backup's copy of the share, is destroyed.
     pub epoch: Option<String>,
@@ -145,6 +149,15 @@ pub struct Shown {
     /// What its EHR is or was told of it.
     pub told: Vec<ToldEntry>,
     pub audit: Vec<serde_json::Value>,
+}
+
+/// What a link asks, and how many wrong answers it still takes.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShownAsks {
+    pub what: Vec<&'static str>,
+    pub left: u8,
+    pub attempts: u8,
+    pub unlocked_at: Option<String>,
 }
 
 /// What became of a report for another of its recipients.
@@ -202,6 +215,7 @@ impl Shown {
             opened_before: store::opened_of(conn, &delivery.id)?
                 .saturating_sub(link.as_ref().map_or(0, |link| link.opened.into())),
             opens_max: link.as_ref().map(|link| link.opens_max),
+            asks: asks_of(conn, &delivery)?,
             shredded_at: text(link.as_ref().and_then(|link| link.shredded_at)),
             epoch: link.as_ref().map(|link| link.epoch.clone()),
             contact: contact_of(conn, vault, &delivery)?,
@@ -233,6 +247,17 @@ impl Shown {
             facts: delivery.facts,
         })
     }
+}
+
+fn asks_of(conn: &mut Conn, delivery: &Delivery) -> Result<Option<ShownAsks>, StoreError> {
+    let Some(link) = &delivery.link else { return Ok(None) };
+    let row = store::challenge_of(conn, link)?;
+    Ok(row.map(|row| ShownAsks {
+        what: row.asks.iter().map(|asked| asked.ask.spoken()).collect(),
+        left: row.left,
+        attempts: row.attempts,
+        unlocked_at: row.unlocked_at.map(UtcMillis::to_rfc3339),
+    }))
 }
 
 fn also_for(conn: &mut Conn, source: Option<&SourceRow>) -> Result<Vec<AlsoFor>, StoreError> {

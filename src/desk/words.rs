@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::base::UtcMillis;
 use crate::policy::columns::Grouping;
-use crate::policy::vocabulary::{Backstop, ExpiryFrom, GroupBy};
-use crate::policy::{Channel, Decision, HoldBasis, Terms};
+use crate::policy::vocabulary::{Backstop, CodeElse, CodeVia, ExpiryFrom, GroupBy};
+use crate::policy::{Challenge, Channel, Decision, HoldBasis, Terms};
 use crate::record::{BackstopAt, HoldEnd};
 use crate::store::Delivery;
 
@@ -41,6 +41,9 @@ fn of_terms(terms: &Terms) -> String {
         said.push_str(challenge.as_str());
         said.push_str("' before opening");
     }
+    if terms.challenges.contains(&Challenge::Code) {
+        said.push_str(of_code(terms));
+    }
     if let Grouping::With { what, .. } = terms.group {
         said.push_str(", in one link with others ");
         said.push_str(of_group(what));
@@ -49,6 +52,17 @@ fn of_terms(terms: &Terms) -> String {
         said.push_str(", after a talk with a clinician");
     }
     said
+}
+
+/// How the code reaches the patient.
+const fn of_code(terms: &Terms) -> &'static str {
+    match (terms.code_via, terms.code_else) {
+        (CodeVia::Any, _) => "",
+        (CodeVia::Other, CodeElse::Staff) => " (by another channel than the link, else told by staff)",
+        (CodeVia::Other, CodeElse::Slip) => " (by another channel than the link, else on a slip)",
+        (CodeVia::Other, CodeElse::Pickup) => " (by another channel than the link, else the patient comes for it)",
+        (CodeVia::Other, CodeElse::Review) => " (by another channel than the link)",
+    }
 }
 
 /// What a report that may leave still waits for; empty when nothing.

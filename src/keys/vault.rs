@@ -2,13 +2,17 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{Fingerprint, Found, KeyError, KeyName, KeyRing};
-use crate::base::{EhrId, EmailAddress, FhirId, Key256};
+use crate::base::{EhrId, EmailAddress, FhirId, Key256, NoticeId};
 use crate::policy::RecipientRole;
 use crate::record::Addressee;
 use crate::sealing::{self, Purpose, RootUse};
+
+/// Bytes by which a token is known to be ours.
+const TOKEN_PROOF_BYTES: usize = 10;
 
 /// The ring and the keys derived from its root. Cheap to clone.
 #[derive(Clone)]
@@ -120,6 +124,12 @@ impl Vault {
         self.blind_index("group", &format!("{}/{belonging}", data_encoding::HEXLOWER.encode(patient)))
     }
 
+    /// An order of one EHR: what a report and the slip for it have in common.
+    #[must_use]
+    pub fn order_index(&self, ehr: &EhrId, order: &str) -> [u8; 32] {
+        self.blind_index("order", &format!("{ehr}/{order}"))
+    }
+
     /// Tells whether two files are the same, to whoever holds the root key and nobody else. From the file's SHA-256.
     #[must_use]
     pub fn file_index(&self, sha256: &[u8; 32]) -> [u8; 32] {
@@ -142,6 +152,26 @@ impl Vault {
     #[must_use]
     pub fn content_index(&self, hash: &[u8; 32]) -> [u8; 32] {
         self.blind_index("content", &data_encoding::HEXLOWER.encode(hash))
+    }
+
+    /// Names a message to those who report of it, and to nobody else: for the address that its bounces come to. Small letters and
+    /// digits, which mail systems leave alone.
+    #[must_use]
+    pub fn token_of_notice(&self, notice: &NoticeId) -> String {
+        let proof = self.blind_index("bounce", notice.as_str());
+        let mut whole = data_encoding::BASE64URL_NOPAD.decode(notice.as_str().as_bytes()).unwrap_or_default();
+        whole.extend_from_slice(proof.get(..TOKEN_PROOF_BYTES).unwrap_or_default());
+        data_encoding::BASE32_NOPAD.encode(&whole).to_ascii_lowercase()
+    }
+
+    /// The message that [`Vault::token_of_notice`] named; `None` for what was not made by it.
+    #[must_use]
+    pub fn notice_of_token(&self, token: &str) -> Option<NoticeId> {
+        let whole = data_encoding::BASE32_NOPAD.decode(token.to_ascii_uppercase().as_bytes()).ok()?;
+        let (id, given) = whole.split_at_checked(whole.len().checked_sub(TOKEN_PROOF_BYTES)?)?;
+        let notice = NoticeId::parse(&data_encoding::BASE64URL_NOPAD.encode(id)).ok()?;
+        let proof = self.blind_index("bounce", notice.as_str());
+        bool::from(given.ct_eq(proof.get(..TOKEN_PROOF_BYTES)?)).then_some(notice)
     }
 
     /// Seals a column under the records key; `context` binds it to its row.
@@ -196,6 +226,33 @@ impl Vault {
                 sealing::unwrap(&key, purpose, context.as_bytes(), sealed).map_err(|_| VaultError::NotOurs)
             }
             Found::Missing => Err(VaultError::KeyGone),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random;
+
+    #[test]
+    fn a_token_names_its_message_and_cannot_be_made_by_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::new(KeyRing::create(&dir.path().join("keys"), &mut random::system()).unwrap());
+        let other = Vault::new(KeyRing::create(&dir.path().join("other"), &mut random::system()).unwrap());
+        let notice = NoticeId::random(&mut random::system());
+        let token = vault.token_of_notice(&notice);
+        assert!(token.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) && token.len() <= 36, "{token}");
+        assert_eq!(vault.notice_of_token(&token), Some(notice.clone()));
+        assert_eq!(vault.notice_of_token(&token.to_uppercase()), Some(notice));
+        assert_eq!(other.notice_of_token(&token), None);
+        for at in 0..token.len() {
+            let flipped = if token.as_bytes()[at] == b'a' { "b" } else { "a" };
+            let forged = format!("{}{flipped}{}", &token[..at], &token[at + 1..]);
+            assert_eq!(vault.notice_of_token(&forged), None, "{forged}");
+        }
+        for rubbish in ["", "a", "aaaaaaaaaaaaaaaa", "!!", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "\u{e9}"] {
+            assert_eq!(vault.notice_of_token(rubbish), None);
         }
     }
 }

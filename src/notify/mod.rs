@@ -5,8 +5,11 @@
 //! (they may repeat the address); what may have been sent is never called unsent; every call ends in bounded time.
 //! Must not know: the store, FHIR, patients, reports, retries (the outbox decides those).
 
+mod code_notice;
 pub mod domain;
+mod dsn;
 mod letter;
+pub mod messages;
 mod outcome;
 mod recipients;
 mod smtp;
@@ -15,12 +18,17 @@ mod trial;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use code_notice::CodeNotice;
+pub use dsn::{BounceAddress, BounceEnvelope, DSN_BYTES_MAX, Dsn, Fate, NotADsn};
 pub use letter::{ClinicPhone, DisplayName, MessageId, NameError, Outgoing};
+pub use messages::{MessageKey, Messages, MessagesError, Naming};
 pub use outcome::{EnhancedStatus, Reply, SendOutcome, Why};
 pub use recipients::{OnlyTo, OnlyToError};
 pub use smtp::{Login, MailRelay, RelayError, RelayUrl, SmtpRelay, TlsMode};
-pub use template::{ComposeError, Language, LinkNotice, NoticeKind};
+pub use template::{ComposeError, LinkNotice, NoticeKind, Words};
 pub use trial::{Arrived, Check, LinkThere, Signed, Trial, TrialError};
+
+pub use crate::base::Language;
 
 /// Hands over mail, to those it is allowed to reach.
 pub struct Mailer {

@@ -11,6 +11,7 @@ use crate::store::{self, Delivery, LinkRow};
 pub(super) const DECOY: &str = "AAAAAAAAAAAAAAAA";
 
 /// A request whose sender proved to hold the link's secret.
+#[derive(Clone)]
 pub(super) struct Proven {
     pub(super) link: LinkRow,
     /// The delivery that the link belongs to, as it stands now.

@@ -6,6 +6,7 @@
 //! state again.
 //! Must not know: HTTP, cookies' syntax, how the link reached its holder. The content key is never here.
 
+mod challenge;
 mod holder;
 mod nonce;
 mod state;
@@ -15,9 +16,12 @@ mod tests;
 use std::collections::HashMap;
 use std::io::Read;
 
+use tokio::sync::Semaphore;
+
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{
-    ClinicId, Clock, Key256, LinkId, MediaType, OpeningId, Reference, UtcMillis, VersionId, minutes, random,
+    Bell, ClinicId, Clock, Key256, LanguageTag, LinkId, MediaType, OpeningId, Reference, UtcMillis, VersionId, minutes,
+    random,
 };
 use crate::blobs::{BlobError, BlobKey, BlobStore};
 use crate::keys::{KeyKind, KeyName, Vault, VaultError};
@@ -25,19 +29,22 @@ use crate::record::{OPENING_LEASE, Opening};
 use crate::sealing::{Purpose, ReceiptKey, ReceiptOutcome, verify_receipt};
 use crate::store::{self, Claim, Delivery, LinkRow, Received, Store, StoreError, Tx};
 
+pub use challenge::{AskedCode, AskedQuestion, Asks, CodeSaid, Said};
+use holder::Proven;
 pub use nonce::{Begun, COOKIE_CHARACTERS, Nonce};
 pub use state::{Ended, EndedKind, Looked, Standing};
 
 /// A lease is stretched when it has less than this left to its full length.
 const STRETCH_AFTER: std::time::Duration = minutes(1);
 
-/// What a page may say about the clinic.
+/// What a page may say about the clinic. The house may have no name: each language then has words for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClinicCard {
     pub name: String,
     pub phone: String,
     /// IANA.
     pub zone: String,
+    pub language: LanguageTag,
 }
 
 /// The open step.
@@ -50,6 +57,9 @@ pub struct Open {
     /// For a delivery whose clinic is no longer configured.
     house: ClinicCard,
     decoys: Decoys,
+    hashed_at_once: Semaphore,
+    /// Rung when a code is to be sent.
+    queued: Bell,
 }
 
 /// Sealed keys of nobody, so that an unknown link costs the same work as a known one.
@@ -90,6 +100,8 @@ pub enum OpenError {
 /// The answer to a claim.
 pub enum Opened {
     Granted(Box<Granted>),
+    /// The link asks something first.
+    Asks(Box<Standing>),
     Ended(Ended),
 }
 
@@ -126,16 +138,28 @@ impl Open {
         blobs: BlobStore,
         clinics: HashMap<ClinicId, ClinicCard>,
         house: ClinicCard,
+        queued: Bell,
     ) -> Self {
         let of_nobody = |purpose| vault.seal_record(purpose, holder::DECOY, &[0; 32]);
         let decoys = Decoys { auth: of_nobody(Purpose::AuthKey), receipt: of_nobody(Purpose::ReceiptKey) };
-        Self { store, clock, vault, blobs, clinics, house, decoys }
+        let hashed_at_once = Semaphore::new(challenge::HASHED_AT_ONCE);
+        Self { store, clock, vault, blobs, clinics, house, decoys, hashed_at_once, queued }
     }
 
     /// What every page shows before anything is proved: made from the id alone, known or not.
     #[must_use]
     pub fn reference_of(&self, link: &str) -> Option<Reference> {
         LinkId::parse(link).ok().map(|link| Reference::of(&link))
+    }
+
+    /// Whether a link of ours has this reference, or had it. Nothing else is said of it to whoever only has that.
+    ///
+    /// # Errors
+    /// [`OpenError::Store`].
+    pub async fn is_from_us(&self, reference: &Reference) -> Result<bool, OpenError> {
+        let asked = reference.clone();
+        let links = self.store.read(move |conn| store::link_by_reference(conn, &asked)).await?;
+        Ok(!links.is_empty())
     }
 
     #[must_use]
@@ -187,6 +211,9 @@ impl Open {
         {
             return Ok(Opened::Ended(ended));
         }
+        if let Some(asking) = self.asking(&proven, now).await? {
+            return Ok(Opened::Asks(Box::new(asking)));
+        }
         let (delivery, cookie) = (proven.delivery.clone(), proven.cookie_hash);
         let link = proven.link.id.clone();
         let id = OpeningId::random(&mut random::system());
@@ -200,11 +227,24 @@ impl Open {
                 match self.looked(&again, now).await? {
                     Looked::Ended(ended) => Ok(Opened::Ended(ended)),
                     // Raced by another browser that has lapsed since, or ended between the two looks.
+                    Looked::Ready(standing) if standing.asks.is_some() => Ok(Opened::Asks(Box::new(standing))),
                     Looked::Ready(_) | Looked::Yours(_) => {
                         Ok(Opened::Ended(self.ended(&again, EndedKind::OpenedElsewhere, Some(now))))
                     }
                 }
             }
+        }
+    }
+
+    /// How a link stands that still asks something of this browser. Whoever holds one may ask for ever, so nothing is written.
+    async fn asking(&self, proven: &Proven, now: UtcMillis) -> Result<Option<Standing>, OpenError> {
+        let id = proven.link.id.clone();
+        if self.store.read(move |conn| store::challenge_of(conn, &id)).await?.is_none() {
+            return Ok(None);
+        }
+        match self.looked(proven, now).await? {
+            Looked::Ready(standing) => Ok(standing.asks.is_some().then_some(standing)),
+            Looked::Yours(_) | Looked::Ended(_) => Ok(None),
         }
     }
 

@@ -1,13 +1,14 @@
 //! How a link stands, said to its holder: ready, theirs already, or what ended it.
 
 use super::holder::Proven;
-use super::{ClinicCard, Open, OpenError};
-use crate::base::{Reference, UtcMillis};
-use crate::record::{Link, LiveUntil, Opening, RevokedBy};
-use crate::store::{self, OpeningRow};
+use super::{Asks, ClinicCard, Open, OpenError};
+use crate::base::{Language, Reference, UtcMillis};
+use crate::record::{Card, Link, LiveUntil, Opening, RevokedBy};
+use crate::sealing::Purpose;
+use crate::store::{self, Delivery, OpeningRow};
 
-/// What the holder is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the holder is told. May hold a question of the clinic's own: no `Debug`.
+#[derive(Clone)]
 pub enum Looked {
     /// One press opens it.
     Ready(Standing),
@@ -17,7 +18,7 @@ pub enum Looked {
 }
 
 /// A live link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Standing {
     pub clinic: ClinicCard,
     pub reference: Reference,
@@ -27,6 +28,8 @@ pub struct Standing {
     /// What each file will take of the browser's memory, so that it can say before anything is spent that it has not
     /// the room.
     pub file_bytes: Vec<u64>,
+    /// What is asked before it opens; nothing of a browser that answered, or opened it.
+    pub asks: Option<Asks>,
 }
 
 /// A tombstone: what happened, when, whom to call. No patient data.
@@ -71,25 +74,38 @@ impl EndedKind {
 impl Open {
     pub(super) async fn looked(&self, proven: &Proven, now: UtcMillis) -> Result<Looked, OpenError> {
         let id = proven.link.id.clone();
-        let (openings, files) =
-            self.store.read(move |conn| Ok((store::openings_of(conn, &id)?, store::files_of(conn, &id)?))).await?;
+        let cookie = proven.cookie_hash;
+        let (openings, files, challenge, answered) = self
+            .store
+            .read(move |conn| {
+                let (openings, files) = (store::openings_of(conn, &id)?, store::files_of(conn, &id)?);
+                let challenge = store::challenge_of(conn, &id)?;
+                let answered = store::answered_by(conn, &id, &cookie)?;
+                Ok((openings, files, challenge, answered))
+            })
+            .await?;
         let judged = match judge(proven, &openings, now) {
             Judged::Ready(_) | Judged::Yours(_) if self.is_lost(&proven.link).await? => {
                 Judged::Ended(EndedKind::Lost, None)
             }
             judged @ (Judged::Ready(_) | Judged::Yours(_) | Judged::Ended(..)) => judged,
         };
-        let standing = |expires_at| Standing {
+        let standing = |expires_at, asks| Standing {
             clinic: self.clinic_of(proven),
             reference: proven.link.reference.clone(),
             expires_at,
             opens_left: proven.link.opens_max.saturating_sub(proven.link.opened),
             opens_max: proven.link.opens_max,
             file_bytes: files.iter().map(|file| file.plain_bytes).collect(),
+            asks,
         };
         Ok(match judged {
-            Judged::Ready(expires_at) => Looked::Ready(standing(expires_at)),
-            Judged::Yours(expires_at) => Looked::Yours(standing(expires_at)),
+            Judged::Ready(expires_at) => {
+                let asks =
+                    challenge.as_ref().map(|row| Asks::of(self, &proven.link.id, row, &answered, now)).transpose()?;
+                Looked::Ready(standing(expires_at, asks.flatten()))
+            }
+            Judged::Yours(expires_at) => Looked::Yours(standing(expires_at, None)),
             Judged::Ended(kind, at) => Looked::Ended(self.ended(proven, kind, at)),
         })
     }
@@ -98,9 +114,21 @@ impl Open {
         Ended { kind, at, clinic: self.clinic_of(proven), reference: proven.link.reference.clone() }
     }
 
+    /// In the language of the message, which is the recipient's where we write that.
     fn clinic_of(&self, proven: &Proven) -> ClinicCard {
-        let clinic = proven.delivery.clinic.as_ref().and_then(|id| self.clinics.get(id));
-        clinic.unwrap_or(&self.house).clone()
+        let clinic = proven.delivery.clinic.as_ref().and_then(|id| self.clinics.get(id)).unwrap_or(&self.house);
+        match self.language_of(&proven.delivery) {
+            Some(language) if language != clinic.language.language() => {
+                ClinicCard { language: language.into(), ..clinic.clone() }
+            }
+            Some(_) | None => clinic.clone(),
+        }
+    }
+
+    fn language_of(&self, delivery: &Delivery) -> Option<Language> {
+        let sealed = delivery.card_sealed.as_deref()?;
+        let plain = self.vault.open_record(Purpose::PatientCard, delivery.id.as_str(), sealed).ok()?;
+        Card::from_bytes(&plain)?.language
     }
 }
 

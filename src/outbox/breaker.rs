@@ -79,7 +79,7 @@ impl Outbox {
         now: UtcMillis,
     ) -> Result<Option<ReviewReason>, OutboxError> {
         let delivery = &leased.delivery;
-        if delivery.breaker_passed_at.is_some() {
+        if delivery.breaker_passed_at.is_some() || !leased.notice.kind.brings_the_link() {
             return Ok(None);
         }
         let (notice, limits) = (leased.notice.clone(), self.limits);

@@ -5,6 +5,7 @@
 //! attempt is audited and the high-water mark raised before the message leaves; a secret is wiped at hand-over.
 //! Must not know: reports, attachments, how links are opened.
 
+mod bounces;
 mod breaker;
 mod settle;
 
@@ -14,16 +15,21 @@ use std::time::{Duration, Instant};
 use chrono_tz::Tz;
 use futures_util::future::join_all;
 
-use crate::base::{Bell, ClinicId, Clock, EmailAddress, LinkSecret, SecretText, UtcMillis, seconds};
+use crate::base::{Bell, ClinicId, Clock, EmailAddress, Language, LinkSecret, SecretText, UtcMillis, seconds};
 use crate::keys::{DeathJournal, KeyError, KeyKind, KeyName, Mark, Vault, VaultError};
-use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, NoticeKind, SendOutcome};
+use crate::notify::{
+    BounceAddress, ClinicPhone, CodeNotice, DisplayName, LinkNotice, Mailer, Messages, NoticeKind, SendOutcome,
+};
 use crate::policy::contact::{is_less_sure, standing_objection};
 use crate::policy::{Decision, ReviewReason, Wording};
-use crate::record::{Card, NoticeEvent, NoticeKind as StoredKind};
+use crate::record::{CODE_LIFE, Card, NoticeEvent, NoticeKind as StoredKind};
 use crate::sealing::Purpose;
 use crate::store::{self, ContactKey, Delivery, LeasedNotice, Mode, Store, StoreError};
 
 use breaker::AllowedInHour;
+
+pub use crate::notify::{BounceEnvelope, DSN_BYTES_MAX, Fate};
+pub use bounces::{Bounces, Heard};
 pub use breaker::BreakerLimits;
 
 /// Messages under way at the same time.
@@ -39,7 +45,9 @@ pub struct Sender {
     pub phone: ClinicPhone,
     pub from: EmailAddress,
     pub zone: Tz,
+    /// For recipients whose own is none of those that we write.
     pub language: Language,
+    pub messages: Messages,
 }
 
 /// The outbox step.
@@ -55,6 +63,8 @@ pub struct Outbox {
     /// A report is read again if its last reading is older than this when its message is due.
     pub recheck_every: Duration,
     pub limits: BreakerLimits,
+    /// Where reports of messages that did not arrive come to.
+    pub bounce_address: Option<BounceAddress>,
     /// In shadow nothing leaves, whatever was queued before.
     pub mode: Mode,
     /// Rung when a resource must be read again first.
@@ -70,6 +80,12 @@ pub enum OutboxError {
     /// Us.
     #[error("a part of the outbox step stopped unexpectedly")]
     Stopped,
+}
+
+/// What a message carries.
+enum Carried {
+    Link(LinkSecret),
+    Code(SecretText),
 }
 
 /// A message ready to leave, or why it must not.
@@ -168,6 +184,11 @@ impl Outbox {
 
     async fn deliver(&self, leased: LeasedNotice) -> Result<(), OutboxError> {
         let now = self.clock.now();
+        if is_over(&leased, now) {
+            return self
+                .settle_with(leased, NoticeEvent::Cancel, "the code ran out before it could be sent".to_owned())
+                .await;
+        }
         if let Some(why) = self.breaker_objects(&leased, now).await? {
             return self.withhold(leased, why).await;
         }
@@ -210,8 +231,16 @@ impl Outbox {
         let opened = tokio::task::spawn_blocking(move || {
             let name = notice.secret_key.as_deref().and_then(|name| KeyName::parse(KeyKind::Outbox, name).ok());
             let (Some(name), Some(sealed)) = (name, notice.secret_sealed) else { return Err(VaultError::KeyGone) };
-            let secret = vault.open_dated(&name, Purpose::LinkSecret, notice.id.as_str(), &sealed)?;
-            let secret = LinkSecret::from_slice(&secret).ok_or(VaultError::NotOurs)?;
+            let open = |purpose| vault.open_dated(&name, purpose, notice.id.as_str(), &sealed);
+            let secret = match notice.kind {
+                StoredKind::Link | StoredKind::UpdatedLink => {
+                    Carried::Link(LinkSecret::from_slice(&open(Purpose::LinkSecret)?).ok_or(VaultError::NotOurs)?)
+                }
+                StoredKind::Code => {
+                    let code = String::from_utf8(open(Purpose::Code)?.to_vec()).map_err(|_| VaultError::NotOurs)?;
+                    Carried::Code(SecretText::new(code))
+                }
+            };
             let card = vault.open_record(Purpose::PatientCard, id.as_str(), &card.unwrap_or_default())?;
             Ok((secret, Card::from_bytes(&card).ok_or(VaultError::NotOurs)?))
         })
@@ -225,7 +254,8 @@ impl Outbox {
         let Some(to) = card.email() else {
             return Ok(Prepared::NotToBeSent(ReviewReason::NoContact { why: "the card holds no address".to_owned() }));
         };
-        let mail = self.compose(leased, sender, to, &secret);
+        let language = card.language.unwrap_or(sender.language);
+        let mail = self.compose(leased, Sender { language, ..sender }, to, secret);
         match mail {
             Some(Ok(mail)) => Ok(Prepared::Ready(Box::new(mail))),
             Some(Err(error)) => Ok(Prepared::NotToBeSent(ReviewReason::NoticeRefused { why: error.to_string() })),
@@ -233,34 +263,70 @@ impl Outbox {
         }
     }
 
+    /// `None` while the end of the link's life is not fixed.
     fn compose(
         &self,
         leased: &LeasedNotice,
         sender: Sender,
         to: EmailAddress,
-        secret: &LinkSecret,
+        carried: Carried,
     ) -> Option<Result<crate::notify::Outgoing, crate::notify::ComposeError>> {
         let expires_at = leased.link.expires_at?;
-        let link = SecretText::new(format!("{}{}#{}", self.link_base, leased.link.id, secret.to_base64url().expose()));
-        let notice = LinkNotice {
-            notice: leased.notice.id.clone(),
-            clinic_name: sender.name,
-            clinic_phone: sender.phone,
-            from: sender.from,
-            to,
-            link,
-            expires_at,
-            zone: sender.zone,
-            reference: leased.link.reference.clone(),
-            language: sender.language,
-            wording: wording_of(leased),
-            kind: match leased.notice.kind {
-                StoredKind::Link => NoticeKind::New,
-                StoredKind::UpdatedLink => NoticeKind::Updated,
-            },
-            date: leased.notice.first_attempt_at.unwrap_or(leased.notice.created_at),
+        let Sender { name: clinic_name, phone: clinic_phone, from, zone, language, messages } = sender;
+        let (notice, reference) = (leased.notice.id.clone(), leased.link.reference.clone());
+        let (wording, date) = (wording_of(leased), leased.notice.first_attempt_at.unwrap_or(leased.notice.created_at));
+        let mail = match carried {
+            Carried::Link(secret) => {
+                let secret = secret.to_base64url();
+                let link = SecretText::new(format!("{}{}#{}", self.link_base, leased.link.id, secret.expose()));
+                let kind = match leased.notice.kind {
+                    StoredKind::UpdatedLink => NoticeKind::Updated,
+                    StoredKind::Link | StoredKind::Code => NoticeKind::New,
+                };
+                LinkNotice {
+                    notice,
+                    clinic_name,
+                    clinic_phone,
+                    from,
+                    to,
+                    link: Some(link),
+                    expires_at,
+                    sent_at: leased.notice.created_at,
+                    zone,
+                    reference,
+                    language,
+                    wording,
+                    kind,
+                    date,
+                }
+                .compose(&messages)
+            }
+            Carried::Code(code) => {
+                let until = leased.notice.created_at.plus(CODE_LIFE);
+                CodeNotice {
+                    notice,
+                    clinic_name,
+                    clinic_phone,
+                    from,
+                    to,
+                    code,
+                    until,
+                    zone,
+                    reference,
+                    language,
+                    wording,
+                    date,
+                }
+                .compose()
+            }
         };
-        Some(notice.compose())
+        Some(mail.and_then(|mail| match &self.bounce_address {
+            Some(address) => {
+                let return_path = address.with(&self.vault.token_of_notice(&leased.notice.id));
+                Ok(mail.with_return_path(return_path.map_err(|_| crate::notify::ComposeError::Address)?))
+            }
+            None => Ok(mail),
+        }))
     }
 
     async fn settle(&self, leased: LeasedNotice, outcome: SendOutcome) -> Result<(), OutboxError> {
@@ -277,6 +343,11 @@ impl Outbox {
             SendOutcome::Withheld => self.withhold(leased, ReviewReason::Withheld).await,
         }
     }
+}
+
+/// Whether what the message carries counts no more.
+fn is_over(leased: &LeasedNotice, now: UtcMillis) -> bool {
+    !leased.notice.kind.brings_the_link() && leased.notice.created_at.plus(CODE_LIFE) <= now
 }
 
 /// Nothing is said that not every rule allowed.

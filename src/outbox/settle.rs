@@ -117,7 +117,8 @@ fn note_late(tx: &mut Tx, leased: &LeasedNotice, event: NoticeEvent, now: UtcMil
 fn end_stale(tx: &mut Tx, notice: &NoticeRow, now: UtcMillis) -> Result<(), StoreError> {
     let Some(owner) = store::hold_delivery(tx, &notice.delivery)? else { return Ok(()) };
     let is_live = matches!(owner.state, Link::Live { .. });
-    let was_quiet = owner.decision.quiet().is_some_and(|quiet| quiet.took_of(notice.created_at, now));
+    let was_quiet = notice.kind.brings_the_link()
+        && owner.decision.quiet().is_some_and(|quiet| quiet.took_of(notice.created_at, now));
     if !(is_live && was_quiet) {
         return end_notice(tx, notice, NoticeEvent::Cancel, ReviewReason::NoticeTooLate, now);
     }
@@ -127,7 +128,8 @@ fn end_stale(tx: &mut Tx, notice: &NoticeRow, now: UtcMillis) -> Result<(), Stor
     }
 }
 
-/// Ends a notice and takes its delivery to review; the link that nobody was given dies.
+/// Ends a notice and takes its delivery to review; the link that nobody was given dies. Of a code the link knows nothing: its
+/// holder asks for another.
 fn end_notice(
     tx: &mut Tx,
     notice: &NoticeRow,
@@ -140,6 +142,9 @@ fn end_notice(
     match store::settle_notice(tx, notice, &owner, &step, Some(&why.to_string()), now) {
         Err(StoreError::Moved) => return Ok(()),
         other => other?,
+    }
+    if !notice.kind.brings_the_link() {
+        return Ok(());
     }
     if let Link::Live { .. } | Link::Suspended { .. } = owner.state {
         let step = owner.state.clone().step(LinkEvent::NeedsReview { why }, now)?;

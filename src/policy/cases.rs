@@ -89,6 +89,7 @@ pub fn run(rules: &RuleSet, case: &Case) -> Vec<Miss> {
             | Column::Channel
             | Column::Verify
             | Column::CodeVia
+            | Column::CodeElse
             | Column::Wording
             | Column::Download
             | Column::Hold

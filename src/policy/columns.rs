@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::few::Few;
 use super::vocabulary::{
-    Action, Backstop, Challenge, Channel, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify, Reissue,
-    ReleaseBy, Requirement, Wording,
+    Action, Backstop, Challenge, Channel, CodeElse, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify,
+    Reissue, ReleaseBy, Requirement, Wording,
 };
 
 /// Life of a link where the rule does not say.
@@ -56,6 +56,8 @@ pub struct Columns {
     pub channels: Few<Channel>,
     pub challenges: Few<Challenge>,
     pub code_via: CodeVia,
+    /// The loosest in a row that keeps no code from where the link came; there it is said, or a person looks.
+    pub code_else: CodeElse,
     pub wording: Wording,
     pub download: Download,
     pub release: ReleaseBy,
@@ -85,6 +87,7 @@ pub enum Column {
     Channel,
     Verify,
     CodeVia,
+    CodeElse,
     Wording,
     Download,
     Release,
@@ -100,7 +103,7 @@ pub enum Column {
 }
 
 impl Column {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Action,
         Self::Expiry,
         Self::ExpiryFrom,
@@ -110,6 +113,7 @@ impl Column {
         Self::Channel,
         Self::Verify,
         Self::CodeVia,
+        Self::CodeElse,
         Self::Wording,
         Self::Download,
         Self::Release,
@@ -137,6 +141,7 @@ impl Column {
             Self::Channel => "channel",
             Self::Verify => "verify",
             Self::CodeVia => "code_via",
+            Self::CodeElse => "code_else",
             Self::Wording => "wording",
             Self::Download => "download",
             Self::Release => "release",
@@ -169,6 +174,7 @@ impl Column {
             | Self::Channel
             | Self::Verify
             | Self::CodeVia
+            | Self::CodeElse
             | Self::Wording
             | Self::Download
             | Self::Requires
@@ -235,6 +241,7 @@ impl Columns {
             channels: Few::all(),
             challenges: Few::NONE,
             code_via: CodeVia::Any,
+            code_else: CodeElse::Staff,
             wording: Wording::Full,
             download: Download::Allowed,
             release: ReleaseBy::Auto,
@@ -280,6 +287,7 @@ impl Columns {
             channels: self.channels.intersection(other.channels),
             challenges: self.challenges.union(other.challenges),
             code_via: self.code_via.max(other.code_via),
+            code_else: self.code_else.max(other.code_else),
             wording: self.wording.max(other.wording),
             download: self.download.max(other.download),
             release: self.release.max(other.release),
@@ -309,6 +317,7 @@ impl Columns {
             Column::Channel => self.channels.show(),
             Column::Verify => self.challenges.show(),
             Column::CodeVia => self.code_via.as_str().to_owned(),
+            Column::CodeElse => self.code_else.as_str().to_owned(),
             Column::Wording => self.wording.as_str().to_owned(),
             Column::Download => self.download.as_str().to_owned(),
             Column::Release => self.release.as_str().to_owned(),
@@ -342,6 +351,7 @@ impl Columns {
             Column::Channel => self.channels == other.channels,
             Column::Verify => self.challenges == other.challenges,
             Column::CodeVia => self.code_via == other.code_via,
+            Column::CodeElse => self.code_else == other.code_else,
             Column::Wording => self.wording == other.wording,
             Column::Download => self.download == other.download,
             Column::Release => self.release == other.release,

@@ -430,6 +430,7 @@ pub(super) fn is_same(column: Column, one: &Columns, other: &Columns) -> bool {
         | Column::Channel
         | Column::Verify
         | Column::CodeVia
+        | Column::CodeElse
         | Column::Wording
         | Column::Download
         | Column::Release

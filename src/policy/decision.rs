@@ -11,8 +11,8 @@ use super::columns::{
 };
 use super::quiet::{Quiet, QuietEnd};
 pub use super::vocabulary::{
-    Action, Backstop, Challenge, Channel, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify, Reissue,
-    ReleaseBy, Requirement, Wording,
+    Action, Backstop, Challenge, Channel, CodeElse, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify,
+    Reissue, ReleaseBy, Requirement, Wording,
 };
 
 use crate::base::{UtcMillis, seconds};
@@ -60,6 +60,8 @@ pub struct Terms {
     pub challenges: BTreeSet<Challenge>,
     #[serde(default = "any_channel")]
     pub code_via: CodeVia,
+    #[serde(default = "loosest_way_out")]
+    pub code_else: CodeElse,
     pub release: Release,
     pub wording: Wording,
     #[serde(default = "downloads")]
@@ -135,6 +137,18 @@ pub enum ReviewReason {
     TooShort { hours: u64 },
     #[error("the rule asks for {what}, which this installation does not offer")]
     NotAvailable { what: String },
+    #[error(
+        "the code that its rules ask for has no channel of its own here, and they say that the patient comes for the report: tell them, give it to them, and revoke this with that reason"
+    )]
+    PickUp,
+    #[error(
+        "its rules ask for the date of birth before it opens, and the patient's record has no full one: mend it in the EHR, or release this with a question of your own (--question and --answer-file)"
+    )]
+    NothingToAsk,
+    #[error(
+        "its rules ask for the code on a slip, and none is bound to its order: bind the patient's with `chartseal slips bind` and release this, or give it to them in another way"
+    )]
+    NoSlip,
     #[error("the status of the report is missing or unknown to the standard")]
     UnknownStatus,
     #[error("the report is older than report_age_max and is never sent by itself")]
@@ -281,6 +295,13 @@ impl Terms {
         Self::from(&Columns::profile())
     }
 
+    /// The same, with one more check before opening.
+    #[must_use]
+    pub fn asking(mut self, challenge: Challenge) -> Self {
+        self.challenges.insert(challenge);
+        self
+    }
+
     /// The stricter of both in every column. `channels` may be empty: nothing is common.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
@@ -325,6 +346,7 @@ impl From<&Columns> for Terms {
             channels: columns.channels.iter().collect(),
             challenges: columns.challenges.iter().collect(),
             code_via: columns.code_via,
+            code_else: columns.code_else,
             release: Release::from(columns),
             wording: columns.wording,
             download: columns.download,
@@ -351,6 +373,7 @@ impl From<&Terms> for Columns {
             channels: terms.channels.iter().copied().collect(),
             challenges: terms.challenges.iter().copied().collect(),
             code_via: terms.code_via,
+            code_else: terms.code_else,
             wording: terms.wording,
             download: terms.download,
             release: release.by,
@@ -409,6 +432,11 @@ const fn most_attempts() -> u8 {
 
 const fn any_channel() -> CodeVia {
     CodeVia::Any
+}
+
+// Whatever asked for such a code was a review, and its rules say it anew when they are asked again.
+const fn loosest_way_out() -> CodeElse {
+    CodeElse::Staff
 }
 
 const fn downloads() -> Download {

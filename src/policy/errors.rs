@@ -177,6 +177,10 @@ codes! {
         "The rules decide otherwise than this test expects. Either the rules changed by mistake, or the test \
          is out of date: see with rules explain which row decided, and mend the one that is wrong.";
     // What only a second look finds.
+    NoWayOut = "no-way-out", Error,
+        "A code is asked for that may not come where the link comes, only one channel is allowed, and nothing says how \
+         the patient gets it, so every such report waits for a person. Add code_else = \"staff\", \"slip\" or \"pickup\", \
+         or allow a second channel.";
     UntaggedTag = "tag-without-restrict", Warning,
         "Reports get this tag, and no restriction asks anything of them because of it. Add the tag to a \
          restrict row, or take the classify row out.";

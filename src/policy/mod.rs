@@ -52,7 +52,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
-pub use available::Available;
+pub use available::{Available, CodeWay};
 pub use decide::{Decided, decide, decide_for_the_record};
 pub use decision::{Decision, Opens, Release, ReviewReason, Terms};
 pub use errors::{RulesError, RulesErrors};

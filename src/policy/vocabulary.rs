@@ -116,6 +116,20 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// How a patient gets a code that may not come where the link came, where there is no other channel.
+    CodeElse {
+        /// Staff tell it, once they know who asks.
+        Staff = "staff",
+        /// It stands on a slip that the patient was given.
+        Slip = "slip",
+        /// No link leaves: the patient comes for it.
+        Pickup = "pickup",
+        /// The rules name no way; a person looks.
+        Review = "review",
+    }
+}
+
+vocabulary! {
     Download {
         Allowed = "allowed",
         /// Shown in the page, not saved.

@@ -21,6 +21,7 @@ pub(super) fn value(columns: &Columns, column: Column) -> Value {
         Column::Channel => words(columns.channels),
         Column::Verify => words(columns.challenges),
         Column::CodeVia => columns.code_via.as_str().into(),
+        Column::CodeElse => columns.code_else.as_str().into(),
         Column::Wording => columns.wording.as_str().into(),
         Column::Download => columns.download.as_str().into(),
         Column::Release => columns.release.as_str().into(),

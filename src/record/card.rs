@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::base::{EmailAddress, FhirId};
+use crate::base::{EmailAddress, FhirId, Language};
 
 /// Patient data: no `Debug`.
 #[derive(Serialize, Deserialize)]
@@ -13,12 +13,21 @@ pub struct Card {
     pub patient: FhirId,
     /// How the address was chosen, without the address.
     pub chosen_because: String,
+    /// What the recipient is written in. `None` where the record says nothing that we write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
 }
 
 impl Card {
     #[must_use]
     pub fn new(email: Option<&EmailAddress>, patient: FhirId, chosen_because: String) -> Self {
-        Self { email: email.map(|email| email.expose().to_owned()), patient, chosen_because }
+        Self { email: email.map(|email| email.expose().to_owned()), patient, chosen_because, language: None }
+    }
+
+    /// In the recipient's own language.
+    #[must_use]
+    pub fn in_language(self, language: Option<Language>) -> Self {
+        Self { language, ..self }
     }
 
     #[must_use]
@@ -29,7 +38,7 @@ impl Card {
     /// The plain bytes, to be sealed at once.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        // Three plain strings: writing them as JSON cannot fail.
+        // Plain strings: writing them as JSON cannot fail.
         Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
     }
 

@@ -198,6 +198,8 @@ pub enum LinkEvent {
     Parted,
     /// Quiet hours began before its message was handed over: it leaves again after them, with another link.
     QuietBegan,
+    /// Its message came back from a full mailbox: it leaves again later, with another link.
+    MailboxFull,
 }
 
 impl Link {
@@ -285,7 +287,7 @@ impl Link {
             (Self::Live { until }, LinkEvent::Suspend { why }) => Self::Suspended { why, until: *until },
             (Self::Suspended { until, .. }, LinkEvent::Restored) => Self::Live { until: *until },
             (Self::Live { .. } | Self::Suspended { .. }, LinkEvent::Parted)
-            | (Self::Live { .. }, LinkEvent::QuietBegan) => Self::Recorded,
+            | (Self::Live { .. }, LinkEvent::QuietBegan | LinkEvent::MailboxFull) => Self::Recorded,
             (
                 Self::Recorded | Self::Held { .. } | Self::Review { .. } | Self::Live { .. } | Self::Suspended { .. },
                 LinkEvent::Revoke { by },
@@ -324,7 +326,8 @@ impl Link {
                 | LinkEvent::Recall
                 | LinkEvent::Supersede { .. }
                 | LinkEvent::Parted
-                | LinkEvent::QuietBegan,
+                | LinkEvent::QuietBegan
+                | LinkEvent::MailboxFull,
             ) => return Err(refused),
         };
         Ok(Step::new(self, to))
@@ -410,6 +413,7 @@ impl LinkEvent {
             Self::Supersede { .. } => "a replacement",
             Self::Parted => "the end of a shared link",
             Self::QuietBegan => "the beginning of quiet hours",
+            Self::MailboxFull => "a full mailbox",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What may happen to links, openings and notices.
+//! What may happen to links, openings, notices and challenges.
 //!
 //! Job: `step(state, event, now)` for each of the step tables: pure, total, without wildcard arms.
 //! Must stay true: only this module makes a [`Step`]; the store accepts nothing else, so a state that
@@ -7,6 +7,7 @@
 
 mod addressee;
 mod card;
+mod challenge;
 mod link;
 mod notice;
 mod opening;
@@ -20,6 +21,7 @@ pub use crate::policy::contact::{ContactStanding, ContactState};
 pub use crate::policy::laws::Waiver;
 pub use addressee::Addressee;
 pub use card::Card;
+pub use challenge::{Ask, CODE_LIFE, CODES_AN_HOUR_MAX, Challenge, ChallengeEvent, Checked, STAFF_CODE_LIFE, Series};
 pub use link::{AfterTalk, BackstopAt, Death, HoldEnd, Let, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};
 pub use notice::{
     AMBIGUOUS_ATTEMPTS_MAX, LEASE as NOTICE_LEASE, Notice, NoticeEvent, NoticeKind, WAIT_MAX as NOTICE_WAIT_MAX,

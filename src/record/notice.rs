@@ -21,6 +21,19 @@ pub enum NoticeKind {
     Link,
     /// A report that replaces one sent before.
     UpdatedLink,
+    /// The code that a link asks for. Nothing of the link stands or falls with its message.
+    Code,
+}
+
+impl NoticeKind {
+    /// Whether it carries the link, and tells of its report.
+    #[must_use]
+    pub const fn brings_the_link(self) -> bool {
+        match self {
+            Self::Link | Self::UpdatedLink => true,
+            Self::Code => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +53,7 @@ pub enum Notice {
     Sent,
     /// It may have arrived; only a person can find out.
     Unsure,
-    /// Refused for good.
+    /// Refused for good, or told of later as one that did not arrive.
     Bounced,
     /// Ended unsent: its link died, it waited too long, or it is made again after quiet hours.
     Dead,
@@ -56,6 +69,8 @@ pub enum NoticeEvent {
     Permanent,
     /// It may have been sent.
     Ambiguous,
+    /// Whoever carried it says that it did not arrive, and will not.
+    Undelivered,
     /// The holder died or stopped: give it back. Whether it sent is unknown.
     LeaseLost,
     /// The holder stopped before sending.
@@ -89,7 +104,9 @@ impl Notice {
                 Self::Leased { until: now.plus(LEASE), attempts: attempts + 1, ambiguous }
             }
             (Self::Leased { .. }, NoticeEvent::Accepted) => Self::Sent,
-            (Self::Leased { .. }, NoticeEvent::Permanent) => Self::Bounced,
+            (Self::Leased { .. }, NoticeEvent::Permanent) | (Self::Unsure | Self::Sent, NoticeEvent::Undelivered) => {
+                Self::Bounced
+            }
             (Self::Leased { attempts, ambiguous, .. }, NoticeEvent::Transient) => {
                 Self::Queued { due: now.plus(retry_delay(attempts)), attempts, ambiguous }
             }
@@ -114,6 +131,7 @@ impl Notice {
                 | NoticeEvent::Transient
                 | NoticeEvent::Permanent
                 | NoticeEvent::Ambiguous
+                | NoticeEvent::Undelivered
                 | NoticeEvent::LeaseLost
                 | NoticeEvent::HandedBack
                 | NoticeEvent::QuietBegan
@@ -155,6 +173,7 @@ impl NoticeEvent {
             Self::Transient => "a refusal for now",
             Self::Permanent => "a refusal for good",
             Self::Ambiguous => "an unknown fate",
+            Self::Undelivered => "a word that it did not arrive",
             Self::LeaseLost => "a lost lease",
             Self::HandedBack => "a handing back",
             Self::QuietBegan => "the beginning of quiet hours",

@@ -43,7 +43,7 @@ impl Step<Link> {
         Some(match &self.to {
             Link::Spent => LinkEvent::LastLeaseEnded,
             Link::Expired => LinkEvent::LifeEnded,
-            // Only quiet hours take back what they caught before it was handed over.
+            // Quiet hours take back what they caught before it was handed over, a full mailbox what came back.
             Link::Recorded => LinkEvent::QuietBegan,
             // Staff who revoke may have seen that the address is wrong: nobody else's report is sent there again by itself.
             Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore } => {
@@ -91,6 +91,9 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::HeldTooLong
         | ReviewReason::TooShort { .. }
         | ReviewReason::NotAvailable { .. }
+        | ReviewReason::PickUp
+        | ReviewReason::NothingToAsk
+        | ReviewReason::NoSlip
         | ReviewReason::UnknownStatus
         | ReviewReason::TooOld
         | ReviewReason::BeforeStart

@@ -65,6 +65,7 @@ fn link_events() -> Vec<LinkEvent> {
         LinkEvent::Supersede { by: delivery() },
         LinkEvent::Parted,
         LinkEvent::QuietBegan,
+        LinkEvent::MailboxFull,
     ]
 }
 
@@ -88,12 +89,13 @@ fn notices() -> Vec<Notice> {
     ]
 }
 
-const NOTICE_EVENTS: [NoticeEvent; 9] = [
+const NOTICE_EVENTS: [NoticeEvent; 10] = [
     NoticeEvent::Lease,
     NoticeEvent::Accepted,
     NoticeEvent::Transient,
     NoticeEvent::Permanent,
     NoticeEvent::Ambiguous,
+    NoticeEvent::Undelivered,
     NoticeEvent::LeaseLost,
     NoticeEvent::HandedBack,
     NoticeEvent::QuietBegan,
@@ -133,6 +135,28 @@ fn the_whole_notice_table_is_as_written() {
     for state in notices() {
         for event in NOTICE_EVENTS {
             if let Ok(step) = state.step(event, NOW) {
+                writeln!(table, "{state:?} + {event:?} -> {:?}", step.to()).unwrap();
+            }
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn the_whole_challenge_table_is_as_written() {
+    let states = [
+        Challenge::Asked { left: 5, series: Series::First },
+        Challenge::Asked { left: 1, series: Series::First },
+        Challenge::Asked { left: 1, series: Series::Last },
+        Challenge::Passed,
+        Challenge::Locked { series: Series::First },
+        Challenge::Locked { series: Series::Last },
+    ];
+    let events = [ChallengeEvent::Wrong, ChallengeEvent::Right, ChallengeEvent::Unlock { attempts: 5 }];
+    let mut table = String::new();
+    for state in states {
+        for event in events {
+            if let Ok(step) = state.step(event) {
                 writeln!(table, "{state:?} + {event:?} -> {:?}", step.to()).unwrap();
             }
         }
@@ -219,7 +243,7 @@ fn a_link_that_ends_ends_for_each_report_that_shares_it() {
                 goes_on,
                 is_of_one_report
                     || step.death().is_none()
-                    || matches!(event, LinkEvent::Parted | LinkEvent::QuietBegan),
+                    || matches!(event, LinkEvent::Parted | LinkEvent::QuietBegan | LinkEvent::MailboxFull),
                 "{event:?}"
             );
         }

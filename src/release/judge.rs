@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::asks::Answers;
 use super::{Hindrance, Release, SourceEhr, failed};
+use crate::base::Language;
 use crate::fhir::{
     ContactChoice, Further, Patient, PatientStanding, ReadAnswer, Report, Subject, WhoElse, Written, age_of,
     choose_email, may_hide_somebody,
@@ -10,9 +12,9 @@ use crate::fhir::{
 use crate::paper::{self, Person, Sheet};
 use crate::policy::contact::{is_less_sure, standing_objection};
 use crate::policy::life::WAKING_FLOOR_HOURS;
-use crate::policy::{Decision, ReportStatus, ReviewReason, Terms};
+use crate::policy::{Challenge, Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Addressee, Card, Link};
-use crate::store::{self, ContactKey, Delivery, SourceRow};
+use crate::store::{self, ContactKey, Delivery, QuestionRow, SlipRow, SourceRow};
 use crate::whose::Known;
 
 /// A report that may leave.
@@ -29,6 +31,8 @@ pub(super) struct Judged<'a> {
     pub(super) contact_index: [u8; 32],
     /// With the life that its link may have from now on.
     pub(super) terms: Terms,
+    /// What a question of its link can be about.
+    pub(super) answers: Answers,
 }
 
 /// What is kept of a delivery's document.
@@ -37,6 +41,8 @@ pub(super) struct Kept {
     pub(super) paper: Option<[u8; 32]>,
     /// The attachment that a person let go although it was doubted.
     pub(super) let_go: Option<[u8; 32]>,
+    /// The question of the clinic's own.
+    pub(super) question: Option<QuestionRow>,
 }
 
 impl Release {
@@ -45,7 +51,7 @@ impl Release {
         &self,
         delivery: &Delivery,
         source: Option<&SourceRow>,
-        Kept { paper, let_go }: Kept,
+        Kept { paper, let_go, question }: Kept,
     ) -> Result<Judged<'_>, Hindrance> {
         let terms = match &delivery.decision {
             Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
@@ -58,6 +64,7 @@ impl Release {
             let rules = "that were in force".to_owned();
             return Err(Hindrance::Review(ReviewReason::NoCommonChannel { rules }));
         }
+        let terms = if question.is_some() { terms.asking(Challenge::Question) } else { terms };
         let terms = match (Decision::Send { terms }).within(&self.available) {
             Decision::Send { terms } => terms,
             Decision::Review { why, .. } => return Err(Hindrance::Review(why)),
@@ -90,7 +97,10 @@ impl Release {
         if written.as_ref().map(|sheet| self.vault.file_index(&sheet.binding)) != paper {
             return Err(Hindrance::Changed);
         }
-        Ok(Judged { ehr, report, written, known: patient.known(), let_go, card, contact_index, terms })
+        let slip = self.slip_of(delivery, &report).await?;
+        let answers = Answers { born: patient.birth_date, question, slip };
+        answers.suffice(&terms)?;
+        Ok(Judged { ehr, report, written, known: patient.known(), let_go, card, contact_index, terms, answers })
     }
 
     /// The report as it is now, if it still says what was decided about.
@@ -180,7 +190,8 @@ impl Release {
         match choice {
             ContactChoice::One { address, explanation } => {
                 let index = self.vault.address_index(&address);
-                Ok((Card::new(Some(&address), patient.id.clone(), explanation), index, *patient))
+                let card = Card::new(Some(&address), patient.id.clone(), explanation);
+                Ok((card.in_language(language_for(delivery.addressee, &patient)), index, *patient))
             }
             ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
             ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why })),
@@ -212,6 +223,17 @@ impl Release {
         }
     }
 
+    /// The slip that its patient was given for its order.
+    async fn slip_of(&self, delivery: &Delivery, report: &Report) -> Result<Option<SlipRow>, Hindrance> {
+        let orders: Vec<[u8; 32]> =
+            report.orders().map(|order| self.vault.order_index(&delivery.ehr, &order)).collect();
+        if orders.is_empty() {
+            return Ok(None);
+        }
+        let read = self.store.read(move |conn| store::slip_of(conn, &orders)).await;
+        read.map_err(|_| Hindrance::Later { why: "the slips could not be looked through".to_owned() })
+    }
+
     /// What is recorded of the address by now: nothing goes to one that bounced or is disputed, and what the rules were told of
     /// it must still be so.
     async fn look_at_contact(&self, delivery: &Delivery, card: &Card, address: [u8; 32]) -> Result<(), Hindrance> {
@@ -240,6 +262,14 @@ fn write(ehr: &SourceEhr, report: &Report, person: &Person) -> Result<Option<She
     let head = ehr.letterhead.as_ref().ok_or(Hindrance::Review(ReviewReason::NoClinic))?;
     let sheet = paper::write(written, head, person);
     sheet.map(Some).map_err(|why| Hindrance::Review(ReviewReason::Attachment { why: why.to_string() }))
+}
+
+/// A further recipient is written to in the clinic's language: the patient's record says nothing of theirs.
+fn language_for(addressee: Addressee, patient: &Patient) -> Option<Language> {
+    match addressee {
+        Addressee::Patient => patient.language.as_deref().and_then(Language::of_tag),
+        Addressee::Further(_) => None,
+    }
 }
 
 /// Whether a minor's report would go to another address than the one that was looked at.

@@ -9,13 +9,14 @@ use futures_util::future::join_all;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::asks::{Answers, Asker, LINK_CHANNEL};
 use super::judge::{Judged, Kept};
 use super::scan::Scanned;
 use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, Key256, LinkId, LinkSecret, NoticeId, UtcMillis, random};
 use crate::keys::{KeyName, Vault, VaultError};
-use crate::policy::{Channel, Decision, ReviewReason, Terms};
+use crate::policy::{Decision, ReviewReason, Terms};
 use crate::record::{Card, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, FileNumber, Purpose, ReceiptKey};
 use crate::store::{
@@ -37,6 +38,7 @@ struct Sharer {
     card: Card,
     contact_index: [u8; 32],
     terms: Terms,
+    answers: Answers,
     bytes: u64,
     scanned: Scanned,
 }
@@ -110,7 +112,8 @@ impl Release {
         let itself = delivery.id.clone();
         let read = move |conn: &mut store::Conn| {
             let let_go = store::released_although_doubted(conn, &itself)?;
-            Ok((store::source(conn, &id)?, Kept { paper: store::paper_of(conn, &itself)?, let_go }))
+            let question = store::question_of(conn, &itself)?;
+            Ok((store::source(conn, &id)?, Kept { paper: store::paper_of(conn, &itself)?, let_go, question }))
         };
         let (source, kept) = self.store.read(read).await?;
         Ok(self.judge(delivery, source.as_ref(), kept).await)
@@ -158,7 +161,10 @@ impl Release {
         let is_sent_once = others().all(|other| other.delivery.source != one.delivery.source);
         let joined = others().fold(one.judged.terms.clone(), |joined, other| joined.join(&other.judged.terms));
         let is_possible = matches!((Decision::Send { terms: joined }).within(&self.available), Decision::Send { .. });
-        is_alike && is_sent_once && is_possible && one.delivery.decision.gathers_for().is_some()
+        // A question of the clinic's own is about one report, and a slip about one order.
+        let asks_alike = others().chain([one]).all(|other| other.judged.answers.question.is_none())
+            && others().all(|other| other.judged.answers.has_slip_of(&one.judged.answers));
+        is_alike && is_sent_once && is_possible && asks_alike && one.delivery.decision.gathers_for().is_some()
     }
 
     async fn seal_one(
@@ -194,6 +200,9 @@ impl Release {
             let secret_sealed = vault.seal_dated(&outbox, Purpose::LinkSecret, notice_id.as_str(), secret.expose())?;
             let auth = AuthKey::derive(&secret, &id);
             let receipt = ReceiptKey::derive(&secret, &id);
+            let asker = Asker { delivery: &delivery.id, recipient: delivery.recipient, link: &id };
+            let own = sharers.iter().find(|one| one.delivery.id == delivery.id).map(|one| one.answers.clone());
+            let challenge = own.ok_or(VaultError::NotOurs)?.challenge(&terms, &asker, &vault)?;
             let is_companion = |one: &&Sharer| one.delivery.id != delivery.id;
             let link = NewLink {
                 auth_sealed: vault.seal_record(Purpose::AuthKey, id.as_str(), auth.expose()),
@@ -203,6 +212,7 @@ impl Release {
                 report_version: delivery.report_version.clone(),
                 life_seconds: terms.expiry_seconds,
                 opens_max: terms.opens.0.get(),
+                challenge,
                 share_wrapped: share.bytes,
                 epoch: epoch.as_str().to_owned(),
                 files,
@@ -213,7 +223,7 @@ impl Release {
                 delivery: delivery.id,
                 link: id,
                 kind: kind_of(&sharers),
-                channel: Channel::Email,
+                channel: LINK_CHANNEL,
                 secret_sealed: secret_sealed.bytes,
                 secret_key: outbox.as_str().to_owned(),
             };
@@ -278,9 +288,9 @@ impl Making<'_> {
 
     fn done(self) -> (LinkKeys, Vec<Sharer>, Vec<NewFile>) {
         let sharer = |(going, file, scanned): (Going<'_>, NewFile, Scanned)| {
-            let Judged { card, contact_index, terms, .. } = going.judged;
+            let Judged { card, contact_index, terms, answers, .. } = going.judged;
             let (delivery, bytes) = (going.delivery.clone(), file.plain_bytes);
-            (Sharer { delivery, card, contact_index, terms, bytes, scanned }, file)
+            (Sharer { delivery, card, contact_index, terms, answers, bytes, scanned }, file)
         };
         let (sharers, files) = self.sealed.into_iter().map(sharer).unzip();
         (self.keys, sharers, files)
@@ -397,6 +407,10 @@ fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> 
     let mut note = |event| store::append(tx, &sharer.delivery.entry(now, Actor::System, event));
     scanned.into_iter().try_for_each(&mut note)?;
     note(AuditEvent::Sealed { link: link.id.clone(), files: 1, bytes: sharer.bytes, epoch: link.epoch.clone() })?;
+    if let Some(challenge) = &link.challenge {
+        let what = challenge.asks.iter().map(|ask| ask.ask).collect();
+        note(AuditEvent::Asks { link: link.id.clone(), what, attempts: challenge.attempts })?;
+    }
     let others = ready.sharers.iter().map(|other| &other.delivery.id);
     let with: Vec<_> = others.filter(|other| **other != sharer.delivery.id).cloned().collect();
     if !with.is_empty() {

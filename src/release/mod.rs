@@ -7,6 +7,7 @@
 //! report back keeps no other back.
 //! Must not know: how the notice leaves, how the link is opened.
 
+mod asks;
 mod judge;
 mod link;
 mod read;

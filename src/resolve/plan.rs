@@ -306,12 +306,15 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::PatientMerged
         // The one that was decided about was verified, or a person would have looked.
         | ReviewReason::AddressNotVerified
+        | ReviewReason::NothingToAsk
+        | ReviewReason::NoSlip
         | ReviewReason::Patient { .. } => Bearing::Itself,
         ReviewReason::NoRule
         | ReviewReason::Unknown { .. }
         | ReviewReason::RuleAsks { .. }
         | ReviewReason::NoCommonChannel { .. }
         | ReviewReason::SameElsewhere
+        | ReviewReason::PickUp
         | ReviewReason::NotAvailable { .. } => Bearing::Rules,
         ReviewReason::NoContact { .. }
         | ReviewReason::ContactTie

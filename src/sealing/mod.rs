@@ -9,6 +9,7 @@
 //! The format and the promises, as a foreign implementation would read them:
 #![doc = include_str!("../../docs/sealed-format.md")]
 
+mod answer;
 mod context;
 mod kdf;
 mod layout;
@@ -20,6 +21,7 @@ mod wrap;
 #[cfg(test)]
 mod tests;
 
+pub use answer::AnswerHash;
 pub use context::{FileContext, FileNumber};
 pub use kdf::hmac_sha256;
 pub use layout::sealed_length;

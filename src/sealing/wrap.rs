@@ -42,18 +42,27 @@ pub enum Purpose {
     PatientCard,
     AuthKey,
     ReceiptKey,
+    /// The hash of a challenge's answer.
+    Answer,
+    /// A question of the clinic's own.
+    Question,
+    /// A code until hand-over, under an outbox key.
+    Code,
     /// A record of the installation's own, such as a credential kept in the database.
     Record,
 }
 
 impl Purpose {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Share,
         Self::LinkSecret,
         Self::RawEvent,
         Self::PatientCard,
         Self::AuthKey,
         Self::ReceiptKey,
+        Self::Answer,
+        Self::Question,
+        Self::Code,
         Self::Record,
     ];
 
@@ -65,6 +74,9 @@ impl Purpose {
             Self::PatientCard => "chartseal/1/wrap/patient-card",
             Self::AuthKey => "chartseal/1/wrap/auth-key",
             Self::ReceiptKey => "chartseal/1/wrap/receipt-key",
+            Self::Answer => "chartseal/1/wrap/answer",
+            Self::Question => "chartseal/1/wrap/question",
+            Self::Code => "chartseal/1/wrap/code",
             Self::Record => "chartseal/1/wrap/record",
         }
     }

@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::challenges::{self, NewChallenge};
 use super::conn::{Conn, Tx};
 use super::deliveries;
 use super::dialect;
@@ -26,6 +27,8 @@ pub struct NewLink {
     pub files: Vec<NewFile>,
     /// Other deliveries that share it.
     pub companions: Vec<DeliveryId>,
+    /// What is asked before it opens.
+    pub challenge: Option<NewChallenge>,
 }
 
 pub struct NewFile {
@@ -108,6 +111,9 @@ pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), Stor
             ))
             .prepared()
             .execute(tx.conn())?;
+    }
+    if let Some(challenge) = &new.challenge {
+        challenges::insert_challenge(tx, &new.id, challenge)?;
     }
     for sharer in std::iter::once(&new.delivery).chain(&new.companions) {
         deliveries::attach_link(tx, sharer, &new.id)?;
@@ -286,7 +292,7 @@ pub fn shred_link(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), StoreEr
         ))
         .prepared()
         .execute(tx.conn())?;
-    Ok(())
+    challenges::forget_answers(tx, id)
 }
 
 /// Fixes the end of a link's life; refuses to move it.

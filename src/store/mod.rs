@@ -9,6 +9,7 @@
 
 mod audit_log;
 mod backup;
+mod challenges;
 mod conn;
 mod contacts;
 mod control;
@@ -40,6 +41,7 @@ mod rows;
 mod schema;
 mod sent_lately;
 mod signing_keys;
+mod slips;
 mod sources;
 mod staff;
 mod topics;
@@ -52,6 +54,10 @@ pub use audit_log::{
     remove_lines_before,
 };
 pub use backup::{BackupError, backup};
+pub use challenges::{
+    AskedRow, Attempt, ChallengeRow, LetIn, NewAsk, NewChallenge, QuestionRow, Unlocked, answered_by, challenge_of,
+    codes_sent_since, count_attempt, let_in, question_of, set_code, set_question, unlock,
+};
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use contacts::{
     ContactKey, ContactRow, ContactSaid, contact, contacts, forget_contacts, note_bounce, say_of_contact, whose,
@@ -99,8 +105,8 @@ pub use looks::{
 };
 pub use migrations::{MigrationState, RanRow, audit_migrations, migrate, unaudited_migrations};
 pub use notices::{
-    LeasedNotice, NewNotice, NoticeRow, hold_unsent_notices, insert_notice, lease_notices, leased_notices_lost, notice,
-    notices_of, settle_notice, stale_notices,
+    LeasedNotice, NewNotice, NoticeRow, hold_unsent_notices, insert_notice, lease_notices, leased_notices_lost,
+    leave_later, note_returned, notice, notices_of, settle_notice, stale_notices,
 };
 pub use openings::{
     Claim, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,
@@ -135,6 +141,7 @@ pub use signing_keys::{
     NewSigningKey, SigningKeyRow, SigningTurn, TurnOver, add_signing_key, end_signing_keys, signing_keys,
     turn_signing_keys,
 };
+pub use slips::{Bound, NewSlip, SlipRow, bind_slip, insert_slip, slip_of};
 pub use sources::{
     Hearing, NOT_CONFIGURED, SourceReading, SourceRow, catch_up_others, due_for_recheck, fail_source, finish_source,
     follow_for, followed_for_others, hear, hurry, lease_sources, lease_urgent_sources, look_for_others, others_gone,

@@ -1,9 +1,11 @@
 //! Notices: the outbox.
 
+mod returned;
 mod turns;
 
 use diesel::prelude::*;
 
+pub use returned::{leave_later, note_returned};
 pub use turns::{LeasedNotice, lease_notices};
 
 use super::conn::{Conn, Tx};
@@ -214,7 +216,7 @@ pub fn settle_notice(
     if changed != 1 {
         return Err(StoreError::Moved);
     }
-    if *step.to() == Notice::Sent {
+    if *step.to() == Notice::Sent && before.kind.brings_the_link() {
         write_backs::note_sent(tx, owner, &before.link, at)?;
     }
     let event = AuditEvent::NoticeStepped { notice: before.id.clone(), to: *step.to(), why: why.map(str::to_owned) };
@@ -257,6 +259,27 @@ pub fn hold_unsent_notices(conn: &mut Conn) -> Result<Vec<NoticeRow>, StoreError
     let rows: Vec<Row> =
         notice::table.filter(notice::state.eq_any(["queued", "leased"])).select(columns!()).load(conn)?;
     rows.into_iter().map(NoticeRow::try_from).collect()
+}
+
+/// Ends the codes of a link whose messages nobody has begun to send: a newer one takes their place.
+pub(super) fn cancel_codes(tx: &mut Tx, link: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
+    tx.erased();
+    diesel::update(
+        notice::table
+            .filter(notice::link_id.eq(link.as_str()))
+            .filter(notice::kind.eq(to_json("notice.kind", &NoticeKind::Code)?))
+            .filter(notice::state.eq("queued")),
+    )
+    .set((
+        notice::state.eq("dead"),
+        notice::ended_at.eq(at.0),
+        notice::lease_until.eq(None::<i64>),
+        notice::secret_sealed.eq(None::<Vec<u8>>),
+        notice::why.eq("a newer code took its place"),
+    ))
+    .prepared()
+    .execute(tx.conn())?;
+    Ok(())
 }
 
 /// Ends every unsent notice of a dead link and empties its secret.

@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::links::{self, FileRow, LinkRow};
 use super::prepared::Prepare as _;
 use super::rows::{hash32, parse, unsigned};
-use super::schema::{delivery, link, opening, sealed_file};
+use super::schema::{answered, asked, delivery, link, opening, sealed_file};
 use crate::base::{LinkId, MediaType, OpeningId, UtcMillis};
 use crate::record::{Death, Opening, OpeningEvent};
 
@@ -158,7 +158,7 @@ pub fn claim(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -
     let Some(mine) = running(tx.conn(), link_id, cookie)? else {
         return Ok(Claim::Refused(ClaimRefusal::NotBegun));
     };
-    let outcome = tx.conn().transaction(|conn| claim_begun(conn, link_id, &mine.id, now));
+    let outcome = tx.conn().transaction(|conn| claim_begun(conn, link_id, &mine, now));
     let lease_until = match outcome {
         Ok(lease_until) => lease_until,
         Err(StoreError::Moved) => return repeat(tx, link_id, cookie, now),
@@ -176,26 +176,33 @@ pub fn claim(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -
     }
 }
 
-/// Locks this browser's row first, then counts: two requests of one browser cannot both count.
-fn claim_begun(conn: &mut Conn, link_id: &LinkId, mine: &OpeningId, now: UtcMillis) -> Result<UtcMillis, StoreError> {
+/// Locks this browser's row first, then counts: two requests of one browser cannot both count, and none does that has not
+/// answered all that the link asks.
+fn claim_begun(conn: &mut Conn, link_id: &LinkId, mine: &OpeningRow, now: UtcMillis) -> Result<UtcMillis, StoreError> {
     let step = Opening::Begun.step(OpeningEvent::Claim, now)?;
     let lease_until = match step.to() {
         Opening::Claimed { lease_until, .. } => *lease_until,
         Opening::Begun | Opening::Received | Opening::Lapsed => return Err(StoreError::Moved),
     };
-    let claimed = diesel::update(opening::table.find(mine.as_str()).filter(opening::state.eq(Opening::Begun.name())))
-        .set((
-            opening::state.eq(step.to().name()),
-            opening::claimed_at.eq(now.0),
-            opening::lease_until.eq(lease_until.0),
-        ))
-        .prepared()
-        .execute(conn)?;
+    let claimed =
+        diesel::update(opening::table.find(mine.id.as_str()).filter(opening::state.eq(Opening::Begun.name())))
+            .set((
+                opening::state.eq(step.to().name()),
+                opening::claimed_at.eq(now.0),
+                opening::lease_until.eq(lease_until.0),
+            ))
+            .prepared()
+            .execute(conn)?;
     if claimed != 1 {
         return Err(StoreError::Moved);
     }
     let sharers = || delivery::table.filter(delivery::link_id.eq(link_id.as_str()));
     let live = sharers().filter(delivery::state.eq("live")).select(delivery::id);
+    let by_this_browser = answered::table
+        .filter(answered::link_id.eq(link_id.as_str()))
+        .filter(answered::kind.eq(asked::kind))
+        .filter(answered::cookie_hash.eq(mine.cookie_hash.to_vec()));
+    let unanswered = asked::table.filter(asked::link_id.eq(link_id.as_str())).filter(not(exists(by_this_browser)));
     let counted = diesel::update(
         link::table
             .find(link_id.as_str())
@@ -203,7 +210,8 @@ fn claim_begun(conn: &mut Conn, link_id: &LinkId, mine: &OpeningId, now: UtcMill
             .filter(link::expires_at.gt(now.0))
             .filter(link::shredded_at.is_null())
             .filter(link::delivery_id.eq_any(live))
-            .filter(not(exists(sharers().filter(delivery::state.ne("live"))))),
+            .filter(not(exists(sharers().filter(delivery::state.ne("live")))))
+            .filter(not(exists(unanswered))),
     )
     .set(link::opened.eq(link::opened + 1))
     .prepared()

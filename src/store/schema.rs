@@ -1,5 +1,9 @@
 //! The tables as diesel sees them: one schema for both databases, held to the migrations by a test.
 
+mod asking;
+
+pub use asking::{answered, asked, challenge, question, slip};
+
 diesel::table! {
     control (name) {
         name -> Text,
@@ -472,5 +476,6 @@ diesel::allow_tables_to_appear_in_same_query! {
     control, key_mark, audit_line, event, source, delivery, link, sealed_file, opening, notice, patient, preference,
     poll, subscription, topic, event_gap, operator, rules_version, rules_activation, rules_redecision, incident,
     incident_delivery, former_link, signing_key, likeness, twin, replacement, look, panel_patient, past_search, paper,
-    contact,
+    contact, challenge, asked, answered, question,
+    slip,
 }

@@ -5,14 +5,15 @@ use diesel::prelude::*;
 use super::conn::Conn;
 use super::error::StoreError;
 use super::notices::NoticeRow;
+use super::rows::to_json;
 use super::schema::{delivery, notice};
 use crate::base::UtcMillis;
-use crate::record::Addressee;
+use crate::record::{Addressee, NoticeKind};
 
 /// Deliveries whose messages are asked for at once: a statement of SQLite takes only so many values.
 const COUNTED_TOGETHER: usize = 1000;
 
-/// How many messages were first attempted in `from <= t < until`: the breaker's measure.
+/// How many messages with links were first attempted in `from <= t < until`: the breaker's measure.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -20,6 +21,7 @@ pub fn first_attempts_since(conn: &mut Conn, from: UtcMillis, until: UtcMillis) 
     Ok(notice::table
         .filter(notice::first_attempt_at.ge(from.0))
         .filter(notice::first_attempt_at.lt(until.0))
+        .filter(notice::kind.ne(code()?))
         .count()
         .get_result(conn)?)
 }
@@ -65,9 +67,15 @@ pub fn number_within(
     for some in deliveries.chunks(COUNTED_TOGETHER) {
         let messages = notice::table
             .filter(notice::delivery_id.eq_any(some))
+            .filter(notice::kind.ne(code()?))
             .select((notice::id, notice::state, notice::first_attempt_at))
             .load(conn)?;
         before += messages.iter().filter(|message| is_before(message)).count();
     }
     Ok(i64::try_from(before).unwrap_or(i64::MAX - 1) + 1)
+}
+
+/// Codes are asked for by patients, so many an hour at most: they are no sign that something runs wild.
+fn code() -> Result<String, StoreError> {
+    to_json("notice.kind", &NoticeKind::Code)
 }

@@ -26,6 +26,8 @@ pub(super) enum Problem {
     TooSlow,
     TooMany,
     Unavailable,
+    /// No signature, or not by the secret.
+    Unsigned,
 }
 
 impl Problem {
@@ -41,6 +43,7 @@ impl Problem {
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, r#"{"problem":"too_slow"}"#),
             Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, r#"{"problem":"too_many"}"#),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"problem":"unavailable"}"#),
+            Self::Unsigned => (StatusCode::UNAUTHORIZED, r#"{"problem":"unsigned"}"#),
         }
     }
 

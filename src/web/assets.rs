@@ -11,9 +11,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rust_embed::RustEmbed;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::answers;
+use crate::base::Language;
 
 #[derive(RustEmbed)]
 #[folder = "src/web/page/"]
@@ -40,7 +42,9 @@ static HASH: LazyLock<String> = LazyLock::new(|| {
 
 /// The larger files as gzip, packed once: the PDF reader alone is 1.4 MB, half a minute on a slow phone.
 static PACKED: LazyLock<HashMap<String, Bytes>> = LazyLock::new(|| {
-    let packs = |name: &str| type_of(name).is_some_and(|kind| kind.starts_with("text/") || kind == "font/ttf");
+    let packs = |name: &str| {
+        type_of(name).is_some_and(|kind| kind.starts_with("text/") || kind == "application/json" || kind == "font/ttf")
+    };
     Assets::iter()
         .filter(|name| packs(name))
         .filter_map(|name| {
@@ -61,6 +65,12 @@ pub(super) fn prepare() {
 /// The path that the page writes before its files' names, such as `/assets/0123456789abcdef01234567`.
 pub(super) fn base() -> String {
     format!("/assets/{}", *HASH)
+}
+
+/// The page's words in one language, by message id: a text, or its forms by plural.
+pub(super) fn words(language: Language) -> Map<String, Value> {
+    let file = Assets::get(&format!("words/{language}.json"));
+    file.and_then(|file| serde_json::from_slice(&file.data).ok()).unwrap_or_default()
 }
 
 pub(super) async fn asset(request: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {
@@ -95,6 +105,7 @@ fn type_of(name: &str) -> Option<&'static str> {
     Some(match file.rsplit_once('.').map_or(file, |(_, extension)| extension) {
         "js" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
+        "json" => "application/json",
         "svg" => "image/svg+xml",
         "ttf" => "font/ttf",
         "bcmap" | "pfb" => "application/octet-stream",
@@ -102,3 +113,6 @@ fn type_of(name: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,12 @@ use ipnet::IpNet;
 /// have proved nothing it is the same: see [`super::unproven`].
 const PER_NETWORK_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
 const PER_NETWORK_BURST: NonZeroU32 = NonZeroU32::new(60).unwrap();
+/// References that one network may ask about: a family, or a waiting room with one poster. There are a million million.
+const REFERENCES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6).unwrap();
+const REFERENCES_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// Answers to what links ask, and wishes for codes, of one network: a waiting room of people who mistype.
+const ANSWERS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
+const ANSWERS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// Networks are spread over so many counters by a hash that no stranger can foresee. Two may share one: the limit is
 /// generous enough for that, and the memory is bounded whatever comes.
 const COUNTERS: u64 = 65_536;
@@ -54,7 +60,18 @@ pub(super) struct PerNetwork<C: Clock = DefaultClock> {
 
 impl<C: Clock> PerNetwork<C> {
     pub(super) fn new(clock: C) -> Self {
-        let quota = Quota::per_minute(PER_NETWORK_PER_MINUTE).allow_burst(PER_NETWORK_BURST);
+        Self::with(Quota::per_minute(PER_NETWORK_PER_MINUTE).allow_burst(PER_NETWORK_BURST), clock)
+    }
+
+    pub(super) fn of_references(clock: C) -> Self {
+        Self::with(Quota::per_minute(REFERENCES_PER_MINUTE).allow_burst(REFERENCES_BURST), clock)
+    }
+
+    pub(super) fn of_answers(clock: C) -> Self {
+        Self::with(Quota::per_minute(ANSWERS_PER_MINUTE).allow_burst(ANSWERS_BURST), clock)
+    }
+
+    fn with(quota: Quota, clock: C) -> Self {
         Self { counters: RateLimiter::new(quota, HashMapStateStore::default(), clock), spread: RandomState::new() }
     }
 

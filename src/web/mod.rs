@@ -6,7 +6,9 @@
 //! Must not know: the store, FHIR, keys, where sealed files lie, or who may open what: that is `open`'s and `intake`'s.
 //!
 //! ```text
-//! patients   GET /r/{…}   POST /r/{id}/{begin,look,open,receipt}   GET /r/{id}/files/{n}   GET /assets/{hash}/{…}
+//! patients   GET /r/{…}   POST /r/{id}/{begin,look,answer,code,open,receipt}   GET /r/{id}/files/{n}   GET /assets/{hash}/{…}
+//!            GET POST /check
+//! relay      POST /mail/bounces
 //! EHRs       POST PUT DELETE /fhir/hook/{ehr}[/{Type}/{id}]   GET /.well-known/jwks.json
 //! operators  GET /healthz /readyz /metrics   (an address of its own)
 //! ```
@@ -14,6 +16,8 @@
 mod access_log;
 mod answers;
 mod assets;
+mod bounces;
+mod check;
 mod files;
 mod headers;
 mod health;
@@ -25,6 +29,7 @@ mod public_keys;
 mod range;
 mod traffic;
 mod unproven;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +49,7 @@ use page::Page;
 
 use crate::open::Open;
 
+pub use bounces::{BOUNCE_BODY_WAIT_MAX, BouncePost};
 pub use health::{Admin, Readiness};
 pub use hooks::{HOOK_BODY_WAIT_MAX, HookLimits, Hooks};
 pub use protocol::PAGE_BODY_WAIT_MAX;
@@ -60,6 +66,9 @@ pub struct Patient {
     page: Page,
     networks: web::Data<Networks>,
     limit: PerNetwork<DefaultClock>,
+    check_limit: PerNetwork<DefaultClock>,
+    /// For answers and codes.
+    answers_limit: PerNetwork<DefaultClock>,
     body_wait_max: Duration,
     edge: web::Data<Edge>,
 }
@@ -76,10 +85,12 @@ impl Patient {
         traffic: Arc<Traffic>,
     ) -> Self {
         Self {
-            page: Page::new(&open.house().name),
+            page: Page::new(&open.house().name, open.house().language.language()),
             origin: patient_url.origin().ascii_serialization(),
             networks: web::Data::new(Networks::behind(trusted_proxies)),
             limit: PerNetwork::new(DefaultClock::default()),
+            check_limit: PerNetwork::of_references(DefaultClock::default()),
+            answers_limit: PerNetwork::of_answers(DefaultClock::default()),
             body_wait_max,
             edge: web::Data::new(Edge { transport: Transport::of(patient_url), traffic }),
             open,
@@ -100,6 +111,8 @@ pub fn patient(cfg: &mut ServiceConfig, patient: &Arc<Patient>) {
                 .wrap(from_fn(observe))
                 .service(posts("/{link}/begin").route(web::post().to(protocol::begin)))
                 .service(posts("/{link}/look").route(web::post().to(protocol::look)))
+                .service(posts("/{link}/answer").route(web::post().to(protocol::answer)))
+                .service(posts("/{link}/code").route(web::post().to(protocol::code)))
                 .service(posts("/{link}/open").route(web::post().to(protocol::open)))
                 .service(posts("/{link}/receipt").route(web::post().to(protocol::receipt)))
                 .service(
@@ -116,6 +129,13 @@ pub fn patient(cfg: &mut ServiceConfig, patient: &Arc<Patient>) {
                 .route(web::route().guard(get_or_head()).to(assets::asset))
                 .default_service(web::to(|| async { answers::method_not_allowed("GET, HEAD") })),
         )
+        .service(
+            web::resource("/check")
+                .wrap(from_fn(observe))
+                .route(web::route().guard(get_or_head()).to(check::form))
+                .route(web::post().to(check::answer))
+                .default_service(web::to(|| async { answers::method_not_allowed("GET, HEAD, POST") })),
+        )
         .service(web::resource("/robots.txt").wrap(from_fn(observe)).to(robots))
         .default_service(web::route().to(|| async { answers::nothing_here() }).wrap(from_fn(observe)));
 }
@@ -128,6 +148,16 @@ pub fn hooks(cfg: &mut ServiceConfig, hooks: &Arc<Hooks>) {
             .service(web::resource("/{ehr}").to(hooks::hook))
             .service(web::resource("/{ehr}/{kind}/{id}").to(hooks::hook))
             .default_service(web::to(|| async { answers::nothing_here() })),
+    );
+}
+
+/// Where a mail relay posts reports of messages that did not arrive. It stands beside [`patient`]'s, as the hooks do.
+pub fn bounces(cfg: &mut ServiceConfig, post: &Arc<BouncePost>) {
+    cfg.app_data(web::Data::from(Arc::clone(post))).app_data(post.edge.clone()).service(
+        web::resource("/mail/bounces")
+            .wrap(from_fn(observe))
+            .route(web::post().to(bounces::bounce))
+            .default_service(web::to(|| async { answers::method_not_allowed("POST") })),
     );
 }
 

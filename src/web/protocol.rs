@@ -1,4 +1,4 @@
-//! The page's conversation: begin, look, open, receipt. JSON in, JSON out; every decision is `open`'s.
+//! The page's conversation: begin, look, answer, code, open, receipt. JSON in, JSON out; every decision is `open`'s.
 
 use std::time::Duration;
 
@@ -14,8 +14,10 @@ use super::Patient;
 use super::answers::Problem;
 use super::headers::{Sender, Transport, sender};
 use super::limits::Pace;
-use crate::base::{LinkId, seconds};
-use crate::open::{ClinicCard, Ended, Granted, Holder, Looked, OpenError, Opened, Standing};
+use super::views::{EndedView, GrantedView, LookedView, ReplyView};
+use crate::base::{LinkId, SecretText, seconds};
+use crate::open::{CodeSaid, Holder, OpenError, Opened};
+use crate::policy::Challenge;
 use crate::sealing::ReceiptOutcome;
 
 pub(super) const COOKIE: &str = "chartseal";
@@ -36,6 +38,15 @@ struct Proof {
 }
 
 #[derive(Deserialize)]
+struct Answering {
+    nonce: String,
+    proof: String,
+    /// `question` or `code`.
+    to: String,
+    answer: String,
+}
+
+#[derive(Deserialize)]
 struct Receipt {
     outcome: String,
     mac: String,
@@ -47,54 +58,6 @@ struct BegunView {
     cookie_hash: String,
     /// Milliseconds since 1970, by the store's clock.
     now: i64,
-}
-
-#[derive(Serialize)]
-struct ClinicView {
-    name: String,
-    phone: String,
-}
-
-#[derive(Serialize)]
-struct StandingView {
-    state: &'static str,
-    clinic: ClinicView,
-    reference: String,
-    zone: String,
-    expires_at: i64,
-    opens_left: u16,
-    opens_max: u16,
-    files: usize,
-    /// Of each file, in plaintext.
-    sizes: Vec<u64>,
-}
-
-#[derive(Serialize)]
-struct EndedView {
-    state: &'static str,
-    kind: &'static str,
-    at: Option<i64>,
-    clinic: ClinicView,
-    reference: String,
-    zone: String,
-}
-
-#[derive(Serialize)]
-struct GrantedView {
-    share: String,
-    files: Vec<FileView>,
-    lease_until: i64,
-}
-
-#[derive(Serialize)]
-struct FileView {
-    n: u16,
-    /// Of the report that it belongs to.
-    version: String,
-    #[serde(rename = "type")]
-    media: &'static str,
-    size: u64,
-    sealed_size: u64,
 }
 
 pub(super) async fn begin(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
@@ -115,10 +78,8 @@ pub(super) async fn look(patient: web::Data<Patient>, request: HttpRequest, body
         Err(problem) => return problem.answer(),
     };
     let cookie = cookie_of(&request);
-    match patient.open.look(&holder(&request, cookie.as_deref(), &proof)).await {
-        Ok(Looked::Ready(standing)) => HttpResponse::Ok().json(StandingView::new("ready", standing)),
-        Ok(Looked::Yours(standing)) => HttpResponse::Ok().json(StandingView::new("yours", standing)),
-        Ok(Looked::Ended(ended)) => HttpResponse::Ok().json(EndedView::new(ended)),
+    match patient.open.look(&holder(&request, cookie.as_deref(), (&proof.nonce, &proof.proof))).await {
+        Ok(looked) => HttpResponse::Ok().json(LookedView::new(looked)),
         Err(error) => refused(&error),
     }
 }
@@ -129,9 +90,52 @@ pub(super) async fn open(patient: web::Data<Patient>, request: HttpRequest, body
         Err(problem) => return problem.answer(),
     };
     let cookie = cookie_of(&request);
-    match patient.open.open(&holder(&request, cookie.as_deref(), &proof)).await {
+    match patient.open.open(&holder(&request, cookie.as_deref(), (&proof.nonce, &proof.proof))).await {
         Ok(Opened::Granted(granted)) => HttpResponse::Ok().json(GrantedView::new(*granted)),
+        Ok(Opened::Asks(standing)) => HttpResponse::Conflict().json(LookedView::ready(*standing)),
         Ok(Opened::Ended(ended)) => HttpResponse::Conflict().json(EndedView::new(ended)),
+        Err(error) => refused(&error),
+    }
+}
+
+/// Slower than everything else: who answers is a person.
+pub(super) async fn answer(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    if patient.answers_limit.admit(patient.networks.of(&request)) == Pace::TooFast {
+        return Problem::TooMany.answer();
+    }
+    let answer = match read_json::<Answering>(&patient, &request, body).await {
+        Ok(answer) => answer,
+        Err(problem) => return problem.answer(),
+    };
+    let Some(to) = Challenge::ALL.into_iter().find(|challenge| challenge.as_str() == answer.to) else {
+        return Problem::Malformed.answer();
+    };
+    let Answering { nonce, proof, answer, .. } = answer;
+    let cookie = cookie_of(&request);
+    let holder = holder(&request, cookie.as_deref(), (&nonce, &proof));
+    match patient.open.answer(&holder, to, &SecretText::new(answer)).await {
+        Ok((said, looked)) => HttpResponse::Ok().json(ReplyView::new(said.as_str(), None, looked)),
+        Err(error) => refused(&error),
+    }
+}
+
+pub(super) async fn code(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    if patient.answers_limit.admit(patient.networks.of(&request)) == Pace::TooFast {
+        return Problem::TooMany.answer();
+    }
+    let proof = match read_json::<Proof>(&patient, &request, body).await {
+        Ok(proof) => proof,
+        Err(problem) => return problem.answer(),
+    };
+    let cookie = cookie_of(&request);
+    match patient.open.send_code(&holder(&request, cookie.as_deref(), (&proof.nonce, &proof.proof))).await {
+        Ok((said, looked)) => {
+            let until = match said {
+                CodeSaid::TooMany { until } => Some(until),
+                CodeSaid::Sent | CodeSaid::NotAsked => None,
+            };
+            HttpResponse::Ok().json(ReplyView::new(said.as_str(), until, looked))
+        }
         Err(error) => refused(&error),
     }
 }
@@ -183,8 +187,8 @@ pub(super) fn cookie_of(request: &HttpRequest) -> Option<String> {
     request.cookie(COOKIE).map(|cookie| cookie.value().to_owned())
 }
 
-fn holder<'a>(request: &'a HttpRequest, cookie: Option<&'a str>, proof: &'a Proof) -> Holder<'a> {
-    Holder { link: link_of(request), cookie, nonce: &proof.nonce, proof: &proof.proof }
+fn holder<'a>(request: &'a HttpRequest, cookie: Option<&'a str>, (nonce, proof): (&'a str, &'a str)) -> Holder<'a> {
+    Holder { link: link_of(request), cookie, nonce, proof }
 }
 
 /// Nothing of a malformed id is repeated in a header.
@@ -220,42 +224,4 @@ async fn read_body(mut body: web::Payload) -> Result<Bytes, Problem> {
         whole.extend_from_slice(&chunk);
     }
     Ok(whole.freeze())
-}
-
-impl StandingView {
-    fn new(state: &'static str, standing: Standing) -> Self {
-        let Standing { clinic, reference, expires_at, opens_left, opens_max, file_bytes: sizes } = standing;
-        let ClinicCard { name, phone, zone } = clinic;
-        let clinic = ClinicView { name, phone };
-        let reference = reference.as_str().to_owned();
-        let (expires_at, files) = (expires_at.0, sizes.len());
-        Self { state, clinic, reference, zone, expires_at, opens_left, opens_max, files, sizes }
-    }
-}
-
-impl EndedView {
-    fn new(ended: Ended) -> Self {
-        let Ended { kind, at, clinic, reference } = ended;
-        let ClinicCard { name, phone, zone } = clinic;
-        let clinic = ClinicView { name, phone };
-        let reference = reference.as_str().to_owned();
-        Self { state: "ended", kind: kind.as_str(), at: at.map(|at| at.0), clinic, reference, zone }
-    }
-}
-
-impl GrantedView {
-    fn new(granted: Granted) -> Self {
-        let file = |file: crate::open::OpenFile| FileView {
-            n: file.number,
-            version: file.report_version.to_string(),
-            media: file.media.as_str(),
-            size: file.plain_bytes,
-            sealed_size: file.sealed_bytes,
-        };
-        Self {
-            share: granted.share.to_base64url().expose().to_owned(),
-            files: granted.files.into_iter().map(file).collect(),
-            lease_until: granted.lease_until.0,
-        }
-    }
 }

@@ -61,6 +61,17 @@ pub(super) fn stands_in(text: &str, born: KnownBirth) -> bool {
     dates.any(|date| agree(&readings(&date), born) == Some(true))
 }
 
+/// Whether a folded text is one date and nothing else.
+pub(super) fn is_whole(text: &str) -> bool {
+    let found = DATE.as_ref().and_then(|date| date.find(text));
+    found.is_some_and(|found| found.start() == 0 && found.end() == text.trim_end_matches('.').len())
+}
+
+/// Every day that the date at the beginning of a folded text can mean.
+pub(super) fn readings_of(text: &str) -> Vec<NaiveDate> {
+    DATE.as_ref().and_then(|date| date.captures(text)).map(|date| readings(&date)).unwrap_or_default()
+}
+
 /// Whether `text` begins with a date.
 pub(super) fn begins(text: &str) -> bool {
     let found = DATE.as_ref().and_then(|date| date.find(text));

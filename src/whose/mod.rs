@@ -5,6 +5,7 @@
 //! what is compared.
 //! Must not know: FHIR, which format the text came from.
 
+mod answer;
 mod dates;
 mod fields;
 mod fold;
@@ -19,6 +20,7 @@ use std::collections::BTreeSet;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+pub use answer::{Form, code_form, forms_of, normal_form};
 use fields::{Field, Fields, Place, Said};
 use names::{Likeness, Parted};
 

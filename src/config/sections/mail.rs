@@ -7,6 +7,7 @@ use crate::base::{EmailAddress, seconds};
 use crate::config::section::{Context, Section, not_empty};
 use crate::config::source::Table;
 use crate::config::{Mail, MailLogin, MailSecurity, Recipients};
+use crate::notify::BounceAddress;
 
 const EXPECTED: &str = "expected smtp://HOST:PORT or smtps://HOST:PORT";
 /// RFC 6409 §3.1 and RFC 8314 §3.3.
@@ -58,12 +59,28 @@ pub(super) fn read(table: Table, context: Context<'_>) -> MailRead {
     let connections_max = section.number("connections_max", 4, 1..=100);
     // Twice the longest is less than a notice's lease.
     let attempt_max = seconds(section.number("attempt_seconds", 40, 2..=55));
+    let bounce_address = section.optional("bounce_address", parse_bounce_address);
+    let bounce_secret = section.secret("bounce_secret", "bounce_secret_file");
+    if bounce_secret.is_some() && bounce_address.is_none() {
+        section.complain("bounce_address", "missing: the secret is of no use without it");
+    }
     let security = relay.as_ref().and_then(|relay| security(&section, relay, tls));
     section.finish();
     let (Some(Relay { host, port, is_implicit_tls: _ }), Some(security)) = (relay, security) else {
         return MailRead::Wrong;
     };
-    MailRead::Good(Box::new(Mail { host, port, security, login, ca_file, recipients, connections_max, attempt_max }))
+    MailRead::Good(Box::new(Mail {
+        host,
+        port,
+        security,
+        login,
+        ca_file,
+        recipients,
+        connections_max,
+        attempt_max,
+        bounce_address,
+        bounce_secret,
+    }))
 }
 
 fn security(section: &Section<'_>, relay: &Relay, tls: Tls) -> Option<MailSecurity> {
@@ -83,6 +100,11 @@ fn security(section: &Section<'_>, relay: &Relay, tls: Tls) -> Option<MailSecuri
             None
         }
     }
+}
+
+fn parse_bounce_address(text: &str) -> Result<BounceAddress, String> {
+    let address = EmailAddress::parse(text).map_err(|error| error.to_string())?;
+    BounceAddress::new(address).map_err(str::to_owned)
 }
 
 fn parse_relay(text: &str) -> Result<Relay, &'static str> {

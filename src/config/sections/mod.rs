@@ -19,10 +19,11 @@ use super::mistake::{Mistakes, did_you_mean};
 use super::section::{Context, Section, not_empty};
 use super::source::{Source, Table};
 use super::units;
-use super::{Clinic, ClinicPhone, Config, ConfigError, Language, Limits, Mode, Retention, StoreUrl};
-use crate::base::{ClinicId, EmailAddress, hours, seconds};
+use super::{Clinic, ClinicPhone, Config, ConfigError, Limits, Mode, Retention, StoreUrl};
+use crate::base::{ClinicId, EmailAddress, Language, LanguageTag, hours, seconds};
 use crate::blobs::BlobUrl;
 use crate::cell::Reader;
+use crate::notify::Messages;
 use crate::policy::facts::ADULT_AT_YEARS;
 use crate::signing::RotateEvery;
 pub use ehr_auth::{SCOPE, SCOPE_TO_SUBSCRIBE};
@@ -161,8 +162,9 @@ fn clinics(tables: Vec<Table>, context: Context<'_>) -> (Vec<Clinic>, BTreeSet<C
         let name = section.required("name", "the clinic's name as patients know it", not_empty);
         let phone = section.required("phone", "a number that patients can call", ClinicPhone::parse);
         let timezone = section.required("timezone", "a time zone such as \"America/Chicago\"", parse_timezone);
-        let language = section.optional("language", Language::parse).unwrap_or_else(|| Language("en".to_owned()));
+        let language = section.optional("language", LanguageTag::parse).unwrap_or_else(|| Language::English.into());
         let from = section.required("from", "the address that its messages come from", EmailAddress::parse);
+        let messages = messages(&mut section);
         let adult_at_years = section.number("adult_at_years", u64::from(ADULT_AT_YEARS), 16..=21);
         if id.clone().is_some_and(|id| !ids.insert(id)) {
             section.complain("id", "another clinic has this id: give each its own");
@@ -170,10 +172,26 @@ fn clinics(tables: Vec<Table>, context: Context<'_>) -> (Vec<Clinic>, BTreeSet<C
         section.finish();
         if let (Some(id), Some(name), Some(phone), Some(timezone), Some(from)) = (id, name, phone, timezone, from) {
             let adult_at_years = u16::try_from(adult_at_years).unwrap_or(ADULT_AT_YEARS);
-            clinics.push(Clinic { id, name, phone, timezone, language, from, adult_at_years });
+            clinics.push(Clinic { id, name, phone, timezone, language, from, messages, adult_at_years });
         }
     }
     (clinics, ids)
+}
+
+/// The clinic's own messages, each judged whole before anything starts.
+fn messages(section: &mut Section<'_>) -> Messages {
+    let Some(folder) = section.optional("messages", not_empty) else { return Messages::default() };
+    let folder = section.base_dir().join(folder);
+    if !folder.is_dir() {
+        section.complain("messages", format!("there is no folder {}", folder.display()));
+        return Messages::default();
+    }
+    Messages::read(&folder).unwrap_or_else(|errors| {
+        for error in errors {
+            section.complain("messages", error.to_string());
+        }
+        Messages::default()
+    })
 }
 
 fn parse_timezone(text: &str) -> Result<Tz, String> {

@@ -91,9 +91,9 @@ fn mistakes_about_clinics_are_told_with_line_and_remedy() {
     };
     for (line, key, remedy) in [
         ("language = \"Spanish\"", "[[clinic]] number 1, \"second\": language", "\"en-GB\""),
-        // A patient must not get English from a clinic that was told it could write Spanish.
         ("adult_at_years = 12", "[[clinic]] number 1, \"second\": adult_at_years", "from 16 to 21"),
-        ("language = \"es\"", "[[clinic]] number 1, \"second\": language", "no other language yet"),
+        ("language = \"nl\"", "[[clinic]] number 1, \"second\": language", "no other language yet"),
+        ("messages = \"nowhere\"", "[[clinic]] number 1, \"second\": messages", "there is no folder"),
         ("phon = \"1\"", "[[clinic]] number 1, \"second\": phon", "did you mean `phone`?"),
     ] {
         check(&clinic(line), 2, key, remedy);

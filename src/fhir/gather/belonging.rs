@@ -11,6 +11,14 @@ use crate::policy::calendar::day_of;
 use crate::policy::vocabulary::GroupBy;
 
 impl Report {
+    /// The ids of this server's orders that it is for.
+    pub fn orders(&self) -> impl Iterator<Item = String> + '_ {
+        self.stated.orders.iter().filter_map(|pointer| match &pointer.place {
+            Place::Here(id) => Some(id.to_string()),
+            Place::Away(_) | Place::Inside(_) | Place::Lost(_) => None,
+        })
+    }
+
     /// The same text for reports that belong together by `what`; a day is that of issue, by the clock of `zone`.
     #[must_use]
     pub fn belonging(&self, what: GroupBy, zone: Tz) -> Option<String> {

@@ -14,12 +14,13 @@ use crate::policy::vocabulary::{Action, Challenge};
 use crate::policy::when::{Condition, Predicate, When};
 
 /// Columns by which a patient, or who sees the phone, can tell that this report is not like others.
-const VISIBLE: [Column; 10] = [
+const VISIBLE: [Column; 11] = [
     Column::Hold,
     Column::Release,
     Column::Requires,
     Column::Verify,
     Column::CodeVia,
+    Column::CodeElse,
     Column::Wording,
     Column::Opens,
     Column::Expiry,

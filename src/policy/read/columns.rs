@@ -14,12 +14,12 @@ use crate::policy::quiet::least_waking_seconds;
 use crate::policy::reader::{Place, Reader, Value};
 use crate::policy::rules::{EXPIRY_FLOOR_SECONDS, Limits, WAKING_FLOOR_SECONDS};
 use crate::policy::vocabulary::{
-    Action, Backstop, Challenge, Channel, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify, Reissue,
-    ReleaseBy, Requirement, Wording,
+    Action, Backstop, Challenge, Channel, CodeElse, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify,
+    Reissue, ReleaseBy, Requirement, Wording,
 };
 
-const KNOWN: &str = "action, expiry, expiry_from, opens, view, attempts, channel, verify, code_via, wording, download, \
-                     release, hold, basis, requires, auto_release, backstop, reissue, custody, group_by, wait, notify, \
+const KNOWN: &str = "action, expiry, expiry_from, opens, view, attempts, channel, verify, code_via, code_else, wording, \
+                     download, release, hold, basis, requires, auto_release, backstop, reissue, custody, group_by, wait, notify, \
                      retention";
 /// Hours of waiting for reports that share a link.
 const GROUP_WAIT_SECONDS_MAX: u64 = 72 * 3600;
@@ -85,6 +85,7 @@ pub(super) fn read_then<'t>(reader: &mut Reader<'t>, value: &Value<'t>, side: Si
         }
         Side::Profile | Side::Restrict { .. } | Side::Expected => {}
     }
+    fill_way_out(&mut then, side);
     fill_waiting(&mut then, side, shelf.limits);
     if side != Side::Expected {
         check_waking(reader, table, &then, shelf);
@@ -125,6 +126,7 @@ fn read_column<'t>(reader: &mut Reader<'t>, value: &Value<'t>, column: Column, t
         Column::Channel => columns.channels = few(reader, value, column, &Channel::ALL),
         Column::Verify => columns.challenges = few(reader, value, column, &Challenge::ALL),
         Column::CodeVia => word(reader, value, column, &CodeVia::ALL, &mut columns.code_via),
+        Column::CodeElse => word(reader, value, column, &CodeElse::ALL, &mut columns.code_else),
         Column::Wording => word(reader, value, column, &Wording::ALL, &mut columns.wording),
         Column::Download => word(reader, value, column, &Download::ALL, &mut columns.download),
         Column::Release => word(reader, value, column, &ReleaseBy::ALL, &mut columns.release),
@@ -220,6 +222,18 @@ fn read_expiry<'t>(reader: &mut Reader<'t>, value: &Value<'t>, limits: Limits) -
         return None;
     }
     Some(seconds)
+}
+
+/// A row that keeps the code from where the link came names the way out itself, or none: no other row can loosen it.
+fn fill_way_out(then: &mut Then, side: Side) {
+    let names_one = then.said.has(Column::CodeElse);
+    let is_a_row = match side {
+        Side::Expected => false,
+        Side::Profile | Side::Restrict { .. } => true,
+    };
+    if is_a_row && then.columns.code_via == CodeVia::Other && !names_one {
+        then.columns.code_else = CodeElse::Review;
+    }
 }
 
 /// What waits for a person has an end in its own row, so that no other row can loosen it.

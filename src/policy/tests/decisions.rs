@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::base::hours;
-use crate::policy::decision::{Challenge, Channel, Decision, HoldBasis, Release, ReviewReason, Terms, Wording};
+use crate::policy::decision::{
+    Challenge, Channel, CodeElse, Decision, HoldBasis, Release, ReviewReason, Terms, Wording,
+};
 use crate::policy::{Available, age_gate};
 
 const CBC: &str = "http://loinc.org|58410-2";
@@ -204,17 +206,50 @@ fn what_is_not_offered_is_reviewed_and_never_sent_without_it() {
     let email = BTreeSet::from([Channel::Email]);
     let code = BTreeSet::from([Challenge::Code]);
 
-    let kept = decision.clone().within(&Available { channels: email.clone(), challenges: code.clone() });
+    let offers = |channels, challenges| Available { channels, challenges, ways_out: BTreeSet::new() };
+    let kept = decision.clone().within(&offers(email.clone(), code.clone()));
     assert_eq!(sent(kept).channels, email);
     for (channels, challenges) in
         [(email, BTreeSet::new()), (BTreeSet::new(), code), (BTreeSet::new(), BTreeSet::new())]
     {
-        let review = decision.clone().within(&Available { channels, challenges });
+        let review = decision.clone().within(&offers(channels, challenges));
         let Decision::Review { why: ReviewReason::NotAvailable { .. }, terms: Some(terms) } = review else {
             panic!("{review:?}")
         };
         assert_eq!(terms, sent(decision.clone()));
     }
+}
+
+#[test]
+fn a_code_that_cannot_come_another_way_goes_the_way_that_the_rules_name() {
+    let channels = BTreeSet::from([Channel::Email]);
+    let ways_out = BTreeSet::from([CodeElse::Staff, CodeElse::Slip, CodeElse::Pickup]);
+    let available = Available { channels, challenges: BTreeSet::from([Challenge::Code]), ways_out };
+    let both = Available { channels: BTreeSet::from([Channel::Email, Channel::Sms]), ..available.clone() };
+    for (more, sends, with_sms) in [
+        ("", true, true),
+        (", code_via = \"other\"", false, true),
+        (", code_via = \"other\", code_else = \"staff\"", true, true),
+        (", code_via = \"other\", code_else = \"slip\"", true, true),
+        (", code_via = \"other\", code_else = \"pickup\"", false, true),
+    ] {
+        let then = format!("action = \"send\", channel = [\"email\", \"sms\"], verify = \"code\"{more}");
+        let decision = decided(&routine(&then), &report(&[CBC], &[])).decision;
+        for (available, expected) in [(&available, sends), (&both, with_sms)] {
+            let is_sent = matches!(decision.clone().within(available), Decision::Send { .. });
+            assert_eq!(is_sent, expected, "{more} {available:?}");
+        }
+    }
+}
+
+#[test]
+fn no_other_row_names_a_way_out_for_one_that_named_none() {
+    let silent = "action = \"send\", verify = \"code\", code_via = \"other\"";
+    let named = "[[restrict]]\nid = \"b\"\nwhen = { code = \"loinc|58410-2\" }\n\
+                 then = { code_via = \"other\", code_else = \"staff\" }\n";
+    let of = |then: &str| decided(&format!("{}{named}", routine(then)), &report(&[CBC], &[])).decision;
+    assert_eq!(sent(of(silent)).code_else, CodeElse::Review);
+    assert_eq!(sent(of("action = \"send\", verify = \"code\"")).code_else, CodeElse::Staff);
 }
 
 #[test]

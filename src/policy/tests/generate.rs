@@ -318,7 +318,7 @@ fn quoted(dice: &mut Dice, words: &[&str]) -> String {
 }
 
 fn columns(dice: &mut Dice) -> Vec<String> {
-    const COLUMNS: [&[&str]; 14] = [
+    const COLUMNS: [&[&str]; 15] = [
         &[", expiry = \"24h\"", ", expiry = \"72h\"", ", expiry = \"7d\""],
         &[", opens = 1", ", opens = 3", ", opens = 20"],
         &[", channel = \"email\"", ", channel = \"sms\"", ", channel = [\"sms\", \"email\"]"],
@@ -332,7 +332,13 @@ fn columns(dice: &mut Dice) -> Vec<String> {
         &[", custody = \"until_opened\"", ", download = \"view_only\""],
         &[", notify = [\"staff\"]", ", notify = [\"staff\", \"ordering_provider\"]"],
         &[", view = \"15m\"", ", attempts = 3"],
-        &[", retention = \"30d\"", ", code_via = \"other\""],
+        &[", retention = \"30d\""],
+        &[
+            ", code_via = \"other\"",
+            ", code_via = \"other\", code_else = \"staff\"",
+            ", code_via = \"other\", code_else = \"pickup\"",
+            ", code_else = \"slip\"",
+        ],
     ];
     let mut said = Vec::new();
     for values in COLUMNS {

@@ -162,21 +162,29 @@ fn what_may_be_meant_is_left_alone() {
             + &*restrict("b", "code = \"loinc|58410-2\"", "opens = 1, verify = \"code\""),
         // One opening, guarded by another row, or never sent.
         profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", opens = 1")
-            + &*restrict("b", "recipient = \"patient\"", "verify = \"code\", code_via = \"other\""),
+            + &*restrict(
+                "b",
+                "recipient = \"patient\"",
+                "verify = \"code\", code_via = \"other\", code_else = \"staff\"",
+            ),
         profile("a", "", "code = \"loinc|58410-2\"", "action = \"manual_review\", opens = 1"),
-        profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", verify = \"code\", code_via = \"other\"")
-            + &*restrict("b", "clinic = \"x\"", "opens = 1"),
+        profile(
+            "a",
+            "",
+            "code = \"loinc|58410-2\"",
+            "action = \"send\", verify = \"code\", code_via = \"other\", code_else = \"staff\"",
+        ) + &*restrict("b", "clinic = \"x\"", "opens = 1"),
         // The code goes elsewhere by another row, or by every profile that it meets.
         profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", verify = \"code\"")
-            + &*restrict("b", "recipient = \"patient\"", "code_via = \"other\""),
-        profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", code_via = \"other\"")
+            + &*restrict("b", "recipient = \"patient\"", "code_via = \"other\", code_else = \"staff\""),
+        profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", code_via = \"other\", code_else = \"staff\"")
             + &*restrict("b", "clinic = \"x\"", "verify = \"code\""),
         // The flag calls staff and changes nothing that others see.
         restrict("a", "critical = true", "notify = \"staff\""),
         // A question alone, strengthened for the tag; a local code beside a set.
         hiv.clone()
             + &*profile("a", "", "code = \"loinc|58410-2\"", "action = \"send\", verify = \"question\"")
-            + &*restrict("b", "tag = \"HIV\"", "verify = \"code\", code_via = \"other\""),
+            + &*restrict("b", "tag = \"HIV\"", "verify = \"code\", code_via = \"other\", code_else = \"staff\""),
         hiv.clone()
             + "[[classify]]\nid = \"local\"\ntag = \"HIV\"\nany = { code = \"icd-10|B20\" }\n"
             + &*restrict("b", "tag = \"HIV\"", "opens = 2"),

@@ -6,14 +6,22 @@ use crate::base::UtcMillis;
 use crate::store::conn::Tx;
 use crate::store::error::StoreError;
 use crate::store::prepared::Prepare as _;
-use crate::store::schema::delivery;
+use crate::store::schema::{delivery, question};
+use crate::store::slips;
 
-/// Retention: empties the contact cards of deliveries that ended before `before`.
+/// Retention: empties the contact cards of deliveries that ended before `before`, and removes the questions that the
+/// clinic asked and the slips that it printed.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn forget_cards(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
     tx.erased();
+    let ended = delivery::table
+        .filter(delivery::state.eq_any(["blocked", "spent", "expired", "revoked", "recalled", "superseded"]))
+        .filter(delivery::state_at.lt(before.0))
+        .select(delivery::id);
+    diesel::delete(question::table.filter(question::delivery_id.eq_any(ended))).prepared().execute(tx.conn())?;
+    slips::forget_slips(tx, before)?;
     let changed = diesel::update(
         delivery::table
             .filter(delivery::state.eq_any(["blocked", "spent", "expired", "revoked", "recalled", "superseded"]))

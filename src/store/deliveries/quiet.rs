@@ -9,13 +9,13 @@ use super::{advance, postpone_delivery, row_version_of};
 use crate::audit::Actor;
 use crate::base::UtcMillis;
 use crate::policy::quiet::QuietEnd;
-use crate::record::{LinkEvent, Notice, NoticeEvent};
+use crate::record::{LinkEvent, Notice, NoticeEvent, NoticeKind};
 use crate::store::Delivery;
 use crate::store::conn::{Conn, Tx};
 use crate::store::error::StoreError;
 use crate::store::notices::{NoticeRow, settle_notice};
 use crate::store::prepared::Prepare as _;
-use crate::store::rows::unsigned;
+use crate::store::rows::{to_json, unsigned};
 use crate::store::schema::{delivery, notice};
 use crate::store::sent_lately::first_attempts_since;
 
@@ -101,6 +101,7 @@ pub fn ready_between(conn: &mut Conn, from: UtcMillis, until: UtcMillis, few: i6
         .filter(notice::first_attempt_at.ge(from.0))
         .filter(notice::first_attempt_at.lt(until.0))
         .filter(delivery::kept_at.is_not_null())
+        .filter(notice::kind.ne(to_json("notice.kind", &NoticeKind::Code)?))
         .count()
         .get_result(conn)?;
     Ok(at_most - kept_and_attempted)

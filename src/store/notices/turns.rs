@@ -161,7 +161,8 @@ fn held_for(tx: &mut Tx, notice: &NoticeRow) -> Result<Option<(Delivery, Vec<Del
 fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Turn, StoreError> {
     let Some((owner, companions)) = held_for(tx, &before)? else { return Ok(Turn::NotYet) };
     let is_quiet = |one: &Delivery| one.decision.quiet().is_some_and(|quiet| quiet.end(now).is_some());
-    if is_quiet(&owner) || companions.iter().any(is_quiet) {
+    // Whoever asks for a code is awake.
+    if before.kind.brings_the_link() && (is_quiet(&owner) || companions.iter().any(is_quiet)) {
         deliveries::make_again_after_quiet(tx, &before, &owner, now)?;
         return Ok(Turn::MadeAgain);
     }

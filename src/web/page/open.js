@@ -1,4 +1,4 @@
-// The way of a patient through the page: look, press, fetch, read, clear. Holds the only state; every other module is told.
+// The way of a patient through the page: look, press, answer, fetch, read, clear. Holds the only state; every other module is told.
 //
 // Loading spends nothing: `begin` and `look` only ask. `open` is sent after a press and never by itself.
 
@@ -7,15 +7,26 @@ import { Keyring, browserCanOpen } from './keys.js';
 import { Refusal, Server } from './server.js';
 import { Damaged, SealedFile, makeRoom } from './sealed.js';
 import { Screens } from './screens.js';
+import { Asking } from './asking.js';
 import { Reading } from './reading.js';
 import { loadPdfjs } from './pages.js';
-import { timeHere, wordsIn } from './words.js';
+import { Tongue } from './tongue.js';
+import { speechIn } from './words.js';
 import { workersStart } from './workers.js';
 
 const page = document.getElementById('page');
-const language = page.dataset.lang || 'en';
 const facts = { name: page.dataset.clinic, phone: null, reference: page.dataset.reference, zone: null };
-const screens = new Screens(wordsIn(language), language, facts);
+const screens = new Screens(facts);
+const asking = new Asking(screens, { onAnswer: (to, text) => tell(() => server.answer(to, text)), onCode: () => tell(() => server.code()) });
+let isChosen = false;
+const tongue = new Tongue((language) => {
+  isChosen = true;
+  speak(language).catch(() => {});
+});
+// The server chose by what the browser prefers.
+const spoken = speak(page.lang);
+// Heard below; until then a failure is nobody's.
+spoken.catch(() => {});
 
 let keyring = null;
 let server = null;
@@ -24,11 +35,38 @@ let reading = null;
 // Counts starts: an answer that comes after the page went on to something else is dropped.
 let turn = 0;
 
+/** Says everything on the page in this language, what is there already too. */
+async function speak(tag) {
+  const speech = await speechIn(tag);
+  page.lang = speech.tag;
+  document.getElementById('reference-label').textContent = speech.words('reference.label');
+  tongue.show(speech.language, speech.words('language.label'));
+  screens.speak(speech);
+  showClinic();
+}
+
+// The link's own language, unless somebody chose another or its words cannot be had.
+async function follow(tag) {
+  if (isChosen || !tag || tag === page.lang) return;
+  try {
+    await speak(tag);
+  } catch (cut) {
+    // What is spoken already says it as well.
+  }
+}
+
 async function start() {
   turn += 1;
   const mine = turn;
-  const link = currentLink();
   clear();
+  try {
+    await spoken;
+  } catch (cut) {
+    // The page as it came says what to do.
+    return undefined;
+  }
+  if (mine !== turn) return undefined;
+  const link = currentLink();
   if (!link.id) return screens.wrong();
   if (!link.secret) return screens.gone();
   screens.checking();
@@ -42,6 +80,8 @@ async function start() {
     look = await server.look();
     if (mine !== turn) return undefined;
     learn(look);
+    await follow(look.language);
+    if (mine !== turn) return undefined;
     if (look.state === 'ended') return finish(look);
     const works = await working;
     if (mine !== turn) return undefined;
@@ -60,8 +100,12 @@ function learn(answer) {
   }
   facts.reference = answer.reference || facts.reference;
   facts.zone = answer.zone || facts.zone;
-  document.getElementById('clinic').textContent = facts.name;
+  showClinic();
   document.getElementById('reference').textContent = facts.reference;
+}
+
+function showClinic() {
+  document.getElementById('clinic').textContent = facts.name || screens.words('house');
 }
 
 function finish(tombstone) {
@@ -87,6 +131,10 @@ function hasRoom() {
 function refused(problem, again) {
   const why = problem instanceof Refusal ? problem.why : 'trouble';
   if (why === 'ended') return finish(problem.tombstone);
+  if (why === 'asks') {
+    look = problem.tombstone;
+    return ask(null);
+  }
   if (why === 'cookie') return screens.cookies(start);
   if (why === 'unknown') return screens.wrong();
   if (why === 'foreign') return screens.foreign();
@@ -95,7 +143,28 @@ function refused(problem, again) {
   return screens.offline(again);
 }
 
+function ask(reply) {
+  turn += 1;
+  asking.show(look.asks, reply);
+}
+
+// Sends an answer or the wish for a code, and goes on as the server says.
+async function tell(request) {
+  turn += 1;
+  const mine = turn;
+  try {
+    const reply = await request();
+    if (mine !== turn) return undefined;
+    if (reply.state === 'ended') return finish(reply);
+    look = reply;
+    return look.asks ? ask(reply) : openDocuments();
+  } catch (problem) {
+    return mine === turn ? refused(problem, () => ask(null)) : undefined;
+  }
+}
+
 async function openDocuments() {
+  if (look.asks) return ask(null);
   turn += 1;
   const mine = turn;
   if (!hasRoom()) return screens.large();
@@ -170,7 +239,7 @@ function read(claim, files) {
 function ended(how, until) {
   clear();
   if (how === 'done') screens.done();
-  else screens.lapsed(timeHere(until, language));
+  else screens.lapsed(until);
 }
 
 /** Puts the whole link on the clipboard; only before the claim, while the secret is still here. */

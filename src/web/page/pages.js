@@ -112,9 +112,18 @@ export class PdfPages {
   addPage(n, box) {
     const sheet = el('div', { class: 'sheet' });
     const name = this.texts.page(n, this.document.numPages);
-    const node = el('section', { class: 'page', 'aria-label': name }, el('h2', { class: 'unseen' }, name), sheet);
+    const title = el('h2', { class: 'unseen' }, name);
+    const node = el('section', { class: 'page', 'aria-label': name }, title, sheet);
     this.host.append(node);
-    this.pages.push({ n, node, sheet, box, drawn: false, wanted: false, task: null });
+    this.pages.push({ n, node, title, sheet, box, drawn: false, wanted: false, task: null });
+  }
+
+  /** The names of the pages, once more in the language spoken by now. */
+  sayAgain() {
+    for (const { n, node, title } of this.pages) {
+      title.textContent = this.texts.page(n, this.pages.length);
+      node.setAttribute('aria-label', title.textContent);
+    }
   }
 
   layOut() {

@@ -42,6 +42,7 @@ export class Reading {
     this.boxes = { told: null, sure: null, stay: null };
     this.parts = [];
     this.urls = [];
+    this.sayings = [];
     this.zoom = 0;
     this.until = terms.until;
   }
@@ -49,18 +50,19 @@ export class Reading {
   async show() {
     const { screens } = this;
     const many = this.files.length > 1;
-    this.heading = el('h1', null, screens.say(many ? 'doc.title.many' : 'doc.title'));
+    this.heading = el('h1', null, screens.say('doc.title', { n: this.files.length }));
     this.untilLine = el('p', { class: 'small' }, this.untilText());
     this.notice = el('div', { class: 'notice' });
     this.host = el('div', { class: 'documents' });
     const head = el('header', { class: 'reading-head' }, this.heading, this.untilLine);
     this.desk = el('div', { class: 'desk' }, this.tools(), this.notice);
     screens.show(this.heading, [head, this.desk, this.host], 'reading');
+    screens.again = () => this.sayAgain();
     say(screens.say('doc.ready'));
     this.width = this.host.clientWidth;
     this.startClock();
     window.addEventListener('resize', this.onResize = () => this.afterResize());
-    if (many) this.place.textContent = screens.say('doc.count', { n: this.files.length });
+    if (many) this.sayPlace(() => screens.say('doc.count', { n: this.files.length }));
     for (const file of this.files) {
       await this.addFile(file, many);
       if (!this.files) return;
@@ -97,12 +99,13 @@ export class Reading {
 
   tools() {
     const { screens } = this;
-    const tool = (kind, id, press, drawing) => button(kind, screens.say(id), press, drawing);
+    const tool = (kind, id, press, drawing) => this.told(() => screens.say(id), button(kind, '', press, drawing));
     this.smaller = tool('tool only', 'doc.smaller', () => this.zoomTo(this.zoom - 1), 'minus');
     this.larger = tool('tool only', 'doc.larger', () => this.zoomTo(this.zoom + 1), 'plus');
     this.smaller.setAttribute('aria-disabled', 'true');
     this.place = el('span', { class: 'place' });
-    const bar = el('div', { class: 'tools', role: 'group', 'aria-label': screens.say('doc.tools') });
+    const bar = el('div', { class: 'tools', role: 'group' });
+    this.named(() => screens.say('doc.tools'), bar);
     this.sizes = el('div', { class: 'sizes' }, this.smaller, this.place, this.larger);
     this.bar = bar;
     bar.append(this.sizes);
@@ -112,18 +115,20 @@ export class Reading {
   }
 
   saveButton(file, id) {
-    return button('tool save', this.screens.say(id, { n: file.n }), () => this.save(file), 'save');
+    return this.told(() => this.screens.say(id, { n: file.n }), button('tool save', '', () => this.save(file), 'save'));
   }
 
   async addFile(file, many) {
     const { screens } = this;
     const place = el('div', { class: 'document' });
+    const count = this.files.length;
+    const nth = () => screens.say('doc.nth', { n: file.n, of: count });
     if (many) {
-      const title = el('h2', null, screens.say('doc.nth', { n: file.n, of: this.files.length }));
+      const title = this.told(nth, el('h2'));
       place.append(el('div', { class: 'document-head' }, title, this.terms.save ? this.saveButton(file, 'doc.save.nth') : null));
     }
     this.host.append(place);
-    const body = el('div', { class: 'body', tabindex: '0', role: 'region', 'aria-label': screens.say(many ? 'doc.nth' : 'doc.title', { n: file.n, of: this.files.length }) });
+    const body = this.named(many ? nth : () => screens.say('doc.title', { n: 1 }), el('div', { class: 'body', tabindex: '0', role: 'region' }));
     place.append(body);
     await this.fill(file, body);
   }
@@ -139,7 +144,7 @@ export class Reading {
       if (!this.files) return;
       this.drop(file);
       body.textContent = '';
-      body.append(unshown instanceof Refusal ? this.missing(file, body) : el('p', { class: 'note' }, this.screens.say('doc.unshown')));
+      body.append(unshown instanceof Refusal ? this.missing(file, body) : this.told(() => this.screens.say('doc.unshown'), el('p', { class: 'note' })));
     }
     if (this.files) this.fitTools();
   }
@@ -190,7 +195,7 @@ export class Reading {
     if (!this.files) return;
     let count = 0;
     const pages = new PdfPages(body, texts, {
-      onPage: (n) => this.setPlace(count > 1 ? texts.page(n, count) : ''),
+      onPage: (n) => this.setPlace(() => (count > 1 ? texts.page(n, count) : '')),
       onDrawn: () => this.seen(file),
     });
     this.adopt(file, pages);
@@ -199,12 +204,12 @@ export class Reading {
     file.bytes.fill(0);
     file.bytes = null;
     file.again = () => pages.bytes();
-    this.setPlace(screens.say(count === 1 ? 'doc.pages.one' : 'doc.page', { n: 1, of: count }));
+    this.setPlace(() => screens.say(count === 1 ? 'doc.pages.one' : 'doc.page', { n: 1, of: count }));
   }
 
   async addPicture(file, body) {
     const url = this.url(new Blob([file.bytes], { type: file.type }));
-    const picture = el('img', { class: 'picture', alt: this.screens.say('doc.picture.alt'), src: url });
+    const picture = this.named(() => this.screens.say('doc.picture.alt'), el('img', { class: 'picture', src: url }), 'alt');
     const shown = new Promise((resolve, reject) => {
       picture.onload = resolve;
       picture.onerror = reject;
@@ -216,7 +221,7 @@ export class Reading {
       },
       close: () => picture.removeAttribute('src'),
     });
-    this.setPlace(this.screens.say('doc.picture'));
+    this.setPlace(() => this.screens.say('doc.picture'));
     await shown;
     this.seen(file);
   }
@@ -233,7 +238,7 @@ export class Reading {
       },
       close: () => {},
     });
-    this.setPlace(this.screens.say('doc.text'));
+    this.setPlace(() => this.screens.say('doc.text'));
     this.seen(file);
   }
 
@@ -248,12 +253,49 @@ export class Reading {
       },
       close: () => {},
     });
-    this.setPlace(this.screens.say('doc.results'));
+    this.setPlace(() => this.screens.say('doc.results'));
     this.seen(file);
   }
 
-  setPlace(text) {
-    if (this.files.length === 1 && text) this.place.textContent = text;
+  setPlace(words) {
+    if (this.files.length === 1 && words()) this.sayPlace(words);
+  }
+
+  sayPlace(words) {
+    this.placeWords = words;
+    this.place.textContent = words();
+  }
+
+  // What stays on the page is said by `words()`, now and again in another language. A button's words stand behind its icon.
+  told(words, node) {
+    const put = () => {
+      (node.querySelector('span') || node).textContent = words();
+    };
+    return this.spoken(put, node);
+  }
+
+  named(words, node, attribute) {
+    return this.spoken(() => node.setAttribute(attribute || 'aria-label', words()), node);
+  }
+
+  spoken(put, node) {
+    put();
+    this.sayings.push(put);
+    return node;
+  }
+
+  sayAgain() {
+    const { screens } = this;
+    this.heading.textContent = screens.say('doc.title', { n: this.files.length });
+    this.untilLine.textContent = this.untilText();
+    document.title = screens.say('title.of', { title: this.heading.textContent });
+    for (const put of this.sayings) put();
+    if (this.placeWords) this.place.textContent = this.placeWords();
+    for (const part of this.parts) if (part.sayAgain) part.sayAgain();
+    // Questions that are open are asked again by whoever asked them.
+    if (this.boxes.told) this.dismiss('told');
+    if (this.boxes.sure) this.askDone();
+    if (this.boxes.stay) this.askStay();
   }
 
   zoomTo(step) {
@@ -398,6 +440,7 @@ export class Reading {
     }
     this.parts = [];
     this.urls = [];
+    this.sayings = [];
     this.files = null;
     if (this.host) this.host.textContent = '';
   }

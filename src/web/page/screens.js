@@ -1,7 +1,7 @@
 // One card for every state in which no document is on the page. Knows words and elements, not the protocol.
 
 import { button, el, icon, say, telephone } from './dom.js';
-import { dayAndTime } from './words.js';
+import { dayAndTime, timeHere } from './words.js';
 
 // What stands before the title, and whether it worries.
 const ENDED = {
@@ -17,15 +17,23 @@ function insideApp() {
 
 /** `facts` is what is known of the clinic: `{name, phone, reference, zone}`. */
 export class Screens {
-  constructor(words, language, facts) {
-    this.words = words;
-    this.language = language;
+  constructor(facts) {
     this.facts = facts;
     this.main = document.getElementById('main');
+    // Draws what is on the page once more.
+    this.again = null;
+  }
+
+  /** From now on, and what is on the page already, in this language. */
+  speak(speech) {
+    this.words = speech.words;
+    this.language = speech.tag;
+    if (this.again) this.again();
   }
 
   say(id, values) {
-    return this.words(id, { clinic: this.facts.name, phone: this.facts.phone, reference: this.facts.reference, ...values });
+    const { name, phone, reference } = this.facts;
+    return this.words(id, { clinic: name || this.words('house'), phone, reference, ...values });
   }
 
   time(ms) {
@@ -34,6 +42,7 @@ export class Screens {
 
   /** Replaces the page's content and moves the focus to the new heading. */
   show(heading, children, layout) {
+    this.again = this.drawing;
     document.body.className = layout || '';
     this.main.textContent = '';
     this.main.append(...children);
@@ -49,6 +58,11 @@ export class Screens {
     const badge = el('div', { class: `badge ${tone || ''}` }, icon(drawing));
     this.show(heading, [el('section', { class: 'card' }, badge, heading, ...parts)]);
     return heading;
+  }
+
+  /** Draws a screen that somebody else knows how to draw. */
+  drawn(draw) {
+    draw();
   }
 
   /** Words in which the value called `name` is an element. */
@@ -71,15 +85,15 @@ export class Screens {
 
   checking() {
     const text = el('p', null, this.say('checking'));
+    this.again = this.drawing;
     this.main.textContent = '';
     this.main.append(el('section', { class: 'card waiting' }, el('div', { class: 'turning' }), text));
     say(this.say('checking'));
   }
 
   landing(look, { onOpen, onCopy }) {
-    const many = look.files > 1;
     const yours = look.state === 'yours';
-    const word = (part) => this.say(`${yours ? 'yours' : 'ready'}.${part}${many ? '.many' : ''}`, { n: look.files });
+    const word = (part) => this.say(`${yours ? 'yours' : 'ready'}.${part}`, { n: look.files });
     const opening = word('open');
     const facts = el('ul', { class: 'facts' });
     const fact = (drawing, text) => facts.append(el('li', null, icon(drawing), el('span', null, text)));
@@ -100,7 +114,7 @@ export class Screens {
 
   opensLeft(look) {
     if (look.opens_max === 1) return this.say('ready.once');
-    return look.opens_left === 1 ? this.say('ready.left.one') : this.say('ready.left', { n: look.opens_left });
+    return this.say('ready.left', { n: look.opens_left });
   }
 
   help(onCopy) {
@@ -127,26 +141,35 @@ export class Screens {
 
   /** The progress card; returns what moves it: `part(0..1)` and `ready()`. */
   fetching() {
-    const text = el('p', { class: 'lead' }, this.say('fetch.ask'));
+    let line = () => this.say('fetch.ask');
+    const text = el('p', { class: 'lead' });
     const fill = el('div', { class: 'fill' });
-    const bar = el('div', { class: 'bar', role: 'progressbar', 'aria-label': this.say('fetch.bar'), 'aria-valuemin': '0', 'aria-valuemax': '100', 'aria-valuenow': '0' }, fill);
-    this.card('document', this.say('fetch.title'), [text, bar, el('p', { class: 'small' }, this.say('fetch.stay'))]);
-    let spoken = 0;
+    const bar = el('div', { class: 'bar', role: 'progressbar', 'aria-valuemin': '0', 'aria-valuemax': '100', 'aria-valuenow': '0' }, fill);
+    const draw = () => {
+      text.textContent = line();
+      bar.setAttribute('aria-label', this.say('fetch.bar'));
+      this.card('document', this.say('fetch.title'), [text, bar, el('p', { class: 'small' }, this.say('fetch.stay'))]);
+      this.again = draw;
+    };
+    draw();
+    let [shown, spoken] = [-1, 0];
     return {
       part: (share) => {
         const percent = Math.min(100, Math.floor(share * 100));
-        const line = this.say('fetch.part', { percent });
-        if (text.textContent === line) return;
-        text.textContent = line;
+        if (percent === shown) return;
+        shown = percent;
+        line = () => this.say('fetch.part', { percent });
+        text.textContent = line();
         fill.style.transform = `scaleX(${share})`;
         bar.setAttribute('aria-valuenow', String(percent));
         if (percent - spoken < 25) return;
         spoken = percent;
-        say(line);
+        say(line());
       },
       ready: () => {
-        text.textContent = this.say('fetch.ready');
-        say(this.say('fetch.ready'));
+        line = () => this.say('fetch.ready');
+        text.textContent = line();
+        say(line());
       },
     };
   }
@@ -195,7 +218,8 @@ export class Screens {
     this.card('check', this.say('done.title'), this.paragraphs('done.text', 'done.copy'));
   }
 
-  lapsed(time) {
+  lapsed(until) {
+    const time = timeHere(until, this.language);
     this.card('clock', this.say('lapsed.title'), [el('p', null, this.say('lapsed.text', { time })), el('p', null, this.say('done.copy')), this.call()]);
   }
 
@@ -211,4 +235,19 @@ export class Screens {
   calm(id) {
     return el('p', { class: 'calm' }, icon('check'), el('span', null, this.say(id)));
   }
+}
+
+// Each screen is drawn again by the call that drew it, whichever it was, when the language changes.
+for (const name of Object.getOwnPropertyNames(Screens.prototype)) {
+  if (name === 'constructor' || name === 'speak') continue;
+  const draw = Screens.prototype[name];
+  Screens.prototype[name] = function recorded(...given) {
+    if (this.drawing) return draw.apply(this, given);
+    this.drawing = () => this[name](...given);
+    try {
+      return draw.apply(this, given);
+    } finally {
+      this.drawing = null;
+    }
+  };
 }

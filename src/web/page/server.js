@@ -6,8 +6,8 @@ const SILENCE_MS_MAX = 20000;
 export const PAUSES_MS = [400, 1000, 2000, 4000, 8000, 8000];
 
 /**
- * Why a request did not bring what it should: `offline`, `busy`, `cookie`, `foreign`, `unknown` or `ended` (with the
- * tombstone). Whatever else goes wrong is not the network's doing, and is no `Refusal`.
+ * Why a request did not bring what it should: `offline`, `busy`, `cookie`, `foreign`, `unknown`, `ended` (with the
+ * tombstone) or `asks` (with what is asked). Whatever else goes wrong is not the network's doing, and is no `Refusal`.
  */
 export class Refusal extends Error {
   constructor(why, tombstone) {
@@ -31,7 +31,10 @@ export function pause(ms) {
 }
 
 async function refusalOf(response) {
-  if (response.status === 409) return new Refusal('ended', await response.json());
+  if (response.status === 409) {
+    const body = await response.json();
+    return new Refusal(body.state === 'ended' ? 'ended' : 'asks', body);
+  }
   if (response.status === 403) {
     const body = await response.json().catch(() => ({}));
     return new Refusal(body.problem === 'cookie' || body.problem === 'foreign' ? body.problem : 'unknown');
@@ -86,15 +89,19 @@ function listenTo(cutter) {
   return { alive, stop };
 }
 
-/** Brings one of the page's own files into the browser's cache. */
+/** One of the page's own files, whole; it is in the browser's cache from then on. */
 export async function fetchWhole(address) {
   const cutter = new AbortController();
   const line = listenTo(cutter);
   try {
     const response = await fromNetwork(fetch(address, { credentials: 'same-origin', redirect: 'error', signal: cutter.signal }));
     if (!response.ok) throw new Refusal('offline');
-    const chunks = chunksOf(response);
-    while (!(await chunks.next()).done) line.alive();
+    const chunks = [];
+    for await (const chunk of chunksOf(response)) {
+      line.alive();
+      chunks.push(chunk);
+    }
+    return new Uint8Array(await new Blob(chunks).arrayBuffer());
   } finally {
     line.stop();
   }
@@ -121,6 +128,27 @@ export class Server {
   async look() {
     await this.begin();
     return post(`${this.url}/look`, this.proven);
+  }
+
+  /** Answers what the link asks. Never sent twice: each answer is counted. */
+  answer(to, answer) {
+    return this.proving('answer', { to, answer });
+  }
+
+  /** Has a code sent. */
+  code() {
+    return this.proving('code', {});
+  }
+
+  // An aged nonce is refused before anything is counted, and renewed once.
+  async proving(step, more) {
+    try {
+      return await post(`${this.url}/${step}`, { ...this.proven, ...more });
+    } catch (refusal) {
+      if (refusal.why !== 'unknown') throw refusal;
+      await this.begin();
+      return post(`${this.url}/${step}`, { ...this.proven, ...more });
+    }
   }
 
   /** Claims the document for this browser. A lost answer is asked for again; an aged nonce is renewed once. */

@@ -45,7 +45,10 @@ async fn link_01_inert_landing() {
     let html = String::from_utf8(html.body).unwrap();
     let mut paths: Vec<String> =
         html.split('"').filter(|part| part.starts_with("/assets/")).map(str::to_owned).collect();
-    paths.extend(["begin", "look", "open", "receipt", "files/1", "files/2"].map(|step| format!("{page}/{step}")));
+    paths.extend(
+        ["begin", "look", "answer", "code", "open", "receipt", "files/1", "files/2"]
+            .map(|step| format!("{page}/{step}")),
+    );
     paths.extend([
         page.clone(),
         format!("{page}?from=mail"),

@@ -7,6 +7,7 @@ mod at_rest;
 mod attachments_under_fire;
 mod big_and_flat;
 mod carried_over;
+mod challenges;
 mod doctor;
 mod doctor_channels;
 mod events;

@@ -58,8 +58,11 @@ fn typed(row: &Column) -> String {
 fn said_by_schema() -> Columns {
     let mut table = String::new();
     let mut columns = Columns::new();
-    let texts =
-        [include_str!("../../../src/store/schema.rs"), include_str!("../../../src/store/write_backs/schema.rs")];
+    let texts = [
+        include_str!("../../../src/store/schema.rs"),
+        include_str!("../../../src/store/schema/asking.rs"),
+        include_str!("../../../src/store/write_backs/schema.rs"),
+    ];
     for line in texts.into_iter().flat_map(str::lines).map(str::trim) {
         if let Some((name, kind)) = line.trim_end_matches(',').split_once(" -> ") {
             columns.insert((table.clone(), name.to_owned()), kind.to_owned());

@@ -23,6 +23,7 @@ macro_rules! on_both {
 
 mod audit;
 mod bed;
+mod challenges;
 mod claims;
 mod contacts;
 mod contention;

@@ -11,8 +11,8 @@ use chartseal::base::{
 use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
 use chartseal::record::{Link, LinkEvent, NoticeKind, RevokedBy};
 use chartseal::store::{
-    self, Claim, Delivery, DeliveryKind, LeasedNotice, Mode, NewDelivery, NewFile, NewLink, NewNotice, SourceReading,
-    StoreError, Tx,
+    self, Claim, Delivery, DeliveryKind, LeasedNotice, Mode, NewChallenge, NewDelivery, NewFile, NewLink, NewNotice,
+    SourceReading, StoreError, Tx,
 };
 
 use super::bed::Bed;
@@ -170,12 +170,32 @@ pub fn release(tx: &mut Tx, delivery: &Delivery, opens: u16) -> Result<Released,
     release_together(tx, delivery, &[], opens)
 }
 
+/// A link that asks something before it opens.
+pub fn release_asking(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    opens: u16,
+    challenge: Option<NewChallenge>,
+) -> Result<Released, StoreError> {
+    release_all(tx, delivery, &[], opens, challenge)
+}
+
 /// The same for several in one link, which is the lead's.
 pub fn release_together(
     tx: &mut Tx,
     delivery: &Delivery,
     companions: &[Delivery],
     opens: u16,
+) -> Result<Released, StoreError> {
+    release_all(tx, delivery, companions, opens, None)
+}
+
+fn release_all(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    companions: &[Delivery],
+    opens: u16,
+    challenge: Option<NewChallenge>,
 ) -> Result<Released, StoreError> {
     let rng = &mut random::system();
     let (link, notice) = (LinkId::random(rng), NoticeId::random(rng));
@@ -193,6 +213,7 @@ pub fn release_together(
         id: link.clone(),
         delivery: delivery.id.clone(),
         companions: companions.iter().map(|one| one.id.clone()).collect(),
+        challenge,
         report_version: delivery.report_version.clone(),
         life_seconds: LIFE.as_secs(),
         opens_max: opens,

@@ -14,7 +14,6 @@ use crate::support::{ehr, pdf, wait};
 /// A usual phone.
 const USUAL_PHONE: Window = Window { width_pixels: 360, height_pixels: 720 };
 
-/// The page's words for each state, from `src/web/page/words.js`.
 const OPEN_BUTTON: &str = "button.primary";
 
 /// A PNG of one pixel, in base64.

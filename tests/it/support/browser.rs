@@ -150,6 +150,13 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
+    /// What `Accept-Language` and `navigator.languages` say from now on.
+    pub async fn prefer_language(&self, accepted: &str) {
+        let agent = self.run("return navigator.userAgent").await;
+        let spoken = json!({"userAgent": agent, "acceptLanguage": accepted});
+        self.devtools("Emulation.setUserAgentOverride", spoken).await;
+    }
+
     /// Pulls the plug of this page, or puts it back.
     pub async fn set_network(&self, network: Network) {
         let is_offline = matches!(network, Network::Cut);
@@ -205,8 +212,8 @@ impl Browser {
     }
 
     async fn keep_in(&self, folder: PathBuf, name: &str) -> PathBuf {
-        std::fs::create_dir_all(&folder).expect("the folder can be made");
         let path = folder.join(format!("{name}.png"));
+        std::fs::create_dir_all(path.parent().unwrap_or(&folder)).expect("the folder can be made");
         self.screenshot(&path).await.expect("the page can be photographed");
         path
     }

@@ -171,6 +171,20 @@ impl Holder {
         json_of(self.post("look", &proof).await).await
     }
 
+    /// Answers what the link asks: `to` is `question` or `code`.
+    pub async fn answer(&mut self, to: &str, answer: &str) -> Answer {
+        let mut body = self.proof().await;
+        body["to"] = json!(to);
+        body["answer"] = json!(answer);
+        json_of(self.post("answer", &body).await).await
+    }
+
+    /// Has a code sent.
+    pub async fn send_code(&mut self) -> Answer {
+        let proof = self.proof().await;
+        json_of(self.post("code", &proof).await).await
+    }
+
     /// Claims an opening.
     pub async fn open(&mut self) -> Answer {
         let proof = self.proof().await;

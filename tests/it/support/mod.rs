@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "the test bed offers more than the tests of any one day use")]
 
+pub mod axe;
 pub mod backup;
 pub mod browser;
 pub mod clinic;

@@ -43,7 +43,15 @@ pub fn run(config: &Path, arguments: &[&str]) -> Ran {
 /// # Panics
 /// When it cannot be started or is ended by a signal.
 pub fn finish(command: &mut Command) -> Ran {
-    let done = command.stdin(Stdio::null()).output().expect("the program is built");
+    finish_piped(command.stdin(Stdio::null()))
+}
+
+/// [`finish`] with whatever stands in its standard input.
+///
+/// # Panics
+/// When it cannot be started or is ended by a signal.
+pub fn finish_piped(command: &mut Command) -> Ran {
+    let done = command.output().expect("the program is built");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ran {
         code: done.status.code().expect("the program ends by itself"),

@@ -26,7 +26,7 @@ const NEIGHBOURS: [(&str, &str); 4] =
 const CLOSED_DOORS: [(&str, &str); 1] = [("web", "store")];
 
 /// Crates that live in some rooms only.
-const CONFINED_CRATES: [(&str, &[&str]); 16] = [
+const CONFINED_CRATES: [(&str, &[&str]); 17] = [
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
     ("fhirbolt", &["fhir"]),
@@ -35,6 +35,7 @@ const CONFINED_CRATES: [(&str, &[&str]); 16] = [
     ("lettre", &["notify"]),
     ("hickory_resolver", &["notify"]),
     ("aes_gcm", &["sealing"]),
+    ("argon2", &["sealing"]),
     ("aead_stream", &["sealing"]),
     ("rsa", &["signing"]),
     ("seccompiler", &["cell"]),

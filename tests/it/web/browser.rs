@@ -124,6 +124,17 @@ impl Browser {
         ask(site, self.post("look", &self.proof)).await
     }
 
+    pub(super) async fn answer(&self, site: &impl Site, to: &str, answer: &str) -> Answer {
+        let mut body = self.proof.clone();
+        body["to"] = json!(to);
+        body["answer"] = json!(answer);
+        ask(site, self.post("answer", &body)).await
+    }
+
+    pub(super) async fn code(&self, site: &impl Site) -> Answer {
+        ask(site, self.post("code", &self.proof)).await
+    }
+
     pub(super) async fn open(&self, site: &impl Site) -> Answer {
         ask(site, self.post("open", &self.proof)).await
     }

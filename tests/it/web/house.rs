@@ -13,8 +13,8 @@ use crate::support::service::Installation;
 
 use chartseal::audit::{Actor, AuditEvent, Chain, Entry};
 use chartseal::base::{
-    Bell, Clock, DeliveryId, EhrId, FhirId, Key256, LinkId, LinkSecret, MediaType, NoticeId, ResourceKey, ResourceType,
-    SecretText, UtcMillis, VersionId, hours, minutes, random,
+    Bell, Clock, DeliveryId, EhrId, FhirId, Key256, Language, LinkId, LinkSecret, MediaType, NoticeId, ResourceKey,
+    ResourceType, SecretText, UtcMillis, VersionId, hours, minutes, random,
 };
 use chartseal::blobs::{BlobKey, BlobStore, BlobUrl};
 use chartseal::config::Config;
@@ -135,9 +135,11 @@ impl House {
             name: "Riverside <Clinic>".to_owned(),
             phone: "+1 312 555 0100".to_owned(),
             zone: "America/Chicago".to_owned(),
+            language: Language::English.into(),
         };
         let (store, blobs) = (self.store.clone(), self.blobs.clone());
-        let open = Open::new(store, self.clock.clone(), self.vault.clone(), blobs, HashMap::new(), card);
+        let open =
+            Open::new(store, self.clock.clone(), self.vault.clone(), blobs, HashMap::new(), card, Bell::default());
         let (url, traffic) = (Url::parse(ORIGIN).unwrap(), self.traffic.clone());
         Arc::new(Patient::new(Arc::new(open), &url, Vec::new(), self.body_wait_max, traffic))
     }
@@ -171,6 +173,7 @@ impl House {
             id: id.clone(),
             delivery: delivery.id.clone(),
             companions: Vec::new(),
+            challenge: None,
             report_version: version(),
             life_seconds: 72 * 3600,
             opens_max,

@@ -65,12 +65,15 @@ async fn known_unknown_and_malformed_ids_answer_alike() {
         let of_all = [
             browser.look(&site).await,
             browser.open(&site).await,
+            browser.answer(&site, "question", "1984-05-06").await,
+            browser.answer(&site, "code", "123456").await,
+            browser.code(&site).await,
             browser.receipt(&site, ReceiptOutcome::Decrypted, &named).await,
             ask(&site, browser.get("files/1")).await,
             ask(&site, browser.get("open")).await,
         ];
-        assert!(of_all[..4].iter().all(|answer| answer.status == StatusCode::NOT_FOUND));
-        assert_eq!(of_all[4].status, StatusCode::METHOD_NOT_ALLOWED);
+        assert!(of_all[..7].iter().all(|answer| answer.status == StatusCode::NOT_FOUND));
+        assert_eq!(of_all[7].status, StatusCode::METHOD_NOT_ALLOWED);
         let comparable: Vec<_> = of_all.iter().map(super::browser::Answer::comparable).collect();
         answers.push((headers, begun.body.len(), comparable));
     }

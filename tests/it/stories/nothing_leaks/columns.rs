@@ -191,6 +191,33 @@ pub const COLUMNS: &[(&str, &[(&str, Class)])] = &[
         ],
     ),
     ("former_link", &[("delivery_id", Quiet), ("link_id", Quiet)]),
+    ("challenge", &[("link_id", Quiet), ("attempts", Quiet), ("attempts_left", Quiet), ("unlocked_at", Quiet)]),
+    (
+        "asked",
+        &[
+            ("link_id", Quiet),
+            ("kind", Quiet),
+            ("how", Quiet),
+            ("question_sealed", Sealed),
+            ("answer_sealed", Sealed),
+            ("until_at", Quiet),
+        ],
+    ),
+    ("answered", &[("link_id", Quiet), ("cookie_hash", Quiet), ("kind", Quiet), ("answered_at", Quiet)]),
+    (
+        "slip",
+        &[
+            ("reference", Quiet),
+            ("clinic", Quiet),
+            ("code_sealed", Sealed),
+            ("order_index", Pseudonymous),
+            ("printed_at", Quiet),
+            ("printed_by", Quiet),
+            ("bound_at", Quiet),
+            ("bound_by", Quiet),
+        ],
+    ),
+    ("question", &[("delivery_id", Quiet), ("question_sealed", Sealed), ("answer_sealed", Sealed)]),
     (
         "sealed_file",
         &[

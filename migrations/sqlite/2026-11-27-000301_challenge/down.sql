@@ -1,0 +1,4 @@
+DROP TABLE question;
+DROP TABLE answered;
+DROP TABLE asked;
+DROP TABLE challenge;

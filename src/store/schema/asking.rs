@@ -1,0 +1,51 @@
+//! What links ask before they open, as tables.
+
+diesel::table! {
+    challenge (link_id) {
+        link_id -> Text,
+        attempts -> Integer,
+        attempts_left -> Integer,
+        unlocked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    asked (link_id, kind) {
+        link_id -> Text,
+        kind -> Text,
+        how -> Text,
+        question_sealed -> Nullable<Binary>,
+        answer_sealed -> Nullable<Binary>,
+        until_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    answered (link_id, cookie_hash, kind) {
+        link_id -> Text,
+        cookie_hash -> Binary,
+        kind -> Text,
+        answered_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    question (delivery_id) {
+        delivery_id -> Text,
+        question_sealed -> Binary,
+        answer_sealed -> Binary,
+    }
+}
+
+diesel::table! {
+    slip (reference) {
+        reference -> Text,
+        clinic -> Text,
+        code_sealed -> Binary,
+        order_index -> Nullable<Binary>,
+        printed_at -> BigInt,
+        printed_by -> Text,
+        bound_at -> Nullable<BigInt>,
+        bound_by -> Nullable<Text>,
+    }
+}
