@@ -82,6 +82,8 @@ fn embedded_files() -> Vec<String> {
             ("#[template(path = ", Path::new("templates")),
         ] {
             for rest in code.split(mark).skip(1) {
+                // Put together of pieces, of which the first ends with the folder.
+                let rest = rest.trim_start().strip_prefix("concat!(").unwrap_or(rest);
                 let named = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
                 let named = named.unwrap_or_else(|| panic!("{file}: {mark} without a text"));
                 found.extend(files_below(&from.join(named)));

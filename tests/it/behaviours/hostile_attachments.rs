@@ -77,7 +77,8 @@ async fn opens_harmlessly(browser: &Browser, clinic: &Clinic, file: &Hostile, en
     browser.goto(&link).await.unwrap();
     browser.press(OPEN_BUTTON).await;
     wait::until_async(&format!("{name} or a word about it"), async || {
-        let there = "return !!document.querySelector('.body canvas, .body img, .body pre, .body article, .body .note, .body p')";
+        let there = "const body = document.querySelector('.body'); \
+                     return !!body && (!!body.querySelector('canvas, img') || body.textContent.trim() !== '' || !!document.querySelector('.note'))";
         browser.run(there).await.as_bool()?.then_some(())
     })
     .await;

@@ -239,7 +239,7 @@ async fn what_the_rules_ask_and_nobody_can_give_here_waits_for_nobody_and_stands
     assert_eq!(mails(&clinic, ["ana@example.test", MUM]), [1, 0]);
     assert_eq!(clinic.deliveries_of(&report).await.len(), 1, "no review for each report");
     let audit = program::run(&clinic.config_path, &["audit", "export"]).out;
-    assert!(audit.contains("not_followed_for") && audit.contains("the check 'code'"), "{audit}");
+    assert!(audit.contains("not_followed_for") && audit.contains("names no other way (code_else)"), "{audit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

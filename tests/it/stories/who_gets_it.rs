@@ -174,7 +174,7 @@ then = { action = "send", channel = ["sms"] }
 [[profile]]
 id = "with-a-code"
 when = { code = "loinc|2093-3" }
-then = { action = "send", channel = ["email"], verify = ["code"] }
+then = { action = "send", channel = ["email"], verify = ["code"], code_via = "other" }
 
 [[profile]]
 id = "by-hand"
@@ -194,7 +194,7 @@ async fn what_a_rule_asks_and_this_installation_lacks_is_never_left_out() {
     let by_text = report_for(&clinic, &ana, "718-7").await;
     let with_code = report_for(&clinic, &ana, "2093-3").await;
     clinic.hear_and_settle().await;
-    for (report, why) in [(&by_text, "the channel sms"), (&with_code, "the check 'code'")] {
+    for (report, why) in [(&by_text, "the channel sms"), (&with_code, "a code by another channel")] {
         for _ in 0..2 {
             let brief = clinic.delivery_of(report).await;
             assert_eq!(brief.state, "review");
