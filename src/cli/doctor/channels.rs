@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use super::installation::{relay, unopened};
@@ -17,7 +18,7 @@ use crate::cli::print::Print;
 use crate::cli::{Acts, Common, Outcome, acting};
 use crate::config::{Clinic, Config};
 use crate::desk::{DeskError, Duty};
-use crate::intake::{Finding, Verdict, patient_address};
+use crate::intake::{Finding, patient_address};
 use crate::notify::domain::{
     Asked, DkimKey, Dmarc, DnsFault, NameServer, Others, SPF_LOOKUPS_MAX, Spf, dkim_key, dmarc, spf,
 };
@@ -57,13 +58,13 @@ pub(in crate::cli) async fn run(
 ) -> anyhow::Result<Outcome> {
     if let Some(file) = &args.received {
         let found = received(file, config)?;
-        return Ok(tell(&Report::of_installation(found), print));
+        return Ok(tell(&Report::new(found, Vec::new()), print));
     }
     let acts = if args.to.is_some() { Acts::Changes } else { Acts::Looks };
     let (ground, by) = match acting(common, variables, config, acts).await {
         Ok(acting) => acting,
         Err(error) if error.downcast_ref::<DeskError>().is_some() => return Err(error),
-        Err(error) => return Ok(tell(&Report::of_installation(vec![unopened(&error)]), print)),
+        Err(error) => return Ok(tell(&Report::new(vec![unopened(&error)], Vec::new()), print)),
     };
     let now = ground.clock.now();
     let mut found = vec![relay(config).await, patient_address(&config.server.patient_url, now).await];
@@ -75,7 +76,7 @@ pub(in crate::cli) async fn run(
         let says = "no message was sent";
         found.push(Finding::note(TRIAL, says).with("send one with --to, and read it again with --received"));
     }
-    Ok(tell(&Report::of_installation(found), print))
+    Ok(tell(&Report::new(found, Vec::new()), print))
 }
 
 /// Every domain that a clinic writes from.
@@ -251,9 +252,10 @@ const fn trial_date(now: UtcMillis) -> UtcMillis {
 
 /// What became of a trial that came back.
 fn received(file: &std::path::Path, config: &Config) -> anyhow::Result<Vec<Finding>> {
-    let size = std::fs::metadata(file)?.len();
+    let unread = || format!("{} cannot be read", file.display());
+    let size = std::fs::metadata(file).with_context(unread)?.len();
     anyhow::ensure!(size <= RECEIVED_BYTES_MAX, "the file is larger than any trial message: is it a whole mailbox?");
-    let arrived = match Arrived::read(&std::fs::read(file)?, &config.server.patient_url) {
+    let arrived = match Arrived::read(&std::fs::read(file).with_context(unread)?, &config.server.patient_url) {
         Ok(arrived) => arrived,
         Err(error) => return Ok(vec![Finding::told(ARRIVED, &error.to_string(), "save the message anew")]),
     };
@@ -303,11 +305,4 @@ fn is_label(text: &str) -> Result<String, &'static str> {
 fn name_server(text: &str) -> Result<SocketAddr, &'static str> {
     let alone = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT));
     text.parse().or_else(|_| alone()).map_err(|_| "expected an address such as 9.9.9.9 or 127.0.0.1:5353")
-}
-
-impl Report {
-    fn of_installation(installation: Vec<Finding>) -> Self {
-        let ok = installation.iter().all(|one| one.verdict != Verdict::Fails);
-        Self { ok, installation, ehrs: Vec::new() }
-    }
 }

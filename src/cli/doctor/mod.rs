@@ -88,7 +88,7 @@ pub(super) async fn run(
         Err(error) if error.downcast_ref::<DeskError>().is_some() => return Err(error),
         Err(error) => {
             let installation = vec![installation::unopened(&error)];
-            return Ok(tell(&Report { ok: false, installation, ehrs: Vec::new() }, print));
+            return Ok(tell(&Report::new(installation, Vec::new()), print));
         }
     };
     if args.round_trip {
@@ -111,8 +111,14 @@ pub(super) async fn run(
         }
     }
     let installation = installation::look(config, &ground).await;
-    let ok = ehrs.iter().flat_map(|one| &one.findings).chain(&installation).all(|one| one.verdict != Verdict::Fails);
-    Ok(tell(&Report { ok, installation, ehrs }, print))
+    Ok(tell(&Report::new(installation, ehrs), print))
+}
+
+impl Report {
+    fn new(installation: Vec<Finding>, ehrs: Vec<OfEhr>) -> Self {
+        let all = || ehrs.iter().flat_map(|one| &one.findings).chain(&installation);
+        Self { ok: all().all(|one| one.verdict != Verdict::Fails), installation, ehrs }
+    }
 }
 
 fn is_chosen(args: &DoctorArgs, id: &EhrId) -> bool {
