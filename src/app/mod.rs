@@ -24,7 +24,8 @@ use crate::config::Config;
 use crate::keys::ReplicaName;
 use crate::store;
 use crate::web::{
-    self, Admin, HOOK_BODY_WAIT_MAX, HookLimits, Hooks, PAGE_BODY_WAIT_MAX, Patient, PublicKeys, Readiness, Traffic,
+    self, Admin, HOOK_BODY_WAIT_MAX, HookLimits, Hooks, PAGE_BODY_WAIT_MAX, Patient, PublicKeys, Readiness, Texts,
+    Traffic,
 };
 use start::{Ground, Part, Restore, TimeFrom};
 use steps::Steps;
@@ -51,6 +52,7 @@ pub struct App {
     patient: Arc<Patient>,
     hooks: Arc<Hooks>,
     keys: Arc<PublicKeys>,
+    texts: Arc<Texts>,
     admin: Arc<Admin>,
     readiness: Arc<Readiness>,
 }
@@ -100,6 +102,7 @@ impl App {
                 Arc::clone(&traffic),
             )),
             keys: Arc::new(PublicKeys::new(Arc::clone(&steps.sign_in), config.server.trusted_proxies.clone())),
+            texts: Arc::new(Texts::new(Arc::clone(&steps.outbox))),
             admin: Arc::new(Admin::new(Arc::clone(&readiness), traffic)),
             readiness,
             listener,
@@ -132,11 +135,12 @@ impl App {
         self.readiness.store_reached();
 
         let (patient, hooks, admin) = (Arc::clone(&self.patient), Arc::clone(&self.hooks), Arc::clone(&self.admin));
-        let keys = Arc::clone(&self.keys);
+        let (keys, texts) = (Arc::clone(&self.keys), Arc::clone(&self.texts));
         let site = HttpServer::new(move || {
             Site::new()
                 .configure(|cfg| web::hooks(cfg, &hooks))
                 .configure(|cfg| web::public_keys(cfg, &keys))
+                .configure(|cfg| web::texts(cfg, &texts))
                 .configure(|cfg| web::patient(cfg, &patient))
         })
         .workers(HTTP_WORKERS)

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{ClinicId, DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
-use crate::record::{ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
+use crate::record::{Channel, ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
 
 /// Which chain a line belongs to. One per delivery and per followed resource, so that writers do not
 /// wait for each other, and a few for the installation.
@@ -128,6 +128,9 @@ pub enum AuditEvent {
     },
     NoticeQueued {
         notice: NoticeId,
+        /// Left out for e-mail.
+        #[serde(default = "by_email", skip_serializing_if = "is_by_email")]
+        channel: Channel,
     },
     /// Written before the message leaves.
     NoticeAttempted {
@@ -140,6 +143,14 @@ pub enum AuditEvent {
         to: Notice,
         why: Option<String>,
     },
+    /// The network said that it is there.
+    NoticeArrived {
+        notice: NoticeId,
+    },
+    /// Whoever has the number to which the delivery went asked for no more texts.
+    TextsStopped,
+    /// They asked for texts again.
+    TextsResumed,
     /// The holder of the key looked at the page.
     Landed {
         link: LinkId,
@@ -458,6 +469,15 @@ impl Entry {
     pub fn by_system(chain: Chain, at: UtcMillis, clinic: Option<ClinicId>, event: AuditEvent) -> Self {
         Self { chain, at, clinic, actor: Actor::System, event }
     }
+}
+
+const fn by_email() -> Channel {
+    Channel::Email
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_by_email(channel: &Channel) -> bool {
+    matches!(channel, Channel::Email)
 }
 
 const fn patient() -> RecipientRole {

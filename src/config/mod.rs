@@ -12,6 +12,7 @@
 mod mistake;
 mod section;
 mod sections;
+mod sms;
 mod source;
 mod starter;
 #[cfg(test)]
@@ -28,16 +29,18 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, SecretText, UtcMillis};
+use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, Region, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
 use crate::cell::Reader;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
+use crate::notify::text::TextName;
 use crate::record::Told;
 use crate::signing::{Algorithm, RotateEvery};
 use crate::whose::Demand;
 
 pub use mistake::{ConfigError, Mistake, Place};
 pub use sections::{SCOPE, SCOPE_TO_SUBSCRIBE};
+pub use sms::{Sms, SmsFrom, SmsGateway, SmsRecipients};
 pub use starter::{Starter, starter_config};
 
 /// Everything that an installation decides. Holds secrets: no Debug.
@@ -52,8 +55,9 @@ pub struct Config {
     pub mode: Mode,
     pub clinics: Vec<Clinic>,
     pub ehrs: Vec<Ehr>,
-    /// Without mail nothing can be sent; always there in [`Mode::Live`].
+    /// In [`Mode::Live`] there is at least one of `mail` and `sms`.
     pub mail: Option<Mail>,
+    pub sms: Option<Sms>,
     pub policy_file: PathBuf,
     pub retention: Retention,
     pub limits: Limits,
@@ -104,6 +108,10 @@ pub struct Clinic {
     pub from: EmailAddress,
     /// From this birthday on nobody stands by its patients by law.
     pub adult_at_years: u16,
+    /// Where numbers without `+` are at home; always there beside `[sms]`.
+    pub region: Option<Region>,
+    /// How its texts call it; always there beside `[sms]`.
+    pub text_name: Option<TextName>,
 }
 
 /// A phone number as the clinic prints it: digits, spaces, `+ - . / ( )`.

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::mistake::{Mistake, Mistakes, Place, did_you_mean};
 
 /// Sections written once, `[server]`.
-const SINGLE: [&str; 9] = ["server", "store", "blobs", "keys", "mode", "mail", "policy", "retention", "limits"];
+const SINGLE: [&str; 10] = ["server", "store", "blobs", "keys", "mode", "mail", "sms", "policy", "retention", "limits"];
 /// Sections written any number of times, `[[clinic]]`.
 const REPEATED: [&str; 2] = ["clinic", "ehr"];
 /// How a variable that overrides a key begins.

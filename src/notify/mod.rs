@@ -10,6 +10,7 @@ mod outcome;
 mod recipients;
 mod smtp;
 mod template;
+pub mod text;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

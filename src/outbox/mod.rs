@@ -6,7 +6,10 @@
 //! Must not know: reports, attachments, how links are opened.
 
 mod breaker;
+mod compose;
+mod pace;
 mod settle;
+mod texts;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,17 +17,22 @@ use std::time::{Duration, Instant};
 use chrono_tz::Tz;
 use futures_util::future::join_all;
 
-use crate::base::{Bell, ClinicId, Clock, EmailAddress, LinkSecret, SecretText, UtcMillis, seconds};
+use crate::base::{Bell, ClinicId, Clock, EmailAddress, LinkSecret, UtcMillis, seconds};
 use crate::keys::{DeathJournal, KeyError, KeyKind, KeyName, Mark, Vault, VaultError};
-use crate::notify::{ClinicPhone, DisplayName, Language, LinkNotice, Mailer, NoticeKind, SendOutcome};
+use crate::notify::text::TextName;
+use crate::notify::{ClinicPhone, DisplayName, Language, Mailer, SendOutcome};
 use crate::policy::contact::{is_less_sure, standing_objection};
-use crate::policy::{Decision, ReviewReason, Wording};
-use crate::record::{Card, NoticeEvent, NoticeKind as StoredKind};
+use crate::policy::{Channel, Decision, ReviewReason};
+use crate::record::{Card, NoticeEvent};
 use crate::sealing::Purpose;
 use crate::store::{self, ContactKey, Delivery, LeasedNotice, Mode, Store, StoreError};
 
+pub use crate::notify::text::TextCall;
 use breaker::AllowedInHour;
 pub use breaker::BreakerLimits;
+use compose::Ready;
+pub use pace::TextPace;
+pub use texts::{HeardText, Texts};
 
 /// Messages under way at the same time.
 const BATCH: usize = 8;
@@ -40,6 +48,8 @@ pub struct Sender {
     pub from: EmailAddress,
     pub zone: Tz,
     pub language: Language,
+    /// How its texts call it; `None`: it sends none.
+    pub text_name: Option<TextName>,
 }
 
 /// The outbox step.
@@ -49,6 +59,8 @@ pub struct Outbox {
     pub vault: Vault,
     pub journal: DeathJournal,
     pub mailer: Mailer,
+    /// `None`: no text leaves.
+    pub texts: Option<Texts>,
     pub senders: HashMap<ClinicId, Sender>,
     /// `https://host/r/`: where links point.
     pub link_base: url::Url,
@@ -74,7 +86,7 @@ pub enum OutboxError {
 
 /// A message ready to leave, or why it must not.
 enum Prepared {
-    Ready(Box<crate::notify::Outgoing>),
+    Ready(Box<Ready>),
     NotToBeSent(ReviewReason),
     /// The disk or the keys fail just now.
     Later(String),
@@ -90,6 +102,7 @@ impl Outbox {
         if self.mode == Mode::Shadow {
             return Ok(tidied);
         }
+        let tidied = tidied + self.ask_about_unsure_texts().await?;
         self.read_stale_again().await?;
         let (since, mut sent, mut allowed) = (Instant::now(), 0, AllowedInHour::default());
         loop {
@@ -116,14 +129,22 @@ impl Outbox {
     async fn lease(&self, mut allowed: AllowedInHour) -> Result<(Vec<LeasedNotice>, AllowedInHour), OutboxError> {
         let (now, limits, recheck) = (self.clock.now(), self.limits, self.recheck_every);
         let count = i64::try_from(BATCH).unwrap_or(i64::MAX);
+        let texts_max = self.texts.as_ref().map_or(BATCH, |texts| texts.pace.take(BATCH, now));
+        let per_day_max = self.texts.as_ref().and_then(|texts| texts.pace.per_day_max());
         let leased = self
             .store
             .write(move |tx| {
                 breaker::judge_hour(tx, limits, &mut allowed, now)?;
-                Ok((store::lease_notices(tx, now, now.minus(recheck), count)?, allowed))
+                let texts_max = texts::left_of_day(tx, per_day_max, now)?.min(texts_max);
+                Ok((store::lease_notices_within(tx, now, now.minus(recheck), count, texts_max)?, allowed))
             })
-            .await?;
-        Ok(leased)
+            .await;
+        if let Some(texts) = &self.texts {
+            let is_text = |leased: &&LeasedNotice| leased.notice.channel == Channel::Sms;
+            let used = leased.as_ref().map_or(0, |(leased, _)| leased.iter().filter(is_text).count());
+            texts.pace.give_back(texts_max.saturating_sub(used));
+        }
+        Ok(leased?)
     }
 
     async fn deliver_all(&self, leased: Vec<LeasedNotice>) -> Result<usize, OutboxError> {
@@ -175,10 +196,16 @@ impl Outbox {
             return self.withhold(leased, why).await;
         }
         match self.prepare(&leased).await? {
-            Prepared::Ready(mail) => {
-                let outcome = self.mailer.send(&mail).await;
-                self.settle(leased, outcome).await
-            }
+            Prepared::Ready(ready) => match *ready {
+                Ready::Mail(mail) => {
+                    let outcome = self.mailer.send(&mail).await;
+                    self.settle(leased, outcome).await
+                }
+                Ready::Text(text) => {
+                    let outcome = self.send_text(&text).await;
+                    self.settle_text(leased, outcome).await
+                }
+            },
             Prepared::NotToBeSent(why) => self.withhold(leased, why).await,
             Prepared::Later(why) => self.settle_with(leased, NoticeEvent::Transient, why).await,
         }
@@ -187,7 +214,7 @@ impl Outbox {
     /// What is recorded of the address by now, and whether that is less than what was decided about.
     async fn address_objects(&self, leased: &LeasedNotice) -> Result<Option<ReviewReason>, OutboxError> {
         let Some(key) = ContactKey::of(&leased.delivery) else { return Ok(None) };
-        let standing = self.store.read(move |conn| store::contact(conn, &key)).await?.map(|row| row.standing);
+        let standing = self.store.read(move |conn| store::contact_standing(conn, &key)).await?;
         if let Some(why) = standing_objection(standing, leased.delivery.recipient) {
             return Ok(Some(why));
         }
@@ -222,45 +249,7 @@ impl Outbox {
             Err(VaultError::KeyGone | VaultError::NotOurs) => return Ok(Prepared::NotToBeSent(ReviewReason::KeyGone)),
             Err(VaultError::Key(error)) => return Ok(Prepared::Later(error.to_string())),
         };
-        let Some(to) = card.email() else {
-            return Ok(Prepared::NotToBeSent(ReviewReason::NoContact { why: "the card holds no address".to_owned() }));
-        };
-        let mail = self.compose(leased, sender, to, &secret);
-        match mail {
-            Some(Ok(mail)) => Ok(Prepared::Ready(Box::new(mail))),
-            Some(Err(error)) => Ok(Prepared::NotToBeSent(ReviewReason::NoticeRefused { why: error.to_string() })),
-            None => Ok(Prepared::Later("the end of the link's life is not fixed".to_owned())),
-        }
-    }
-
-    fn compose(
-        &self,
-        leased: &LeasedNotice,
-        sender: Sender,
-        to: EmailAddress,
-        secret: &LinkSecret,
-    ) -> Option<Result<crate::notify::Outgoing, crate::notify::ComposeError>> {
-        let expires_at = leased.link.expires_at?;
-        let link = SecretText::new(format!("{}{}#{}", self.link_base, leased.link.id, secret.to_base64url().expose()));
-        let notice = LinkNotice {
-            notice: leased.notice.id.clone(),
-            clinic_name: sender.name,
-            clinic_phone: sender.phone,
-            from: sender.from,
-            to,
-            link,
-            expires_at,
-            zone: sender.zone,
-            reference: leased.link.reference.clone(),
-            language: sender.language,
-            wording: wording_of(leased),
-            kind: match leased.notice.kind {
-                StoredKind::Link => NoticeKind::New,
-                StoredKind::UpdatedLink => NoticeKind::Updated,
-            },
-            date: leased.notice.first_attempt_at.unwrap_or(leased.notice.created_at),
-        };
-        Some(notice.compose())
+        Ok(self.compose(leased, sender, &card, &secret))
     }
 
     async fn settle(&self, leased: LeasedNotice, outcome: SendOutcome) -> Result<(), OutboxError> {
@@ -277,13 +266,4 @@ impl Outbox {
             SendOutcome::Withheld => self.withhold(leased, ReviewReason::Withheld).await,
         }
     }
-}
-
-/// Nothing is said that not every rule allowed.
-fn wording_of(leased: &LeasedNotice) -> Wording {
-    let of = |delivery: &Delivery| match &delivery.decision {
-        Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.wording,
-        Decision::Review { terms: None, .. } | Decision::Block { .. } => Wording::Bare,
-    };
-    leased.companions.iter().map(of).fold(of(&leased.delivery), Wording::max)
 }

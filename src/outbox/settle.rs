@@ -4,9 +4,9 @@ use super::{Outbox, OutboxError};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::UtcMillis;
 use crate::notify::Why;
-use crate::policy::ReviewReason;
+use crate::policy::{Channel, ReviewReason};
 use crate::record::{Link, LinkEvent, NOTICE_WAIT_MAX, Notice, NoticeEvent};
-use crate::store::{self, LeasedNotice, NoticeRow, StoreError, Tx};
+use crate::store::{self, Delivery, LeasedNotice, NoticeRow, StoreError, Tx};
 
 /// Notices tidied in one turn.
 const TIDY_BATCH: i64 = 64;
@@ -73,7 +73,11 @@ impl Outbox {
             self.store
                 .write(move |tx| {
                     let Some(owner) = store::hold_delivery(tx, &notice.delivery)? else { return Ok(()) };
-                    let Ok(step) = notice.state.step(NoticeEvent::LeaseLost, now) else { return Ok(()) };
+                    let lost = match notice.channel {
+                        Channel::Email => NoticeEvent::LeaseLost,
+                        Channel::Sms => NoticeEvent::Uncertain,
+                    };
+                    let Ok(step) = notice.state.step(lost, now) else { return Ok(()) };
                     let why = Some("the worker stopped while the message was under way");
                     match store::settle_notice(tx, &notice, &owner, &step, why, now) {
                         Err(StoreError::Moved) => Ok(()),
@@ -128,7 +132,7 @@ fn end_stale(tx: &mut Tx, notice: &NoticeRow, now: UtcMillis) -> Result<(), Stor
 }
 
 /// Ends a notice and takes its delivery to review; the link that nobody was given dies.
-fn end_notice(
+pub(super) fn end_notice(
     tx: &mut Tx,
     notice: &NoticeRow,
     event: NoticeEvent,
@@ -141,9 +145,14 @@ fn end_notice(
         Err(StoreError::Moved) => return Ok(()),
         other => other?,
     }
+    end_link(tx, &owner, why, now)
+}
+
+/// Takes a delivery whose message nobody has to review.
+pub(super) fn end_link(tx: &mut Tx, owner: &Delivery, why: ReviewReason, now: UtcMillis) -> Result<(), StoreError> {
     if let Link::Live { .. } | Link::Suspended { .. } = owner.state {
         let step = owner.state.clone().step(LinkEvent::NeedsReview { why }, now)?;
-        store::advance(tx, &owner, &step, Actor::System, now)?;
+        store::advance(tx, owner, &step, Actor::System, now)?;
     }
     Ok(())
 }

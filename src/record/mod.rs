@@ -15,9 +15,9 @@ mod shared;
 mod tests;
 mod told;
 
-pub use crate::policy::RecipientRole;
 pub use crate::policy::contact::{ContactStanding, ContactState};
 pub use crate::policy::laws::Waiver;
+pub use crate::policy::{Channel, RecipientRole};
 pub use addressee::Addressee;
 pub use card::Card;
 pub use link::{AfterTalk, BackstopAt, Death, HoldEnd, Let, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};

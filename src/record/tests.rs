@@ -88,12 +88,15 @@ fn notices() -> Vec<Notice> {
     ]
 }
 
-const NOTICE_EVENTS: [NoticeEvent; 9] = [
+const NOTICE_EVENTS: [NoticeEvent; 12] = [
     NoticeEvent::Lease,
     NoticeEvent::Accepted,
     NoticeEvent::Transient,
     NoticeEvent::Permanent,
     NoticeEvent::Ambiguous,
+    NoticeEvent::Uncertain,
+    NoticeEvent::Confirmed,
+    NoticeEvent::Undelivered,
     NoticeEvent::LeaseLost,
     NoticeEvent::HandedBack,
     NoticeEvent::QuietBegan,

@@ -14,7 +14,7 @@ use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, Key256, LinkId, LinkSecret, NoticeId, UtcMillis, random};
 use crate::keys::{KeyName, Vault, VaultError};
-use crate::policy::{Channel, Decision, ReviewReason, Terms};
+use crate::policy::{Decision, ReviewReason, Terms};
 use crate::record::{Card, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, FileNumber, Purpose, ReceiptKey};
 use crate::store::{
@@ -155,7 +155,11 @@ impl Release {
         let others = || std::iter::once(lead).chain(joining);
         let is_sent_once = others().all(|other| other.delivery.source != one.delivery.source);
         let joined = others().fold(one.judged.terms.clone(), |joined, other| joined.join(&other.judged.terms));
-        let is_possible = matches!((Decision::Send { terms: joined }).within(&self.available), Decision::Send { .. });
+        let channel = lead.judged.card.channel();
+        let is_possible = match (Decision::Send { terms: joined }).within(&self.available) {
+            Decision::Send { terms } => channel.is_some_and(|channel| terms.channels.contains(&channel)),
+            Decision::Review { .. } | Decision::Block { .. } => false,
+        };
         is_alike && is_sent_once && is_possible && one.delivery.decision.gathers_for().is_some()
     }
 
@@ -175,6 +179,10 @@ impl Release {
         let (LinkKeys { id, secret, share }, sharers, files) = making.done();
         let wrapped = tokio::task::spawn_blocking(move || {
             let Some(terms) = sharers.iter().map(|one| one.terms.clone()).reduce(|one, other| one.join(&other)) else {
+                return Err(VaultError::NotOurs);
+            };
+            // Of one address or number, they are all of one channel.
+            let Some(channel) = sharers.iter().find_map(|one| one.card.channel()) else {
                 return Err(VaultError::NotOurs);
             };
             let life = Duration::from_secs(terms.expiry_seconds);
@@ -204,7 +212,7 @@ impl Release {
                 delivery: delivery.id,
                 link: id,
                 kind: kind_of(&sharers),
-                channel: Channel::Email,
+                channel,
                 secret_sealed: secret_sealed.bytes,
                 secret_key: outbox.as_str().to_owned(),
             };
@@ -391,5 +399,5 @@ fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> 
     if !with.is_empty() {
         note(AuditEvent::SharesLink { link: link.id.clone(), with, noted_with: link.delivery.clone() })?;
     }
-    note(AuditEvent::NoticeQueued { notice: ready.notice.id.clone() })
+    note(AuditEvent::NoticeQueued { notice: ready.notice.id.clone(), channel: ready.notice.channel })
 }

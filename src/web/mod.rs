@@ -8,6 +8,7 @@
 //! ```text
 //! patients   GET /r/{…}   POST /r/{id}/{begin,look,open,receipt}   GET /r/{id}/files/{n}   GET /assets/{hash}/{…}
 //! EHRs       POST PUT DELETE /fhir/hook/{ehr}[/{Type}/{id}]   GET /.well-known/jwks.json
+//! gateways   GET POST /sms/status/{notice}/{token}   /sms/incoming[/{token}]
 //! operators  GET /healthz /readyz /metrics   (an address of its own)
 //! ```
 
@@ -23,6 +24,7 @@ mod page;
 mod protocol;
 mod public_keys;
 mod range;
+mod texts;
 mod traffic;
 mod unproven;
 
@@ -48,6 +50,7 @@ pub use health::{Admin, Readiness};
 pub use hooks::{HOOK_BODY_WAIT_MAX, HookLimits, Hooks};
 pub use protocol::PAGE_BODY_WAIT_MAX;
 pub use public_keys::PublicKeys;
+pub use texts::Texts;
 pub use traffic::Traffic;
 
 const ROBOTS: &str = "User-agent: *\nDisallow: /\n";
@@ -127,6 +130,18 @@ pub fn hooks(cfg: &mut ServiceConfig, hooks: &Arc<Hooks>) {
             .wrap(from_fn(observe))
             .service(web::resource("/{ehr}").to(hooks::hook))
             .service(web::resource("/{ehr}/{kind}/{id}").to(hooks::hook))
+            .default_service(web::to(|| async { answers::nothing_here() })),
+    );
+}
+
+/// The text gateways' routes.
+pub fn texts(cfg: &mut ServiceConfig, texts: &Arc<Texts>) {
+    cfg.app_data(web::Data::from(Arc::clone(texts))).service(
+        web::scope("/sms")
+            .wrap(from_fn(observe))
+            .service(web::resource("/status/{notice}/{token}").to(texts::status))
+            .service(web::resource("/incoming").to(texts::incoming))
+            .service(web::resource("/incoming/{token}").to(texts::incoming))
             .default_service(web::to(|| async { answers::nothing_here() })),
     );
 }

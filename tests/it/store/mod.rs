@@ -46,6 +46,7 @@ mod shared_links;
 mod signing_keys;
 mod sources;
 mod stage;
+mod texts;
 mod told;
 mod topics;
 mod versions;

@@ -177,6 +177,17 @@ pub fn release_together(
     companions: &[Delivery],
     opens: u16,
 ) -> Result<Released, StoreError> {
+    release_by(tx, Channel::Email, delivery, companions, opens)
+}
+
+/// A link whose notice goes by this channel.
+pub fn release_by(
+    tx: &mut Tx,
+    channel: Channel,
+    delivery: &Delivery,
+    companions: &[Delivery],
+    opens: u16,
+) -> Result<Released, StoreError> {
     let rng = &mut random::system();
     let (link, notice) = (LinkId::random(rng), NoticeId::random(rng));
     let files = (0..2).map(|number| NewFile {
@@ -208,7 +219,7 @@ pub fn release_together(
         delivery: delivery.id.clone(),
         link: link.clone(),
         kind: NoticeKind::Link,
-        channel: Channel::Email,
+        channel,
         secret_sealed: SECRET.to_vec(),
         secret_key: NOW.hour(),
     };
