@@ -146,8 +146,13 @@
 //! - **What is recorded of an address is one clinic's word about one patient's address** (`store::contacts`): bounced or disputed,
 //!   nothing goes there, whatever the rules say; facts keep the date of a confirmation, so that it ages with the report that waits.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
-//! - **What a rule asks and this version does not offer** (view-only, a second channel, ...) makes a review: never sent
+//! - **What a rule asks and this version does not offer** (view-only, ...) makes a review: never sent
 //!   without it.
+//! - **The channel is chosen with the decision** (`resolve/pick.rs`): the rules are asked about each address by which somebody can be reached,
+//!   for what is recorded of it, and whose it is, is part of what they answer. The first that nothing is held against wins.
+//! - **A text of unknown fate is never sent again by itself**: no gateway promises to tell two orders for one message from one. Its own report,
+//!   or a look at the gateway's list, settles it; a mail is sent again, for its copies are one message to whoever gets them.
+//! - **A number's STOP is the number's**: kept by its keyed index alone, for every clinic and patient, and ended by its holder alone.
 //! - **A pair that signs no more stays ready for a week**: an EHR that answers `invalid_client` is asked once more with it, since it
 //!   may not have read our JWK Set again.
 //! - **A token endpoint at another origin must be configured**: the EHR's own word for it could lead a client secret anywhere.

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 
 use chartseal::audit::{Actor, AuditEvent, Chain, Entry};
 use chartseal::base::{
-    DeliveryId, EhrId, EmailAddress, FhirId, Key256, LinkId, LinkSecret, MediaType, NoticeId, ResourceKey,
+    Contact, DeliveryId, EhrId, EmailAddress, FhirId, Key256, LinkId, LinkSecret, MediaType, NoticeId, ResourceKey,
     ResourceType, UtcMillis, VersionId, random,
 };
 use chartseal::blobs::{BlobKey, BlobStore};
@@ -154,9 +154,9 @@ fn make(
     let share = vault.seal_dated(&epoch, Purpose::Share, id.as_str(), share.expose()).expect("the keys are here");
     let sealed =
         vault.seal_dated(&outbox, Purpose::LinkSecret, notice_id.as_str(), secret.expose()).expect("the keys are here");
-    let email = EmailAddress::parse(&format!("patient-{number}@patients.test")).expect("an address");
+    let address = EmailAddress::parse(&format!("patient-{number}@patients.test")).expect("an address");
     let patient = FhirId::parse(&format!("patient-{number}")).expect("an id");
-    let card = Card::new(Some(&email), patient, "the only address".to_owned());
+    let card = Card::new(Some(&Contact::Email(address)), None, patient, "the only address".to_owned());
     let (auth, receipt) = (AuthKey::derive(&secret, &id), ReceiptKey::derive(&secret, &id));
     Made {
         secret_text: secret.to_base64url().expose().to_owned(),
@@ -231,7 +231,7 @@ pub fn release(tx: &mut Tx, vault: &Vault, before: &Delivery, made: &Made, now: 
     let epoch = made.link.epoch.clone();
     let sealed = AuditEvent::Sealed { link: made.id.clone(), files: 1, bytes: made.link.plain_bytes, epoch };
     store::append(tx, &before.entry(now, Actor::System, sealed))?;
-    let queued = AuditEvent::NoticeQueued { notice: made.notice_id.clone() };
+    let queued = AuditEvent::NoticeQueued { notice: made.notice_id.clone(), channel: Channel::Email };
     store::append(tx, &before.entry(now, Actor::System, queued))
 }
 

@@ -25,7 +25,7 @@ use crate::keys::ReplicaName;
 use crate::store;
 use crate::web::{
     self, Admin, BouncePost, HOOK_BODY_WAIT_MAX, HookLimits, Hooks, PAGE_BODY_WAIT_MAX, Patient, PublicKeys, Readiness,
-    Traffic,
+    Texts, Traffic,
 };
 use start::{Ground, Part, Restore, TimeFrom};
 use steps::Steps;
@@ -54,6 +54,7 @@ pub struct App {
     keys: Arc<PublicKeys>,
     /// Where the relay may post.
     bounces: Option<Arc<BouncePost>>,
+    texts: Arc<Texts>,
     admin: Arc<Admin>,
     readiness: Arc<Readiness>,
 }
@@ -106,6 +107,7 @@ impl App {
                 Arc::new(BouncePost::new(Arc::new(bounces), &config.server.patient_url, Arc::clone(&traffic)))
             }),
             keys: Arc::new(PublicKeys::new(Arc::clone(&steps.sign_in), config.server.trusted_proxies.clone())),
+            texts: Arc::new(Texts::new(Arc::clone(&steps.outbox))),
             admin: Arc::new(Admin::new(Arc::clone(&readiness), traffic)),
             readiness,
             listener,
@@ -139,11 +141,13 @@ impl App {
 
         let (patient, hooks, admin) = (Arc::clone(&self.patient), Arc::clone(&self.hooks), Arc::clone(&self.admin));
         let (keys, bounces) = (Arc::clone(&self.keys), self.bounces.clone());
+        let texts = Arc::clone(&self.texts);
         let site = HttpServer::new(move || {
             Site::new()
                 .configure(|cfg| web::hooks(cfg, &hooks))
                 .configure(|cfg| web::public_keys(cfg, &keys))
                 .configure(|cfg| bounces.iter().for_each(|bounces| web::bounces(cfg, bounces)))
+                .configure(|cfg| web::texts(cfg, &texts))
                 .configure(|cfg| web::patient(cfg, &patient))
         })
         .workers(HTTP_WORKERS)

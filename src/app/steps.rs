@@ -1,6 +1,7 @@
 //! The steps, wired from the configuration.
 
 mod clients;
+mod texts;
 mod workers;
 
 use std::collections::{BTreeSet, HashMap};
@@ -80,7 +81,7 @@ impl Steps {
         let clients = clients::all(config, ground, &sign_in)?;
         let rules = Arc::new(Timetable::of_file(rules_files::read_rules(config)?));
         let mode = mode_of(config);
-        let available = available();
+        let available = available(config);
         Ok(Self {
             intake: Arc::new(Intake::new(
                 ground.store.clone(),
@@ -194,9 +195,12 @@ impl Steps {
 
 /// What this installation offers.
 #[must_use]
-pub fn available() -> Available {
+pub fn available(config: &Config) -> Available {
+    let sms = config.sms.as_ref().map(|_| Channel::Sms);
+    // Before anything is configured reports are decided as if there were mail.
+    let email = (config.mail.is_some() || sms.is_none()).then_some(Channel::Email);
     Available {
-        channels: BTreeSet::from([Channel::Email]),
+        channels: BTreeSet::from_iter(email.into_iter().chain(sms)),
         challenges: BTreeSet::from([Challenge::Question, Challenge::Code]),
         ways_out: BTreeSet::from([CodeElse::Staff, CodeElse::Slip, CodeElse::Pickup]),
     }
@@ -344,6 +348,7 @@ fn outbox(config: &Config, ground: &Ground, bells: &Bells) -> anyhow::Result<Out
         vault: ground.vault.clone(),
         journal: ground.journal.clone(),
         mailer: mailer_of(config)?,
+        texts: texts::texts(config)?,
         senders: senders(config)?,
         link_base: config.server.patient_url.join("r/").context("[server] patient_url takes no path")?,
         recheck_every: config.ehrs.iter().map(|ehr| ehr.recheck_every).min().unwrap_or(RECHECK_DEFAULT),
@@ -438,6 +443,7 @@ fn senders(config: &Config) -> anyhow::Result<HashMap<ClinicId, Sender>> {
                 zone: clinic.timezone,
                 language: clinic.language.language(),
                 messages: clinic.messages.clone(),
+                text_name: clinic.text_name.clone(),
             };
             Ok((clinic.id.clone(), sender))
         })

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::{DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
-use crate::record::{Ask, Checked, ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
+use crate::record::{Ask, Channel, Checked, ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
 
 /// Who did it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +111,9 @@ pub enum AuditEvent {
     },
     NoticeQueued {
         notice: NoticeId,
+        /// Left out for e-mail.
+        #[serde(default = "by_email", skip_serializing_if = "is_by_email")]
+        channel: Channel,
     },
     /// Written before the message leaves.
     NoticeAttempted {
@@ -128,6 +131,14 @@ pub enum AuditEvent {
         notice: NoticeId,
         why: String,
     },
+    /// The network said that it is there.
+    NoticeArrived {
+        notice: NoticeId,
+    },
+    /// Whoever has the number to which the delivery went asked for no more texts.
+    TextsStopped,
+    /// They asked for texts again.
+    TextsResumed,
     /// The holder of the key looked at the page.
     Landed {
         link: LinkId,
@@ -471,6 +482,15 @@ pub enum Redecided {
 pub enum HeardBy {
     Hook,
     Poll,
+}
+
+const fn by_email() -> Channel {
+    Channel::Email
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_by_email(channel: &Channel) -> bool {
+    matches!(channel, Channel::Email)
 }
 
 const fn patient() -> RecipientRole {

@@ -10,9 +10,11 @@ pub mod bell;
 #[cfg(test)]
 pub mod cases;
 pub mod clock;
+pub mod contact;
 pub mod ids;
 pub mod language;
 pub mod media;
+pub mod phone;
 pub mod random;
 pub mod secret;
 pub mod slip;
@@ -21,12 +23,14 @@ pub mod time;
 pub use address::{AddressError, EmailAddress};
 pub use bell::Bell;
 pub use clock::Clock;
+pub use contact::Contact;
 pub use ids::{
     ClinicId, DeliveryId, EhrId, EventId, FhirId, IdError, LinkId, NoticeId, OpeningId, OperatorName, Reference,
     ResourceKey, ResourceType, SourceId, ToldId, VersionId,
 };
 pub use language::{Language, LanguageError, LanguageTag};
 pub use media::MediaType;
+pub use phone::{PhoneError, PhoneNumber, Region, RegionError};
 pub use secret::{Key256, LinkSecret, SecretBytes, SecretText};
 pub use slip::{SlipCode, SlipReference};
 pub use time::{UtcMillis, hours, millis, minutes, seconds};

@@ -11,7 +11,7 @@ use crate::record::ContactState;
 pub(super) enum ContactsCommand {
     /// List the addresses of which something is recorded, by a delivery that names each.
     List {
-        /// `confirmed_by_staff`, `confirmed_by_patient`, `bounced` or `disputed`.
+        /// `confirmed_by_staff`, `confirmed_by_patient`, `bounced`, `disputed` or `opted_out`.
         #[arg(long)]
         state: Option<String>,
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=LIST_MAX))]
@@ -78,7 +78,7 @@ async fn list(desk: &Desk, state: Option<String>, most: i64, print: Print) -> an
     let rows: Vec<Vec<String>> = briefs
         .iter()
         .map(|one| {
-            let by = one.by.as_deref().unwrap_or("the mail relay");
+            let by = one.by.as_deref().unwrap_or("whoever carries messages, or has the number");
             vec![one.state.to_owned(), one.since.clone(), one.clinic.clone(), one.delivery.clone(), by.to_owned()]
         })
         .collect();
@@ -94,7 +94,7 @@ async fn list(desk: &Desk, state: Option<String>, most: i64, print: Print) -> an
 fn in_words(shown: &ContactShown) -> String {
     let since = match (&shown.since, &shown.by) {
         (Some(since), Some(by)) => format!(" since {since}, by {by}"),
-        (Some(since), None) => format!(" since {since}, by the mail relay"),
+        (Some(since), None) => format!(" since {since}, by whoever carries messages, or has the number"),
         (None, _) => String::new(),
     };
     let mut lines = vec![

@@ -239,7 +239,7 @@ async fn list(desk: &Desk, filter: DeliveryFilter, print: Print) -> anyhow::Resu
                 brief.created_at.clone(),
                 brief.resource.clone().unwrap_or_default(),
                 brief.recipient.to_owned(),
-                brief.notice.unwrap_or("-").to_owned(),
+                brief.notice.zip(brief.channel).map_or("-".to_owned(), |(state, by)| format!("{state} by {by}")),
                 brief.note.clone(),
             ]
         })
@@ -304,7 +304,10 @@ fn in_words(shown: &Shown) -> String {
     lines.push(format!("rules      {}", shown.rules_hash));
     for notice in &shown.notices {
         let why = notice.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-        lines.push(format!("message    {} {}{why}", notice.id, notice.state));
+        lines.push(format!("message    {} {} by {}{why}", notice.id, notice.state, notice.channel));
+        if let Some(at) = &notice.arrived_at {
+            lines.push(format!("arrived    {at}, says the network"));
+        }
     }
     for told in &shown.told {
         let why = told.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();

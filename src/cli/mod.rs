@@ -224,6 +224,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::NoPreference
             | DeskError::NoAddress
             | DeskError::ContactSo { .. }
+            | DeskError::TheHoldersWish
             | DeskError::NotWaivable { .. }
             | DeskError::NoTalkNeeded
             | DeskError::ForbiddenNow { .. }

@@ -165,7 +165,7 @@ async fn dry_run(desk: &Desk, config: &Config, old: RuleSet, new: RuleSet, since
         old: Arc::new(old),
         new: Arc::new(new),
         since: desk.clock.now().minus(since),
-        available: steps::available(),
+        available: steps::available(config),
         zones: Arc::new(zones(config)),
     };
     Ok(desk.dry_run(&asked).await?)

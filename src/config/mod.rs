@@ -12,6 +12,7 @@
 mod mistake;
 mod section;
 mod sections;
+mod sms;
 mod source;
 mod starter;
 #[cfg(test)]
@@ -28,10 +29,11 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, LanguageTag, SecretText, UtcMillis};
+use crate::base::{ClinicId, EhrId, EmailAddress, FhirId, LanguageTag, Region, SecretText, UtcMillis};
 use crate::blobs::BlobUrl;
 use crate::cell::Reader;
 use crate::fhir::{TopicContent, TopicFilter, WithoutAttachment};
+use crate::notify::text::TextName;
 use crate::notify::{BounceAddress, Messages};
 use crate::record::Told;
 use crate::release::MalwareScan;
@@ -40,6 +42,7 @@ use crate::whose::Demand;
 
 pub use mistake::{ConfigError, Mistake, Place};
 pub use sections::{SCOPE, SCOPE_TO_SUBSCRIBE};
+pub use sms::{Sms, SmsFrom, SmsGateway, SmsRecipients};
 pub use starter::{Starter, starter_config};
 
 /// Everything that an installation decides. Holds secrets: no Debug.
@@ -54,8 +57,9 @@ pub struct Config {
     pub mode: Mode,
     pub clinics: Vec<Clinic>,
     pub ehrs: Vec<Ehr>,
-    /// Without mail nothing can be sent; always there in [`Mode::Live`].
+    /// In [`Mode::Live`] there is at least one of `mail` and `sms`.
     pub mail: Option<Mail>,
+    pub sms: Option<Sms>,
     pub policy_file: PathBuf,
     pub retention: Retention,
     pub limits: Limits,
@@ -110,6 +114,10 @@ pub struct Clinic {
     pub messages: Messages,
     /// From this birthday on nobody stands by its patients by law.
     pub adult_at_years: u16,
+    /// Where numbers without `+` are at home; always there beside `[sms]`.
+    pub region: Option<Region>,
+    /// How its texts call it; always there beside `[sms]`.
+    pub text_name: Option<TextName>,
 }
 
 /// A phone number as the clinic prints it: digits, spaces, `+ - . / ( )`.

@@ -12,8 +12,8 @@ use toml::de::{DeTable, DeValue};
 use super::mistake::{Mistake, Mistakes, Place, did_you_mean};
 
 /// Sections written once, `[server]`.
-const SINGLE: [&str; 10] =
-    ["server", "store", "blobs", "keys", "mode", "mail", "policy", "retention", "limits", "scan"];
+const SINGLE: [&str; 11] =
+    ["server", "store", "blobs", "keys", "mode", "mail", "sms", "policy", "retention", "limits", "scan"];
 /// Sections written any number of times, `[[clinic]]`.
 const REPEATED: [&str; 2] = ["clinic", "ehr"];
 /// How a variable that overrides a key begins.

@@ -1,6 +1,7 @@
 //! A configuration as an administrator writes it, right and wrong.
 
 mod mistakes;
+mod sms;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{Desk, DeskError, revoke_held};
-use crate::base::{DeliveryId, EmailAddress, OperatorName, UtcMillis};
+use crate::base::{Contact, DeliveryId, EmailAddress, OperatorName, PhoneNumber, UtcMillis};
 use crate::policy::contact::UNKNOWN;
 use crate::record::{Card, ContactStanding, ContactState, Link, LiveUntil};
 use crate::sealing::Purpose;
@@ -33,7 +33,7 @@ pub struct ContactBrief {
     pub clinic: String,
     pub state: &'static str,
     pub since: String,
-    /// `None`: the mail relay.
+    /// `None`: the mail relay, the text gateway, or whoever has the number.
     pub by: Option<String>,
 }
 
@@ -65,6 +65,8 @@ enum Said {
     Changed(ContactChanged),
     /// It is so already, in the words of [`ContactShown::state`].
     Already(&'static str),
+    /// Whoever has the number asked for no more texts.
+    TheHolders,
 }
 
 impl Desk {
@@ -85,14 +87,19 @@ impl Desk {
         let (delivery, key) = self.addressed(asked).await?;
         let (row, open) = self
             .store
-            .read(move |conn| Ok((store::contact(conn, &key)?, store::open_deliveries_to(conn, &key)?)))
+            .read(move |conn| {
+                let open = store::open_deliveries_to(conn, &key)?;
+                Ok(((store::contact(conn, &key)?, store::contact_standing(conn, &key)?), open))
+            })
             .await?;
+        let (row, standing) = row;
+        let is_the_holders = standing.is_some_and(|standing| standing.state == ContactState::OptedOut);
         Ok(ContactShown {
             delivery: delivery.id.to_string(),
             address: self.outline_of(&delivery),
-            state: state_of(row.as_ref().map(|row| row.standing)),
-            since: row.as_ref().map(|row| row.standing.since.to_rfc3339()),
-            by: row.and_then(|row| row.set_by).map(|by| by.to_string()),
+            state: state_of(standing),
+            since: standing.map(|standing| standing.since.to_rfc3339()),
+            by: row.filter(|_| !is_the_holders).and_then(|row| row.set_by).map(|by| by.to_string()),
             open: open.iter().map(|one| (one.id.to_string(), one.state.name())).collect(),
         })
     }
@@ -113,6 +120,7 @@ impl Desk {
         match self.store.write(move |tx| deed.do_it(tx, now)).await? {
             Said::Changed(changed) => Ok(changed),
             Said::Already(state) => Err(DeskError::ContactSo { state }),
+            Said::TheHolders => Err(DeskError::TheHoldersWish),
         }
     }
 
@@ -125,7 +133,7 @@ impl Desk {
     fn outline_of(&self, delivery: &Delivery) -> Option<String> {
         let sealed = delivery.card_sealed.as_ref()?;
         let plain = self.vault.open_record(Purpose::PatientCard, delivery.id.as_str(), sealed).ok()?;
-        Card::from_bytes(&plain)?.email().map(|address| outline(&address))
+        Card::from_bytes(&plain)?.to().map(|contact| outline(&contact))
     }
 }
 
@@ -142,7 +150,10 @@ impl Deed {
         let Self { delivery, key, word, reason, by } = self;
         let open = store::open_deliveries_to(tx.conn(), &key)?;
         hold_all(tx, &delivery, &open)?;
-        let seen = store::contact(tx.conn(), &key)?.map(|row| row.standing);
+        let seen = store::contact_standing(tx.conn(), &key)?;
+        if seen.is_some_and(|seen| seen.state == ContactState::OptedOut) {
+            return Ok(Said::TheHolders);
+        }
         let state = match word {
             ContactWord::Confirm => Some(ContactState::ConfirmedByStaff),
             ContactWord::Dispute => Some(ContactState::Disputed),
@@ -238,8 +249,21 @@ fn state_word(state: Option<ContactState>) -> &'static str {
     state.map_or(UNKNOWN, ContactState::as_str)
 }
 
-/// `a…@e….test`: enough to recognise an address that one has before one's eyes, and not to learn it.
-fn outline(address: &EmailAddress) -> String {
+/// Enough to recognise an address or number that one has before one's eyes, and not to learn it.
+fn outline(contact: &Contact) -> String {
+    match contact {
+        Contact::Email(address) => outline_of_address(address),
+        Contact::Phone(number) => outline_of_number(number),
+    }
+}
+
+/// `+…01`.
+fn outline_of_number(number: &PhoneNumber) -> String {
+    format!("+…{}", number.ending())
+}
+
+/// `a…@e….test`.
+fn outline_of_address(address: &EmailAddress) -> String {
     let first = |text: &str| text.chars().next().map(String::from).unwrap_or_default();
     let (local, domain) = address.expose().rsplit_once('@').unwrap_or_default();
     let top = domain.rsplit_once('.').map_or("", |(_, top)| top);
@@ -252,7 +276,9 @@ mod tests {
 
     #[test]
     fn an_outline_shows_neither_name_nor_domain() {
-        let outlined = outline(&EmailAddress::parse("ana.garcia@mail.example.test").unwrap());
+        let outlined = outline(&Contact::Email(EmailAddress::parse("ana.garcia@mail.example.test").unwrap()));
         assert_eq!(outlined, "a…@m….test");
+        let outlined = outline(&Contact::Phone(PhoneNumber::from_e164("+12025550101").unwrap()));
+        assert_eq!(outlined, "+…01");
     }
 }

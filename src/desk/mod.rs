@@ -109,6 +109,11 @@ pub enum DeskError {
     ContactSo { state: &'static str },
     /// Staff.
     #[error(
+        "whoever has the number asked for no more texts: only they can undo that, by texting START; reach the patient in another way"
+    )]
+    TheHoldersWish,
+    /// Staff.
+    #[error(
         "the law {rule} does not let this person end its wait; release it without --waive, and it leaves when the law lets it"
     )]
     NotWaivable { rule: String },

@@ -28,6 +28,8 @@ pub struct Brief {
     pub created_at: String,
     pub state_at: String,
     pub notice: Option<&'static str>,
+    /// By which channel its message goes.
+    pub channel: Option<&'static str>,
 }
 
 impl Brief {
@@ -45,6 +47,7 @@ impl Brief {
             created_at: delivery.created_at.to_rfc3339(),
             state_at: delivery.state_at.to_rfc3339(),
             notice: notices.iter().rfind(|notice| notice.kind.brings_the_link()).map(|notice| notice.state.name()),
+            channel: notices.iter().rfind(|notice| notice.kind.brings_the_link()).map(|notice| notice.channel.as_str()),
         }
     }
 }
@@ -171,9 +174,13 @@ pub struct AlsoFor {
 #[derive(Serialize)]
 pub struct ShownNotice {
     pub id: String,
+    /// `email` or `sms`.
+    pub channel: &'static str,
     pub state: &'static str,
     pub created_at: String,
     pub first_attempt_at: Option<String>,
+    /// When the network said that a text was there.
+    pub arrived_at: Option<String>,
     pub why: Option<String>,
 }
 
@@ -277,9 +284,11 @@ fn also_for(conn: &mut Conn, source: Option<&SourceRow>) -> Result<Vec<AlsoFor>,
 fn shown_notice(notice: &NoticeRow) -> ShownNotice {
     ShownNotice {
         id: notice.id.to_string(),
+        channel: notice.channel.as_str(),
         state: notice.state.name(),
         created_at: notice.created_at.to_rfc3339(),
         first_attempt_at: notice.first_attempt_at.map(UtcMillis::to_rfc3339),
+        arrived_at: notice.arrived_at.map(UtcMillis::to_rfc3339),
         why: notice.why.clone(),
     }
 }
@@ -289,15 +298,15 @@ fn contact_of(conn: &mut Conn, vault: &Vault, delivery: &Delivery) -> Result<Str
     let Some(sealed) = &delivery.card_sealed else { return Ok("none is kept".to_owned()) };
     let opened = vault.open_record(Purpose::PatientCard, delivery.id.as_str(), sealed);
     let chosen = match opened.ok().and_then(|plain| Card::from_bytes(&plain)) {
-        Some(card) if card.email().is_some() => card.chosen_because,
+        Some(card) if card.to().is_some() => card.chosen_because,
         Some(_) => "no usable address".to_owned(),
         None => "the card does not open with this installation's keys".to_owned(),
     };
-    let row = match ContactKey::of(delivery) {
-        Some(key) => store::contact(conn, &key)?,
+    let standing = match ContactKey::of(delivery) {
+        Some(key) => store::contact_standing(conn, &key)?,
         None => None,
     };
-    Ok(match row.map(|row| row.standing) {
+    Ok(match standing {
         Some(standing) => format!("{chosen}; {} since {}", standing.state.as_str(), standing.since),
         None => chosen,
     })

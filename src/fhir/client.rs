@@ -23,7 +23,7 @@ use super::results::WithoutAttachment;
 use super::service::ServiceBase;
 use super::sign_in::Granted;
 use super::transport::{self, FHIR_JSON};
-use crate::base::{EhrId, FhirId, ResourceType, UtcMillis, minutes, seconds};
+use crate::base::{EhrId, FhirId, Region, ResourceType, UtcMillis, minutes, seconds};
 use crate::policy::ReportStatus;
 
 /// Where an EHR is and how Chartseal shows who it is.
@@ -98,6 +98,8 @@ pub struct EhrClient {
     pub(super) without_attachment: WithoutAttachment,
     pub(super) recent: RecentParts,
     pub(super) known_offers: KnownOffers,
+    /// Where numbers without `+` are at home.
+    pub(super) region: Option<Region>,
     /// `None`: as fast as it answers, and nothing is remembered of its pauses.
     pace: Option<Pace>,
 }
@@ -176,6 +178,7 @@ impl EhrClient {
             without_attachment: WithoutAttachment::Write,
             recent: RecentParts::default(),
             known_offers: KnownOffers::default(),
+            region: None,
             pace: None,
             id,
             base,
@@ -188,6 +191,18 @@ impl EhrClient {
     #[must_use]
     pub fn at_pace(self, pace: Pace) -> Self {
         Self { pace: Some(pace), ..self }
+    }
+
+    /// Numbers without `+` are of this region from now on.
+    #[must_use]
+    pub fn with_numbers_of(self, region: Option<Region>) -> Self {
+        Self { region, ..self }
+    }
+
+    /// Where numbers without `+` are at home.
+    #[must_use]
+    pub const fn region(&self) -> Option<Region> {
+        self.region
     }
 
     /// How many it allows; `None`: it names no number.

@@ -48,7 +48,7 @@ mod tests;
 
 pub use attachment::AttachmentStream;
 pub use client::{EhrClient, EhrConnection, FhirBody, Limits, PatientAnswer, ReadAnswer};
-pub use contact::{ContactChoice, choose_email};
+pub use contact::{Choices, ContactChoice, choose};
 pub use door::{Auth, OwnTls, SignedIn};
 pub use error::{EhrError, FaultClass, Malformed};
 pub use facts::{Circumstances, age_of, facts_of};
@@ -61,7 +61,7 @@ pub use notification::{Notification, NotificationKind};
 pub use offers::{OFFERS_KEPT, Offers};
 pub use pace::Pace;
 pub use panel::{PanelRead, PanelSource};
-pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomUse, read_patient};
+pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomSystem, TelecomUse, read_patient};
 pub use probe::{
     Access, CertificateFault, CertificateSeen, Claims, Honoured, Interaction, Obedience, Offered, OfferedProof,
     OwnAddress, PatientNeeded, ReachFault, Reached, Release, TRIAL_SYSTEM, TrialKind, Way, own_address,

@@ -15,7 +15,7 @@ use super::project::sanitise;
 use super::results::is_strange;
 use super::schema;
 use super::service::{ServiceBase, Target};
-use crate::base::{EmailAddress, FhirId, UtcMillis, VersionId};
+use crate::base::{FhirId, UtcMillis, VersionId};
 use crate::paper::{Person, Said, When};
 use crate::policy::facts::Gathered;
 use crate::whose::{Known, KnownBirth, KnownName};
@@ -38,12 +38,12 @@ pub struct Patient {
     pub born: Born,
     /// Where the patient lives by the clock: of the record itself, else of an address, where all say the same.
     pub zone: Option<Tz>,
-    /// E-mail addresses of `Patient.contact`: other people's.
-    pub contacts: Gathered<EmailAddress>,
+    /// Ways to reach those of `Patient.contact`: other people's, unjudged.
+    pub contacts: Gathered<Telecom>,
     /// BCP 47, the preferred language of communication, else the only one.
     pub language: Option<String>,
-    /// The e-mail entries of `Patient.telecom` in order, unjudged.
-    pub emails: Vec<Telecom>,
+    /// The entries of `Patient.telecom` by which one can write, in order, unjudged.
+    pub telecoms: Vec<Telecom>,
     pub replaced: Replacement,
     pub unknown_modifiers: Vec<String>,
     /// As on a letter; `None` where the record has none that is in use.
@@ -78,8 +78,10 @@ pub enum Replacement {
     Unclear,
 }
 
-/// One `ContactPoint` of system `email`. Patient data: no `Debug`.
+/// One `ContactPoint` by which one can write. Patient data: no `Debug`.
+#[derive(Clone)]
 pub struct Telecom {
+    pub system: TelecomSystem,
     /// As written; may hold anything.
     pub value: String,
     pub usage: TelecomUse,
@@ -89,10 +91,20 @@ pub struct Telecom {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TelecomSystem {
+    Email,
+    /// `phone`, which may be of any kind.
+    Phone,
+    /// `sms`, which takes texts.
+    Sms,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TelecomUse {
     Old,
     Temp,
-    /// `home`, `work`, `mobile`, absent or a code that the standard does not have.
+    Mobile,
+    /// `home`, `work`, absent or a code that the standard does not have.
     Lasting,
 }
 
@@ -112,7 +124,7 @@ pub fn read_patient(body: &[u8], base: &ServiceBase) -> Result<Patient, Malforme
     sanitise(&mut value);
     let (born, zone, contacts) = (born(&value), zone(&value), contacts_of_patient(&value));
     let (name, names, identifiers) = (name(&value), names(&value), identifiers(&value));
-    let emails = email_entries(&value);
+    let telecoms = telecoms(&value);
     let Admitted { element, unknown_modifiers } = admit_value(value, &schema::PATIENT)?;
     let id = text(&element, "id").and_then(|id| FhirId::parse(id).ok());
     Ok(Patient {
@@ -130,7 +142,7 @@ pub fn read_patient(body: &[u8], base: &ServiceBase) -> Result<Patient, Malforme
         zone,
         contacts,
         language: language(&element),
-        emails,
+        telecoms,
         replaced: replacement(&element, base),
         unknown_modifiers,
         name,
@@ -252,23 +264,28 @@ fn language(patient: &R4Element) -> Option<String> {
     codings(chosen?, "language").into_iter().next().map(|language| language.code)
 }
 
-/// The e-mail entries of a sanitised resource in order, unjudged.
-pub(super) fn email_entries(holder: &Value) -> Vec<Telecom> {
-    items(holder, "telecom").into_iter().filter_map(|(_, telecom)| email(telecom)).collect()
+/// The entries of a sanitised resource by which one can write, in order, unjudged.
+pub(super) fn telecoms(holder: &Value) -> Vec<Telecom> {
+    items(holder, "telecom").into_iter().filter_map(|(_, entry)| telecom(entry)).collect()
 }
 
-fn email(telecom: &Value) -> Option<Telecom> {
-    if word(telecom, "system") != Some("email") {
-        return None;
-    }
+pub(super) fn telecom(telecom: &Value) -> Option<Telecom> {
+    let system = match word(telecom, "system") {
+        Some("email") => TelecomSystem::Email,
+        Some("phone") => TelecomSystem::Phone,
+        Some("sms") => TelecomSystem::Sms,
+        Some(_) | None => return None,
+    };
     let bound = |period, name, side: fn((UtcMillis, UtcMillis)) -> UtcMillis| {
         word(period, name).and_then(dates::span).map(side)
     };
     Some(Telecom {
+        system,
         value: word(telecom, "value")?.to_owned(),
         usage: match word(telecom, "use") {
             Some("old") => TelecomUse::Old,
             Some("temp") => TelecomUse::Temp,
+            Some("mobile") => TelecomUse::Mobile,
             Some(_) | None => TelecomUse::Lasting,
         },
         rank: telecom.get("rank").and_then(Value::as_u64).and_then(|rank| u32::try_from(rank).ok()),

@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{Fingerprint, Found, KeyError, KeyName, KeyRing};
-use crate::base::{EhrId, EmailAddress, FhirId, Key256, NoticeId};
+use crate::base::{Contact, EhrId, EmailAddress, FhirId, Key256, NoticeId, PhoneNumber};
 use crate::policy::RecipientRole;
 use crate::record::Addressee;
 use crate::sealing::{self, Purpose, RootUse};
@@ -80,6 +80,30 @@ impl Vault {
     #[must_use]
     pub fn address_index(&self, address: &EmailAddress) -> [u8; 32] {
         self.blind_index("email", &address.comparison_form())
+    }
+
+    /// A phone number.
+    #[must_use]
+    pub fn number_index(&self, number: &PhoneNumber) -> [u8; 32] {
+        self.blind_index("phone", number.expose())
+    }
+
+    /// A mailbox or a number, however it is written.
+    #[must_use]
+    pub fn contact_index(&self, contact: &Contact) -> [u8; 32] {
+        match contact {
+            Contact::Email(address) => self.address_index(address),
+            Contact::Phone(number) => self.number_index(number),
+        }
+    }
+
+    /// Where somebody reads: see [`Contact::reader_form`].
+    #[must_use]
+    pub fn reader_index(&self, contact: &Contact) -> [u8; 32] {
+        match contact {
+            Contact::Email(address) => self.mailbox_index(address),
+            Contact::Phone(number) => self.number_index(number),
+        }
     }
 
     /// A mailbox, however it is addressed.

@@ -14,6 +14,7 @@ mod outcome;
 mod recipients;
 mod smtp;
 mod template;
+pub mod text;
 mod trial;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -18,7 +18,7 @@ use crate::keys::Vault;
 use crate::notify::{BounceAddress, BounceEnvelope, Dsn, Fate};
 use crate::policy::ReviewReason;
 use crate::record::{Link, LinkEvent, Notice, NoticeEvent, Opening};
-use crate::store::{self, Delivery, NoticeRow, Store, StoreError, Tx};
+use crate::store::{self, ContactKey, Delivery, NoticeRow, Store, StoreError, Tx};
 
 /// A full mailbox is tried once more after this long, with another link.
 const FULL_AGAIN_AFTER: Duration = hours(24);
@@ -134,14 +134,17 @@ fn come_back(
 ) -> Result<(), StoreError> {
     let came_back_before = store::notices_of(tx.conn(), &owner.id)?.iter().any(|one| one.state == Notice::Bounced);
     let step = notice.state.step(NoticeEvent::Undelivered, now)?;
-    store::note_returned(tx, notice, owner, &step, &report.why, now)?;
+    store::settle_reported(tx, notice, owner, &step, Some(&report.why), now)?;
     if owner.link.as_ref() != Some(&notice.link) || !notice.kind.brings_the_link() {
         // Another message is on its way, perhaps to another address; or it was a code, and whoever asked for it has the link.
         return Ok(());
     }
     match report.fate {
         // As it was when the message left: the delivery's address moves with its link.
-        Fate::NoMailbox => store::note_bounce(tx, owner, now)?,
+        Fate::NoMailbox => {
+            let key = ContactKey::of(owner);
+            key.iter().try_for_each(|key| store::note_bounce(tx, owner, key, now))?;
+        }
         Fate::Policy => {
             tracing::error!(notice = %notice.id, why = report.why, "mail is refused for how it is sent; look at SPF, DKIM, DMARC and the relay");
         }

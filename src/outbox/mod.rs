@@ -7,7 +7,11 @@
 
 mod bounces;
 mod breaker;
+mod compose;
+mod pace;
+mod sent_to;
 mod settle;
+mod texts;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,20 +21,24 @@ use futures_util::future::join_all;
 
 use crate::base::{Bell, ClinicId, Clock, EmailAddress, Language, LinkSecret, SecretText, UtcMillis, seconds};
 use crate::keys::{DeathJournal, KeyError, KeyKind, KeyName, Mark, Vault, VaultError};
-use crate::notify::{
-    BounceAddress, ClinicPhone, CodeNotice, DisplayName, LinkNotice, Mailer, Messages, NoticeKind, SendOutcome,
-};
+use crate::notify::text::TextName;
+use crate::notify::{BounceAddress, ClinicPhone, DisplayName, Mailer, Messages, SendOutcome};
 use crate::policy::contact::{is_less_sure, standing_objection};
-use crate::policy::{Decision, ReviewReason, Wording};
+use crate::policy::{Channel, Decision, ReviewReason};
 use crate::record::{CODE_LIFE, Card, NoticeEvent, NoticeKind as StoredKind};
 use crate::sealing::Purpose;
-use crate::store::{self, ContactKey, Delivery, LeasedNotice, Mode, Store, StoreError};
+use crate::store::{self, Delivery, LeasedNotice, Mode, Store, StoreError};
 
+pub use crate::notify::text::TextCall;
 use breaker::AllowedInHour;
 
 pub use crate::notify::{BounceEnvelope, DSN_BYTES_MAX, Fate};
 pub use bounces::{Bounces, Heard};
 pub use breaker::BreakerLimits;
+use compose::Ready;
+pub use pace::TextPace;
+use sent_to::sent_to;
+pub use texts::{HeardText, Texts};
 
 /// Messages under way at the same time.
 const BATCH: usize = 8;
@@ -48,6 +56,8 @@ pub struct Sender {
     /// For recipients whose own is none of those that we write.
     pub language: Language,
     pub messages: Messages,
+    /// How its texts call it; `None`: it sends none.
+    pub text_name: Option<TextName>,
 }
 
 /// The outbox step.
@@ -57,6 +67,8 @@ pub struct Outbox {
     pub vault: Vault,
     pub journal: DeathJournal,
     pub mailer: Mailer,
+    /// `None`: no text leaves.
+    pub texts: Option<Texts>,
     pub senders: HashMap<ClinicId, Sender>,
     /// `https://host/r/`: where links point.
     pub link_base: url::Url,
@@ -90,7 +102,7 @@ enum Carried {
 
 /// A message ready to leave, or why it must not.
 enum Prepared {
-    Ready(Box<crate::notify::Outgoing>),
+    Ready(Box<Ready>),
     NotToBeSent(ReviewReason),
     /// The disk or the keys fail just now.
     Later(String),
@@ -106,6 +118,7 @@ impl Outbox {
         if self.mode == Mode::Shadow {
             return Ok(tidied);
         }
+        let tidied = tidied + self.ask_about_unsure_texts().await?;
         self.read_stale_again().await?;
         let (since, mut sent, mut allowed) = (Instant::now(), 0, AllowedInHour::default());
         loop {
@@ -132,14 +145,22 @@ impl Outbox {
     async fn lease(&self, mut allowed: AllowedInHour) -> Result<(Vec<LeasedNotice>, AllowedInHour), OutboxError> {
         let (now, limits, recheck) = (self.clock.now(), self.limits, self.recheck_every);
         let count = i64::try_from(BATCH).unwrap_or(i64::MAX);
+        let texts_max = self.texts.as_ref().map_or(BATCH, |texts| texts.pace.take(BATCH, now));
+        let per_day_max = self.texts.as_ref().and_then(|texts| texts.pace.per_day_max());
         let leased = self
             .store
             .write(move |tx| {
                 breaker::judge_hour(tx, limits, &mut allowed, now)?;
-                Ok((store::lease_notices(tx, now, now.minus(recheck), count)?, allowed))
+                let texts_max = texts::left_of_day(tx, per_day_max, now)?.min(texts_max);
+                Ok((store::lease_notices_within(tx, now, now.minus(recheck), count, texts_max)?, allowed))
             })
-            .await?;
-        Ok(leased)
+            .await;
+        if let Some(texts) = &self.texts {
+            let is_text = |leased: &&LeasedNotice| leased.notice.channel == Channel::Sms;
+            let used = leased.as_ref().map_or(0, |(leased, _)| leased.iter().filter(is_text).count());
+            texts.pace.give_back(texts_max.saturating_sub(used));
+        }
+        Ok(leased?)
     }
 
     async fn deliver_all(&self, leased: Vec<LeasedNotice>) -> Result<usize, OutboxError> {
@@ -196,10 +217,16 @@ impl Outbox {
             return self.withhold(leased, why).await;
         }
         match self.prepare(&leased).await? {
-            Prepared::Ready(mail) => {
-                let outcome = self.mailer.send(&mail).await;
-                self.settle(leased, outcome).await
-            }
+            Prepared::Ready(ready) => match *ready {
+                Ready::Mail(mail) => {
+                    let outcome = self.mailer.send(&mail).await;
+                    self.settle(leased, outcome).await
+                }
+                Ready::Text(text) => {
+                    let outcome = self.send_text(&text).await;
+                    self.settle_text(leased, outcome).await
+                }
+            },
             Prepared::NotToBeSent(why) => self.withhold(leased, why).await,
             Prepared::Later(why) => self.settle_with(leased, NoticeEvent::Transient, why).await,
         }
@@ -207,8 +234,9 @@ impl Outbox {
 
     /// What is recorded of the address by now, and whether that is less than what was decided about.
     async fn address_objects(&self, leased: &LeasedNotice) -> Result<Option<ReviewReason>, OutboxError> {
-        let Some(key) = ContactKey::of(&leased.delivery) else { return Ok(None) };
-        let standing = self.store.read(move |conn| store::contact(conn, &key)).await?.map(|row| row.standing);
+        let Some(key) = sent_to(&self.vault, &leased.notice, &leased.delivery) else { return Ok(None) };
+        let is_what_was_decided_about = leased.notice.kind.brings_the_link();
+        let standing = self.store.read(move |conn| store::contact_standing(conn, &key)).await?;
         if let Some(why) = standing_objection(standing, leased.delivery.recipient) {
             return Ok(Some(why));
         }
@@ -218,7 +246,8 @@ impl Outbox {
             (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }, _) => false,
         };
         let mut deliveries = std::iter::once(&leased.delivery).chain(&leased.companions);
-        Ok(deliveries.any(relied_on_more).then_some(ReviewReason::ContactUnconfirmed))
+        let is_less = is_what_was_decided_about && deliveries.any(relied_on_more);
+        Ok(is_less.then_some(ReviewReason::ContactUnconfirmed))
     }
 
     async fn prepare(&self, leased: &LeasedNotice) -> Result<Prepared, OutboxError> {
@@ -232,7 +261,7 @@ impl Outbox {
             let name = notice.secret_key.as_deref().and_then(|name| KeyName::parse(KeyKind::Outbox, name).ok());
             let (Some(name), Some(sealed)) = (name, notice.secret_sealed) else { return Err(VaultError::KeyGone) };
             let open = |purpose| vault.open_dated(&name, purpose, notice.id.as_str(), &sealed);
-            let secret = match notice.kind {
+            let carried = match notice.kind {
                 StoredKind::Link | StoredKind::UpdatedLink => {
                     Carried::Link(LinkSecret::from_slice(&open(Purpose::LinkSecret)?).ok_or(VaultError::NotOurs)?)
                 }
@@ -242,91 +271,17 @@ impl Outbox {
                 }
             };
             let card = vault.open_record(Purpose::PatientCard, id.as_str(), &card.unwrap_or_default())?;
-            Ok((secret, Card::from_bytes(&card).ok_or(VaultError::NotOurs)?))
+            Ok((carried, Card::from_bytes(&card).ok_or(VaultError::NotOurs)?))
         })
         .await
         .map_err(|_| OutboxError::Stopped)?;
-        let (secret, card) = match opened {
+        let (carried, card) = match opened {
             Ok(opened) => opened,
             Err(VaultError::KeyGone | VaultError::NotOurs) => return Ok(Prepared::NotToBeSent(ReviewReason::KeyGone)),
             Err(VaultError::Key(error)) => return Ok(Prepared::Later(error.to_string())),
         };
-        let Some(to) = card.email() else {
-            return Ok(Prepared::NotToBeSent(ReviewReason::NoContact { why: "the card holds no address".to_owned() }));
-        };
         let language = card.language.unwrap_or(sender.language);
-        let mail = self.compose(leased, Sender { language, ..sender }, to, secret);
-        match mail {
-            Some(Ok(mail)) => Ok(Prepared::Ready(Box::new(mail))),
-            Some(Err(error)) => Ok(Prepared::NotToBeSent(ReviewReason::NoticeRefused { why: error.to_string() })),
-            None => Ok(Prepared::Later("the end of the link's life is not fixed".to_owned())),
-        }
-    }
-
-    /// `None` while the end of the link's life is not fixed.
-    fn compose(
-        &self,
-        leased: &LeasedNotice,
-        sender: Sender,
-        to: EmailAddress,
-        carried: Carried,
-    ) -> Option<Result<crate::notify::Outgoing, crate::notify::ComposeError>> {
-        let expires_at = leased.link.expires_at?;
-        let Sender { name: clinic_name, phone: clinic_phone, from, zone, language, messages } = sender;
-        let (notice, reference) = (leased.notice.id.clone(), leased.link.reference.clone());
-        let (wording, date) = (wording_of(leased), leased.notice.first_attempt_at.unwrap_or(leased.notice.created_at));
-        let mail = match carried {
-            Carried::Link(secret) => {
-                let secret = secret.to_base64url();
-                let link = SecretText::new(format!("{}{}#{}", self.link_base, leased.link.id, secret.expose()));
-                let kind = match leased.notice.kind {
-                    StoredKind::UpdatedLink => NoticeKind::Updated,
-                    StoredKind::Link | StoredKind::Code => NoticeKind::New,
-                };
-                LinkNotice {
-                    notice,
-                    clinic_name,
-                    clinic_phone,
-                    from,
-                    to,
-                    link: Some(link),
-                    expires_at,
-                    sent_at: leased.notice.created_at,
-                    zone,
-                    reference,
-                    language,
-                    wording,
-                    kind,
-                    date,
-                }
-                .compose(&messages)
-            }
-            Carried::Code(code) => {
-                let until = leased.notice.created_at.plus(CODE_LIFE);
-                CodeNotice {
-                    notice,
-                    clinic_name,
-                    clinic_phone,
-                    from,
-                    to,
-                    code,
-                    until,
-                    zone,
-                    reference,
-                    language,
-                    wording,
-                    date,
-                }
-                .compose()
-            }
-        };
-        Some(mail.and_then(|mail| match &self.bounce_address {
-            Some(address) => {
-                let return_path = address.with(&self.vault.token_of_notice(&leased.notice.id));
-                Ok(mail.with_return_path(return_path.map_err(|_| crate::notify::ComposeError::Address)?))
-            }
-            None => Ok(mail),
-        }))
+        Ok(self.compose(leased, Sender { language, ..sender }, &card, carried))
     }
 
     async fn settle(&self, leased: LeasedNotice, outcome: SendOutcome) -> Result<(), OutboxError> {
@@ -348,13 +303,4 @@ impl Outbox {
 /// Whether what the message carries counts no more.
 fn is_over(leased: &LeasedNotice, now: UtcMillis) -> bool {
     !leased.notice.kind.brings_the_link() && leased.notice.created_at.plus(CODE_LIFE) <= now
-}
-
-/// Nothing is said that not every rule allowed.
-fn wording_of(leased: &LeasedNotice) -> Wording {
-    let of = |delivery: &Delivery| match &delivery.decision {
-        Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.wording,
-        Decision::Review { terms: None, .. } | Decision::Block { .. } => Wording::Bare,
-    };
-    leased.companions.iter().map(of).fold(of(&leased.delivery), Wording::max)
 }

@@ -1,12 +1,13 @@
 //! What became of a message, kept.
 
+use super::sent_to::sent_to;
 use super::{Outbox, OutboxError};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::UtcMillis;
 use crate::notify::Why;
-use crate::policy::ReviewReason;
+use crate::policy::{Channel, ReviewReason};
 use crate::record::{Link, LinkEvent, NOTICE_WAIT_MAX, Notice, NoticeEvent};
-use crate::store::{self, LeasedNotice, NoticeRow, StoreError, Tx};
+use crate::store::{self, Delivery, LeasedNotice, NoticeRow, StoreError, Tx};
 
 /// Notices tidied in one turn.
 const TIDY_BATCH: i64 = 64;
@@ -42,11 +43,12 @@ impl Outbox {
         let (now, has_bounced) = (self.clock.now(), why.is_no_such_mailbox());
         let reason = ReviewReason::NoticeRefused { why: why.to_string() };
         let LeasedNotice { notice, delivery, .. } = leased;
+        // As it was when the message left: by now another address may stand there.
+        let bounced = if has_bounced { sent_to(&self.vault, &notice, &delivery) } else { None };
         self.store
             .write(move |tx| {
                 end_notice(tx, &notice, NoticeEvent::Permanent, reason, now)?;
-                // As it was when the message left: by now another address may stand there.
-                if has_bounced { store::note_bounce(tx, &delivery, now) } else { Ok(()) }
+                bounced.iter().try_for_each(|key| store::note_bounce(tx, &delivery, key, now))
             })
             .await?;
         Ok(())
@@ -73,7 +75,11 @@ impl Outbox {
             self.store
                 .write(move |tx| {
                     let Some(owner) = store::hold_delivery(tx, &notice.delivery)? else { return Ok(()) };
-                    let Ok(step) = notice.state.step(NoticeEvent::LeaseLost, now) else { return Ok(()) };
+                    let lost = match notice.channel {
+                        Channel::Email => NoticeEvent::LeaseLost,
+                        Channel::Sms => NoticeEvent::Uncertain,
+                    };
+                    let Ok(step) = notice.state.step(lost, now) else { return Ok(()) };
                     let why = Some("the worker stopped while the message was under way");
                     match store::settle_notice(tx, &notice, &owner, &step, why, now) {
                         Err(StoreError::Moved) => Ok(()),
@@ -130,7 +136,7 @@ fn end_stale(tx: &mut Tx, notice: &NoticeRow, now: UtcMillis) -> Result<(), Stor
 
 /// Ends a notice and takes its delivery to review; the link that nobody was given dies. Of a code the link knows nothing: its
 /// holder asks for another.
-fn end_notice(
+pub(super) fn end_notice(
     tx: &mut Tx,
     notice: &NoticeRow,
     event: NoticeEvent,
@@ -146,9 +152,14 @@ fn end_notice(
     if !notice.kind.brings_the_link() {
         return Ok(());
     }
+    end_link(tx, &owner, why, now)
+}
+
+/// Takes a delivery whose message nobody has to review.
+pub(super) fn end_link(tx: &mut Tx, owner: &Delivery, why: ReviewReason, now: UtcMillis) -> Result<(), StoreError> {
     if let Link::Live { .. } | Link::Suspended { .. } = owner.state {
         let step = owner.state.clone().step(LinkEvent::NeedsReview { why }, now)?;
-        store::advance(tx, &owner, &step, Actor::System, now)?;
+        store::advance(tx, owner, &step, Actor::System, now)?;
     }
     Ok(())
 }

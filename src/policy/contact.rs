@@ -17,10 +17,12 @@ pub enum ContactState {
     ConfirmedByPatient,
     /// Staff asked the patient.
     ConfirmedByStaff,
-    /// A mail relay said for good that there is no such mailbox.
+    /// A mail relay said for good that there is no such mailbox, or a text gateway that the number takes no texts.
     Bounced,
     /// Somebody said that it is not the patient's.
     Disputed,
+    /// Whoever has the number asked for no more texts.
+    OptedOut,
 }
 
 /// A state and since when it is so.
@@ -36,11 +38,12 @@ pub const UNKNOWN: &str = "unknown";
 /// By whomever.
 const CONFIRMED: &str = "confirmed";
 /// The words that a rule may name.
-pub(super) const WORDS: [&str; 6] =
-    [UNKNOWN, CONFIRMED, "confirmed_by_patient", "confirmed_by_staff", "bounced", "disputed"];
+pub(super) const WORDS: [&str; 7] =
+    [UNKNOWN, CONFIRMED, "confirmed_by_patient", "confirmed_by_staff", "bounced", "disputed", "opted_out"];
 
 impl ContactState {
-    pub const ALL: [Self; 4] = [Self::ConfirmedByPatient, Self::ConfirmedByStaff, Self::Bounced, Self::Disputed];
+    pub const ALL: [Self; 5] =
+        [Self::ConfirmedByPatient, Self::ConfirmedByStaff, Self::Bounced, Self::Disputed, Self::OptedOut];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -49,6 +52,7 @@ impl ContactState {
             Self::ConfirmedByStaff => "confirmed_by_staff",
             Self::Bounced => "bounced",
             Self::Disputed => "disputed",
+            Self::OptedOut => "opted_out",
         }
     }
 
@@ -56,7 +60,7 @@ impl ContactState {
     pub const fn is_confirmed(self) -> bool {
         match self {
             Self::ConfirmedByPatient | Self::ConfirmedByStaff => true,
-            Self::Bounced | Self::Disputed => false,
+            Self::Bounced | Self::Disputed | Self::OptedOut => false,
         }
     }
 
@@ -82,6 +86,7 @@ impl ContactStanding {
             ContactState::ConfirmedByPatient | ContactState::ConfirmedByStaff => None,
             ContactState::Bounced => Some(ReviewReason::ContactBounced { since: self.since }),
             ContactState::Disputed => Some(ReviewReason::ContactDisputed { since: self.since }),
+            ContactState::OptedOut => Some(ReviewReason::ContactOptedOut { since: self.since }),
         }
     }
 }

@@ -157,9 +157,9 @@ pub enum ReviewReason {
     BeforeStart,
     #[error("the EHR gives no date for this report, so its age cannot be judged")]
     AgeUnknown,
-    #[error("there is no usable e-mail address: {why}")]
+    #[error("there is no usable e-mail address or number: {why}")]
     NoContact { why: String },
-    #[error("there are several equally good e-mail addresses")]
+    #[error("there are several equally good e-mail addresses or numbers")]
     ContactTie,
     #[error("the patient record cannot be used: {why}")]
     Patient { why: String },
@@ -197,7 +197,7 @@ pub enum ReviewReason {
     Reinstated,
     #[error("no clinic is configured for this report")]
     NoClinic,
-    #[error("this installation may not write to that recipient ([mail] only_to)")]
+    #[error("this installation may not write to that recipient (only_to of [mail] or [sms])")]
     Withheld,
     #[error("a key that the message needs is gone; release it, which makes a new link")]
     KeyGone,
@@ -228,20 +228,24 @@ pub enum ReviewReason {
     )]
     DecidedOtherwise,
     #[error(
-        "the e-mail address refused a message for good on {since}: mend it in the EHR, or ask whose it is and say with `chartseal contacts confirm` that it is right"
+        "the e-mail address or number refused a message for good on {since}: mend it in the EHR, or ask whose it is and say with `chartseal contacts confirm` that it is right"
     )]
     ContactBounced { since: UtcMillis },
     #[error(
-        "the e-mail address is disputed since {since}: mend it in the EHR, or ask whose it is and say with `chartseal contacts confirm` that it is right"
+        "the e-mail address or number is disputed since {since}: mend it in the EHR, or ask whose it is and say with `chartseal contacts confirm` that it is right"
     )]
     ContactDisputed { since: UtcMillis },
-    #[error("the e-mail address was confirmed when this was decided, and is not any more")]
+    #[error(
+        "whoever has the number asked on {since} for no more texts; only they can undo that, by texting START: reach the patient in another way"
+    )]
+    ContactOptedOut { since: UtcMillis },
+    #[error("the e-mail address or number was confirmed when this was decided, and is not any more")]
     ContactUnconfirmed,
     #[error(
         "nobody has said that the provider's e-mail address is theirs: ask them, and say so with `chartseal contacts confirm`"
     )]
     AddressNotVerified,
-    #[error("the e-mail address changed before the message left")]
+    #[error("the e-mail address or number changed before the message left")]
     ContactChanged,
     #[error("the EHR marks the report as confidential ({code}); no rule can speak of that yet")]
     Confidential { code: String },

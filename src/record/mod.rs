@@ -16,9 +16,9 @@ mod shared;
 mod tests;
 mod told;
 
-pub use crate::policy::RecipientRole;
 pub use crate::policy::contact::{ContactStanding, ContactState};
 pub use crate::policy::laws::Waiver;
+pub use crate::policy::{Channel, RecipientRole};
 pub use addressee::Addressee;
 pub use card::Card;
 pub use challenge::{Ask, CODE_LIFE, CODES_AN_HOUR_MAX, Challenge, ChallengeEvent, Checked, STAFF_CODE_LIFE, Series};

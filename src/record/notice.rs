@@ -51,7 +51,7 @@ pub enum Notice {
     },
     /// Handed over.
     Sent,
-    /// It may have arrived; only a person can find out.
+    /// It may have arrived; only a person can find out, or whoever carries it.
     Unsure,
     /// Refused for good, or told of later as one that did not arrive.
     Bounced,
@@ -67,8 +67,12 @@ pub enum NoticeEvent {
     Transient,
     /// A definite "never".
     Permanent,
-    /// It may have been sent.
+    /// It may have been sent; sent once more it does no harm.
     Ambiguous,
+    /// It may have been sent, and must not be sent once more.
+    Uncertain,
+    /// Whoever carries it says that they have it, or had.
+    Confirmed,
     /// Whoever carried it says that it did not arrive, and will not.
     Undelivered,
     /// The holder died or stopped: give it back. Whether it sent is unknown.
@@ -103,10 +107,11 @@ impl Notice {
             (Self::Queued { due, attempts, ambiguous }, NoticeEvent::Lease) if due <= now => {
                 Self::Leased { until: now.plus(LEASE), attempts: attempts + 1, ambiguous }
             }
-            (Self::Leased { .. }, NoticeEvent::Accepted) => Self::Sent,
-            (Self::Leased { .. }, NoticeEvent::Permanent) | (Self::Unsure | Self::Sent, NoticeEvent::Undelivered) => {
-                Self::Bounced
-            }
+            (Self::Leased { .. }, NoticeEvent::Accepted)
+            | (Self::Leased { .. } | Self::Unsure, NoticeEvent::Confirmed) => Self::Sent,
+            (Self::Leased { .. }, NoticeEvent::Permanent)
+            | (Self::Leased { .. } | Self::Unsure | Self::Sent, NoticeEvent::Undelivered) => Self::Bounced,
+            (Self::Leased { .. }, NoticeEvent::Uncertain) => Self::Unsure,
             (Self::Leased { attempts, ambiguous, .. }, NoticeEvent::Transient) => {
                 Self::Queued { due: now.plus(retry_delay(attempts)), attempts, ambiguous }
             }
@@ -131,6 +136,8 @@ impl Notice {
                 | NoticeEvent::Transient
                 | NoticeEvent::Permanent
                 | NoticeEvent::Ambiguous
+                | NoticeEvent::Uncertain
+                | NoticeEvent::Confirmed
                 | NoticeEvent::Undelivered
                 | NoticeEvent::LeaseLost
                 | NoticeEvent::HandedBack
@@ -173,6 +180,8 @@ impl NoticeEvent {
             Self::Transient => "a refusal for now",
             Self::Permanent => "a refusal for good",
             Self::Ambiguous => "an unknown fate",
+            Self::Uncertain => "an unknown fate of what is sent once",
+            Self::Confirmed => "a confirmation",
             Self::Undelivered => "a word that it did not arrive",
             Self::LeaseLost => "a lost lease",
             Self::HandedBack => "a handing back",

@@ -78,6 +78,7 @@ const fn concerns_the_message(why: &ReviewReason) -> bool {
         | ReviewReason::NoGuardianNow
         | ReviewReason::ContactBounced { .. }
         | ReviewReason::ContactDisputed { .. }
+        | ReviewReason::ContactOptedOut { .. }
         | ReviewReason::ContactUnconfirmed
         | ReviewReason::AddressNotVerified
         | ReviewReason::ContactChanged

@@ -89,12 +89,14 @@ fn notices() -> Vec<Notice> {
     ]
 }
 
-const NOTICE_EVENTS: [NoticeEvent; 10] = [
+const NOTICE_EVENTS: [NoticeEvent; 12] = [
     NoticeEvent::Lease,
     NoticeEvent::Accepted,
     NoticeEvent::Transient,
     NoticeEvent::Permanent,
     NoticeEvent::Ambiguous,
+    NoticeEvent::Uncertain,
+    NoticeEvent::Confirmed,
     NoticeEvent::Undelivered,
     NoticeEvent::LeaseLost,
     NoticeEvent::HandedBack,

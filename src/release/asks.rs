@@ -10,12 +10,9 @@ use super::Hindrance;
 use crate::base::{DeliveryId, LinkId, random};
 use crate::keys::{Vault, VaultError};
 use crate::policy::{Challenge, Channel, CodeWay, ReviewReason, Terms};
-use crate::record::{Ask, RecipientRole};
+use crate::record::{Ask, Card, RecipientRole};
 use crate::sealing::{AnswerHash, Purpose};
 use crate::store::{NewAsk, NewChallenge, QuestionRow, SlipRow};
-
-/// By what channel the link itself comes, and whom else the patient can be reached by.
-pub(super) const LINK_CHANNEL: Channel = Channel::Email;
 
 /// What a question can be about. Patient data: no `Debug`.
 #[derive(Clone)]
@@ -32,6 +29,8 @@ pub(super) struct Answers {
 pub(super) struct Asker<'a> {
     pub(super) delivery: &'a DeliveryId,
     pub(super) recipient: RecipientRole,
+    /// Where the link goes, and where else a code can.
+    pub(super) card: &'a Card,
     pub(super) link: &'a LinkId,
 }
 
@@ -43,12 +42,12 @@ impl Answers {
     }
 
     /// Refuses where the rules ask for what nobody could answer.
-    pub(super) fn suffice(&self, terms: &Terms) -> Result<(), Hindrance> {
+    pub(super) fn suffice(&self, terms: &Terms, card: &Card) -> Result<(), Hindrance> {
         if terms.challenges.contains(&Challenge::Question) && self.born.is_none() && self.question.is_none() {
             return Err(Hindrance::Review(ReviewReason::NothingToAsk));
         }
         if terms.challenges.contains(&Challenge::Code) {
-            let ask = code_ask(terms).map_err(Hindrance::Review)?;
+            let ask = code_ask(terms, card).map_err(Hindrance::Review)?;
             if ask == Ask::CodeOnSlip && self.slip.is_none() {
                 return Err(Hindrance::Review(ReviewReason::NoSlip));
             }
@@ -69,7 +68,7 @@ impl Answers {
         }
         if terms.challenges.contains(&Challenge::Code) {
             // Looked at when it was judged.
-            let ask = code_ask(terms).map_err(|_| VaultError::NotOurs)?;
+            let ask = code_ask(terms, asker.card).map_err(|_| VaultError::NotOurs)?;
             let answer_sealed = if ask == Ask::CodeOnSlip { Some(self.slips_code(asker, vault)?) } else { None };
             asks.push(NewAsk { ask, question_sealed: None, answer_sealed });
         }
@@ -109,8 +108,12 @@ impl Answers {
     }
 }
 
-fn code_ask(terms: &Terms) -> Result<Ask, ReviewReason> {
-    match terms.code_way(LINK_CHANNEL, &BTreeSet::from([LINK_CHANNEL])) {
+fn code_ask(terms: &Terms, card: &Card) -> Result<Ask, ReviewReason> {
+    let reachable: BTreeSet<Channel> = card.channels().collect();
+    let Some(link) = card.channel() else {
+        return Err(ReviewReason::NoContact { why: "the card holds no address".to_owned() });
+    };
+    match terms.code_way(link, &reachable) {
         CodeWay::Sent(Channel::Email) => Ok(Ask::CodeByEmail),
         CodeWay::Sent(Channel::Sms) => Ok(Ask::CodeBySms),
         CodeWay::Staff => Ok(Ask::CodeByStaff),

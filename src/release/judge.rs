@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use super::asks::Answers;
 use super::{Hindrance, Release, SourceEhr, failed};
-use crate::base::Language;
+use crate::base::{Contact, Language};
 use crate::fhir::{
-    ContactChoice, Further, Patient, PatientStanding, ReadAnswer, Report, Subject, WhoElse, Written, age_of,
-    choose_email, may_hide_somebody,
+    Choices, ContactChoice, Further, Patient, PatientStanding, ReadAnswer, Report, Subject, WhoElse, Written, age_of,
+    choose, may_hide_somebody,
 };
 use crate::paper::{self, Person, Sheet};
 use crate::policy::contact::{is_less_sure, standing_objection};
 use crate::policy::life::WAKING_FLOOR_HOURS;
-use crate::policy::{Challenge, Decision, ReportStatus, ReviewReason, Terms};
+use crate::policy::{Challenge, Channel, Decision, ReportStatus, ReviewReason, Terms};
 use crate::record::{Addressee, Card, Link};
 use crate::store::{self, ContactKey, Delivery, QuestionRow, SlipRow, SourceRow};
 use crate::whose::Known;
@@ -84,8 +84,7 @@ impl Release {
         let ehr = self.ehrs.iter().find(|ehr| *ehr.client.id() == delivery.ehr);
         let ehr = ehr.ok_or_else(|| unreadable("its EHR is no longer configured"))?;
         let report = self.reread(ehr, source, delivery).await?;
-        let (card, contact_index, patient) = self.choose_contact(ehr, &report, delivery).await?;
-        self.look_at_contact(delivery, &card, contact_index).await?;
+        let Whom { card, contact_index, patient } = self.choose_contact(ehr, &report, delivery, &terms).await?;
         if is_anothers_address(delivery, ehr.adult_at_years, &contact_index) {
             return Err(Hindrance::Elsewhere { card, contact_index });
         }
@@ -99,7 +98,7 @@ impl Release {
         }
         let slip = self.slip_of(delivery, &report).await?;
         let answers = Answers { born: patient.birth_date, question, slip };
-        answers.suffice(&terms)?;
+        answers.suffice(&terms, &card)?;
         Ok(Judged { ehr, report, written, known: patient.known(), let_go, card, contact_index, terms, answers })
     }
 
@@ -163,7 +162,8 @@ impl Release {
         ehr: &SourceEhr,
         report: &Report,
         delivery: &Delivery,
-    ) -> Result<(Card, [u8; 32], Patient), Hindrance> {
+        terms: &Terms,
+    ) -> Result<Whom, Hindrance> {
         let unusable = |why: &str| Hindrance::Review(ReviewReason::Patient { why: why.to_owned() });
         let id = match &report.subject {
             Subject::Patient(id) => id,
@@ -183,30 +183,106 @@ impl Release {
         if delivery.patient_index.is_some_and(|decided| decided != index) {
             return Err(Hindrance::Changed);
         }
-        let choice = match delivery.addressee {
-            Addressee::Patient => choose_email(&patient, self.clock.now()),
-            Addressee::Further(_) => self.choice_of_other(ehr, report, &patient, delivery).await?,
+        let choices = match delivery.addressee {
+            Addressee::Patient => choose(&patient, ehr.client.region(), self.clock.now()),
+            Addressee::Further(_) => self.choices_of_other(ehr, report, &patient, delivery).await?,
         };
-        match choice {
-            ContactChoice::One { address, explanation } => {
-                let index = self.vault.address_index(&address);
-                let card = Card::new(Some(&address), patient.id.clone(), explanation);
-                Ok((card.in_language(language_for(delivery.addressee, &patient)), index, *patient))
+        let picked = self.pick(delivery, &patient, &choices, terms).await?;
+        let because = if picked.why_so.is_empty() {
+            picked.explanation.to_owned()
+        } else {
+            format!("{}; {}", picked.explanation, picked.why_so)
+        };
+        let other = self.other_way(delivery, &patient, &choices, (picked.channel, ehr.adult_at_years)).await;
+        let card = Card::new(Some(picked.contact), other, patient.id.clone(), because)
+            .in_language(language_for(delivery.addressee, &patient));
+        Ok(Whom { card, contact_index: self.vault.contact_index(picked.contact), patient: *patient })
+    }
+
+    /// The channel that was decided about, else the first that the terms allow by which somebody can be reached; of those by which
+    /// not, what is wrong with the first.
+    async fn pick<'a>(
+        &self,
+        delivery: &Delivery,
+        patient: &Patient,
+        choices: &'a Choices,
+        terms: &Terms,
+    ) -> Result<Picked<'a>, Hindrance> {
+        let allowed = choices.order().into_iter().filter(|channel| terms.channels.contains(channel));
+        let liked: Vec<Channel> = allowed.collect();
+        let mut in_turn = liked.clone();
+        in_turn.sort_by_key(|channel| !self.is_decided(delivery, choices.by(*channel)));
+        let mut hindrance = None;
+        for channel in in_turn {
+            match self.reach(delivery, patient, choices.by(channel)).await {
+                Ok((contact, explanation)) => {
+                    let why_so = match liked.first().filter(|first| **first != channel) {
+                        Some(first) => self.reach(delivery, patient, choices.by(*first)).await.err(),
+                        None => None,
+                    };
+                    let why_so = why_so.map(|why| why_so_by(channel, &why)).unwrap_or_default();
+                    return Ok(Picked { channel, contact, explanation, why_so });
+                }
+                Err(why @ (Hindrance::Review(_) | Hindrance::Changed)) => hindrance = hindrance.or(Some(why)),
+                Err(why) => return Err(why),
             }
-            ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
-            ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why })),
-            ContactChoice::PatientUnusable { why } => Err(unusable(why)),
+        }
+        let nothing = || ReviewReason::NoContact { why: "no channel of its rules can be used".to_owned() };
+        Err(hindrance.unwrap_or_else(|| Hindrance::Review(nothing())))
+    }
+
+    fn is_decided(&self, delivery: &Delivery, choice: &ContactChoice) -> bool {
+        match choice {
+            ContactChoice::One { contact, .. } => delivery.contact_index == Some(self.vault.contact_index(contact)),
+            ContactChoice::Tie | ContactChoice::None { .. } | ContactChoice::PatientUnusable { .. } => false,
         }
     }
 
-    /// The address of somebody else than the patient, while the EHR names them.
-    async fn choice_of_other(
+    async fn reach<'a>(
+        &self,
+        delivery: &Delivery,
+        patient: &Patient,
+        choice: &'a ContactChoice,
+    ) -> Result<(&'a Contact, &'a str), Hindrance> {
+        match choice {
+            ContactChoice::One { contact, explanation, .. } => {
+                self.look_at_contact(delivery, patient, self.vault.contact_index(contact)).await?;
+                Ok((contact, explanation))
+            }
+            ContactChoice::Tie => Err(Hindrance::Review(ReviewReason::ContactTie)),
+            ContactChoice::None { why } => Err(Hindrance::Review(ReviewReason::NoContact { why: why.clone() })),
+            ContactChoice::PatientUnusable { why } => {
+                Err(Hindrance::Review(ReviewReason::Patient { why: (*why).to_owned() }))
+            }
+        }
+    }
+
+    /// Where else the same person can be reached, for a code. Of one who may be a minor nobody has looked whose it is.
+    async fn other_way<'a>(
+        &self,
+        delivery: &Delivery,
+        patient: &Patient,
+        choices: &'a Choices,
+        (taken, adult_at): (Channel, u16),
+    ) -> Option<&'a Contact> {
+        let may_be_minor = delivery.facts.as_ref().is_none_or(|facts| facts.age.may_be_below(adult_at));
+        if may_be_minor && matches!(delivery.addressee, Addressee::Patient) {
+            return None;
+        }
+        let others = choices.order().into_iter().filter(|channel| *channel != taken);
+        let mut offered = others.filter(|channel| self.available.channels.contains(channel));
+        let choice = choices.by(offered.next()?);
+        self.reach(delivery, patient, choice).await.ok().map(|(contact, _)| contact)
+    }
+
+    /// The addresses of somebody else than the patient, while the EHR names them.
+    async fn choices_of_other(
         &self,
         ehr: &SourceEhr,
         report: &Report,
         patient: &Patient,
         delivery: &Delivery,
-    ) -> Result<ContactChoice, Hindrance> {
+    ) -> Result<Choices, Hindrance> {
         let age = age_of(patient, self.clock.now(), ehr.zone);
         let roles = BTreeSet::from([delivery.recipient]);
         let sought = WhoElse { roles, age, adult_at_years: ehr.adult_at_years };
@@ -216,7 +292,7 @@ impl Release {
         let was_on = delivery.facts.iter().flat_map(|facts| facts.basis.values());
         let grounds: Vec<_> = was_on.collect();
         match (found.found.into_iter().map(|sighted| sighted.value).find(is_they), lack) {
-            (Some(further), _) if grounds.iter().all(|ground| further.basis.contains(*ground)) => Ok(further.choice),
+            (Some(further), _) if grounds.iter().all(|ground| further.basis.contains(*ground)) => Ok(further.choices),
             // Not named, or on another ground by now: resolving says whether that suffices.
             (Some(_), _) | (None, None) => Err(Hindrance::Changed),
             (None, Some(lack)) => Err(Hindrance::Later { why: format!("its recipient is unknown: {}", lack.as_str()) }),
@@ -236,14 +312,19 @@ impl Release {
 
     /// What is recorded of the address by now: nothing goes to one that bounced or is disputed, and what the rules were told of
     /// it must still be so.
-    async fn look_at_contact(&self, delivery: &Delivery, card: &Card, address: [u8; 32]) -> Result<(), Hindrance> {
+    async fn look_at_contact(
+        &self,
+        delivery: &Delivery,
+        patient: &Patient,
+        address: [u8; 32],
+    ) -> Result<(), Hindrance> {
         let Some(clinic) = delivery.clinic.clone() else { return Ok(()) };
-        let patient = self.vault.patient_index(&delivery.ehr, &card.patient);
+        let patient = self.vault.patient_index(&delivery.ehr, &patient.id);
         let Some(whose) = store::whose(delivery.addressee, Some(patient)) else { return Ok(()) };
         let key = ContactKey { clinic, whose, address };
-        let read = self.store.read(move |conn| store::contact(conn, &key)).await;
+        let read = self.store.read(move |conn| store::contact_standing(conn, &key)).await;
         let unread = |_| Hindrance::Later { why: "what is recorded of the address could not be read".to_owned() };
-        let standing = read.map_err(unread)?.map(|row| row.standing);
+        let standing = read.map_err(unread)?;
         if let Some(why) = standing_objection(standing, delivery.recipient) {
             return Err(Hindrance::Review(why));
         }
@@ -254,6 +335,42 @@ impl Release {
             (Decision::Send { .. } | Decision::Review { .. } | Decision::Block { .. }, _) => Ok(()),
         }
     }
+}
+
+/// To whom it goes.
+struct Whom {
+    card: Card,
+    contact_index: [u8; 32],
+    patient: Patient,
+}
+
+struct Picked<'a> {
+    channel: Channel,
+    contact: &'a Contact,
+    explanation: &'a str,
+    why_so: String,
+}
+
+fn why_so_by(channel: Channel, hindrance: &Hindrance) -> String {
+    let (word, instead) = match channel {
+        Channel::Email => ("e-mail", "text message"),
+        Channel::Sms => ("text message", "e-mail"),
+    };
+    let why = match hindrance {
+        Hindrance::Review(ReviewReason::NoContact { why }) => why.clone(),
+        Hindrance::Review(ReviewReason::ContactTie) => "several are equally good".to_owned(),
+        Hindrance::Review(ReviewReason::ContactBounced { .. }) => "a message was refused for good".to_owned(),
+        Hindrance::Review(ReviewReason::ContactDisputed { .. }) => "it is disputed".to_owned(),
+        Hindrance::Review(ReviewReason::ContactOptedOut { .. }) => "its holder asked for no more texts".to_owned(),
+        Hindrance::Review(_)
+        | Hindrance::Changed
+        | Hindrance::Later { .. }
+        | Hindrance::Quiet { .. }
+        | Hindrance::Doubt { .. }
+        | Hindrance::Unread { .. }
+        | Hindrance::Elsewhere { .. } => "it is not confirmed any more".to_owned(),
+    };
+    format!("by {word} and not by {instead}: {why}")
 }
 
 /// The document that Chartseal writes itself, where the report carries none.

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::asks::{Answers, Asker, LINK_CHANNEL};
+use super::asks::{Answers, Asker};
 use super::judge::{Judged, Kept};
 use super::scan::Scanned;
 use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
@@ -160,7 +160,11 @@ impl Release {
         let others = || std::iter::once(lead).chain(joining);
         let is_sent_once = others().all(|other| other.delivery.source != one.delivery.source);
         let joined = others().fold(one.judged.terms.clone(), |joined, other| joined.join(&other.judged.terms));
-        let is_possible = matches!((Decision::Send { terms: joined }).within(&self.available), Decision::Send { .. });
+        let channel = lead.judged.card.channel();
+        let is_possible = match (Decision::Send { terms: joined }).within(&self.available) {
+            Decision::Send { terms } => channel.is_some_and(|channel| terms.channels.contains(&channel)),
+            Decision::Review { .. } | Decision::Block { .. } => false,
+        };
         // A question of the clinic's own is about one report, and a slip about one order.
         let asks_alike = others().chain([one]).all(|other| other.judged.answers.question.is_none())
             && others().all(|other| other.judged.answers.has_slip_of(&one.judged.answers));
@@ -192,6 +196,10 @@ impl Release {
             let Some(terms) = sharers.iter().map(|one| one.terms.clone()).reduce(|one, other| one.join(&other)) else {
                 return Err(VaultError::NotOurs);
             };
+            // Of one address or number, they are all of one channel.
+            let Some(channel) = sharers.iter().find_map(|one| one.card.channel()) else {
+                return Err(VaultError::NotOurs);
+            };
             let life = Duration::from_secs(terms.expiry_seconds);
             let last_moment = now.plus(NOTICE_WAIT_MAX).plus(life).plus(OPENING_LEASE_MAX);
             let (epoch, outbox) = (KeyName::epoch(last_moment), KeyName::outbox(now));
@@ -200,9 +208,9 @@ impl Release {
             let secret_sealed = vault.seal_dated(&outbox, Purpose::LinkSecret, notice_id.as_str(), secret.expose())?;
             let auth = AuthKey::derive(&secret, &id);
             let receipt = ReceiptKey::derive(&secret, &id);
-            let asker = Asker { delivery: &delivery.id, recipient: delivery.recipient, link: &id };
-            let own = sharers.iter().find(|one| one.delivery.id == delivery.id).map(|one| one.answers.clone());
-            let challenge = own.ok_or(VaultError::NotOurs)?.challenge(&terms, &asker, &vault)?;
+            let own = sharers.iter().find(|one| one.delivery.id == delivery.id).ok_or(VaultError::NotOurs)?;
+            let asker = Asker { delivery: &delivery.id, recipient: delivery.recipient, card: &own.card, link: &id };
+            let challenge = own.answers.challenge(&terms, &asker, &vault)?;
             let is_companion = |one: &&Sharer| one.delivery.id != delivery.id;
             let link = NewLink {
                 auth_sealed: vault.seal_record(Purpose::AuthKey, id.as_str(), auth.expose()),
@@ -223,7 +231,7 @@ impl Release {
                 delivery: delivery.id,
                 link: id,
                 kind: kind_of(&sharers),
-                channel: LINK_CHANNEL,
+                channel,
                 secret_sealed: secret_sealed.bytes,
                 secret_key: outbox.as_str().to_owned(),
             };
@@ -416,5 +424,5 @@ fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> 
     if !with.is_empty() {
         note(AuditEvent::SharesLink { link: link.id.clone(), with, noted_with: link.delivery.clone() })?;
     }
-    note(AuditEvent::NoticeQueued { notice: ready.notice.id.clone() })
+    note(AuditEvent::NoticeQueued { notice: ready.notice.id.clone(), channel: ready.notice.channel })
 }

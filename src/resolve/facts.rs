@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
+use super::contact::Standings;
 use super::recipient::Recipient;
 use super::{PatientReading, Read, ReadEhr};
-use crate::base::{EmailAddress, UtcMillis};
+use crate::base::{Contact, UtcMillis};
 use crate::fhir::{Circumstances, Evidence, Further, Kin, Report, Stands, facts_of};
 use crate::policy::facts::{Age, Basis, Gathered, Word};
 use crate::policy::{Facts, Needs, RecipientRole, RuleSet};
-use crate::record::ContactStanding;
 
 /// What was learnt beside report and patient.
 pub(super) struct Beside {
@@ -20,8 +20,8 @@ pub(super) struct Beside {
     pub(super) related: Gathered<Kin>,
     /// What the patient asked for, as staff recorded it.
     pub(super) preferences: Gathered<Word>,
-    /// What is recorded of the address that would be chosen.
-    pub(super) contact: Gathered<ContactStanding>,
+    /// What is recorded of the address and the number that would be chosen.
+    pub(super) standings: Standings,
     pub(super) recipient: Recipient,
     /// Who else may get the report, of whom was looked for.
     pub(super) further: Gathered<Further>,
@@ -36,7 +36,7 @@ impl Beside {
             evidence,
             related: Gathered::default(),
             preferences: Gathered::default(),
-            contact: Gathered::default(),
+            standings: Standings::default(),
             recipient: Recipient::NotAsked,
             further: Gathered::none(),
             sought: BTreeSet::new(),
@@ -56,7 +56,7 @@ pub(super) enum Owner {
     Unclear,
 }
 
-/// The facts of a report for whoever the reading is for.
+/// The facts of a report for whoever the reading is for, but for what is recorded of the address that it would go to.
 pub(super) fn facts(ehr: &ReadEhr, read: &Read, rules: &RuleSet, now: UtcMillis) -> Facts {
     let patient = match &read.patient {
         PatientReading::Read(patient) | PatientReading::Merged(Some(patient)) => Some(patient.as_ref()),
@@ -71,26 +71,25 @@ pub(super) fn facts(ehr: &ReadEhr, read: &Read, rules: &RuleSet, now: UtcMillis)
     let evidence = read.beside.evidence.clone();
     Facts {
         preferences: read.beside.preferences.clone(),
-        contact: read.beside.contact.clone(),
         basis: read.beside.recipient.basis(),
         ..facts_of(&read.report, evidence, patient, rules.patterns(), around)
     }
 }
 
 /// On what ground those act for the patient whose address it is.
-pub(super) fn basis_of(address: &EmailAddress, related: &Gathered<Kin>) -> BTreeSet<Basis> {
-    let wanted = address.mailbox_form();
+pub(super) fn basis_of(contact: &Contact, related: &Gathered<Kin>) -> BTreeSet<Basis> {
+    let wanted = contact.reader_form();
     let in_force = related.values().filter(|other| other.stands == Stands::InForce);
-    in_force.filter(|other| other.address.mailbox_form() == wanted).flat_map(|other| other.basis.clone()).collect()
+    in_force.filter(|other| other.contact.reader_form() == wanted).flat_map(|other| other.basis.clone()).collect()
 }
 
-/// Whose the chosen address is.
-pub(super) fn owner_of(address: &EmailAddress, age: Age, adult_at: u16, related: &Gathered<Kin>) -> Owner {
+/// Whose the chosen address or number is.
+pub(super) fn owner_of(contact: &Contact, age: Age, adult_at: u16, related: &Gathered<Kin>) -> Owner {
     if !age.may_be_below(adult_at) {
         return Owner::Patient;
     }
-    let wanted = address.mailbox_form();
-    let mut alike = related.values().filter(|other| other.address.mailbox_form() == wanted).map(|other| other.stands);
+    let wanted = contact.reader_form();
+    let mut alike = related.values().filter(|other| other.contact.reader_form() == wanted).map(|other| other.stands);
     if let Some(first) = alike.next() {
         let acts = first == Stands::InForce || alike.any(|stands| stands == Stands::InForce);
         return if acts { Owner::Guardian } else { Owner::Bystander };

@@ -16,6 +16,7 @@ mod facts;
 mod learnt;
 mod names;
 mod others;
+mod pick;
 mod plan;
 mod prepare;
 mod recipient;
@@ -294,8 +295,8 @@ impl Resolve {
             Subject::Patient(id) if rules.speaks_of(Predicate::Preference) => self.preferences(source, id).await,
             Subject::Patient(_) | Subject::None | Subject::Unusable { .. } => Gathered::default(),
         };
-        let contact = self.contact_standing(ehr, source, (report, patient, &recipient), now).await;
-        Beside { evidence, related, preferences, contact, recipient, further, sought }
+        let standings = self.contact_standings(ehr, source, (report, patient, &recipient), now).await;
+        Beside { evidence, related, preferences, standings, recipient, further, sought }
     }
 
     async fn preferences(&self, source: &SourceRow, patient: &FhirId) -> Gathered<Word> {

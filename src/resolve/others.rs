@@ -14,9 +14,9 @@ use super::recipient::{as_fact, note};
 use super::{InForce, Read, ReadEhr, Resolve, facts};
 use crate::audit::AuditEvent;
 use crate::base::{UtcMillis, hours, minutes};
-use crate::fhir::{ContactChoice, Further};
-use crate::policy::facts::{Gathered, Lack};
-use crate::policy::{self, Decision, Facts, Moment, RecipientRole, ReviewReason};
+use crate::fhir::{Choices, ContactChoice, Further};
+use crate::policy::facts::Lack;
+use crate::policy::{self, Channel, Decision, Facts, Moment, RecipientRole, ReviewReason};
 use crate::record::Addressee;
 use crate::store::{self, SourceRow, StoreError, Tx};
 
@@ -48,7 +48,7 @@ enum Outlook {
 impl Resolve {
     fn mailbox_of(&self, choice: Option<&ContactChoice>) -> Option<[u8; 32]> {
         match choice {
-            Some(ContactChoice::One { address, .. }) => Some(self.vault.mailbox_index(address)),
+            Some(ContactChoice::One { contact, .. }) => Some(self.vault.reader_index(contact)),
             Some(ContactChoice::Tie | ContactChoice::None { .. } | ContactChoice::PatientUnusable { .. }) | None => {
                 None
             }
@@ -63,6 +63,14 @@ impl Resolve {
         }
     }
 
+    /// Where somebody would be written to: by the first channel that the rules allow and by which they can be.
+    fn likely_choice<'a>(&self, choices: &'a Choices, decision: &Decision) -> Option<&'a ContactChoice> {
+        let allowed = decision.terms_to_leave_under().channels;
+        let is_possible = |channel: &Channel| self.available.channels.contains(channel) && allowed.contains(channel);
+        let possible = choices.order().into_iter().filter(is_possible).map(|channel| choices.by(channel));
+        possible.into_iter().find(|choice| matches!(choice, ContactChoice::One { .. }))
+    }
+
     /// Who else may get it, with what the rules would say.
     pub(super) fn others(&self, ehr: &ReadEhr, source: &SourceRow, read: &Read, rules: &InForce) -> Vec<Other> {
         let further = &read.beside.further;
@@ -70,24 +78,27 @@ impl Resolve {
             return Vec::new();
         }
         let moment = Moment { now: rules.at, zone: ehr.zone };
-        // What is recorded of the patient's address says nothing of theirs.
-        let of_patients = Facts { contact: Gathered::default(), ..facts::facts(ehr, read, &rules.rules, rules.at) };
-        let outlook = |one: &Further| {
+        // What is recorded of theirs is looked up when it is read for them.
+        let of_patients = facts::facts(ehr, read, &rules.rules, rules.at);
+        let decision_for = |one: &Further| {
             let facts = Facts { recipient: one.role, basis: as_fact(&one.basis), ..of_patients.clone() };
-            let decision = policy::decide_for_the_record(&rules.rules, &facts, moment).decision;
-            match decision.within(&self.available) {
-                Decision::Review { why: ReviewReason::NotAvailable { what }, .. } => Outlook::NotOffered { what },
-                Decision::Review { .. } | Decision::Send { .. } => Outlook::MayGo,
-                Decision::Block { .. } => Outlook::Blocked,
-            }
+            policy::decide_for_the_record(&rules.rules, &facts, moment).decision
         };
-        let is_reachable = |one: &&Further| !matches!(one.choice, ContactChoice::None { .. });
+        let outlook = |decision: Decision| match decision.within(&self.available) {
+            Decision::Review { why: ReviewReason::NotAvailable { what }, .. } => Outlook::NotOffered { what },
+            Decision::Review { .. } | Decision::Send { .. } => Outlook::MayGo,
+            Decision::Block { .. } => Outlook::Blocked,
+        };
+        let is_reachable = |one: &&Further| !one.choices.are_none(self.available.channels.iter().copied());
         let all = further.values().filter(is_reachable).take(RECIPIENTS_MAX);
-        all.map(|one| Other {
-            role: one.role,
-            addressee: self.addressee_of(source, one),
-            mailbox: self.mailbox_of(Some(&one.choice)),
-            outlook: outlook(one),
+        all.map(|one| {
+            let decision = decision_for(one);
+            Other {
+                role: one.role,
+                addressee: self.addressee_of(source, one),
+                mailbox: self.mailbox_of(self.likely_choice(&one.choices, &decision)),
+                outlook: outlook(decision),
+            }
         })
         .collect()
     }

@@ -321,6 +321,7 @@ pub(super) const fn bearing_of(why: &ReviewReason) -> Bearing {
         | ReviewReason::NoGuardianNow
         | ReviewReason::ContactBounced { .. }
         | ReviewReason::ContactDisputed { .. }
+        | ReviewReason::ContactOptedOut { .. }
         | ReviewReason::ContactUnconfirmed
         | ReviewReason::GuardiansAddress
         | ReviewReason::AddressUnclear { .. } => Bearing::Address,

@@ -5,26 +5,22 @@ use std::collections::BTreeSet;
 use chrono_tz::Tz;
 use data_encoding::HEXLOWER;
 
-use super::contact::objection_to;
-use super::facts::{self, Beside, Owner};
+use super::facts;
 use super::others::Other;
+use super::pick::Picked;
 use super::plan::{self, Now};
-use super::recipient::as_fact;
 use super::{InForce, PatientReading, Read, ReadEhr, Resolve, ResolveError};
-use crate::base::{FhirId, UtcMillis, VersionId};
+use crate::base::{Contact, FhirId, Region, UtcMillis, VersionId};
 use crate::fhir::{
-    ContactChoice, ContentBasis, Likeness, RelationCode, Report, StatusDoubt, Subject, Written, choose_email,
+    Choices, ContactChoice, ContentBasis, Likeness, RelationCode, Report, StatusDoubt, Subject, Written, choose,
 };
 use crate::paper::{self, PaperError};
 use crate::policy::codes::Confidentiality;
 use crate::policy::columns::Grouping;
-use crate::policy::decide::DEFAULT_RULE;
 use crate::policy::facts::Lack;
 use crate::policy::schedule::Schedule;
 use crate::policy::when::Predicate;
-use crate::policy::{
-    self, Coding, Decided, Decision, Facts, Moment, RecipientRole, ReportStatus, ReviewReason, RuleSet,
-};
+use crate::policy::{self, Coding, Decision, Facts, RecipientRole, ReportStatus, ReviewReason, RuleSet};
 use crate::record::Card;
 use crate::store::{Mark, MarkKind, NOTHING_READ, SourceRow, StoreError};
 
@@ -86,12 +82,12 @@ impl Resolve {
             Subject::Patient(id) => Some(id.clone()),
             Subject::None | Subject::Unusable { .. } => None,
         };
-        let Standing { record, choice: of_patient, doubt } = standing(subject.as_ref(), patient, now);
+        let Standing { record, choices: of_patient, doubt } =
+            standing(subject.as_ref(), patient, ehr.client.region(), now);
         let others = self.others(ehr, source, read, rules);
-        let choice = read.beside.recipient.choice(of_patient.as_ref());
-        let facts = facts::facts(ehr, read, &rules.rules, now);
-        let Answer { facts, decided, objection: of_address } =
-            answer(ehr, facts, choice, &read.beside, &rules.rules, now);
+        let choices = read.beside.recipient.choices(of_patient.as_ref());
+        let Picked { facts, decided, objection: of_address, choice, other, why_so } =
+            self.pick(ehr, read, choices, &rules.rules, now);
         let paper = paper(ehr, report, patient);
         // What only a look back found leaves by a person's word alone, however old it is: nobody need look at each.
         let age_max = source.backfilled_at.is_none().then_some(ehr.report_age_max);
@@ -102,15 +98,14 @@ impl Resolve {
             PatientRecord::Read(patient) => self.vault.patient_index(&source.key.ehr, &patient),
             PatientRecord::LostInMerge { of } => self.vault.lost_patient_index(&source.key.ehr, &of),
         });
-        let patients_mailbox = self.patients_mailbox(of_patient.as_ref(), &decided.decision);
-        let (card, contact_index) = self.card(card_of(subject.as_ref(), patient), choice);
+        let patients_mailbox = self.patients_mailbox(choice, &decided.decision);
+        let (card, contact_index) = self.card(card_of(subject.as_ref(), patient), (choice, other), &why_so);
         let version = version_of(report)?;
         let (paper_index, of_paper) = match paper {
             Ok(sheet) => (sheet.map(|sheet| self.vault.file_index(&sheet.binding)), None),
             Err(why) => (None, Some(ReviewReason::Attachment { why: why.to_string() })),
         };
-        let of_contact = objection_to(&read.beside.contact, facts.recipient);
-        let objection = objection.or(of_paper).or(of_contact).or(of_address);
+        let objection = objection.or(of_paper).or(of_address);
         let decision = plan::object(decided.decision.within(&self.available), objection);
         let decision = plan::doubted(decision, doubt);
         let subject_index = subject.map(|id| self.vault.patient_index(&source.key.ehr, &id));
@@ -172,15 +167,21 @@ impl Resolve {
         report.likenesses.iter().map(mark).collect()
     }
 
-    fn card(&self, subject: Option<FhirId>, choice: Option<&ContactChoice>) -> (Option<Card>, Option<[u8; 32]>) {
+    fn card(
+        &self,
+        subject: Option<FhirId>,
+        (choice, other): (Option<&ContactChoice>, Option<&Contact>),
+        why_so: &str,
+    ) -> (Option<Card>, Option<[u8; 32]>) {
         let Some(subject) = subject else { return (None, None) };
         match choice {
-            Some(ContactChoice::One { address, explanation }) => {
-                let index = self.vault.address_index(address);
-                (Some(Card::new(Some(address), subject, explanation.clone())), Some(index))
+            Some(ContactChoice::One { contact, explanation, .. }) => {
+                let index = self.vault.contact_index(contact);
+                let because = if why_so.is_empty() { explanation.clone() } else { format!("{explanation}; {why_so}") };
+                (Some(Card::new(Some(contact), other, subject, because)), Some(index))
             }
             Some(ContactChoice::Tie | ContactChoice::None { .. } | ContactChoice::PatientUnusable { .. }) | None => {
-                (Some(Card::new(None, subject, String::new())), None)
+                (Some(Card::new(None, None, subject, String::new())), None)
             }
         }
     }
@@ -198,7 +199,7 @@ fn replaced_by(report: &Report) -> Vec<FhirId> {
 pub(super) struct Standing {
     /// `None` where that was not learnt.
     pub(super) record: Option<PatientRecord>,
-    pub(super) choice: Option<ContactChoice>,
+    pub(super) choices: Option<Choices>,
     doubt: Option<ReviewReason>,
 }
 
@@ -207,23 +208,28 @@ pub(super) enum PatientRecord {
     LostInMerge { of: FhirId },
 }
 
-pub(super) fn standing(subject: Option<&FhirId>, patient: &PatientReading, now: UtcMillis) -> Standing {
-    let nobody = Standing { record: None, choice: None, doubt: None };
+pub(super) fn standing(
+    subject: Option<&FhirId>,
+    patient: &PatientReading,
+    region: Option<Region>,
+    now: UtcMillis,
+) -> Standing {
+    let nobody = Standing { record: None, choices: None, doubt: None };
     let Some(subject) = subject else { return nobody };
     match patient {
         PatientReading::Read(patient) => Standing {
             record: Some(PatientRecord::Read(subject.clone())),
-            choice: Some(choose_email(patient, now)),
+            choices: Some(choose(patient, region, now)),
             doubt: None,
         },
         PatientReading::Merged(Some(into)) => Standing {
             record: Some(PatientRecord::Read(into.id.clone())),
-            choice: Some(choose_email(into, now)),
+            choices: Some(choose(into, region, now)),
             doubt: Some(ReviewReason::PatientMerged),
         },
         PatientReading::Merged(None) => Standing {
             record: Some(PatientRecord::LostInMerge { of: subject.clone() }),
-            choice: None,
+            choices: None,
             doubt: Some(ReviewReason::PatientMerged),
         },
         PatientReading::NotAsked | PatientReading::Unusable { .. } => nobody,
@@ -260,49 +266,6 @@ fn belonging(group: Grouping, report: &Report, zone: Tz) -> Option<String> {
             report.belonging(what, zone).map(|belonging| format!("{}/{belonging}", what.as_str()))
         }
         Grouping::Unsaid | Grouping::Alone => None,
-    }
-}
-
-/// What the rules say, for whoever has the address.
-struct Answer {
-    facts: Facts,
-    decided: Decided,
-    objection: Option<ReviewReason>,
-}
-
-fn answer(
-    ehr: &ReadEhr,
-    facts: Facts,
-    choice: Option<&ContactChoice>,
-    beside: &Beside,
-    rules: &RuleSet,
-    now: UtcMillis,
-) -> Answer {
-    let moment = Moment { now, zone: ehr.zone };
-    let decided = policy::decide_for_the_record(rules, &facts, moment);
-    if facts.recipient != RecipientRole::Patient {
-        return Answer { facts, decided, objection: None };
-    }
-    let Some(ContactChoice::One { address, .. }) = choice else { return Answer { facts, decided, objection: None } };
-    match facts::owner_of(address, facts.age, ehr.adult_at_years, &beside.related) {
-        Owner::Patient => Answer { facts, decided, objection: None },
-        owner @ (Owner::Guardian | Owner::Bystander) => {
-            let basis = as_fact(&facts::basis_of(address, &beside.related));
-            let of_proxy = Facts { recipient: RecipientRole::Proxy, basis, ..facts.clone() };
-            let for_proxy = policy::decide_for_the_record(rules, &of_proxy, moment);
-            let is_default = matches!(&for_proxy.decision, Decision::Block { rule } if rule == DEFAULT_RULE);
-            if is_default {
-                return Answer { facts, decided, objection: Some(ReviewReason::GuardiansAddress) };
-            }
-            let objection = (owner == Owner::Bystander).then_some(ReviewReason::NoGuardianNow);
-            Answer { facts: of_proxy, decided: for_proxy, objection }
-        }
-        Owner::Unclear => {
-            let is_sensitive = policy::decide::may_be_tagged(rules, &facts, now);
-            let why = beside.related.lacking.iter().next().map_or("", |lack| lack.as_str()).to_owned();
-            let objection = is_sensitive.then_some(ReviewReason::AddressUnclear { why });
-            Answer { facts, decided, objection }
-        }
     }
 }
 

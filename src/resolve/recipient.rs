@@ -16,7 +16,7 @@ use super::suspend::suspend;
 use super::{PatientReading, ReadEhr, Resolve, ResolveError, back_off};
 use crate::audit::{AuditEvent, Chain};
 use crate::base::{UtcMillis, minutes, seconds};
-use crate::fhir::{ContactChoice, Further, Report, Subject, WhoElse, age_of, may_hide_somebody};
+use crate::fhir::{Choices, Further, Report, Subject, WhoElse, age_of, may_hide_somebody};
 use crate::policy::facts::{Basis, FactPath, Gathered};
 use crate::policy::{Decision, RecipientRole, RuleSet};
 use crate::record::{Addressee, Link, LinkEvent, RevokedBy, SuspendedWhy};
@@ -68,11 +68,11 @@ impl Recipient {
         }
     }
 
-    /// Where it goes; `of_patient` is the choice among the patient's own addresses.
-    pub(super) fn choice<'a>(&'a self, of_patient: Option<&'a ContactChoice>) -> Option<&'a ContactChoice> {
+    /// Where it can go; `of_patient` are the choices among the patient's own addresses and numbers.
+    pub(super) fn choices<'a>(&'a self, of_patient: Option<&'a Choices>) -> Option<&'a Choices> {
         match self {
             Self::Patient => of_patient,
-            Self::Further(further) => Some(&further.choice),
+            Self::Further(further) => Some(&further.choices),
             Self::NotAsked => None,
         }
     }

@@ -236,7 +236,7 @@ impl Resolve {
             let source = source.for_another(further.value.role, addressee);
             read.beside.recipient = Recipient::Further(Box::new(further.value));
             let about = (&read.report, &read.patient, &read.beside.recipient);
-            read.beside.contact = self.contact_standing(ehr, &source, about, rules.at).await;
+            read.beside.standings = self.contact_standings(ehr, &source, about, rules.at).await;
             if let Ok(prepared) = self.prepare(ehr, &source, &read, None, rules) {
                 considered.push(Considered::of(prepared, rules, ehr));
             }
@@ -342,7 +342,8 @@ impl Rehearsal {
                     why @ (ReviewReason::NoContact { .. }
                     | ReviewReason::ContactTie
                     | ReviewReason::ContactBounced { .. }
-                    | ReviewReason::ContactDisputed { .. }),
+                    | ReviewReason::ContactDisputed { .. }
+                    | ReviewReason::ContactOptedOut { .. }),
                 ..
             } => {
                 count(&mut self.unreachable, why.to_string());

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::facts::{Owner, owner_of};
 use super::plan::{Before, Decided, File, Now, Plan, first_state, may_leave, object, plan, second_thought};
-use crate::base::{DeliveryId, EmailAddress, OperatorName, ResourceType, UtcMillis, hours};
+use crate::base::{Contact, DeliveryId, EmailAddress, OperatorName, ResourceType, UtcMillis, hours};
 use crate::fhir::{ContentBasis, Kin, Stands};
 use std::collections::BTreeSet;
 
@@ -231,9 +231,9 @@ fn what_time_or_the_rules_alone_bring_about_changes_nothing_that_is_on_its_way()
 
 #[test]
 fn an_address_is_a_guardians_below_the_age_that_the_clinics_law_names_however_it_is_spelled() {
-    let address = |text: &str| EmailAddress::parse(text).unwrap();
+    let address = |text: &str| Contact::Email(EmailAddress::parse(text).unwrap());
     let mut related = Gathered::none();
-    let kin = |text: &str, stands| Kin { address: address(text), stands, basis: std::collections::BTreeSet::new() };
+    let kin = |text: &str, stands| Kin { contact: address(text), stands, basis: std::collections::BTreeSet::new() };
     related.add(kin("Mum.Garcia@gmail.com", Stands::InForce), FactPath("RelatedPerson[0]".to_owned()));
     related.add(kin("aunt@example.test", Stands::NotInForce), FactPath("contact[0]".to_owned()));
     let years = |years| Age::Years { least: years, most: years };

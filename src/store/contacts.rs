@@ -9,6 +9,7 @@ use super::audit_log;
 use super::conn::{Conn, Tx};
 use super::deliveries::Delivery;
 use super::error::StoreError;
+use super::opt_outs;
 use super::prepared::Prepare as _;
 use super::rows::{hash32, parse, parse_opt};
 use super::schema::{contact, delivery};
@@ -52,19 +53,30 @@ pub const fn whose(addressee: Addressee, patient: Option<[u8; 32]>) -> Option<[u
 pub struct ContactRow {
     pub key: ContactKey,
     pub standing: ContactStanding,
-    /// `None`: the mail relay said so.
+    /// `None`: the mail relay or the text gateway said so, or whoever has the number.
     pub set_by: Option<OperatorName>,
     /// The delivery through which it was recorded.
     pub delivery: DeliveryId,
 }
 
-/// What is recorded of an address; `None`: nothing.
+/// What somebody recorded of an address; `None`: nothing.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn contact(conn: &mut Conn, key: &ContactKey) -> Result<Option<ContactRow>, StoreError> {
     let row: Option<Row> = contact::table.find(key.id()).first(conn).optional()?;
     row.as_ref().map(typed).transpose()
+}
+
+/// What is known of an address; `None`: nothing. That whoever has a number wants no more texts comes before what anybody recorded.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn contact_standing(conn: &mut Conn, key: &ContactKey) -> Result<Option<ContactStanding>, StoreError> {
+    match opt_outs::opted_out(conn, &key.address)? {
+        Some(since) => Ok(Some(ContactStanding { state: ContactState::OptedOut, since })),
+        None => Ok(contact(conn, key)?.map(|row| row.standing)),
+    }
 }
 
 /// Those of which something is recorded, or this; what was recorded last comes first.
@@ -77,17 +89,35 @@ pub fn contacts(conn: &mut Conn, state: Option<ContactState>, count: i64) -> Res
         query = query.filter(contact::state.eq(state.as_str()));
     }
     let rows: Vec<Row> = query.order((contact::state_at.desc(), contact::delivery_id.asc())).limit(count).load(conn)?;
-    rows.iter().map(typed).collect()
+    let mut found = rows.iter().map(typed).collect::<Result<Vec<_>, _>>()?;
+    if state.is_none_or(|state| state == ContactState::OptedOut) {
+        for (number, since) in opt_outs::opt_outs(conn, count)? {
+            found.extend(opted_out_row(conn, number, since)?);
+        }
+        found.sort_by_key(|row| std::cmp::Reverse(row.standing.since));
+        found.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    }
+    Ok(found)
 }
 
-/// A mail relay said that the mailbox of this delivery does not exist. Whatever was recorded before counts no more.
+/// An opt-out, with the newest delivery to its number; `None` where no delivery is known.
+fn opted_out_row(conn: &mut Conn, number: [u8; 32], since: UtcMillis) -> Result<Option<ContactRow>, StoreError> {
+    let newest = opt_outs::deliveries_to_number(conn, &number, 1)?.into_iter().next();
+    Ok(newest.and_then(|delivery| {
+        let key = ContactKey::of(&delivery)?;
+        let standing = ContactStanding { state: ContactState::OptedOut, since };
+        Some(ContactRow { key, standing, set_by: None, delivery: delivery.id })
+    }))
+}
+
+/// A mail relay said that a mailbox to which this delivery's message went does not exist, or a text gateway that a number takes no
+/// texts. Whatever was recorded before counts no more.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn note_bounce(tx: &mut Tx, delivery: &Delivery, at: UtcMillis) -> Result<(), StoreError> {
-    let Some(key) = ContactKey::of(delivery) else { return Ok(()) };
-    let before = contact(tx.conn(), &key)?.map(|row| row.standing);
-    let new = New { key: &key, state: ContactState::Bounced, at, by: None, delivery: &delivery.id };
+pub fn note_bounce(tx: &mut Tx, delivery: &Delivery, key: &ContactKey, at: UtcMillis) -> Result<(), StoreError> {
+    let before = contact(tx.conn(), key)?.map(|row| row.standing);
+    let new = New { key, state: ContactState::Bounced, at, by: None, delivery: &delivery.id };
     if update(tx, &new, None)? == 0 {
         match insert(tx, &new) {
             // Somebody recorded something meanwhile.

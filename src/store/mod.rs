@@ -29,6 +29,7 @@ mod migrations;
 mod notices;
 mod openings;
 mod operators;
+mod opt_outs;
 mod panel;
 mod papers;
 mod past;
@@ -60,7 +61,8 @@ pub use challenges::{
 };
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use contacts::{
-    ContactKey, ContactRow, ContactSaid, contact, contacts, forget_contacts, note_bounce, say_of_contact, whose,
+    ContactKey, ContactRow, ContactSaid, contact, contact_standing, contacts, forget_contacts, note_bounce,
+    say_of_contact, whose,
 };
 pub use control::{
     KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
@@ -104,9 +106,10 @@ pub use looks::{
     Look, LookEnd, LookRow, Offered, ensure_look, is_look_due, lease_look, looks_of, renew_look, settle_look,
 };
 pub use migrations::{MigrationState, RanRow, audit_migrations, migrate, unaudited_migrations};
+pub use notices::reported::{ask_again_at, leave_later, note_arrival, settle_reported, texts_since, unsure_texts};
 pub use notices::{
-    LeasedNotice, NewNotice, NoticeRow, hold_unsent_notices, insert_notice, lease_notices, leased_notices_lost,
-    leave_later, note_returned, notice, notices_of, settle_notice, stale_notices,
+    LeasedNotice, NewNotice, NoticeRow, hold_unsent_notices, insert_notice, lease_notices, lease_notices_within,
+    leased_notices_lost, notice, notices_of, settle_notice, stale_notices,
 };
 pub use openings::{
     Claim, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,
@@ -116,6 +119,7 @@ pub use operators::{
     Ended, NewOperator, OperatorRow, Rekeyed, Role, add_operator, end_operator, operator, operators, recover_lead,
     rekey_operator,
 };
+pub use opt_outs::{deliveries_to_number, end_opt_out, note_opt_out, opted_out};
 pub use panel::{
     Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, end_panel, forget_unlisted, list_patient,
     next_patients, panel_summary, settle_patient,

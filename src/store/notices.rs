@@ -1,12 +1,11 @@
 //! Notices: the outbox.
 
-mod returned;
+pub(super) mod reported;
 mod turns;
 
 use diesel::prelude::*;
 
-pub use returned::{leave_later, note_returned};
-pub use turns::{LeasedNotice, lease_notices};
+pub use turns::{LeasedNotice, lease_notices, lease_notices_within};
 
 use super::conn::{Conn, Tx};
 use super::deliveries::{self, Delivery};
@@ -46,6 +45,8 @@ pub struct NoticeRow {
     pub secret_sealed: Option<Vec<u8>>,
     pub secret_key: Option<String>,
     pub why: Option<String>,
+    /// When the network said that it was there.
+    pub arrived_at: Option<UtcMillis>,
 }
 
 /// # Errors
@@ -88,6 +89,7 @@ struct Row {
     secret_sealed: Option<Vec<u8>>,
     secret_key: Option<String>,
     why: Option<String>,
+    arrived_at: Option<i64>,
 }
 
 macro_rules! columns {
@@ -108,6 +110,7 @@ macro_rules! columns {
             notice::secret_sealed,
             notice::secret_key,
             notice::why,
+            notice::arrived_at,
         )
     };
 }
@@ -141,6 +144,7 @@ impl TryFrom<Row> for NoticeRow {
             secret_sealed: row.secret_sealed,
             secret_key: row.secret_key,
             why: row.why,
+            arrived_at: row.arrived_at.map(UtcMillis),
         })
     }
 }

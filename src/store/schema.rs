@@ -219,6 +219,7 @@ diesel::table! {
         secret_key -> Nullable<Text>,
         why -> Nullable<Text>,
         lease_holder -> Nullable<Text>,
+        arrived_at -> Nullable<BigInt>,
     }
 }
 

@@ -10,6 +10,7 @@
 //!            GET POST /check
 //! relay      POST /mail/bounces
 //! EHRs       POST PUT DELETE /fhir/hook/{ehr}[/{Type}/{id}]   GET /.well-known/jwks.json
+//! gateways   GET POST /sms/status/{notice}/{token}   /sms/incoming[/{token}]
 //! operators  GET /healthz /readyz /metrics   (an address of its own)
 //! ```
 
@@ -27,6 +28,7 @@ mod page;
 mod protocol;
 mod public_keys;
 mod range;
+mod texts;
 mod traffic;
 mod unproven;
 mod views;
@@ -54,6 +56,7 @@ pub use health::{Admin, Readiness};
 pub use hooks::{HOOK_BODY_WAIT_MAX, HookLimits, Hooks};
 pub use protocol::PAGE_BODY_WAIT_MAX;
 pub use public_keys::PublicKeys;
+pub use texts::Texts;
 pub use traffic::Traffic;
 
 const ROBOTS: &str = "User-agent: *\nDisallow: /\n";
@@ -158,6 +161,18 @@ pub fn bounces(cfg: &mut ServiceConfig, post: &Arc<BouncePost>) {
             .wrap(from_fn(observe))
             .route(web::post().to(bounces::bounce))
             .default_service(web::to(|| async { answers::method_not_allowed("POST") })),
+    );
+}
+
+/// The text gateways' routes.
+pub fn texts(cfg: &mut ServiceConfig, texts: &Arc<Texts>) {
+    cfg.app_data(web::Data::from(Arc::clone(texts))).service(
+        web::scope("/sms")
+            .wrap(from_fn(observe))
+            .service(web::resource("/status/{notice}/{token}").to(texts::status))
+            .service(web::resource("/incoming").to(texts::incoming))
+            .service(web::resource("/incoming/{token}").to(texts::incoming))
+            .default_service(web::to(|| async { answers::nothing_here() })),
     );
 }
 

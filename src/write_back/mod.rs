@@ -17,7 +17,7 @@ use crate::audit::{Actor, AuditEvent};
 use crate::base::{Bell, Clock, EhrId, FhirId, UtcMillis, minutes};
 use crate::fhir::{Amended, EhrClient, EhrError, Telling, Word};
 use crate::keys::Vault;
-use crate::record::{Card, Fact, Told};
+use crate::record::{Card, Channel, Fact, Told};
 use crate::sealing::Purpose;
 use crate::store::{self, Delivery, LEASE, Mode, Store, StoreError, ToldEnd, ToldRow, ToldState, Tx};
 
@@ -68,6 +68,8 @@ struct Subject {
     delivery: Delivery,
     /// `None`: the report could not be read.
     patient: Option<FhirId>,
+    /// By which its message goes.
+    channel: Channel,
 }
 
 /// What came of a turn: how the row goes on, and what a Task said.
@@ -213,12 +215,13 @@ impl WriteBack {
             .as_ref()
             .and_then(|sealed| self.vault.open_record(Purpose::PatientCard, delivery.id.as_str(), sealed).ok());
         let card = opened.and_then(|plain| Card::from_bytes(&plain));
+        let channel = card.as_ref().and_then(Card::channel).unwrap_or(Channel::Email);
         let patient = card.map(|card| card.patient);
         let is_known = match row.told {
             Told::Task => true,
             Told::Communication | Told::AuditEvent | Told::Provenance => patient.is_some(),
         };
-        Ok(is_known.then_some(Subject { delivery, patient }))
+        Ok(is_known.then_some(Subject { delivery, patient, channel }))
     }
 
     async fn keep(&self, ehr: &ToldEhr, row: ToldRow, outcome: Outcome) -> Result<(), WriteBackError> {
@@ -256,6 +259,7 @@ fn telling<'a>(ehr: &'a ToldEhr, row: &'a ToldRow, subject: &'a Subject, word: W
         word,
         patient: subject.patient.as_ref(),
         recipient: subject.delivery.recipient,
+        channel: subject.channel,
         about: &row.about,
         at: row.at,
         base: ehr.client.base(),

@@ -9,7 +9,7 @@ use chartseal::fhir::{
     Auth, EhrClient, EhrConnection, HookHeader, Limits, ServiceBase, Telling, TopicContent, TopicFilter, TopicForm,
     TopicWish, Wish, Word,
 };
-use chartseal::policy::RecipientRole;
+use chartseal::policy::{Channel, RecipientRole};
 use chartseal::record::{ToDo, Told};
 use serde_json::{Value, json};
 
@@ -78,6 +78,7 @@ async fn written(word: Word) -> Value {
         word,
         patient: Some(&patient),
         recipient: RecipientRole::Patient,
+        channel: Channel::Email,
         about: &about,
         at: AT,
         base: &base,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::app::start::Ground;
-use crate::base::minutes;
+use crate::base::{Region, minutes};
 use crate::config::{self, Config, EhrAuth, SecretIn};
 use crate::fhir::{
     AssertionKeys, Auth, ClientProof, EhrClient, EhrConnection, Limits, Origin, OwnTls, Pace, PanelSource,
@@ -62,10 +62,17 @@ pub(super) fn all(config: &Config, ground: &Ground, keys: &Arc<SignIn>) -> anyho
             let tls = OwnTls { identity: ehr.tls.identity.clone(), authorities: ehr.tls.authorities.clone() };
             let client = EhrClient::with_tls(connection, &tls);
             let client = client.with_context(|| format!("EHR '{}' cannot be used", ehr.id))?;
+            let client = client.with_numbers_of(region_of(config, ehr));
             let client = client.at_pace(Pace::new(ground.clock.clone(), ehr.calls_per_minute));
             Ok(Arc::new(client.with_reports_without_attachment(ehr.without_attachment)))
         })
         .collect()
+}
+
+/// Where the clinic of an EHR is at home.
+fn region_of(config: &Config, ehr: &config::Ehr) -> Option<Region> {
+    let clinic = config.clinics.iter().find(|clinic| Some(&clinic.id) == ehr.clinic.as_ref())?;
+    clinic.region
 }
 
 /// Over whom the EHR is searched.

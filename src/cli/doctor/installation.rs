@@ -100,6 +100,7 @@ pub(super) async fn relay(config: &Config) -> Finding {
     match relay_of(config) {
         Ok(None) => match config.mode {
             Mode::Shadow => Finding::note(RELAY, "none is configured, and in shadow mode none is needed"),
+            Mode::Live if config.sms.is_some() => Finding::note(RELAY, "none is configured: every message is a text"),
             Mode::Live => Finding::fails(RELAY, "none is configured", "write a [mail] section"),
         },
         Ok(Some(relay)) => match relay.reach().await {

@@ -6,6 +6,7 @@ mod mail;
 mod panel;
 mod scan;
 mod server;
+mod sms;
 mod topic;
 mod write_back;
 
@@ -27,6 +28,7 @@ use crate::notify::Messages;
 use crate::policy::facts::ADULT_AT_YEARS;
 use crate::signing::RotateEvery;
 pub use ehr_auth::{SCOPE, SCOPE_TO_SUBSCRIBE};
+use sms::{SmsRead, Texts};
 
 /// Bounds of `rotate_signing_keys`: EHRs must have the time to read each next key.
 const ROTATE_MIN: std::time::Duration = hours(24);
@@ -41,10 +43,16 @@ pub(super) fn read(
     let mut source = Source::read(text, &path.display().to_string(), variables, &mistakes);
     let context = Context { base_dir: path.parent().unwrap_or(Path::new("")), mistakes: &mistakes };
     let server = server::read(source.take("server"), context);
-    let (clinics, clinic_ids) = clinics(source.take_all("clinic"), context);
+    let texts =
+        if source.has("sms") { Texts::On { link_base: format!("{}r/", server.patient_url) } } else { Texts::Off };
+    let (clinics, clinic_ids) = clinics(source.take_all("clinic"), &texts, context);
     let ehrs = ehr::read_all(source.take_all("ehr"), server.listen, &clinic_ids, context);
     let mail = if source.has("mail") { mail::read(source.take("mail"), context) } else { MailRead::Absent };
-    let mode = mode(source.take("mode"), &mail, context);
+    let sms = match texts {
+        Texts::On { .. } => sms::read(source.take("sms"), &server.patient_url, context),
+        Texts::Off => SmsRead::Absent,
+    };
+    let mode = mode(source.take("mode"), &mail, &sms, context);
     let (keys_dir, rotate_signing_keys) = keys(source.take("keys"), context);
     let config = Config {
         server,
@@ -58,6 +66,10 @@ pub(super) fn read(
         mail: match mail {
             MailRead::Good(mail) => Some(*mail),
             MailRead::Absent | MailRead::Wrong => None,
+        },
+        sms: match sms {
+            SmsRead::Good(sms) => Some(*sms),
+            SmsRead::Absent | SmsRead::Wrong => None,
         },
         policy_file: policy_file(source.take("policy"), context),
         retention: retention(source.take("retention"), context),
@@ -76,14 +88,19 @@ enum MailRead {
     Wrong,
 }
 
-fn mode(table: Table, mail: &MailRead, context: Context<'_>) -> Mode {
+fn mode(table: Table, mail: &MailRead, sms: &SmsRead, context: Context<'_>) -> Mode {
     let mut section = Section::new("mode", table, context);
     let mode = section.choice("send", &[("shadow", Mode::Shadow), ("live", Mode::Live)], Mode::Shadow);
-    match (mode, mail) {
-        (Mode::Live, MailRead::Absent) => {
-            section.complain("send", "nothing can be sent without a [mail] section: write one, or stay in \"shadow\"");
+    match (mode, mail, sms) {
+        (Mode::Live, MailRead::Absent, SmsRead::Absent) => {
+            section.complain(
+                "send",
+                "nothing can be sent without a [mail] or an [sms] section: write one, or stay in \"shadow\"",
+            );
         }
-        (Mode::Live, MailRead::Good(_) | MailRead::Wrong) | (Mode::Shadow, _) => {}
+        (Mode::Live, MailRead::Good(_) | MailRead::Wrong, _)
+        | (Mode::Live, MailRead::Absent, SmsRead::Good(_) | SmsRead::Wrong)
+        | (Mode::Shadow, _, _) => {}
     }
     section.finish();
     mode
@@ -154,7 +171,7 @@ fn policy_file(table: Table, context: Context<'_>) -> std::path::PathBuf {
     written.unwrap_or_else(|| context.base_dir.join("policy.toml"))
 }
 
-fn clinics(tables: Vec<Table>, context: Context<'_>) -> (Vec<Clinic>, BTreeSet<ClinicId>) {
+fn clinics(tables: Vec<Table>, texts: &Texts, context: Context<'_>) -> (Vec<Clinic>, BTreeSet<ClinicId>) {
     let (mut clinics, mut ids) = (Vec::new(), BTreeSet::new());
     for (index, table) in tables.into_iter().enumerate() {
         let mut section = Section::numbered("clinic", index, table, context);
@@ -166,13 +183,25 @@ fn clinics(tables: Vec<Table>, context: Context<'_>) -> (Vec<Clinic>, BTreeSet<C
         let from = section.required("from", "the address that its messages come from", EmailAddress::parse);
         let messages = messages(&mut section);
         let adult_at_years = section.number("adult_at_years", u64::from(ADULT_AT_YEARS), 16..=21);
+        let (region, text_name) = sms::of_clinic(&mut section, name.as_deref(), texts);
         if id.clone().is_some_and(|id| !ids.insert(id)) {
             section.complain("id", "another clinic has this id: give each its own");
         }
         section.finish();
         if let (Some(id), Some(name), Some(phone), Some(timezone), Some(from)) = (id, name, phone, timezone, from) {
             let adult_at_years = u16::try_from(adult_at_years).unwrap_or(ADULT_AT_YEARS);
-            clinics.push(Clinic { id, name, phone, timezone, language, from, messages, adult_at_years });
+            clinics.push(Clinic {
+                id,
+                name,
+                phone,
+                timezone,
+                language,
+                from,
+                messages,
+                adult_at_years,
+                region,
+                text_name,
+            });
         }
     }
     (clinics, ids)

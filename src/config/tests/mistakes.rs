@@ -68,7 +68,7 @@ fn mistakes_in_the_plain_sections_are_told_with_line_and_remedy() {
         ("[keys]\ndir = \"\"", 2, "keys.dir", "not nothing"),
         ("[keys]\ndirectory = \"keys\"", 2, "keys.directory", "did you mean `dir`?"),
         ("[mode]\nsend = \"on\"", 2, "mode.send", "\"shadow\" or \"live\""),
-        ("[mode]\nsend = \"live\"", 2, "mode.send", "without a [mail] section"),
+        ("[mode]\nsend = \"live\"", 2, "mode.send", "without a [mail] or an [sms] section"),
         ("[mode]\nsend = true", 2, "mode.send", "expected text in quotes"),
         ("[policy]\nfile = \"rules.toml\"", 2, "policy.file", "there is no file /nowhere/rules.toml"),
         ("[retention]\nraw_events = \"2h\"", 2, "retention.raw_events", "from \"1m\" to \"1h\""),

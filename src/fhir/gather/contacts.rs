@@ -1,8 +1,8 @@
-//! The e-mail addresses of those who stand by a patient: a guardian's address is often typed as the teenager's own.
+//! The addresses and numbers of those who stand by a patient: a guardian's is often typed as the teenager's own.
 //!
-//! Must stay true: an entry counts whatever its use, period or rank, and a person whatever became of them, for the mailbox is
-//! still the other person's; but only a `RelatedPerson` in force acts for the patient. Patient data: addresses leave here as
-//! [`EmailAddress`] alone.
+//! Must stay true: an entry counts whatever its use, period or rank, and a person whatever became of them, for the mailbox or phone is
+//! still the other person's; but only a `RelatedPerson` in force acts for the patient. Patient data: what leaves here is a
+//! [`Contact`].
 
 use std::collections::BTreeSet;
 
@@ -11,17 +11,18 @@ use tokio::time::Instant;
 
 use super::listing::Listing;
 use super::recipients::bases_of;
-use super::shape::{Place, below, items, pointers, word};
-use crate::base::{EmailAddress, UtcMillis};
+use super::shape::{Place, below, items, pointers};
+use crate::base::{Contact, UtcMillis};
 use crate::fhir::client::EhrClient;
+use crate::fhir::contact::named;
 use crate::fhir::dates;
-use crate::fhir::patient::Patient;
+use crate::fhir::patient::{Patient, Telecom, telecom};
 use crate::policy::facts::{Basis, FactPath, Gathered, Sighted};
 
-/// The address of somebody who stands by a patient. Patient data.
+/// The address or number of somebody who stands by a patient. Patient data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kin {
-    pub address: EmailAddress,
+    pub contact: Contact,
     pub stands: Stands,
     /// On what ground, by their coded relationships.
     pub basis: BTreeSet<Basis>,
@@ -37,15 +38,15 @@ pub enum Stands {
 }
 
 impl EhrClient {
-    /// Addresses of every `RelatedPerson` of `patient`, of the contacts in the patient's own record, and of those who pay for
-    /// them. What is no address is left out. Lacks say that there may be more.
+    /// Addresses and numbers of every `RelatedPerson` of `patient`, of the contacts in the patient's own record, and of those who pay for
+    /// them. What is neither is left out. Lacks say that there may be more.
     pub async fn related_contacts(&self, patient: &Patient, now: UtcMillis) -> Gathered<Kin> {
         let deadline = Instant::now() + self.limits.gather_timeout;
         let (persons, payers) = tokio::join!(self.persons(patient, now, deadline), self.payers(patient, deadline));
         let none = BTreeSet::new();
-        let mut found = all(patient.contacts.clone(), Stands::NotInForce, &none);
+        let mut found = self.all(patient.contacts.clone(), Stands::NotInForce, &none);
         found.extend(persons);
-        found.extend(all(payers, Stands::NotInForce, &none));
+        found.extend(self.all(payers, Stands::NotInForce, &none));
         found
     }
 
@@ -54,10 +55,18 @@ impl EhrClient {
         let mut found = Gathered { found: Vec::new(), lacking: listing.lacking };
         for (i, person) in listing.resources.iter().enumerate() {
             let mut theirs = Gathered::none();
-            emails(person, &format!("RelatedPerson[{i}]"), &mut theirs);
-            found.extend(all(theirs, standing(person, now), &bases_of(person)));
+            telecoms_of(person, &format!("RelatedPerson[{i}]"), &mut theirs);
+            found.extend(self.all(theirs, standing(person, now), &bases_of(person)));
         }
         found
+    }
+
+    fn all(&self, entries: Gathered<Telecom>, stands: Stands, basis: &BTreeSet<Basis>) -> Gathered<Kin> {
+        let kin = |seen: Sighted<Telecom>| {
+            let contact = named(&seen.value, self.region)?;
+            Some(Sighted { value: Kin { contact, stands, basis: basis.clone() }, at: seen.at })
+        };
+        Gathered { found: entries.found.into_iter().filter_map(kin).collect(), lacking: entries.lacking }
     }
 
     /// Every `RelatedPerson` of `patient`, whatever the server's filter let through.
@@ -70,14 +79,6 @@ impl EhrClient {
         });
         listing
     }
-}
-
-fn all(addresses: Gathered<EmailAddress>, stands: Stands, basis: &BTreeSet<Basis>) -> Gathered<Kin> {
-    let kin = |seen: Sighted<EmailAddress>| Sighted {
-        value: Kin { address: seen.value, stands, basis: basis.clone() },
-        at: seen.at,
-    };
-    Gathered { found: addresses.found.into_iter().map(kin).collect(), lacking: addresses.lacking }
 }
 
 /// In doubt they do not act for anybody.
@@ -106,19 +107,18 @@ fn is_within(period: &Value, now: UtcMillis) -> bool {
 }
 
 /// The contacts in a sanitised `Patient`.
-pub(in crate::fhir) fn of_patient(patient: &Value) -> Gathered<EmailAddress> {
+pub(in crate::fhir) fn of_patient(patient: &Value) -> Gathered<Telecom> {
     let mut found = Gathered::none();
     for (step, contact) in items(patient, "contact") {
-        emails(contact, &step, &mut found);
+        telecoms_of(contact, &step, &mut found);
     }
     found
 }
 
-pub(super) fn emails(holder: &Value, at: &str, into: &mut Gathered<EmailAddress>) {
-    for (step, telecom) in items(holder, "telecom") {
-        let value = word(telecom, "value").filter(|_| word(telecom, "system") == Some("email"));
-        if let Some(address) = value.and_then(|value| EmailAddress::parse(value).ok()) {
-            into.add(address, FactPath(below(at, &step)));
+pub(super) fn telecoms_of(holder: &Value, at: &str, into: &mut Gathered<Telecom>) {
+    for (step, entry) in items(holder, "telecom") {
+        if let Some(entry) = telecom(entry) {
+            into.add(entry, FactPath(below(at, &step)));
         }
     }
 }

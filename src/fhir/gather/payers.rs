@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::contacts::emails;
+use super::contacts::telecoms_of;
 use super::fetch::lack_of;
 use super::shape::{Place, Pointer, below, items, pointers, word};
-use crate::base::{EmailAddress, FhirId};
+use crate::base::FhirId;
 use crate::fhir::client::EhrClient;
 use crate::fhir::offers::Has;
-use crate::fhir::patient::Patient;
+use crate::fhir::patient::{Patient, Telecom};
 use crate::policy::facts::{Gathered, Lack};
 
 /// A kind of resource that names those who pay.
@@ -72,7 +72,7 @@ const PARTY_BYTES_MAX: usize = 1024 * 1024;
 type Party = (&'static str, FhirId);
 
 impl EhrClient {
-    pub(super) async fn payers(&self, patient: &Patient, deadline: Instant) -> Gathered<EmailAddress> {
+    pub(super) async fn payers(&self, patient: &Patient, deadline: Instant) -> Gathered<Telecom> {
         let mut found = Gathered::none();
         let mut parties = BTreeSet::new();
         for payment in &PAYMENTS {
@@ -92,7 +92,7 @@ impl EhrClient {
         }
         for party in parties.into_iter().take(PARTIES_MAX) {
             match timeout_at(deadline, self.read_whole(party.0, &party.1, PARTY_BYTES_MAX)).await {
-                Ok(Ok(person)) => emails(&person, party.0, &mut found),
+                Ok(Ok(person)) => telecoms_of(&person, party.0, &mut found),
                 Ok(Err(why)) => drop(found.lacking.insert(why)),
                 Err(_) => drop(found.lacking.insert(Lack::TimedOut)),
             }
@@ -148,7 +148,7 @@ fn party(
     one: &Value,
     pointer: &Pointer,
     patient: &Patient,
-    found: &mut Gathered<EmailAddress>,
+    found: &mut Gathered<Telecom>,
 ) -> Result<Option<Party>, Lack> {
     let kind = match pointer.kind.as_deref() {
         Some("Patient") => Some("Patient"),
@@ -163,7 +163,7 @@ fn party(
         (Place::Inside(id), _) => {
             let inside = items(one, "contained").into_iter().find(|(_, inner)| word(inner, "id") == Some(id));
             let (_, inner) = inside.ok_or(Lack::NotFound)?;
-            emails(inner, &below(&pointer.at, "contained"), found);
+            telecoms_of(inner, &below(&pointer.at, "contained"), found);
             Ok(None)
         }
         (Place::Lost(why), _) => Err(*why),

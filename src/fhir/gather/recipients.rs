@@ -14,8 +14,8 @@ use super::part::{ORDER, ROLE};
 use super::shape::{Place, Pointer, items, pointers, word};
 use crate::base::{FhirId, UtcMillis};
 use crate::fhir::client::EhrClient;
-use crate::fhir::contact::{ContactChoice, choose_among};
-use crate::fhir::patient::{Patient, Telecom, email_entries};
+use crate::fhir::contact::{Choices, choose_among};
+use crate::fhir::patient::{Patient, Telecom, TelecomSystem, telecoms};
 use crate::fhir::report::Report;
 use crate::fhir::service::ServiceBase;
 use crate::policy::RecipientRole;
@@ -27,7 +27,7 @@ pub struct Further {
     pub who: Who,
     /// On what ground they act for the patient; nothing for others.
     pub basis: BTreeSet<Basis>,
-    pub choice: ContactChoice,
+    pub choices: Choices,
 }
 
 /// Who somebody is in their EHR: `RelatedPerson/12`.
@@ -108,9 +108,9 @@ impl EhrClient {
                 continue;
             };
             let who = Who { kind: "RelatedPerson", id };
-            let choice = choose_among(&email_entries(person), now);
+            let choices = choose_among(&telecoms(person), self.region, now);
             let at = FactPath(format!("RelatedPerson[{i}]"));
-            found.add(Further { role: RecipientRole::Proxy, who, basis, choice }, at);
+            found.add(Further { role: RecipientRole::Proxy, who, basis, choices }, at);
         }
         found
     }
@@ -183,21 +183,21 @@ impl EhrClient {
         if standing(&value, now) != Stands::InForce {
             return Ok(None);
         }
-        let mut emails = email_entries(&value);
-        if emails.is_empty() && kind == ROLE {
-            emails = self.emails_behind(&value, now).await?;
+        let mut entries = telecoms(&value);
+        if kind == ROLE && !entries.iter().any(|entry| entry.system == TelecomSystem::Email) {
+            entries.extend(self.telecoms_behind(&value, now).await?);
         }
         let who = Who { kind, id: id.clone() };
-        Ok(Some(Further { role, who, basis: BTreeSet::new(), choice: choose_among(&emails, now) }))
+        Ok(Some(Further { role, who, basis: BTreeSet::new(), choices: choose_among(&entries, self.region, now) }))
     }
 
     /// Of the person who has a role without an address of its own.
-    async fn emails_behind(&self, role: &Value, now: UtcMillis) -> Result<Vec<Telecom>, Lack> {
+    async fn telecoms_behind(&self, role: &Value, now: UtcMillis) -> Result<Vec<Telecom>, Lack> {
         for person in pointers(role, "practitioner", ROLE, &self.base) {
             if let (Some("Practitioner"), Place::Here(id)) = (person.kind.as_deref(), &person.place) {
                 let value = self.read_whole("Practitioner", id, RESOURCE_BYTES_MAX).await?;
                 let is_in_force = standing(&value, now) == Stands::InForce;
-                return Ok(if is_in_force { email_entries(&value) } else { Vec::new() });
+                return Ok(if is_in_force { telecoms(&value) } else { Vec::new() });
             }
         }
         Ok(Vec::new())

@@ -21,7 +21,7 @@ use super::pace::Turn;
 use super::service::ServiceBase;
 use super::transport::{self, FHIR_JSON};
 use crate::base::{FhirId, ToldId, UtcMillis, VersionId};
-use crate::policy::RecipientRole;
+use crate::policy::{Channel, RecipientRole};
 use crate::record::{Fact, ToDo, Told};
 
 pub use resources::{MARK, MARK_SYSTEM, TASK_END_SYSTEM, TO_DO_SYSTEM, TOLD_SYSTEM};
@@ -75,6 +75,8 @@ pub struct Telling<'a> {
     /// `None`: the report could not be read, so nobody knows; only a Task can be told then.
     pub patient: Option<&'a FhirId>,
     pub recipient: RecipientRole,
+    /// By which the message went.
+    pub channel: Channel,
     /// References to the versions of the reports.
     pub about: &'a [String],
     /// When it happened.

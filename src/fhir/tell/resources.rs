@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{Telling, Word};
-use crate::policy::RecipientRole;
+use crate::policy::{Channel, RecipientRole};
 use crate::record::{ToDo, Told};
 
 /// By this system an EHR's staff find what Chartseal wrote, and Chartseal finds it again.
@@ -98,12 +98,20 @@ const fn purpose(telling: &Telling<'_>) -> &'static str {
     }
 }
 
+/// <https://terminology.hl7.org/CodeSystem-v3-ParticipationMode.html>
+const fn medium(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Email => "EMAILWRIT",
+        Channel::Sms => "SMSWRIT",
+    }
+}
+
 fn message(telling: &Telling<'_>) -> Value {
     json!({
         "resourceType": "Communication",
         "status": "completed",
         "category": [concept("http://terminology.hl7.org/CodeSystem/communication-category", "notification")],
-        "medium": [concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationMode", "EMAILWRIT")],
+        "medium": [concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationMode", medium(telling.channel))],
         "subject": patient(telling),
         "about": about(telling),
         "sent": telling.at.to_rfc3339(),

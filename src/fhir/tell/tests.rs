@@ -11,8 +11,18 @@ fn base() -> ServiceBase {
 fn told(word: Word, check: impl FnOnce(&Telling<'_>)) {
     let (id, patient, base) = (ToldId::of(&[b"test"]), FhirId::parse("p-1").unwrap(), base());
     let about = ["DiagnosticReport/r-1/_history/2".to_owned()];
-    let (recipient, at) = (RecipientRole::Patient, UtcMillis(1_795_000_000_000));
-    check(&Telling { id: &id, word, patient: Some(&patient), recipient, about: &about, at, base: &base });
+    let (recipient, channel, at) = (RecipientRole::Patient, Channel::Email, UtcMillis(1_795_000_000_000));
+    check(&Telling { id: &id, word, patient: Some(&patient), recipient, channel, about: &about, at, base: &base });
+}
+
+#[test]
+fn a_message_says_by_which_channel_it_went() {
+    for (channel, medium) in [(Channel::Email, "EMAILWRIT"), (Channel::Sms, "SMSWRIT")] {
+        told(Word::Message, |telling| {
+            let resource = Telling { channel, ..*telling }.resource();
+            assert_eq!(resource["medium"][0]["coding"][0]["code"], medium);
+        });
+    }
 }
 
 #[test]

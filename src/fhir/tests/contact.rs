@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::UtcMillis;
+use crate::base::{Contact, Region, UtcMillis};
+use crate::policy::Channel;
 
 fn now() -> UtcMillis {
     UtcMillis::parse_rfc3339("2026-11-21T12:00:00Z").unwrap()
@@ -15,17 +16,25 @@ fn patient(changes: &[(&str, Value)]) -> Patient {
 
 /// The choice as text: the address, `tie`, or the reason.
 fn choice(changes: &[(&str, Value)]) -> String {
-    match choose_email(&patient(changes), now()) {
-        ContactChoice::One { address, explanation } => {
+    by(Channel::Email, changes)
+}
+
+fn by(channel: Channel, changes: &[(&str, Value)]) -> String {
+    match choose(&patient(changes), Region::parse("US").ok(), now()).by(channel) {
+        ContactChoice::One { contact: Contact::Email(address), explanation, .. } => {
             assert!(!explanation.contains('@'));
             format!("{} ({explanation})", address.expose())
+        }
+        ContactChoice::One { contact: Contact::Phone(number), explanation, .. } => {
+            assert!(!explanation.contains("555"));
+            format!("{} ({explanation})", number.expose())
         }
         ContactChoice::Tie => "tie".to_owned(),
         ContactChoice::None { why } => {
             assert!(!why.contains('@'));
-            why
+            why.clone()
         }
-        ContactChoice::PatientUnusable { why } => why.to_owned(),
+        ContactChoice::PatientUnusable { why } => (*why).to_owned(),
     }
 }
 
@@ -46,7 +55,7 @@ fn a_real_patient_reads_as_the_record_states() {
     assert_eq!(read.birth_date.unwrap().to_string(), "1984-05-06");
     assert!(read.active && !read.deceased && read.replaced == Replacement::No);
     assert_eq!(read.language.as_deref(), Some("es"));
-    assert_eq!(read.emails.len(), 1);
+    assert_eq!(read.telecoms.len(), 2);
 }
 
 #[test]
@@ -90,6 +99,60 @@ fn equally_good_addresses_are_a_tie_unless_they_are_one_mailbox() {
         emails(json!([{"value": "a@x.test"}, {"value": "b@x.test"}, {"value": "c@x.test", "rank": 1}])),
         "c@x.test (rank 1)"
     );
+}
+
+#[test]
+fn a_number_that_takes_texts_comes_first_and_ranks_decide_among_those() {
+    let phones = |entries: Value| by(Channel::Sms, &[("telecom", entries)]);
+    assert_eq!(
+        phones(json!([
+            {"system": "phone", "value": "(202) 555-0101", "use": "home", "rank": 1},
+            {"system": "phone", "value": "(202) 555-0102", "use": "mobile"},
+            {"system": "phone", "value": "(202) 555-0103", "use": "old"},
+            {"system": "phone", "value": "202 555 0104", "use": "mobile", "period": {"end": "2026-01"}},
+            {"system": "phone", "value": "1-800-FLOWERS", "use": "mobile"},
+            {"system": "phone", "value": "900 234 5678", "use": "mobile"},
+        ])),
+        "+12025550102 (the only number in use; 1 number is marked old, 1 number is no longer in use, 1 number is written with \
+         letters or an extension, 1 number is of a premium service)"
+    );
+    assert_eq!(
+        phones(json!([
+            {"system": "sms", "value": "+12025550101", "rank": 2},
+            {"system": "phone", "value": "+12025550102", "use": "mobile", "rank": 1},
+        ])),
+        "+12025550102 (rank 1)"
+    );
+    assert_eq!(phones(json!([{"system": "phone", "value": "202-555-0101"}])), "+12025550101 (the only number in use)");
+    assert_eq!(
+        phones(json!([
+            {"system": "sms", "value": "+1 202 555 0101"},
+            {"system": "phone", "value": "(202) 555-0101", "use": "mobile"},
+        ])),
+        "+12025550101 (the only number in use)",
+        "one number that is written twice"
+    );
+    let two = json!([{"system": "sms", "value": "+12025550101"}, {"system": "sms", "value": "+12025550102"}]);
+    assert_eq!(phones(two), "tie");
+    assert_eq!(phones(json!([{"system": "phone", "value": "+49 30 123456"}])), "1 number is of a landline");
+    assert_eq!(phones(json!([{"system": "email", "value": "a@x.test"}])), "there is no phone entry");
+}
+
+#[test]
+fn ranks_say_which_channel_a_patient_likes_better() {
+    let order = |phone: Value, email: Value| {
+        let entries = json!([
+            {"system": "sms", "value": "+12025550101", "rank": phone},
+            {"system": "email", "value": "a@x.test", "rank": email},
+        ]);
+        choose(&patient(&[("telecom", entries)]), None, now()).order()
+    };
+    let (texts, mail) = ([Channel::Sms, Channel::Email], [Channel::Email, Channel::Sms]);
+    assert_eq!(order(json!(1), json!(2)), texts);
+    assert_eq!(order(json!(1), json!(null)), texts);
+    assert_eq!(order(json!(2), json!(1)), mail);
+    assert_eq!(order(json!(1), json!(1)), mail);
+    assert_eq!(order(json!(null), json!(null)), mail);
 }
 
 #[test]

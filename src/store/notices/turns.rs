@@ -7,9 +7,11 @@ use std::collections::HashSet;
 
 use diesel::prelude::*;
 
+use super::reported::BY_SMS;
 use super::{NoticeRow, Row, columns};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::UtcMillis;
+use crate::policy::Channel;
 use crate::record::{Link, LinkEvent, LiveUntil, Notice, NoticeEvent};
 use crate::store::conn::{Conn, Tx};
 use crate::store::control::{Pause, paused};
@@ -48,22 +50,45 @@ pub fn lease_notices(
     read_since: UtcMillis,
     count: i64,
 ) -> Result<Vec<LeasedNotice>, StoreError> {
+    lease_notices_within(tx, now, read_since, count, usize::MAX)
+}
+
+/// [`lease_notices`], among them `texts_max` texts at most.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn lease_notices_within(
+    tx: &mut Tx,
+    now: UtcMillis,
+    read_since: UtcMillis,
+    count: i64,
+    texts_max: usize,
+) -> Result<Vec<LeasedNotice>, StoreError> {
     if paused(tx.conn())? != Pause::Running || waits_for_redecision(tx.conn(), now)? {
         return Ok(Vec::new());
     }
     let (mut leased, mut ended) = (Vec::new(), 0);
+    let (mut texts_left, mut kind) = (texts_max, if texts_max == 0 { Due::Mails } else { Due::All });
     // What is leased or ended is no longer queued; what is passed over comes first again.
     let (mut passed_over, mut look_at) = (0, count * LOOK_AT_FIRST);
     loop {
-        let due = due_after(tx.conn(), passed_over, now, look_at)?;
+        let due = due_after(tx.conn(), kind, passed_over, now, look_at)?;
         if due.is_empty() {
             return Ok(leased);
         }
         passed_over += i64::try_from(due.len()).unwrap_or(i64::MAX);
         let ready = ready_links(tx.conn(), &due, now, read_since)?;
         for row in due.into_iter().filter(|row| ready.contains(&row.link_id)) {
-            match lease_one(tx, NoticeRow::try_from(row)?, now)? {
-                Turn::Leased(notice) => leased.push(*notice),
+            let row = NoticeRow::try_from(row)?;
+            let is_text = row.channel == Channel::Sms;
+            if is_text && texts_left == 0 {
+                continue;
+            }
+            match lease_one(tx, row, now)? {
+                Turn::Leased(notice) => {
+                    texts_left -= usize::from(is_text);
+                    leased.push(*notice);
+                }
                 Turn::MadeAgain => ended += 1,
                 Turn::NotYet => continue,
             }
@@ -73,19 +98,33 @@ pub fn lease_notices(
             }
         }
         look_at = LOOK_AT_MAX.min(look_at * 2);
+        // Texts that may not leave yet are not looked through again and again.
+        if texts_left == 0 && matches!(kind, Due::All) {
+            (kind, passed_over) = (Due::Mails, 0);
+        }
     }
 }
 
+/// Which notices are looked at.
+#[derive(Clone, Copy)]
+enum Due {
+    All,
+    Mails,
+}
+
 /// The next due notices in the order of their turns.
-fn due_after(conn: &mut Conn, passed_over: i64, now: UtcMillis, count: i64) -> Result<Vec<Row>, StoreError> {
-    Ok(notice::table
+fn due_after(conn: &mut Conn, kind: Due, passed_over: i64, now: UtcMillis, count: i64) -> Result<Vec<Row>, StoreError> {
+    let due = notice::table
         .filter(notice::state.eq("queued"))
         .filter(notice::due_at.le(now.0))
         .order((notice::due_at.asc(), notice::id.asc()))
         .limit(count)
         .offset(passed_over)
-        .select(columns!())
-        .load(conn)?)
+        .select(columns!());
+    Ok(match kind {
+        Due::All => due.load(conn)?,
+        Due::Mails => due.filter(notice::channel.ne(BY_SMS)).load(conn)?,
+    })
 }
 
 /// A report's id; when it was read, heard of, is due and went.

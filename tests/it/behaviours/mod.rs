@@ -29,6 +29,7 @@ mod replaced_and_merged;
 mod setup;
 mod sign_in;
 mod sign_in_troubles;
+mod texts;
 mod told;
 mod told_under_fire;
 mod whose_paper;

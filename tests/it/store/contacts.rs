@@ -36,7 +36,7 @@ on_both! {
     async fn one_clinics_word_is_about_one_address_of_one_patient(bed: Bed) {
         bed.write(|tx| {
             let ours = addressed(tx, 1, 1, 1, "north")?;
-            store::note_bounce(tx, &ours, NOW)?;
+            store::note_bounce(tx, &ours, &ContactKey::of(&ours).unwrap(), NOW)?;
             let bounced = Some(ContactStanding { state: ContactState::Bounced, since: NOW });
             assert_eq!(standing(tx, &ours)?, bounced);
             for (number, patient, address, clinic) in [(2, 2, 1, "north"), (3, 1, 2, "north"), (4, 1, 1, "south")] {
@@ -62,7 +62,7 @@ on_both! {
                 let blind = store::say_of_contact(tx, &delivery, said(None, Some(ContactState::Disputed)), NOW);
                 assert!(matches!(blind, Err(StoreError::Moved)), "somebody confirmed it meanwhile");
                 let seen = standing(tx, &delivery)?;
-                store::note_bounce(tx, &delivery, NOW.plus(after(5)))?;
+                store::note_bounce(tx, &delivery, &ContactKey::of(&delivery).unwrap(), NOW.plus(after(5)))?;
                 let late = store::say_of_contact(tx, &delivery, said(seen, confirmed), NOW.plus(after(6)));
                 assert!(matches!(late, Err(StoreError::Moved)), "it bounced meanwhile");
                 let cleared = store::say_of_contact(tx, &delivery, said(seen, None), NOW.plus(after(6)));
@@ -92,7 +92,7 @@ on_both! {
         bed.write(|tx| {
             let kept = addressed(tx, 1, 1, 1, "north")?;
             let gone = addressed(tx, 2, 2, 2, "north")?;
-            store::note_bounce(tx, &kept, NOW)?;
+            store::note_bounce(tx, &kept, &ContactKey::of(&kept).unwrap(), NOW)?;
             store::say_of_contact(tx, &gone, said(None, Some(ContactState::Disputed)), NOW.plus(after(1)))?;
             let all = store::contacts(tx.conn(), None, 10)?;
             assert_eq!(all.iter().map(|row| row.standing.state).collect::<Vec<_>>(), [ContactState::Disputed, ContactState::Bounced]);

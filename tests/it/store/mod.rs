@@ -47,6 +47,7 @@ mod shared_links;
 mod signing_keys;
 mod sources;
 mod stage;
+mod texts;
 mod told;
 mod topics;
 mod versions;

@@ -177,7 +177,7 @@ pub fn release_asking(
     opens: u16,
     challenge: Option<NewChallenge>,
 ) -> Result<Released, StoreError> {
-    release_all(tx, delivery, &[], opens, challenge)
+    release_all(tx, Channel::Email, delivery, &[], opens, challenge)
 }
 
 /// The same for several in one link, which is the lead's.
@@ -187,11 +187,23 @@ pub fn release_together(
     companions: &[Delivery],
     opens: u16,
 ) -> Result<Released, StoreError> {
-    release_all(tx, delivery, companions, opens, None)
+    release_all(tx, Channel::Email, delivery, companions, opens, None)
+}
+
+/// A link whose notice goes by this channel.
+pub fn release_by(
+    tx: &mut Tx,
+    channel: Channel,
+    delivery: &Delivery,
+    companions: &[Delivery],
+    opens: u16,
+) -> Result<Released, StoreError> {
+    release_all(tx, channel, delivery, companions, opens, None)
 }
 
 fn release_all(
     tx: &mut Tx,
+    channel: Channel,
     delivery: &Delivery,
     companions: &[Delivery],
     opens: u16,
@@ -229,7 +241,7 @@ fn release_all(
         delivery: delivery.id.clone(),
         link: link.clone(),
         kind: NoticeKind::Link,
-        channel: Channel::Email,
+        channel,
         secret_sealed: SECRET.to_vec(),
         secret_key: NOW.hour(),
     };

@@ -38,6 +38,7 @@ mod shared_link_files;
 mod shared_link_under_attack;
 mod shredding;
 mod signed_hooks;
+mod texts;
 mod the_way;
 mod told;
 mod versions;

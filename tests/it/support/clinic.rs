@@ -449,6 +449,7 @@ phone = "+1 555 0100"
 timezone = "America/Chicago"
 language = "en"
 from = "results@riverside.example"
+region = "US"
 
 [[ehr]]
 id = "lab"

@@ -31,6 +31,7 @@ pub mod reader;
 pub mod senders;
 pub mod service;
 pub mod staff;
+pub mod texts;
 pub mod tink;
 pub mod told_keeper;
 pub mod under_fire;

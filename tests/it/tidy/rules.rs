@@ -30,7 +30,7 @@ const CONFINED_CRATES: [(&str, &[&str]); 17] = [
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
     ("fhirbolt", &["fhir"]),
-    ("reqwest", &["fhir"]),
+    ("reqwest", &["fhir", "notify"]),
     ("actix_web", &["web", "app", "demo"]),
     ("lettre", &["notify"]),
     ("hickory_resolver", &["notify"]),

@@ -265,6 +265,7 @@ pub const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("secret_key", Quiet),
             ("why", Quiet),
             ("lease_holder", Quiet),
+            ("arrived_at", Quiet),
         ],
     ),
     (
@@ -283,6 +284,7 @@ pub const COLUMNS: &[(&str, &[(&str, Class)])] = &[
             ("delivery_id", Quiet),
         ],
     ),
+    ("opt_out", &[("contact_index", Pseudonymous), ("since", Quiet)]),
     ("preference", &[("patient_index", Pseudonymous), ("word", Quiet), ("set_at", Quiet), ("set_by", Quiet)]),
     (
         "poll",
