@@ -14,7 +14,8 @@ use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release,
 use chartseal::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeEvent, NoticeKind, OPENING_LEASE_MAX};
 use chartseal::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey, Sealer};
 use chartseal::store::{
-    self, Delivery, DeliveryKind, Mode, NewDelivery, NewFile, NewLink, NewNotice, SourceReading, StoreError, Tx,
+    self, Delivery, DeliveryKind, Mode, NewDelivery, NewFile, NewLink, NewNotice, NoticeSecret, SourceReading,
+    StoreError, Tx,
 };
 
 /// How long the links live.
@@ -199,6 +200,7 @@ pub fn release(tx: &mut Tx, vault: &Vault, before: &Delivery, made: &Made, now: 
         delivery: before.id.clone(),
         companions: Vec::new(),
         challenge: None,
+        secret_kept_sealed: None,
         report_version: before.report_version.clone(),
         life_seconds: LIFE_SECONDS,
         opens_max: 1,
@@ -224,8 +226,7 @@ pub fn release(tx: &mut Tx, vault: &Vault, before: &Delivery, made: &Made, now: 
         link: made.id.clone(),
         kind: NoticeKind::Link,
         channel: Channel::Email,
-        secret_sealed: made.secret_sealed.clone(),
-        secret_key: made.secret_key.clone(),
+        secret: Some(NoticeSecret { sealed: made.secret_sealed.clone(), key: made.secret_key.clone() }),
     };
     store::insert_notice(tx, &notice, now)?;
     let epoch = made.link.epoch.clone();

@@ -1,11 +1,11 @@
 //! The steps, wired from the configuration.
 
 mod clients;
+mod mail;
 mod texts;
 mod workers;
 
 use std::collections::{BTreeSet, HashMap};
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use futures_util::future::join_all;
 use super::rules_files;
 use super::start::Ground;
 use crate::audit::{AuditEvent, Chain};
-use crate::base::{Bell, ClinicId, Language, SecretText, minutes};
+use crate::base::{Bell, ClinicId, Language, OperatorName, SecretText, minutes};
 use crate::blobs::BlobStore;
-use crate::config::{self, Config, MailSecurity};
-use crate::desk::InterruptedIncidents;
+use crate::config::{self, Config};
+use crate::desk::{Desk, InterruptedIncidents, Wishes};
 use crate::fhir::{EhrClient, TopicForm};
 use crate::intake::{
     HeardEhr, Hook, HookAuth, Intake, IntakeError, Numbering, SignatureForm, StartFrom, Subscribe, TopicSettings,
 };
-use crate::notify::{ClinicPhone, DisplayName, Login, MailRelay, Mailer, OnlyTo, RelayUrl, SmtpRelay, TlsMode, Via};
 use crate::open::{ClinicCard, Open};
-use crate::outbox::{Bounces, BreakerLimits, Outbox, Sender};
+use crate::outbox::{Bounces, BreakerLimits, Outbox};
 use crate::paper::Letterhead;
+use crate::policy::decide::may_be_tagged;
 use crate::policy::facts::ADULT_AT_YEARS;
 use crate::policy::vocabulary::CodeElse;
 use crate::policy::{Available, Challenge, Channel, Terms};
@@ -38,6 +38,8 @@ use crate::store::{self, Mode};
 use crate::sweep::{Pace, Retention, Sweep};
 use crate::write_back::{CompletedTalk, ToldEhr, WriteBack};
 pub use clients::sign_in as sign_in_of;
+use mail::senders;
+pub use mail::{mailer_of, relay_of};
 pub use workers::EHR_WORKERS_MAX;
 use workers::workers_of_each;
 
@@ -55,6 +57,7 @@ pub struct Steps {
     pub sweep: Arc<Sweep>,
     pub open: Arc<Open>,
     pub incidents: Arc<InterruptedIncidents>,
+    pub wishes: Arc<Wishes>,
     pub sign_in: Arc<SignIn>,
     pub write_back: Arc<WriteBack>,
     bells: Bells,
@@ -67,6 +70,7 @@ struct Bells {
     decided: Bell,
     queued: Bell,
     sweep: Bell,
+    wished: Bell,
 }
 
 impl Steps {
@@ -97,7 +101,7 @@ impl Steps {
                 vault: ground.vault.clone(),
                 ehrs: read_ehrs(config, &clients),
                 turns_at_once: workers_of_each(clients.len()),
-                rules,
+                rules: Arc::clone(&rules),
                 available: available.clone(),
                 mode,
                 renew_every: store::RENEW_EVERY,
@@ -120,7 +124,7 @@ impl Steps {
                 changed: bells.due.clone(),
             }),
             outbox: Arc::new(outbox(config, ground, &bells)?),
-            sweep: Arc::new(sweep(config, ground, &blobs, &bells)),
+            sweep: Arc::new(sweep(config, ground, &blobs, &bells, Arc::clone(&rules))),
             open: Arc::new(Open::new(
                 ground.store.clone(),
                 ground.clock.clone(),
@@ -128,8 +132,9 @@ impl Steps {
                 blobs,
                 clinic_cards(config),
                 house(config),
-                bells.queued.clone(),
+                (bells.queued.clone(), bells.wished.clone()),
             )),
+            wishes: Arc::new(wishes(config, ground)?),
             incidents: Arc::new(InterruptedIncidents { store: ground.store.clone(), clock: ground.clock.clone() }),
             sign_in,
             write_back: Arc::new(write_back(config, ground, &clients, &bells)),
@@ -176,6 +181,7 @@ impl Steps {
                 + self.write_back.turn().await?
                 + self.sweep.turn().await?
                 + self.incidents.turn().await?
+                + self.wishes.turn().await?
                 + self.sign_in.turn().await?;
             if done == 0 {
                 return Ok(());
@@ -376,7 +382,19 @@ pub fn bounces(config: &Config, ground: &Ground) -> Option<Bounces> {
     })
 }
 
-fn sweep(config: &Config, ground: &Ground, blobs: &BlobStore, bells: &Bells) -> Sweep {
+fn wishes(config: &Config, ground: &Ground) -> anyhow::Result<Wishes> {
+    let desk = Desk {
+        store: ground.store.clone(),
+        clock: ground.clock.clone(),
+        vault: ground.vault.clone(),
+        // What it does is noted as the holder's doing.
+        operator: OperatorName::parse("chartseal")?,
+        mode: mode_of(config),
+    };
+    Ok(Wishes { desk })
+}
+
+fn sweep(config: &Config, ground: &Ground, blobs: &BlobStore, bells: &Bells, rules: Arc<Timetable>) -> Sweep {
     Sweep {
         store: ground.store.clone(),
         clock: ground.clock.clone(),
@@ -385,69 +403,12 @@ fn sweep(config: &Config, ground: &Ground, blobs: &BlobStore, bells: &Bells) -> 
         journal: ground.journal.clone(),
         rechecks: config.ehrs.iter().map(|ehr| (ehr.id.clone(), ehr.recheck_every)).collect(),
         retention: retention(config),
+        reminders: config.clinics.iter().map(|clinic| (clinic.id.clone(), clinic.reminders)).collect(),
+        sensitive: Box::new(move |facts, now| may_be_tagged(&rules.at(now).rules, facts, now)),
+        queued: bells.queued.clone(),
         due: bells.due.clone(),
         pace: tokio::sync::Mutex::new(Pace::default()),
     }
-}
-
-/// What hands messages over, to those whom the configuration lets be written to.
-///
-/// # Errors
-/// Settings that cannot be used.
-pub fn mailer_of(config: &Config) -> anyhow::Result<Mailer> {
-    let (Some(mail), Some(relay)) = (&config.mail, relay_of(config)?) else {
-        // Shadow mode without a relay: nothing may leave, so nobody may be written to.
-        return Ok(Mailer::new(Via::Memory(Arc::default()), OnlyTo::parse([])?));
-    };
-    let only_to = match &mail.recipients {
-        config::Recipients::Anyone => OnlyTo::Everyone,
-        config::Recipients::Only(list) => OnlyTo::parse(list.iter().map(crate::base::EmailAddress::expose))?,
-    };
-    Ok(Mailer::new(Via::Smtp(relay), only_to))
-}
-
-/// The relay, where one is configured.
-///
-/// # Errors
-/// Settings that cannot be used.
-pub fn relay_of(config: &Config) -> anyhow::Result<Option<SmtpRelay>> {
-    let Some(mail) = &config.mail else { return Ok(None) };
-    let (scheme, tls) = match mail.security {
-        MailSecurity::Plain => ("smtp", TlsMode::None),
-        MailSecurity::StartTls => ("smtp", TlsMode::Required),
-        MailSecurity::Implicit => ("smtps", TlsMode::Required),
-    };
-    let host = if mail.host.contains(':') { format!("[{}]", mail.host) } else { mail.host.clone() };
-    let relay = MailRelay {
-        url: RelayUrl::parse(&format!("{scheme}://{host}:{}", mail.port))?,
-        login: mail.login.as_ref().map(|login| Login { user: login.user.clone(), password: login.password.clone() }),
-        tls,
-        ca_file: mail.ca_file.clone(),
-        hello_name: config.server.patient_url.host_str().unwrap_or("localhost").to_owned(),
-        connections_max: u16::try_from(mail.connections_max).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN),
-        attempt_timeout: mail.attempt_max,
-    };
-    Ok(Some(SmtpRelay::new(relay).context("[mail] cannot be used")?))
-}
-
-fn senders(config: &Config) -> anyhow::Result<HashMap<ClinicId, Sender>> {
-    config
-        .clinics
-        .iter()
-        .map(|clinic| {
-            let named = || format!("clinic '{}' cannot be shown in messages", clinic.id);
-            let sender = Sender {
-                name: DisplayName::parse(&clinic.name).with_context(named)?,
-                phone: ClinicPhone::parse(clinic.phone.as_str()).with_context(named)?,
-                from: clinic.from.clone(),
-                zone: clinic.timezone,
-                language: clinic.language.language(),
-                messages: clinic.messages.clone(),
-                text_name: clinic.text_name.clone(),
-            };
-            Ok((clinic.id.clone(), sender))
-        })
-        .collect()
 }
 
 fn clinic_cards(config: &Config) -> HashMap<ClinicId, ClinicCard> {

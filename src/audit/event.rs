@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::how::{HeardBy, Redecided, by_email, is_by_email, is_patient, patient};
 use crate::base::{DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
-use crate::record::{Ask, Channel, Checked, ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
+use crate::record::{Ask, Channel, Checked, ContactState, Link, Notice, NoticeKind, RecipientRole, RevokedBy, Waiver};
 
 /// Who did it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +116,25 @@ pub enum AuditEvent {
         #[serde(default = "by_email", skip_serializing_if = "is_by_email")]
         channel: Channel,
     },
+    /// The rules keep the link's secret until somebody opens it, for a reminder.
+    SecretKept {
+        link: LinkId,
+    },
+    /// Nobody opened the link, and its holder is reminded: with the link or without it.
+    Reminded {
+        link: LinkId,
+        notice: NoticeId,
+        by: NoticeKind,
+    },
+    /// Nobody opened the link of something sensitive, and it ends soon: somebody should call.
+    CallWanted {
+        link: LinkId,
+    },
+    /// Staff called.
+    Called {
+        link: LinkId,
+        said: Option<String>,
+    },
     /// Written before the message leaves.
     NoticeAttempted {
         notice: NoticeId,
@@ -192,6 +212,15 @@ pub enum AuditEvent {
     SlipBound {
         reference: String,
         ehr: EhrId,
+    },
+    /// Whoever got the link says that it was not for them; so often it had been opened.
+    Disowned {
+        link: LinkId,
+        opened: u64,
+    },
+    /// The holder of a link that ended wants another.
+    AnotherWanted {
+        link: LinkId,
     },
     Decrypted {
         link: LinkId,
@@ -462,42 +491,4 @@ pub enum AuditEvent {
         what: String,
         removed: u64,
     },
-}
-
-/// What became of what was decided before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Redecided {
-    /// It is stricter.
-    Tighter,
-    /// It stands, about what the EHR says now.
-    Stands,
-    /// A person said so.
-    Confirmed,
-}
-
-/// How the event came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HeardBy {
-    Hook,
-    Poll,
-}
-
-const fn by_email() -> Channel {
-    Channel::Email
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_by_email(channel: &Channel) -> bool {
-    matches!(channel, Channel::Email)
-}
-
-const fn patient() -> RecipientRole {
-    RecipientRole::Patient
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_patient(recipient: &RecipientRole) -> bool {
-    matches!(recipient, RecipientRole::Patient)
 }

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use super::print::{Print, table};
 use super::{Acts, Outcome};
 use crate::base::{ClinicId, DeliveryId, EhrId, SecretText};
-use crate::desk::{Desk, LIST_MAX, OwnQuestion, Person, Shown, words};
+use crate::desk::{Brief, Desk, LIST_MAX, OwnQuestion, Person, Shown, words};
 use crate::policy::laws::Waiver;
 use crate::record::{Checked, HoldEnd, Link};
 use crate::store::{self, DeliveryFilter, Pause};
@@ -25,6 +25,12 @@ pub(super) enum DeliveriesCommand {
         clinic: Option<ClinicId>,
         #[arg(long)]
         ehr: Option<EhrId>,
+        /// Only those whose patients somebody should call, since nobody opened what is sensitive.
+        #[arg(long, conflicts_with_all = ["state", "clinic", "ehr"])]
+        to_call: bool,
+        /// Only those whose holders ask for another link.
+        #[arg(long, conflicts_with_all = ["state", "clinic", "ehr", "to_call"])]
+        wished: bool,
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=LIST_MAX))]
         most: i64,
     },
@@ -71,6 +77,13 @@ pub(super) enum DeliveriesCommand {
         #[arg(long, value_parser = ["id-document", "known-in-person", "called-back", "record-questions"])]
         checked: String,
     },
+    /// Note that you called somebody who did not open their link.
+    Called {
+        id: String,
+        /// What came of it, for the audit: nothing about the patient or the report.
+        #[arg(long)]
+        said: Option<String>,
+    },
     /// Let a link that was locked after too many wrong answers take as many again, once.
     Unlock {
         id: String,
@@ -91,6 +104,7 @@ impl DeliveriesCommand {
             | Self::Revoke { .. }
             | Self::Resend { .. }
             | Self::Code { .. }
+            | Self::Called { .. }
             | Self::Unlock { .. }
             | Self::Redecide { .. } => Acts::Changes,
         }
@@ -113,11 +127,14 @@ const STATES: [&str; 11] = [
 
 pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, print: Print) -> anyhow::Result<Outcome> {
     match command {
-        DeliveriesCommand::List { state, clinic, ehr, most } => {
+        DeliveriesCommand::List { to_call: true, most, .. } => list(desk, desk.to_call(most).await?, print).await,
+        DeliveriesCommand::List { wished: true, most, .. } => list(desk, desk.wished_for(most).await?, print).await,
+        DeliveriesCommand::List { state, clinic, ehr, most, to_call: false, wished: false } => {
             if let Some(unknown) = state.as_deref().filter(|state| !STATES.contains(state)) {
                 anyhow::bail!("there is no state '{unknown}'; the states are {}", STATES.join(", "));
             }
-            list(desk, DeliveryFilter { state, clinic, ehr, count_max: most }, print).await
+            let filter = DeliveryFilter { state, clinic, ehr, count_max: most };
+            list(desk, desk.list(filter).await?, print).await
         }
         DeliveriesCommand::Show { id } => {
             let shown = desk.show(&id).await?;
@@ -164,6 +181,12 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, pr
             let checked = Checked::ALL.into_iter().find(|one| one.as_str() == checked);
             let checked = checked.context("say with --checked how you made sure who they are")?;
             tell_code(desk, &id, checked, print).await
+        }
+        DeliveriesCommand::Called { id, said } => {
+            let id = desk.called(&id, said).await?;
+            let text = format!("The call about {id} is noted.");
+            print.done(&text, &serde_json::json!({"called": id}));
+            Ok(Outcome::Done)
         }
         DeliveriesCommand::Unlock { id, why } => {
             let id = desk.unlock(&id, why).await?;
@@ -227,8 +250,7 @@ async fn what_follows(desk: &Desk, id: &DeliveryId) -> anyhow::Result<String> {
     })
 }
 
-async fn list(desk: &Desk, filter: DeliveryFilter, print: Print) -> anyhow::Result<Outcome> {
-    let briefs = desk.list(filter).await?;
+async fn list(desk: &Desk, briefs: Vec<Brief>, print: Print) -> anyhow::Result<Outcome> {
     let rows: Vec<Vec<String>> = briefs
         .iter()
         .map(|brief| {

@@ -237,6 +237,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::NotLocked
             | DeskError::UnlockedBefore
             | DeskError::NotOut
+            | DeskError::NoCallWanted
             | DeskError::NoSlip
             | DeskError::SlipBound
             | DeskError::Staff(_)

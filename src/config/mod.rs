@@ -38,6 +38,7 @@ use crate::notify::{BounceAddress, Messages};
 use crate::record::Told;
 use crate::release::MalwareScan;
 use crate::signing::{Algorithm, RotateEvery};
+use crate::sweep::Reminders;
 use crate::whose::Demand;
 
 pub use mistake::{ConfigError, Mistake, Place};
@@ -112,6 +113,8 @@ pub struct Clinic {
     pub from: EmailAddress,
     /// Its own words for them, where it has some.
     pub messages: Messages,
+    /// Whether their recipients are reminded of links that nobody opened.
+    pub reminders: Reminders,
     /// From this birthday on nobody stands by its patients by law.
     pub adult_at_years: u16,
     /// Where numbers without `+` are at home; always there beside `[sms]`.

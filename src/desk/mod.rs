@@ -6,6 +6,7 @@
 //! Must not know: how the person was recognised, how the answer is printed.
 
 mod again;
+mod calls;
 mod census;
 mod challenges;
 mod contacts;
@@ -25,6 +26,7 @@ mod slips;
 mod told;
 mod verify;
 mod versions;
+mod wishes;
 pub mod words;
 
 use again::Again;
@@ -57,6 +59,7 @@ pub use slips::{Order, SLIPS_MAX, Slip};
 pub use told::{HeardTold, TOLD_LIST_MAX, ToldAsked, ToldEntry};
 pub use verify::{Verified, verify_audit};
 pub use versions::{Approved, Judgement, RolledBack, Urgency, VersionEntry, VersionText, judge};
+pub use wishes::Wishes;
 
 /// Deliveries that one list shows at most.
 pub const LIST_MAX: i64 = 1000;
@@ -168,6 +171,9 @@ pub enum DeskError {
     #[error("it has no link that stands open")]
     NotOut,
     /// Staff.
+    #[error("nobody asks for a call about it: its link was opened, or somebody called")]
+    NoCallWanted,
+    /// Staff.
     #[error("the facts of this delivery are past their retention; it can no longer be sent again from here")]
     Forgotten,
 }
@@ -183,9 +189,7 @@ impl Desk {
             .read(move |conn| {
                 let mut briefs = Vec::new();
                 for delivery in store::deliveries(conn, &filter)? {
-                    let notices = store::notices_of(conn, &delivery.id)?;
-                    let source = store::source(conn, &delivery.source)?;
-                    briefs.push(Brief::new(&delivery, source.as_ref(), &notices));
+                    briefs.push(calls::brief_of(conn, &delivery)?);
                 }
                 Ok(briefs)
             })
@@ -245,13 +249,22 @@ impl Desk {
     /// # Errors
     /// [`DeskError`].
     pub async fn resend(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
+        self.resend_for(asked, reason, Actor::Operator(self.operator.clone())).await
+    }
+
+    pub(super) async fn resend_for(
+        &self,
+        asked: &str,
+        reason: Option<String>,
+        actor: Actor,
+    ) -> Result<DeliveryId, DeskError> {
         let old = self.find(asked).await?;
         if self.mode == Mode::Shadow {
             return Err(DeskError::Shadow);
         }
         let facts = old.facts.clone().ok_or(DeskError::Forgotten)?;
         let again = self.decided_again(&old, facts).await?;
-        let (now, actor) = (self.clock.now(), Actor::Operator(self.operator.clone()));
+        let now = self.clock.now();
         let id = DeliveryId::random(&mut random::system());
         let made = id.clone();
         let question = self.question_again(&old.id, &id).await?;
@@ -361,7 +374,7 @@ fn send_again(
         Link::Live { .. }
         | Link::Spent
         | Link::Expired
-        | Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore } => {}
+        | Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore | RevokedBy::Recipient } => {}
         Link::Recorded
         | Link::Held { .. }
         | Link::Review { .. }

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::calls::brief_of;
 use super::refusals::VersionRefusal;
 use super::shown::Brief;
 use super::words;
@@ -38,10 +39,8 @@ impl Desk {
                 let mut found = Vec::new();
                 for noted in store::noted_redecisions(conn, verdict)? {
                     let Some(delivery) = store::delivery(conn, &noted.delivery)? else { continue };
-                    let notices = store::notices_of(conn, &delivery.id)?;
-                    let source = store::source(conn, &delivery.source)?;
                     found.push(Otherwise {
-                        brief: Brief::new(&delivery, source.as_ref(), &notices),
+                        brief: brief_of(conn, &delivery)?,
                         decided: words::of_decision(&delivery.decision),
                         would_be: words::of_decision(&noted.decision),
                         rules_hash: noted.rules_hash,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::calls::brief_of;
 use super::told::{ToldEntry, told_of_delivery};
 use super::words;
 use crate::base::UtcMillis;
@@ -9,7 +10,7 @@ use crate::keys::Vault;
 use crate::policy::{Decision, Facts};
 use crate::record::{Card, Link, Notice, Opening, RevokedBy, SuspendedWhy};
 use crate::sealing::Purpose;
-use crate::store::{self, Conn, ContactKey, Delivery, NoticeRow, SourceRow, StoreError};
+use crate::store::{self, Conn, ContactKey, Delivery, NoticeRow, ReminderRow, SourceRow, StoreError};
 
 /// One line of a list.
 #[derive(Clone, Debug, Serialize)]
@@ -52,6 +53,40 @@ impl Brief {
     }
 }
 
+impl Brief {
+    /// With the word that whoever holds its link wants another.
+    pub(super) fn with_wish(self) -> Self {
+        self.noting("its holder asks for another link: make sure that it reaches the right one, then `chartseal deliveries resend`")
+    }
+
+    fn noting(self, more: &str) -> Self {
+        let note = if self.note.is_empty() { more.to_owned() } else { format!("{}; {more}", self.note) };
+        Self { note, ..self }
+    }
+
+    /// With the word that somebody should call, where that is so.
+    pub(super) fn with_call(self, state: &Link, reminder: Option<&ReminderRow>) -> Self {
+        let is_wanted = reminder.is_some_and(|row| row.call_since.is_some() && row.called_at.is_none());
+        let why = match state {
+            Link::Live { .. } | Link::Suspended { .. } => "nobody opened it, and its link ends soon",
+            Link::Expired => "its link ended and nobody had opened it",
+            Link::Recorded
+            | Link::Held { .. }
+            | Link::Review { .. }
+            | Link::Blocked
+            | Link::Spent
+            | Link::Revoked { .. }
+            | Link::Recalled
+            | Link::Superseded { .. } => return self,
+        };
+        if !is_wanted {
+            return self;
+        }
+        let call = format!("{why}: call them, and note it with `chartseal deliveries called {}`", self.id);
+        self.noting(&call)
+    }
+}
+
 fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
     match &delivery.state {
         Link::Live { .. } => {
@@ -61,6 +96,11 @@ fn note_of(delivery: &Delivery, notices: &[NoticeRow]) -> String {
         Link::Suspended { why, .. } => note_of_suspension(*why).to_owned(),
         Link::Revoked { by: RevokedBy::Restore } => {
             "ended by a restore or a lost key: if the patient still needs it, send it again".to_owned()
+        }
+        Link::Revoked { by: RevokedBy::Recipient } => {
+            "whoever got it says that it was not for them: find out whose address that is, and mend it in the EHR; if it was opened, \
+             somebody read what is not theirs, which may have to be reported"
+                .to_owned()
         }
         Link::Revoked { by: RevokedBy::SubjectChanged } => {
             "the EHR says by now that it is another patient's: if it was opened, somebody read what is not theirs, which may \
@@ -215,7 +255,7 @@ impl Shown {
         let lines = store::chain_lines(conn, &format!("delivery:{}", delivery.id))?;
         let text = |at: Option<UtcMillis>| at.map(UtcMillis::to_rfc3339);
         Ok(Self {
-            brief: Brief::new(&delivery, source.as_ref(), &notices),
+            brief: brief_of(conn, &delivery)?,
             reference: link.as_ref().map(|link| link.reference.to_string()),
             expires_at: text(link.as_ref().and_then(|link| link.expires_at)),
             opened: link.as_ref().map(|link| link.opened),

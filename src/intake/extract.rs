@@ -6,7 +6,7 @@ use super::count::Numbering;
 use super::topic::note;
 use super::{Intake, IntakeError, LEASE};
 use crate::audit::{Actor, AuditEvent, Chain, Entry, HeardBy};
-use crate::base::{EhrId, ResourceKey, UtcMillis, minutes, random};
+use crate::base::{EhrId, FhirId, ResourceKey, ResourceType, UtcMillis, minutes, random};
 use crate::fhir::{BROKEN_RESOURCE, Beside, Heard, HookContent, HookMethod, HookPath, HookSaid, read_hook};
 use crate::keys::{KeyKind, KeyName, VaultError};
 use crate::sealing::Purpose;
@@ -53,7 +53,7 @@ impl Intake {
             let body = KeyName::parse(KeyKind::Intake, &kept.key)
                 .map_err(|_| VaultError::NotOurs)
                 .and_then(|key| vault.open_dated(&key, Purpose::RawEvent, event.id.as_str(), &kept.sealed));
-            let said = body.map(|body| understand(&event, &body));
+            let said = body.map(|body| said_by(&event.method, event.path.as_ref(), &body));
             (event, said)
         })
         .await
@@ -73,13 +73,14 @@ impl Intake {
     }
 }
 
-fn understand(event: &StoredEvent, body: &[u8]) -> HookSaid {
-    let method = match event.method.as_str() {
+/// What a call says: its method, what its address named, its body.
+pub(super) fn said_by(method: &str, path: Option<&(ResourceType, FhirId)>, body: &[u8]) -> HookSaid {
+    let method = match method {
         "PUT" => HookMethod::Put,
         "DELETE" => HookMethod::Delete,
         _ => HookMethod::Post,
     };
-    let path = match &event.path {
+    let path = match path {
         Some((kind, id)) => HookPath::Resource { kind: kind.as_str(), id: id.as_str() },
         None => HookPath::Bare,
     };

@@ -4,11 +4,18 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::authentic::{Authentic, HookHeaders};
+use super::extract::said_by;
 use super::{Intake, IntakeError};
 use crate::base::{EventId, FhirId, ResourceType, random};
+use crate::fhir::HookContent;
 use crate::keys::{KeyName, VaultError};
 use crate::sealing::Purpose;
 use crate::store::{self, NewEvent, StoreError};
+
+/// Only of a body up to this size is it looked at the door what it speaks of.
+const ABOUT_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Of one call so many resources are looked up at the door, whether links are out to them.
+const ABOUT_MAX: usize = 16;
 
 /// A call as the web layer received it.
 pub struct HookCall {
@@ -52,6 +59,8 @@ impl Intake {
                 HookBody::Whole(body) => body,
                 HookBody::Unread => Vec::new(),
             };
+            let path = call.named.map(|Named(kind, id)| (kind, id));
+            let about = about(call.method, path.as_ref(), &body);
             let key = KeyName::intake(now);
             let sealed = vault.seal_dated(&key, Purpose::RawEvent, id.as_str(), &body)?;
             let event = NewEvent {
@@ -59,7 +68,8 @@ impl Intake {
                 ehr: call.from.ehr().clone(),
                 at: now,
                 method: call.method,
-                path: call.named.map(|Named(kind, id)| (kind, id)),
+                path,
+                about,
                 sha256: HEXLOWER.encode(&Sha256::digest(&body)),
                 body_bytes: body.len() as u64,
                 body_sealed: sealed.bytes,
@@ -80,5 +90,19 @@ impl Intake {
             .await?;
         self.kept.ring();
         Ok(())
+    }
+}
+
+/// What a call speaks of: it is looked into afterwards, and sooner where that concerns a link that is out.
+fn about(method: &str, path: Option<&(ResourceType, FhirId)>, body: &[u8]) -> Vec<(ResourceType, FhirId)> {
+    if let Some(named) = path {
+        return vec![named.clone()];
+    }
+    if body.len() > ABOUT_BODY_BYTES_MAX {
+        return Vec::new();
+    }
+    match said_by(method, None, body).content {
+        HookContent::Changed(changed) => changed.into_iter().take(ABOUT_MAX).map(|one| (one.kind, one.id)).collect(),
+        HookContent::Ping | HookContent::Other(_) | HookContent::Unreadable { .. } => Vec::new(),
     }
 }

@@ -16,7 +16,7 @@ use crate::keys::{KeyName, VaultError};
 use crate::policy::{Challenge as Check, Channel};
 use crate::record::{Ask, CODE_LIFE, CODES_AN_HOUR_MAX, NoticeKind};
 use crate::sealing::{AnswerHash, Purpose};
-use crate::store::{self, AskedRow, Attempt, ChallengeRow, LetIn, NewNotice, Tx};
+use crate::store::{self, AskedRow, Attempt, ChallengeRow, LetIn, NewNotice, NoticeSecret, Tx};
 use crate::whose::{Form, code_form, forms_of};
 
 /// Answers that are hashed at the same time: each takes a fifth of a second of a core, and 19 MiB.
@@ -259,8 +259,7 @@ impl Open {
                         link,
                         kind: NoticeKind::Code,
                         channel,
-                        secret_sealed: sealed.bytes,
-                        secret_key: key.as_str().to_owned(),
+                        secret: Some(NoticeSecret { sealed: sealed.bytes, key: key.as_str().to_owned() }),
                     },
                     key,
                 })

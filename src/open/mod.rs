@@ -12,6 +12,7 @@ mod nonce;
 mod state;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -32,7 +33,7 @@ use crate::store::{self, Claim, Delivery, LinkRow, Received, Store, StoreError, 
 pub use challenge::{AskedCode, AskedQuestion, Asks, CodeSaid, Said};
 use holder::Proven;
 pub use nonce::{Begun, COOKIE_CHARACTERS, Nonce};
-pub use state::{Ended, EndedKind, Looked, Standing};
+pub use state::{Another, Ended, EndedKind, Looked, Standing};
 
 /// A lease is stretched when it has less than this left to its full length.
 const STRETCH_AFTER: std::time::Duration = minutes(1);
@@ -60,6 +61,8 @@ pub struct Open {
     hashed_at_once: Semaphore,
     /// Rung when a code is to be sent.
     queued: Bell,
+    /// Rung when the holder of a link that ended wants another.
+    wished: Bell,
 }
 
 /// Sealed keys of nobody, so that an unknown link costs the same work as a known one.
@@ -138,12 +141,12 @@ impl Open {
         blobs: BlobStore,
         clinics: HashMap<ClinicId, ClinicCard>,
         house: ClinicCard,
-        queued: Bell,
+        (queued, wished): (Bell, Bell),
     ) -> Self {
         let of_nobody = |purpose| vault.seal_record(purpose, holder::DECOY, &[0; 32]);
         let decoys = Decoys { auth: of_nobody(Purpose::AuthKey), receipt: of_nobody(Purpose::ReceiptKey) };
         let hashed_at_once = Semaphore::new(challenge::HASHED_AT_ONCE);
-        Self { store, clock, vault, blobs, clinics, house, decoys, hashed_at_once, queued }
+        Self { store, clock, vault, blobs, clinics, house, decoys, hashed_at_once, queued, wished }
     }
 
     /// What every page shows before anything is proved: made from the id alone, known or not.

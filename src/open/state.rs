@@ -39,6 +39,16 @@ pub struct Ended {
     pub at: Option<UtcMillis>,
     pub clinic: ClinicCard,
     pub reference: Reference,
+    pub another: Another,
+}
+
+/// Whether the holder of a link that ended can ask for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Another {
+    NotOffered,
+    Offered,
+    /// They did.
+    Asked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +61,8 @@ pub enum EndedKind {
     Spent,
     OpenedElsewhere,
     Suspended,
+    /// Whoever got it said that it was not for them.
+    Disowned,
     /// Its epoch key is lost: nobody can open it any more, and "later" would be a lie.
     Lost,
 }
@@ -66,7 +78,17 @@ impl EndedKind {
             Self::Spent => "spent",
             Self::OpenedElsewhere => "opened_elsewhere",
             Self::Suspended => "suspended",
+            Self::Disowned => "disowned",
             Self::Lost => "lost",
+        }
+    }
+
+    /// Whether another link could be made in its place.
+    #[must_use]
+    pub const fn may_be_made_again(self) -> bool {
+        match self {
+            Self::Expired | Self::Revoked | Self::Spent | Self::OpenedElsewhere | Self::Lost => true,
+            Self::Recalled | Self::Superseded | Self::Suspended | Self::Disowned => false,
         }
     }
 }
@@ -75,13 +97,14 @@ impl Open {
     pub(super) async fn looked(&self, proven: &Proven, now: UtcMillis) -> Result<Looked, OpenError> {
         let id = proven.link.id.clone();
         let cookie = proven.cookie_hash;
-        let (openings, files, challenge, answered) = self
+        let (openings, files, challenge, answered, is_wished_for) = self
             .store
             .read(move |conn| {
                 let (openings, files) = (store::openings_of(conn, &id)?, store::files_of(conn, &id)?);
                 let challenge = store::challenge_of(conn, &id)?;
                 let answered = store::answered_by(conn, &id, &cookie)?;
-                Ok((openings, files, challenge, answered))
+                let is_wished_for = store::is_wished_for(conn, &id)?;
+                Ok((openings, files, challenge, answered, is_wished_for))
             })
             .await?;
         let judged = match judge(proven, &openings, now) {
@@ -106,12 +129,20 @@ impl Open {
                 Looked::Ready(standing(expires_at, asks.flatten()))
             }
             Judged::Yours(expires_at) => Looked::Yours(standing(expires_at, None)),
-            Judged::Ended(kind, at) => Looked::Ended(self.ended(proven, kind, at)),
+            Judged::Ended(kind, at) => {
+                let another = match kind.may_be_made_again() {
+                    false => Another::NotOffered,
+                    true if is_wished_for => Another::Asked,
+                    true => Another::Offered,
+                };
+                Looked::Ended(Ended { another, ..self.ended(proven, kind, at) })
+            }
         })
     }
 
     pub(super) fn ended(&self, proven: &Proven, kind: EndedKind, at: Option<UtcMillis>) -> Ended {
-        Ended { kind, at, clinic: self.clinic_of(proven), reference: proven.link.reference.clone() }
+        let (clinic, reference) = (self.clinic_of(proven), proven.link.reference.clone());
+        Ended { kind, at, clinic, reference, another: Another::NotOffered }
     }
 
     /// In the language of the message, which is the recipient's where we write that.
@@ -157,6 +188,7 @@ fn judge(proven: &Proven, openings: &[OpeningRow], now: UtcMillis) -> Judged {
             RevokedBy::Cancelled | RevokedBy::SubjectChanged | RevokedBy::PatientMerged => {
                 Judged::Ended(EndedKind::Recalled, at)
             }
+            RevokedBy::Recipient => Judged::Ended(EndedKind::Disowned, at),
             RevokedBy::Replaced => Judged::Ended(EndedKind::Superseded, at),
         },
         Link::Recalled => Judged::Ended(EndedKind::Recalled, at),

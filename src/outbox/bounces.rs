@@ -17,7 +17,7 @@ use crate::base::{Clock, SecretText, UtcMillis, hours};
 use crate::keys::Vault;
 use crate::notify::{BounceAddress, BounceEnvelope, Dsn, Fate};
 use crate::policy::ReviewReason;
-use crate::record::{Link, LinkEvent, Notice, NoticeEvent, Opening};
+use crate::record::{Link, LinkEvent, Notice, NoticeEvent, NoticeKind, Opening};
 use crate::store::{self, ContactKey, Delivery, NoticeRow, Store, StoreError, Tx};
 
 /// A full mailbox is tried once more after this long, with another link.
@@ -135,8 +135,14 @@ fn come_back(
     let came_back_before = store::notices_of(tx.conn(), &owner.id)?.iter().any(|one| one.state == Notice::Bounced);
     let step = notice.state.step(NoticeEvent::Undelivered, now)?;
     store::settle_reported(tx, notice, owner, &step, Some(&report.why), now)?;
-    if owner.link.as_ref() != Some(&notice.link) || !notice.kind.brings_the_link() {
-        // Another message is on its way, perhaps to another address; or it was a code, and whoever asked for it has the link.
+    // Another message is on its way, perhaps to another address; or it was a code, and whoever asked for it has the link. Of a
+    // reminder it matters only that nobody is there.
+    let matters = match notice.kind {
+        NoticeKind::Link | NoticeKind::UpdatedLink => true,
+        NoticeKind::Reminder | NoticeKind::Waiting => report.fate == Fate::NoMailbox,
+        NoticeKind::Code => false,
+    };
+    if owner.link.as_ref() != Some(&notice.link) || !matters {
         return Ok(());
     }
     match report.fate {

@@ -21,8 +21,10 @@ impl Outbox {
     pub(super) fn compose(&self, leased: &LeasedNotice, sender: Sender, card: &Card, carried: Carried) -> Prepared {
         let no_contact = |why: &str| Prepared::NotToBeSent(ReviewReason::NoContact { why: why.to_owned() });
         let to = match carried {
-            Carried::Link(_) if !is_allowed(leased) => return Prepared::NotToBeSent(ReviewReason::DecidedOtherwise),
-            Carried::Link(_) => card.to(),
+            Carried::Link(_) | Carried::Nothing if !is_allowed(leased) => {
+                return Prepared::NotToBeSent(ReviewReason::DecidedOtherwise);
+            }
+            Carried::Link(_) | Carried::Nothing => card.to(),
             Carried::Code(_) => card.at(leased.notice.channel),
         };
         match (leased.notice.channel, to) {
@@ -37,31 +39,37 @@ impl Outbox {
         let Some(expires_at) = leased.link.expires_at else { return not_fixed() };
         let Sender { name: clinic_name, phone: clinic_phone, from, zone, language, messages, text_name: _ } = sender;
         let (notice, reference) = (leased.notice.id.clone(), leased.link.reference.clone());
-        let (wording, sent_at) = (wording_of(leased), leased.notice.created_at);
-        let date = leased.notice.first_attempt_at.unwrap_or(sent_at);
+        let (wording, created_at) = (wording_of(leased), leased.notice.created_at);
+        let date = leased.notice.first_attempt_at.unwrap_or(created_at);
+        let link = match &carried {
+            Carried::Link(secret) => Some(self.link(leased, secret)),
+            Carried::Code(_) | Carried::Nothing => None,
+        };
         let mail = match carried {
-            Carried::Link(secret) => LinkNotice {
+            Carried::Link(_) | Carried::Nothing => LinkNotice {
                 notice,
                 clinic_name,
                 clinic_phone,
                 from,
                 to,
-                link: Some(self.link(leased, &secret)),
+                link,
                 expires_at,
-                sent_at,
+                sent_at: leased.link.created_at,
                 zone,
                 reference,
                 language,
                 wording,
                 kind: match leased.notice.kind {
                     StoredKind::UpdatedLink => NoticeKind::Updated,
+                    StoredKind::Reminder => NoticeKind::Reminder,
+                    StoredKind::Waiting => NoticeKind::Waiting,
                     StoredKind::Link | StoredKind::Code => NoticeKind::New,
                 },
                 date,
             }
             .compose(&messages),
             Carried::Code(code) => {
-                let until = sent_at.plus(CODE_LIFE);
+                let until = created_at.plus(CODE_LIFE);
                 CodeNotice {
                     notice,
                     clinic_name,
@@ -97,13 +105,17 @@ impl Outbox {
         };
         let Some(expires_at) = leased.link.expires_at else { return not_fixed() };
         let (kind, ends_at) = match (carried, leased.notice.kind) {
+            (Carried::Code(code), _) => (TextKind::Code { code }, leased.notice.created_at.plus(CODE_LIFE)),
+            (Carried::Nothing, _) => (TextKind::Waiting { sent_at: leased.link.created_at }, expires_at),
             (Carried::Link(secret), StoredKind::UpdatedLink) => {
                 (TextKind::Updated { link: self.link(leased, &secret) }, expires_at)
             }
-            (Carried::Link(secret), StoredKind::Link | StoredKind::Code) => {
+            (Carried::Link(secret), StoredKind::Reminder) => {
+                (TextKind::Reminder { link: self.link(leased, &secret) }, expires_at)
+            }
+            (Carried::Link(secret), StoredKind::Link | StoredKind::Code | StoredKind::Waiting) => {
                 (TextKind::New { link: self.link(leased, &secret) }, expires_at)
             }
-            (Carried::Code(code), _) => (TextKind::Code { code }, leased.notice.created_at.plus(CODE_LIFE)),
         };
         let notice = TextNotice {
             kind,

@@ -27,7 +27,7 @@ use crate::policy::contact::{is_less_sure, standing_objection};
 use crate::policy::{Channel, Decision, ReviewReason};
 use crate::record::{CODE_LIFE, Card, NoticeEvent, NoticeKind as StoredKind};
 use crate::sealing::Purpose;
-use crate::store::{self, Delivery, LeasedNotice, Mode, Store, StoreError};
+use crate::store::{self, Delivery, LeasedNotice, Mode, NoticeRow, Store, StoreError};
 
 pub use crate::notify::text::TextCall;
 use breaker::AllowedInHour;
@@ -98,6 +98,7 @@ pub enum OutboxError {
 enum Carried {
     Link(LinkSecret),
     Code(SecretText),
+    Nothing,
 }
 
 /// A message ready to leave, or why it must not.
@@ -235,7 +236,7 @@ impl Outbox {
     /// What is recorded of the address by now, and whether that is less than what was decided about.
     async fn address_objects(&self, leased: &LeasedNotice) -> Result<Option<ReviewReason>, OutboxError> {
         let Some(key) = sent_to(&self.vault, &leased.notice, &leased.delivery) else { return Ok(None) };
-        let is_what_was_decided_about = leased.notice.kind.brings_the_link();
+        let is_what_was_decided_about = leased.notice.kind != StoredKind::Code;
         let standing = self.store.read(move |conn| store::contact_standing(conn, &key)).await?;
         if let Some(why) = standing_objection(standing, leased.delivery.recipient) {
             return Ok(Some(why));
@@ -258,18 +259,7 @@ impl Outbox {
         let (vault, notice) = (self.vault.clone(), leased.notice.clone());
         let (id, card) = (delivery.id.clone(), delivery.card_sealed.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            let name = notice.secret_key.as_deref().and_then(|name| KeyName::parse(KeyKind::Outbox, name).ok());
-            let (Some(name), Some(sealed)) = (name, notice.secret_sealed) else { return Err(VaultError::KeyGone) };
-            let open = |purpose| vault.open_dated(&name, purpose, notice.id.as_str(), &sealed);
-            let carried = match notice.kind {
-                StoredKind::Link | StoredKind::UpdatedLink => {
-                    Carried::Link(LinkSecret::from_slice(&open(Purpose::LinkSecret)?).ok_or(VaultError::NotOurs)?)
-                }
-                StoredKind::Code => {
-                    let code = String::from_utf8(open(Purpose::Code)?.to_vec()).map_err(|_| VaultError::NotOurs)?;
-                    Carried::Code(SecretText::new(code))
-                }
-            };
+            let carried = carried_by(&vault, &notice)?;
             let card = vault.open_record(Purpose::PatientCard, id.as_str(), &card.unwrap_or_default())?;
             Ok((carried, Card::from_bytes(&card).ok_or(VaultError::NotOurs)?))
         })
@@ -300,7 +290,27 @@ impl Outbox {
     }
 }
 
+/// What a leased message is to carry.
+fn carried_by(vault: &Vault, notice: &NoticeRow) -> Result<Carried, VaultError> {
+    let open = |purpose| {
+        let name = notice.secret_key.as_deref().and_then(|name| KeyName::parse(KeyKind::Outbox, name).ok());
+        let (name, sealed) = name.zip(notice.secret_sealed.as_deref()).ok_or(VaultError::KeyGone)?;
+        vault.open_dated(&name, purpose, notice.id.as_str(), sealed)
+    };
+    match notice.kind {
+        StoredKind::Link | StoredKind::UpdatedLink | StoredKind::Reminder => {
+            let secret = LinkSecret::from_slice(&open(Purpose::LinkSecret)?).ok_or(VaultError::NotOurs)?;
+            Ok(Carried::Link(secret))
+        }
+        StoredKind::Code => {
+            let code = String::from_utf8(open(Purpose::Code)?.to_vec()).map_err(|_| VaultError::NotOurs)?;
+            Ok(Carried::Code(SecretText::new(code)))
+        }
+        StoredKind::Waiting => Ok(Carried::Nothing),
+    }
+}
+
 /// Whether what the message carries counts no more.
 fn is_over(leased: &LeasedNotice, now: UtcMillis) -> bool {
-    !leased.notice.kind.brings_the_link() && leased.notice.created_at.plus(CODE_LIFE) <= now
+    leased.notice.kind == StoredKind::Code && leased.notice.created_at.plus(CODE_LIFE) <= now
 }

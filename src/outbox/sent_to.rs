@@ -2,7 +2,7 @@
 
 use crate::base::Contact;
 use crate::keys::Vault;
-use crate::record::Card;
+use crate::record::{Card, NoticeKind};
 use crate::sealing::Purpose;
 use crate::store::{ContactKey, Delivery, NoticeRow};
 
@@ -10,7 +10,7 @@ use crate::store::{ContactKey, Delivery, NoticeRow};
 /// cannot be known, or is past its retention.
 pub(super) fn sent_to(vault: &Vault, notice: &NoticeRow, delivery: &Delivery) -> Option<ContactKey> {
     let of_link = ContactKey::of(delivery)?;
-    if notice.kind.brings_the_link() {
+    if notice.kind != NoticeKind::Code {
         return Some(of_link);
     }
     let address = vault.contact_index(&contact_in_card(vault, notice, delivery)?);

@@ -26,6 +26,9 @@ const ASKED_AT_ONCE: i64 = 8;
 /// For so long a gateway may still take up a text that it did not acknowledge.
 const ASKED_FOR: Duration = minutes(30);
 const ASK_AGAIN_AFTER: Duration = minutes(2);
+/// A gateway that does not answer by then is asked less often, and after a day no more.
+const ASK_LATE_AGAIN_AFTER: Duration = hours(1);
+const ASKED_FOR_AT_MOST: Duration = hours(24);
 /// Long after every link has ended.
 const NEVER: Duration = hours(24 * 365 * 20);
 /// What a message's address ends with: 128 bits of a keyed hash.
@@ -119,9 +122,9 @@ impl Outbox {
                 Some(to) => texts.texter.look_up(&to, &notice.link, since).await,
                 None => LookedUp::Unknown,
             };
-            let is_late = now.since(since) >= ASKED_FOR;
+            let age = Age::of(now.since(since));
             let vault = self.vault.clone();
-            self.store.write(move |tx| settle_asked(tx, &vault, &notice, (answer, is_late), now)).await?;
+            self.store.write(move |tx| settle_asked(tx, &vault, &notice, (answer, age), now)).await?;
         }
         Ok(count)
     }
@@ -264,17 +267,47 @@ fn settle_asked(
     tx: &mut Tx,
     vault: &Vault,
     asked: &NoticeRow,
-    (answer, is_late): (LookedUp, bool),
+    (answer, age): (LookedUp, Age),
     now: UtcMillis,
 ) -> Result<(), StoreError> {
     let not_sent = TextWhy::new(crate::notify::text::Fault::Gateway, "the gateway has no such message");
     match answer {
         LookedUp::Found(TextReport::Nothing) => settle_report(tx, vault, &asked.id, TextReport::Taken, now),
         LookedUp::Found(report) => settle_report(tx, vault, &asked.id, report, now),
-        LookedUp::NotThere if is_late => settle_report(tx, vault, &asked.id, TextReport::Failed { why: not_sent }, now),
-        // From here on only a report or a person can tell.
-        LookedUp::Unknown if is_late => store::ask_again_at(tx, &asked.id, now.plus(NEVER)),
-        LookedUp::NotThere | LookedUp::Unknown => store::ask_again_at(tx, &asked.id, now.plus(ASK_AGAIN_AFTER)),
+        LookedUp::NotThere if age != Age::Fresh => {
+            settle_report(tx, vault, &asked.id, TextReport::Failed { why: not_sent }, now)
+        }
+        LookedUp::NotThere | LookedUp::Unknown => store::ask_again_at(tx, &asked.id, now.plus(age.asks_again_after())),
+    }
+}
+
+/// For how long nobody knows of a text whether it was sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// The gateway may still take it up.
+    Fresh,
+    Late,
+    /// From here on only a report or a person can tell.
+    Old,
+}
+
+impl Age {
+    fn of(since: Duration) -> Self {
+        if since < ASKED_FOR {
+            Self::Fresh
+        } else if since < ASKED_FOR_AT_MOST {
+            Self::Late
+        } else {
+            Self::Old
+        }
+    }
+
+    const fn asks_again_after(self) -> Duration {
+        match self {
+            Self::Fresh => ASK_AGAIN_AFTER,
+            Self::Late => ASK_LATE_AGAIN_AFTER,
+            Self::Old => NEVER,
+        }
     }
 }
 

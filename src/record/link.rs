@@ -137,6 +137,8 @@ pub enum RevokedBy {
     PatientMerged,
     /// A restored database could not account for it.
     Restore,
+    /// Whoever got the link says that it was not for them.
+    Recipient,
 }
 
 /// How a link died, for the death journal.

@@ -11,6 +11,7 @@ mod challenge;
 mod link;
 mod notice;
 mod opening;
+mod reminder;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use notice::{
     retry_delay,
 };
 pub use opening::{LEASE as OPENING_LEASE, LEASE_MAX as OPENING_LEASE_MAX, Opening, OpeningEvent};
+pub use reminder::reminder_moments;
 pub use told::{EverOpened, Fact, ToDo, Told};
 
 /// A change that the tables allow. Made only by `step`, consumed by the store.

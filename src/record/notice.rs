@@ -23,6 +23,10 @@ pub enum NoticeKind {
     UpdatedLink,
     /// The code that a link asks for. Nothing of the link stands or falls with its message.
     Code,
+    /// The same link once more. Nothing of it stands or falls with this message either.
+    Reminder,
+    /// That the link waits, without it.
+    Waiting,
 }
 
 impl NoticeKind {
@@ -31,7 +35,16 @@ impl NoticeKind {
     pub const fn brings_the_link(self) -> bool {
         match self {
             Self::Link | Self::UpdatedLink => true,
-            Self::Code => false,
+            Self::Code | Self::Reminder | Self::Waiting => false,
+        }
+    }
+
+    /// Whether it speaks of a link that was sent before and that nobody opened.
+    #[must_use]
+    pub const fn reminds(self) -> bool {
+        match self {
+            Self::Reminder | Self::Waiting => true,
+            Self::Link | Self::UpdatedLink | Self::Code => false,
         }
     }
 }

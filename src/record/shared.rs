@@ -46,7 +46,7 @@ impl Step<Link> {
             // Quiet hours take back what they caught before it was handed over, a full mailbox what came back.
             Link::Recorded => LinkEvent::QuietBegan,
             // Staff who revoke may have seen that the address is wrong: nobody else's report is sent there again by itself.
-            Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore } => {
+            Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore | RevokedBy::Recipient } => {
                 LinkEvent::NeedsReview { why: ReviewReason::SharedLinkRevoked }
             }
             Link::Review { why } if concerns_the_message(why) => LinkEvent::NeedsReview { why: why.clone() },

@@ -16,11 +16,12 @@ use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{DeliveryId, Key256, LinkId, LinkSecret, NoticeId, UtcMillis, random};
 use crate::keys::{KeyName, Vault, VaultError};
+use crate::policy::vocabulary::Custody;
 use crate::policy::{Decision, ReviewReason, Terms};
 use crate::record::{Card, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, FileNumber, Purpose, ReceiptKey};
 use crate::store::{
-    self, Delivery, DeliveryKind, Mark, MarkKind, NewFile, NewLink, NewNotice, SourceRow, StoreError, Tx,
+    self, Delivery, DeliveryKind, Mark, MarkKind, NewFile, NewLink, NewNotice, NoticeSecret, SourceRow, StoreError, Tx,
 };
 
 /// Everything that the commit needs.
@@ -204,6 +205,12 @@ impl Release {
             let last_moment = now.plus(NOTICE_WAIT_MAX).plus(life).plus(OPENING_LEASE_MAX);
             let (epoch, outbox) = (KeyName::epoch(last_moment), KeyName::outbox(now));
             let share = vault.seal_dated(&epoch, Purpose::Share, id.as_str(), share.expose())?;
+            let secret_kept_sealed = match terms.custody {
+                Custody::UntilOpened => {
+                    Some(vault.seal_dated(&epoch, Purpose::LinkSecret, id.as_str(), secret.expose())?.bytes)
+                }
+                Custody::UntilHandedOver => None,
+            };
             let notice_id = NoticeId::random(&mut random::system());
             let secret_sealed = vault.seal_dated(&outbox, Purpose::LinkSecret, notice_id.as_str(), secret.expose())?;
             let auth = AuthKey::derive(&secret, &id);
@@ -221,6 +228,7 @@ impl Release {
                 life_seconds: terms.expiry_seconds,
                 opens_max: terms.opens.0.get(),
                 challenge,
+                secret_kept_sealed,
                 share_wrapped: share.bytes,
                 epoch: epoch.as_str().to_owned(),
                 files,
@@ -232,8 +240,7 @@ impl Release {
                 link: id,
                 kind: kind_of(&sharers),
                 channel,
-                secret_sealed: secret_sealed.bytes,
-                secret_key: outbox.as_str().to_owned(),
+                secret: Some(NoticeSecret { sealed: secret_sealed.bytes, key: outbox.as_str().to_owned() }),
             };
             let fingerprints =
                 vec![(epoch, share.fingerprint.to_string()), (outbox, secret_sealed.fingerprint.to_string())];
@@ -418,6 +425,9 @@ fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> 
     if let Some(challenge) = &link.challenge {
         let what = challenge.asks.iter().map(|ask| ask.ask).collect();
         note(AuditEvent::Asks { link: link.id.clone(), what, attempts: challenge.attempts })?;
+    }
+    if link.secret_kept_sealed.is_some() {
+        note(AuditEvent::SecretKept { link: link.id.clone() })?;
     }
     let others = ready.sharers.iter().map(|other| &other.delivery.id);
     let with: Vec<_> = others.filter(|other| **other != sharer.delivery.id).cloned().collect();

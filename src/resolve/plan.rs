@@ -367,7 +367,7 @@ pub(super) const fn is_taken_back(latest: &Link) -> TakenBack {
             by: RevokedBy::Cancelled | RevokedBy::Replaced | RevokedBy::SubjectChanged | RevokedBy::PatientMerged,
         } => TakenBack::ByTheEhr,
         // Who revoked the link that it shared may have seen that the address is wrong: a correction does not settle that.
-        Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore }
+        Link::Revoked { by: RevokedBy::Operator(_) | RevokedBy::Restore | RevokedBy::Recipient }
         | Link::Review { why: ReviewReason::SharedLinkRevoked } => TakenBack::ByStaff,
         Link::Recorded
         | Link::Held { .. }

@@ -52,7 +52,8 @@ impl Scene<'_> {
                     | RevokedBy::Operator(_)
                     | RevokedBy::SubjectChanged
                     | RevokedBy::PatientMerged
-                    | RevokedBy::Restore => self.part(tx)?,
+                    | RevokedBy::Restore
+                    | RevokedBy::Recipient => self.part(tx)?,
                 }
                 note(tx, AuditEvent::NotForSending { version, status })
             }

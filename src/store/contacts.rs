@@ -117,15 +117,28 @@ fn opted_out_row(conn: &mut Conn, number: [u8; 32], since: UtcMillis) -> Result<
 /// [`StoreError`].
 pub fn note_bounce(tx: &mut Tx, delivery: &Delivery, key: &ContactKey, at: UtcMillis) -> Result<(), StoreError> {
     let before = contact(tx.conn(), key)?.map(|row| row.standing);
-    let new = New { key, state: ContactState::Bounced, at, by: None, delivery: &delivery.id };
-    if update(tx, &new, None)? == 0 {
-        match insert(tx, &new) {
-            // Somebody recorded something meanwhile.
-            Err(StoreError::Duplicate) => drop(update(tx, &new, None)?),
-            other => other?,
-        }
-    }
+    put(tx, &New { key, state: ContactState::Bounced, at, by: None, delivery: &delivery.id })?;
     note(tx, delivery, before, Some(ContactState::Bounced), None, Actor::System, at)
+}
+
+/// Whoever got a message says that it was not for them. Returns whether the address was not disputed before.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn dispute_contact(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    key: &ContactKey,
+    by: Actor,
+    at: UtcMillis,
+) -> Result<bool, StoreError> {
+    let before = contact(tx.conn(), key)?.map(|row| row.standing);
+    if before.is_some_and(|standing| standing.state == ContactState::Disputed) {
+        return Ok(false);
+    }
+    put(tx, &New { key, state: ContactState::Disputed, at, by: None, delivery: &delivery.id })?;
+    note(tx, delivery, before, Some(ContactState::Disputed), None, by, at)?;
+    Ok(true)
 }
 
 /// What staff say of the address of a delivery, having seen what was recorded; `None` as the new state: nothing is.
@@ -186,6 +199,18 @@ struct New<'a> {
     at: UtcMillis,
     by: Option<&'a OperatorName>,
     delivery: &'a DeliveryId,
+}
+
+/// Whatever stands there.
+fn put(tx: &mut Tx, new: &New<'_>) -> Result<(), StoreError> {
+    if update(tx, new, None)? > 0 {
+        return Ok(());
+    }
+    match insert(tx, new) {
+        // Somebody recorded something meanwhile.
+        Err(StoreError::Duplicate) => update(tx, new, None).map(drop),
+        other => other,
+    }
 }
 
 fn insert(tx: &mut Tx, new: &New<'_>) -> Result<(), StoreError> {

@@ -7,7 +7,12 @@ use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::rows::{parse, parse_opt, signed, unsigned};
 use super::schema::event;
-use crate::base::{EhrId, EventId, FhirId, ResourceType, UtcMillis};
+use super::sources::{id_of, is_out};
+use crate::base::{EhrId, EventId, FhirId, ResourceKey, ResourceType, UtcMillis, hours};
+
+/// What an EHR says of a report of which a link is out may be that it takes it back: it goes before whatever waits, as if it had
+/// come so much earlier.
+const AHEAD: std::time::Duration = hours(24);
 
 /// A hook's body to be kept.
 pub struct NewEvent {
@@ -18,6 +23,8 @@ pub struct NewEvent {
     pub method: &'static str,
     /// What the hook's address named, where it named something.
     pub path: Option<(ResourceType, FhirId)>,
+    /// What it speaks of, as far as that is known before anybody looks into it.
+    pub about: Vec<(ResourceType, FhirId)>,
     pub sha256: String,
     pub body_bytes: u64,
     pub body_sealed: Vec<u8>,
@@ -57,6 +64,7 @@ pub enum EventEnd {
 /// # Errors
 /// [`StoreError`].
 pub fn insert_event(tx: &mut Tx, new: &NewEvent) -> Result<(), StoreError> {
+    let due_at = if speaks_of_a_link(tx.conn(), new)? { new.at.minus(AHEAD) } else { new.at };
     diesel::insert_into(event::table)
         .values((
             event::id.eq(new.id.as_str()),
@@ -70,11 +78,24 @@ pub fn insert_event(tx: &mut Tx, new: &NewEvent) -> Result<(), StoreError> {
             event::body_bytes.eq(signed("event.body_bytes", new.body_bytes)?),
             event::body_sealed.eq(&new.body_sealed),
             event::body_key.eq(&new.body_key),
-            event::due_at.eq(new.at.0),
+            event::due_at.eq(due_at.0),
         ))
         .prepared()
         .execute(tx.conn())?;
     Ok(())
+}
+
+/// Whether a link is out to anything that it speaks of.
+fn speaks_of_a_link(conn: &mut Conn, new: &NewEvent) -> Result<bool, StoreError> {
+    for (kind, id) in &new.about {
+        let key = ResourceKey { ehr: new.ehr.clone(), kind: *kind, id: id.clone() };
+        if let Some(source) = id_of(conn, &key)?
+            && is_out(conn, &source)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 type Row = (String, String, i64, String, Option<String>, Option<String>, String, i64, i32);

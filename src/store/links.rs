@@ -8,8 +8,9 @@ use super::deliveries;
 use super::dialect;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
+use super::reminders;
 use super::rows::{hash32, parse, signed, unsigned};
-use super::schema::{link, sealed_file};
+use super::schema::{link, reminder, sealed_file};
 use crate::base::{DeliveryId, LinkId, MediaType, Reference, UtcMillis, VersionId};
 
 /// A link to be kept with its files.
@@ -29,6 +30,8 @@ pub struct NewLink {
     pub companions: Vec<DeliveryId>,
     /// What is asked before it opens.
     pub challenge: Option<NewChallenge>,
+    /// Its secret under the same epoch key, where the rules keep it for a reminder until somebody opens it.
+    pub secret_kept_sealed: Option<Vec<u8>>,
 }
 
 pub struct NewFile {
@@ -115,6 +118,7 @@ pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), Stor
     if let Some(challenge) = &new.challenge {
         challenges::insert_challenge(tx, &new.id, challenge)?;
     }
+    reminders::insert_reminder(tx, &new.id, new.secret_kept_sealed.as_deref())?;
     for sharer in std::iter::once(&new.delivery).chain(&new.companions) {
         deliveries::attach_link(tx, sharer, &new.id)?;
     }
@@ -292,6 +296,7 @@ pub fn shred_link(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), StoreEr
         ))
         .prepared()
         .execute(tx.conn())?;
+    reminders::end_reminder(tx, id)?;
     challenges::forget_answers(tx, id)
 }
 
@@ -416,6 +421,7 @@ pub fn forget_links_before(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreE
     tx.erased();
     let ended =
         link::table.filter(link::ended_at.lt(before.0)).filter(link::auth_sealed.is_not_null()).select(link::id);
+    diesel::delete(reminder::table.filter(reminder::link_id.eq_any(ended.clone()))).prepared().execute(tx.conn())?;
     diesel::update(sealed_file::table.filter(sealed_file::link_id.eq_any(ended)))
         .set(sealed_file::plain_index.eq(None::<Vec<u8>>))
         .prepared()

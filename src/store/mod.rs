@@ -38,6 +38,7 @@ mod polls;
 mod preferences;
 mod prepared;
 mod redecisions;
+mod reminders;
 mod rows;
 mod schema;
 mod sent_lately;
@@ -47,6 +48,7 @@ mod sources;
 mod staff;
 mod topics;
 mod versions;
+mod wishes;
 mod write_backs;
 mod writer;
 
@@ -61,8 +63,8 @@ pub use challenges::{
 };
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use contacts::{
-    ContactKey, ContactRow, ContactSaid, contact, contact_standing, contacts, forget_contacts, note_bounce,
-    say_of_contact, whose,
+    ContactKey, ContactRow, ContactSaid, contact, contact_standing, contacts, dispute_contact, forget_contacts,
+    note_bounce, say_of_contact, whose,
 };
 pub use control::{
     KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
@@ -108,8 +110,8 @@ pub use looks::{
 pub use migrations::{MigrationState, RanRow, audit_migrations, migrate, unaudited_migrations};
 pub use notices::reported::{ask_again_at, leave_later, note_arrival, settle_reported, texts_since, unsure_texts};
 pub use notices::{
-    LeasedNotice, NewNotice, NoticeRow, hold_unsent_notices, insert_notice, lease_notices, lease_notices_within,
-    leased_notices_lost, notice, notices_of, settle_notice, stale_notices,
+    LeasedNotice, NewNotice, NoticeRow, NoticeSecret, hold_unsent_notices, insert_notice, lease_notices,
+    lease_notices_within, leased_notices_lost, notice, notices_of, settle_notice, stale_notices,
 };
 pub use openings::{
     Claim, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,
@@ -140,6 +142,10 @@ pub use redecisions::{
     Noted, NotedVerdict, Redecision, begin_redecision, forget_redecision, note_redecision, noted_redecision,
     noted_redecisions, set_decision, set_facts, tighten_link, undecided_after, went_on_to,
 };
+pub use reminders::{
+    ReminderRow, ask_for_call, deliveries_to_call, note_call, put_reminder_off, reminder_of, reminders_due,
+    take_reminder,
+};
 pub use sent_lately::{CountedBy, first_attempts_since, number_within};
 pub use signing_keys::{
     NewSigningKey, SigningKeyRow, SigningTurn, TurnOver, add_signing_key, end_signing_keys, signing_keys,
@@ -162,6 +168,7 @@ pub use versions::{
     Withdrawn, activations, approve_version, bundle_of, hold_rules, propose_version, reactivate_version,
     rules_in_force, rules_stamp, share_rules, timetable, version, versions, withdraw_version,
 };
+pub use wishes::{deliveries_wished_for, forget_wishes, is_wished_for, new_wishes, note_wish_seen, wish_for_link};
 pub use write_backs::{
     ToldCount, ToldEnd, ToldRow, ToldState, communication_of, forget_told, is_anything_to_tell, lease_told,
     note_opened, renew_told, set_tells, settle_told, tells, told_again, told_of, told_of_delivery, told_standing,

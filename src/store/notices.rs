@@ -26,9 +26,15 @@ pub struct NewNotice {
     pub link: LinkId,
     pub kind: NoticeKind,
     pub channel: Channel,
-    /// The link's secret under the outbox key named `secret_key`, until hand-over.
-    pub secret_sealed: Vec<u8>,
-    pub secret_key: String,
+    /// What it carries, until hand-over. `None`: nothing that opens anything.
+    pub secret: Option<NoticeSecret>,
+}
+
+/// A link's secret or a code.
+pub struct NoticeSecret {
+    /// Under the outbox key of this name.
+    pub sealed: Vec<u8>,
+    pub key: String,
 }
 
 /// A notice as stored.
@@ -64,8 +70,8 @@ pub fn insert_notice(tx: &mut Tx, new: &NewNotice, at: UtcMillis) -> Result<(), 
             notice::attempts.eq(0),
             notice::ambiguous.eq(0),
             notice::created_at.eq(at.0),
-            notice::secret_sealed.eq(&new.secret_sealed),
-            notice::secret_key.eq(&new.secret_key),
+            notice::secret_sealed.eq(new.secret.as_ref().map(|secret| &secret.sealed)),
+            notice::secret_key.eq(new.secret.as_ref().map(|secret| &secret.key)),
         ))
         .prepared()
         .execute(tx.conn())?;

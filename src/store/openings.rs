@@ -7,6 +7,7 @@ use super::conn::{Conn, LinkDeath, Tx};
 use super::error::StoreError;
 use super::links::{self, FileRow, LinkRow};
 use super::prepared::Prepare as _;
+use super::reminders;
 use super::rows::{hash32, parse, unsigned};
 use super::schema::{answered, asked, delivery, link, opening, sealed_file};
 use crate::base::{LinkId, MediaType, OpeningId, UtcMillis};
@@ -169,6 +170,10 @@ pub fn claim(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -
             if link.opened >= link.opens_max {
                 // Outside the database before anything is given out: an older copy of it must not give this again.
                 tx.died(LinkDeath { link: link.id.clone(), death: Death::Spent, at: now });
+            }
+            if link.opened == 1 {
+                tx.erased();
+                reminders::forget_reminder(tx.conn(), link_id)?;
             }
             Ok(Claim::Granted { files: links::files_of(tx.conn(), link_id)?, link, lease_until })
         }

@@ -11,16 +11,9 @@ use super::deliveries::{self, Delivery};
 use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::rows::{hash32, parse};
-use super::schema::delivery;
+use super::schema::{delivery, opt_out};
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
 use crate::base::{DeliveryId, UtcMillis};
-
-diesel::table! {
-    opt_out (contact_index) {
-        contact_index -> Binary,
-        since -> BigInt,
-    }
-}
 
 /// Deliveries to one number in whose chains a wish is noted, newest first.
 const NOTED_IN_MAX: i64 = 20;

@@ -21,7 +21,7 @@ pub fn first_attempts_since(conn: &mut Conn, from: UtcMillis, until: UtcMillis) 
     Ok(notice::table
         .filter(notice::first_attempt_at.ge(from.0))
         .filter(notice::first_attempt_at.lt(until.0))
-        .filter(notice::kind.ne(code()?))
+        .filter(notice::kind.eq_any(kinds_counted()?))
         .count()
         .get_result(conn)?)
 }
@@ -63,11 +63,11 @@ pub fn number_within(
         let together_before = first == at && (state != "leased" || id.as_str() < this);
         id != this && first >= since.0 && (first < at || together_before)
     };
-    let mut before = 0_usize;
+    let (mut before, kinds) = (0_usize, kinds_counted()?);
     for some in deliveries.chunks(COUNTED_TOGETHER) {
         let messages = notice::table
             .filter(notice::delivery_id.eq_any(some))
-            .filter(notice::kind.ne(code()?))
+            .filter(notice::kind.eq_any(&kinds))
             .select((notice::id, notice::state, notice::first_attempt_at))
             .load(conn)?;
         before += messages.iter().filter(|message| is_before(message)).count();
@@ -75,7 +75,8 @@ pub fn number_within(
     Ok(i64::try_from(before).unwrap_or(i64::MAX - 1) + 1)
 }
 
-/// Codes are asked for by patients, so many an hour at most: they are no sign that something runs wild.
-fn code() -> Result<String, StoreError> {
-    to_json("notice.kind", &NoticeKind::Code)
+/// Codes are asked for by patients, so many an hour at most, and reminders are few for each link: they are no sign that something
+/// runs wild.
+pub(super) fn kinds_counted() -> Result<Vec<String>, StoreError> {
+    [NoticeKind::Link, NoticeKind::UpdatedLink].iter().map(|kind| to_json("notice.kind", kind)).collect()
 }

@@ -1,22 +1,26 @@
 //! What time alone brings about.
 //!
 //! Job: end leases and lives, shred, remove files, destroy keys, keep retention, anchor the audit, look again at
-//! the sources of live links.
+//! the sources of live links, speak again of links that nobody opened.
 //! Must stay true: a running claim may finish before an expired link is shredded; files go only after the shredding is
 //! committed; a key is destroyed only when no living link needs it; every removal is idempotent.
 //! Must not know: HTTP, FHIR, mail.
 
 mod anchor;
 mod ending;
+mod reminders;
 mod retention;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::base::{Bell, Clock, EhrId, UtcMillis, minutes, seconds};
+use crate::base::{Bell, ClinicId, Clock, EhrId, UtcMillis, minutes, seconds};
 use crate::blobs::{BlobError, BlobStore};
 use crate::keys::{DeathJournal, KeyError, Vault};
+use crate::policy::Facts;
 use crate::store::{Store, StoreError};
 
+pub use reminders::Reminders;
 pub use retention::Retention;
 
 /// How often the slow part (retention, keys, orphans) runs.
@@ -34,10 +38,18 @@ pub struct Sweep {
     pub journal: DeathJournal,
     pub rechecks: Vec<(EhrId, Duration)>,
     pub retention: Retention,
+    /// Whose recipients are reminded.
+    pub reminders: HashMap<ClinicId, Reminders>,
+    /// Whether a report with these facts is, or may be, sensitive by the rules in force.
+    pub sensitive: IsSensitive,
+    /// Rung when a message is to be sent.
+    pub queued: Bell,
     /// Rung when a resource is due to be read again.
     pub due: Bell,
     pub pace: tokio::sync::Mutex<Pace>,
 }
+
+pub type IsSensitive = Box<dyn Fn(&Facts, UtcMillis) -> bool + Send + Sync>;
 
 /// When the parts that do not run at each turn ran last.
 #[derive(Default)]
@@ -75,6 +87,7 @@ impl Sweep {
         let parts = [
             lapsed,
             self.expire(now).await,
+            self.remind(now).await,
             self.remove_files(now).await,
             self.recheck(now).await.map(|()| 0),
             self.keep_watch(now).await.map(|()| 0),

@@ -41,7 +41,11 @@ impl Sweep {
             .await,
             self.forget("contacts", now, move |tx| store::forget_cards(tx, now.minus(keep.contacts))).await,
             self.forget("facts", now, move |tx| store::forget_facts(tx, now.minus(keep.facts))).await,
-            self.forget("tombstones", now, move |tx| store::forget_links_before(tx, now.minus(keep.tombstones))).await,
+            self.forget("tombstones", now, move |tx| {
+                let before = now.minus(keep.tombstones);
+                Ok(store::forget_links_before(tx, before)? + store::forget_wishes(tx, before)?)
+            })
+            .await,
             self.forget("marks of documents", now, move |tx| store::forget_marks(tx, now.minus(store::MARKS_KEPT)))
                 .await,
             self.forget("what EHRs were told", now, move |tx| store::forget_told(tx, now.minus(keep.facts))).await,

@@ -116,6 +116,8 @@ pub fn patient(cfg: &mut ServiceConfig, patient: &Arc<Patient>) {
                 .service(posts("/{link}/look").route(web::post().to(protocol::look)))
                 .service(posts("/{link}/answer").route(web::post().to(protocol::answer)))
                 .service(posts("/{link}/code").route(web::post().to(protocol::code)))
+                .service(posts("/{link}/disown").route(web::post().to(protocol::disown)))
+                .service(posts("/{link}/another").route(web::post().to(protocol::another)))
                 .service(posts("/{link}/open").route(web::post().to(protocol::open)))
                 .service(posts("/{link}/receipt").route(web::post().to(protocol::receipt)))
                 .service(

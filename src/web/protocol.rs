@@ -140,6 +140,32 @@ pub(super) async fn code(patient: web::Data<Patient>, request: HttpRequest, body
     }
 }
 
+/// "This was not for me."
+pub(super) async fn disown(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let proof = match read_json::<Proof>(&patient, &request, body).await {
+        Ok(proof) => proof,
+        Err(problem) => return problem.answer(),
+    };
+    let cookie = cookie_of(&request);
+    match patient.open.disown(&holder(&request, cookie.as_deref(), (&proof.nonce, &proof.proof))).await {
+        Ok(looked) => HttpResponse::Ok().json(LookedView::new(looked)),
+        Err(error) => refused(&error),
+    }
+}
+
+/// "I want another link."
+pub(super) async fn another(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let proof = match read_json::<Proof>(&patient, &request, body).await {
+        Ok(proof) => proof,
+        Err(problem) => return problem.answer(),
+    };
+    let cookie = cookie_of(&request);
+    match patient.open.ask_for_another(&holder(&request, cookie.as_deref(), (&proof.nonce, &proof.proof))).await {
+        Ok(looked) => HttpResponse::Ok().json(LookedView::new(looked)),
+        Err(error) => refused(&error),
+    }
+}
+
 pub(super) async fn receipt(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let receipt = match read_json::<Receipt>(&patient, &request, body).await {
         Ok(receipt) => receipt,

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::base::UtcMillis;
-use crate::open::{AskedCode, AskedQuestion, Asks, ClinicCard, Ended, Granted, Looked, Standing};
+use crate::open::{Another, AskedCode, AskedQuestion, Asks, ClinicCard, Ended, Granted, Looked, Standing};
 use crate::record::Ask;
 
 #[derive(Serialize)]
@@ -86,6 +86,9 @@ pub(super) struct EndedView {
     zone: String,
     /// A tag such as `de` or `de-AT`.
     language: String,
+    /// Whether another link can be asked for, or was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    another: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -164,12 +167,17 @@ impl StandingView {
 
 impl EndedView {
     pub(super) fn new(ended: Ended) -> Self {
-        let Ended { kind, at, clinic, reference } = ended;
+        let Ended { kind, at, clinic, reference, another } = ended;
         let ClinicCard { name, phone, zone, language } = clinic;
         let language = language.to_string();
         let clinic = ClinicView { name, phone };
         let reference = reference.as_str().to_owned();
-        Self { state: "ended", kind: kind.as_str(), at: at.map(|at| at.0), clinic, reference, zone, language }
+        let another = match another {
+            Another::NotOffered => None,
+            Another::Offered => Some("offered"),
+            Another::Asked => Some("asked"),
+        };
+        Self { state: "ended", kind: kind.as_str(), at: at.map(|at| at.0), clinic, reference, zone, language, another }
     }
 }
 

@@ -110,8 +110,6 @@ class Api(http.server.BaseHTTPRequestHandler):
                 return self.refuse(429, 20429, "Too Many Requests")
             with open(options.out + ".asked", "a") as asked:
                 asked.write(to + "\n")
-            if end == "11":
-                return time.sleep(3600)
             message = {
                 "sid": f"SM{len(messages) + 1:032x}",
                 "status": "queued",
@@ -120,9 +118,12 @@ class Api(http.server.BaseHTTPRequestHandler):
                 "body": fields.get("Body", ""),
                 "error_code": None,
             }
-            messages[message["sid"]] = message
-            with open(options.out, "a") as kept:
-                kept.write(json.dumps({**message, "report_to": fields.get("StatusCallback")}) + "\n")
+            if end != "11":
+                messages[message["sid"]] = message
+                with open(options.out, "a") as kept:
+                    kept.write(json.dumps({**message, "report_to": fields.get("StatusCallback")}) + "\n")
+        if end == "11":
+            return time.sleep(3600)
         threading.Thread(target=tell, args=(message, fields["StatusCallback"], account), daemon=True).start()
         if end == "08":
             self.close_connection = True

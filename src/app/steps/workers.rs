@@ -89,6 +89,7 @@ impl Steps {
         let sign_in = &self.sign_in;
         crew.join("keys", &Bell::default(), LOOK_UNCALLED_EVERY, sign_in, |step| async move { step.turn().await });
         crew.join("incidents", &Bell::default(), LOOK_EVERY, &self.incidents, |step| async move { step.turn().await });
+        crew.join("wishes", &bells.wished, LOOK_EVERY, &self.wishes, |step| async move { step.turn().await });
     }
 }
 

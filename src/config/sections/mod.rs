@@ -27,6 +27,7 @@ use crate::cell::Reader;
 use crate::notify::Messages;
 use crate::policy::facts::ADULT_AT_YEARS;
 use crate::signing::RotateEvery;
+use crate::sweep::Reminders;
 pub use ehr_auth::{SCOPE, SCOPE_TO_SUBSCRIBE};
 use sms::{SmsRead, Texts};
 
@@ -182,6 +183,8 @@ fn clinics(tables: Vec<Table>, texts: &Texts, context: Context<'_>) -> (Vec<Clin
         let language = section.optional("language", LanguageTag::parse).unwrap_or_else(|| Language::English.into());
         let from = section.required("from", "the address that its messages come from", EmailAddress::parse);
         let messages = messages(&mut section);
+        let choices = [("sent", Reminders::Sent), ("none", Reminders::NotSent)];
+        let reminders = section.choice("reminders", &choices, Reminders::Sent);
         let adult_at_years = section.number("adult_at_years", u64::from(ADULT_AT_YEARS), 16..=21);
         let (region, text_name) = sms::of_clinic(&mut section, name.as_deref(), texts);
         if id.clone().is_some_and(|id| !ids.insert(id)) {
@@ -198,6 +201,7 @@ fn clinics(tables: Vec<Table>, texts: &Texts, context: Context<'_>) -> (Vec<Clin
                 language,
                 from,
                 messages,
+                reminders,
                 adult_at_years,
                 region,
                 text_name,

@@ -40,6 +40,10 @@ pub enum TextKind {
     New { link: SecretText },
     /// A document that takes the place of one sent before.
     Updated { link: SecretText },
+    /// The same link once more.
+    Reminder { link: SecretText },
+    /// That a link waits, which was sent then; without it.
+    Waiting { sent_at: UtcMillis },
     /// The code that a page asks for.
     Code { code: SecretText },
 }
@@ -95,7 +99,12 @@ pub fn too_long_by(clinic: &TextName, link_base: &str) -> Option<usize> {
     let mut over = 0;
     for language in Language::ALL {
         for wording in [Wording::Bare, Wording::Generic, Wording::Full] {
-            for kind in [TextKind::New { link: link() }, TextKind::Updated { link: link() }] {
+            for kind in [
+                TextKind::New { link: link() },
+                TextKind::Updated { link: link() },
+                TextKind::Reminder { link: link() },
+                TextKind::Waiting { sent_at: UtcMillis(0) },
+            ] {
                 let (ends_at, zone) = (UtcMillis(0), Tz::UTC);
                 let notice = TextNotice { kind, clinic, wording, language, ends_at, zone, reference: &reference };
                 if let Err(TextError::TooLong { over: by }) = body(&notice, longest_time(language)) {
@@ -114,21 +123,18 @@ fn body(notice: &TextNotice<'_>, until: &str) -> Result<TextBody, TextError> {
         Wording::Generic | Wording::Full => format!("{}: ", notice.clinic.0),
     };
     let reference = notice.reference.as_str();
+    let saying = |says: &str, what: &str| {
+        format!("{from}{says} {what} {} {until}. {} {reference}", words.until, words.reference)
+    };
     let text = match &notice.kind {
-        TextKind::New { link } => {
-            format!("{from}{} {} {} {until}. {} {reference}", words.new, link.expose(), words.until, words.reference)
-        }
-        TextKind::Updated { link } => {
-            format!(
-                "{from}{} {} {} {until}. {} {reference}",
-                words.updated,
-                link.expose(),
-                words.until,
-                words.reference
-            )
-        }
-        TextKind::Code { code } => {
-            format!("{from}{} {} {} {until}. {} {reference}", words.code, code.expose(), words.until, words.reference)
+        TextKind::New { link } => saying(words.new, link.expose()),
+        TextKind::Updated { link } => saying(words.updated, link.expose()),
+        TextKind::Reminder { link } => saying(words.reminder, link.expose()),
+        TextKind::Code { code } => saying(words.code, code.expose()),
+        TextKind::Waiting { sent_at } => {
+            let sent = short_time(*sent_at, notice.zone, notice.language);
+            let [before, after] = words.waiting;
+            format!("{from}{before} {sent}; {after} {} {until}. {} {reference}", words.until, words.reference)
         }
     };
     let text = SecretText::new(text);
@@ -143,6 +149,9 @@ fn body(notice: &TextNotice<'_>, until: &str) -> Result<TextBody, TextError> {
 struct Words {
     new: &'static str,
     updated: &'static str,
+    reminder: &'static str,
+    /// Before and after the time at which the link was sent.
+    waiting: [&'static str; 2],
     code: &'static str,
     until: &'static str,
     reference: &'static str,
@@ -153,6 +162,8 @@ const fn words_of(language: Language) -> Words {
         Language::English => Words {
             new: "You have a new document:",
             updated: "A document for you was updated:",
+            reminder: "Your document is still waiting:",
+            waiting: ["Your document is still waiting. Press the link in our message of", "it works"],
             code: "Your code for the page is",
             until: "until",
             reference: "Ref.",
@@ -160,6 +171,8 @@ const fn words_of(language: Language) -> Words {
         Language::Spanish => Words {
             new: "Tiene un documento nuevo:",
             updated: "Su documento ha cambiado:",
+            reminder: "Su documento le espera:",
+            waiting: ["Su documento le espera. Pulse el enlace de nuestro mensaje del", "vale"],
             code: "Su clave para abrir el documento es",
             until: "hasta el",
             reference: "Ref.",
@@ -167,6 +180,8 @@ const fn words_of(language: Language) -> Words {
         Language::Polish => Words {
             new: "Masz nowy dokument:",
             updated: "Zmieniono dokument dla Ciebie:",
+            reminder: "Dokument nadal czeka:",
+            waiting: ["Dokument nadal czeka. Link jest w naszej wiadomosci, wyslanej", "dziala"],
             code: "Kod do strony z dokumentem to",
             until: "do",
             reference: "Nr",
@@ -174,6 +189,8 @@ const fn words_of(language: Language) -> Words {
         Language::German => Words {
             new: "Neues Dokument für Sie:",
             updated: "Ein Dokument für Sie ist neu:",
+            reminder: "Ihr Dokument wartet noch:",
+            waiting: ["Ihr Dokument wartet noch. Der Link ist in unserer Nachricht vom", "er gilt"],
             code: "Ihr Code für die Seite ist",
             until: "bis",
             reference: "Ref.",
@@ -181,6 +198,8 @@ const fn words_of(language: Language) -> Words {
         Language::French => Words {
             new: "Vous avez un document:",
             updated: "Votre document a changé:",
+            reminder: "Votre document attend:",
+            waiting: ["Votre document attend. Ouvrez le lien de notre message du", "il marche"],
             code: "Votre code pour la page est",
             until: "jusqu'au",
             reference: "Réf.",
@@ -242,6 +261,8 @@ mod tests {
             for kind in [
                 TextKind::New { link: SecretText::new(LINK.to_owned()) },
                 TextKind::Updated { link: SecretText::new(LINK.to_owned()) },
+                TextKind::Reminder { link: SecretText::new(LINK.to_owned()) },
+                TextKind::Waiting { sent_at: UtcMillis::parse_rfc3339("2026-11-25T15:31:00Z").unwrap() },
                 TextKind::Code { code: SecretText::new("12345678".to_owned()) },
             ] {
                 let text = notice(kind, &clinic, language, &reference).compose().ok().unwrap();

@@ -9,15 +9,15 @@ use super::{advance, postpone_delivery, row_version_of};
 use crate::audit::Actor;
 use crate::base::UtcMillis;
 use crate::policy::quiet::QuietEnd;
-use crate::record::{LinkEvent, Notice, NoticeEvent, NoticeKind};
+use crate::record::{LinkEvent, Notice, NoticeEvent};
 use crate::store::Delivery;
 use crate::store::conn::{Conn, Tx};
 use crate::store::error::StoreError;
 use crate::store::notices::{NoticeRow, settle_notice};
 use crate::store::prepared::Prepare as _;
-use crate::store::rows::{to_json, unsigned};
+use crate::store::rows::unsigned;
 use crate::store::schema::{delivery, notice};
-use crate::store::sent_lately::first_attempts_since;
+use crate::store::sent_lately::{first_attempts_since, kinds_counted};
 
 /// Gives a leased delivery back, due at its turn behind those that wait for the same end. Workers who count at the same
 /// moment may share a turn: the pace stays.
@@ -101,7 +101,7 @@ pub fn ready_between(conn: &mut Conn, from: UtcMillis, until: UtcMillis, few: i6
         .filter(notice::first_attempt_at.ge(from.0))
         .filter(notice::first_attempt_at.lt(until.0))
         .filter(delivery::kept_at.is_not_null())
-        .filter(notice::kind.ne(to_json("notice.kind", &NoticeKind::Code)?))
+        .filter(notice::kind.eq_any(kinds_counted()?))
         .count()
         .get_result(conn)?;
     Ok(at_most - kept_and_attempted)

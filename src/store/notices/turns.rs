@@ -21,6 +21,7 @@ use crate::store::families;
 use crate::store::links::{self, LinkRow};
 use crate::store::prepared::Prepare as _;
 use crate::store::redecisions::waits_for_redecision;
+use crate::store::reminders;
 use crate::store::schema::{delivery, notice, source};
 
 /// For each notice to be leased so many are looked at: some wait for their report to be read again.
@@ -170,7 +171,7 @@ fn ready_links(
 /// What came of one notice's turn.
 enum Turn {
     Leased(Box<LeasedNotice>),
-    /// It is quiet: its message leaves afterwards, with another link.
+    /// It is quiet: its message leaves afterwards, with another link or as another reminder; or nobody needs the reminder any more.
     MadeAgain,
     /// It is found again.
     NotYet,
@@ -203,6 +204,9 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Turn, Sto
     // Whoever asks for a code is awake.
     if before.kind.brings_the_link() && (is_quiet(&owner) || companions.iter().any(is_quiet)) {
         deliveries::make_again_after_quiet(tx, &before, &owner, now)?;
+        return Ok(Turn::MadeAgain);
+    }
+    if before.kind.reminds() && reminder_is_idle(tx, &before, &owner, &companions, now)? {
         return Ok(Turn::MadeAgain);
     }
     let Ok(step) = before.state.step(NoticeEvent::Lease, now) else { return Ok(Turn::NotYet) };
@@ -241,11 +245,36 @@ fn lease_one(tx: &mut Tx, before: NoticeRow, now: UtcMillis) -> Result<Turn, Sto
     Ok(Turn::Leased(Box::new(LeasedNotice { notice, delivery: owner, link, companions })))
 }
 
+/// Ends a reminder that nobody needs any more, or that quiet hours caught: then it is made again when they end.
+fn reminder_is_idle(
+    tx: &mut Tx,
+    before: &NoticeRow,
+    owner: &Delivery,
+    companions: &[Delivery],
+    now: UtcMillis,
+) -> Result<bool, StoreError> {
+    let opened = links::link(tx.conn(), &before.link)?.is_none_or(|link| link.opened > 0);
+    let quiet_of = |one: &Delivery| one.decision.quiet().and_then(|quiet| quiet.end(now)).map(|end| end.at());
+    let quiet_until = std::iter::once(owner).chain(companions).filter_map(quiet_of).max();
+    let why = match quiet_until {
+        _ if opened => "its link was opened",
+        Some(until) => {
+            reminders::put_reminder_off(tx, &before.link, until)?;
+            "quiet hours began before it could be handed over; it is made again when they end"
+        }
+        None => return Ok(false),
+    };
+    let step = before.state.step(NoticeEvent::Cancel, now)?;
+    super::settle_notice(tx, before, owner, &step, Some(why), now)?;
+    Ok(true)
+}
+
 /// At the first attempt the end of the link's life is fixed; it never moves again.
 fn fix_life(tx: &mut Tx, owner: Delivery, link: LinkRow, now: UtcMillis) -> Result<(Delivery, LinkRow), StoreError> {
     let Link::Live { until: LiveUntil::NotHandedOver } = owner.state else { return Ok((owner, link)) };
     let expires_at = now.plus(std::time::Duration::from_secs(link.life_seconds));
     links::fix_expiry(tx, &link.id, expires_at)?;
+    reminders::schedule_reminder(tx, &link.id, now, expires_at)?;
     let step = owner.state.clone().step(LinkEvent::FirstAttempt { expires_at }, now)?;
     deliveries::advance(tx, &owner, &step, Actor::System, now)?;
     let owner = deliveries::delivery(tx.conn(), &owner.id)?.ok_or(StoreError::Moved)?;

@@ -1,4 +1,4 @@
-//! What links ask before they open, as tables.
+//! What links ask before they open, what is said of those that nobody opens, and what patients want, as tables.
 
 diesel::table! {
     challenge (link_id) {
@@ -47,5 +47,31 @@ diesel::table! {
         printed_by -> Text,
         bound_at -> Nullable<BigInt>,
         bound_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    reminder (link_id) {
+        link_id -> Text,
+        due_at -> Nullable<BigInt>,
+        secret_sealed -> Nullable<Binary>,
+        call_since -> Nullable<BigInt>,
+        called_at -> Nullable<BigInt>,
+        called_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    wish (link_id) {
+        link_id -> Text,
+        asked_at -> BigInt,
+        looked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    opt_out (contact_index) {
+        contact_index -> Binary,
+        since -> BigInt,
     }
 }

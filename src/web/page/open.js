@@ -87,9 +87,31 @@ async function start() {
     if (mine !== turn) return undefined;
     if (!works) return screens.old(copyLink);
     if (!hasRoom()) return screens.large();
-    return screens.landing(look, { onOpen: openDocuments, onCopy: copyLink });
+    return showLanding();
   } catch (problem) {
     return mine === turn ? refused(problem, start) : undefined;
+  }
+}
+
+function showLanding() {
+  screens.landing(look, { onOpen: openDocuments, onCopy: copyLink, onDisown: confirmDisowning });
+}
+
+// Pressed by mistake it would cost the patient their document: a box to tick stands before it.
+function confirmDisowning() {
+  screens.disown({ onYes: () => wish(() => server.disown(), confirmDisowning), onNo: showLanding });
+}
+
+// Sends a wish after which the link stands as the server says.
+async function wish(request, again) {
+  turn += 1;
+  const mine = turn;
+  try {
+    const reply = await request();
+    if (mine !== turn) return undefined;
+    return reply.state === 'ended' ? finish(reply) : start();
+  } catch (problem) {
+    return mine === turn ? refused(problem, again) : undefined;
   }
 }
 
@@ -110,9 +132,14 @@ function showClinic() {
 
 function finish(tombstone) {
   learn(tombstone);
+  if (tombstone.another === 'offered' && server) {
+    // Whoever asks for another link proves once more to hold this one.
+    clearDocuments();
+    return screens.ended(tombstone, () => wish(() => server.another(), () => finish(tombstone)));
+  }
   clear();
   forgetSecret();
-  screens.ended(tombstone);
+  return screens.ended(tombstone, null);
 }
 
 // The room for the documents, taken before anything is spent; what is fetched goes there.
@@ -273,10 +300,14 @@ function copyOldWay(text) {
   return copied;
 }
 
-function clear() {
+function clearDocuments() {
   if (reading) reading.wipe();
   reading = null;
   forgetPartial();
+}
+
+function clear() {
+  clearDocuments();
   if (keyring) keyring.wipe();
   keyring = null;
 }

@@ -6,7 +6,7 @@ import { dayAndTime, timeHere } from './words.js';
 // What stands before the title, and whether it worries.
 const ENDED = {
   expired: 'clock', revoked: 'lock', recalled: 'alert', superseded: 'message',
-  spent: 'check', opened_elsewhere: 'device', suspended: 'clock', lost: 'alert',
+  spent: 'check', disowned: 'check', opened_elsewhere: 'device', suspended: 'clock', lost: 'alert',
 };
 
 // Browsers built into other apps often swallow downloads without a word. Only ever a hint: nothing is refused for it.
@@ -91,7 +91,7 @@ export class Screens {
     say(this.say('checking'));
   }
 
-  landing(look, { onOpen, onCopy }) {
+  landing(look, { onOpen, onCopy, onDisown }) {
     const yours = look.state === 'yours';
     const word = (part) => this.say(`${yours ? 'yours' : 'ready'}.${part}`, { n: look.files });
     const opening = word('open');
@@ -108,7 +108,7 @@ export class Screens {
       facts,
       insideApp() ? el('p', { class: 'calm' }, icon('device'), el('span', null, this.say('ready.inapp'))) : null,
       open,
-      this.help(onCopy),
+      this.help(onCopy, onDisown),
     ]);
   }
 
@@ -117,7 +117,7 @@ export class Screens {
     return this.say('ready.left', { n: look.opens_left });
   }
 
-  help(onCopy) {
+  help(onCopy, onDisown) {
     const fold = (id, ...parts) => el('details', null, el('summary', null, this.say(id)), el('div', null, ...parts));
     const { phone } = this.facts;
     const call = phone
@@ -125,7 +125,7 @@ export class Screens {
       : el('p', null, this.say('help.call.nophone'));
     return el('div', { class: 'help' },
       fold('help.how', ...this.paragraphs('help.how.1', 'help.how.2', 'help.how.3')),
-      fold('help.unexpected', el('p', null, this.say('help.unexpected.1')), call),
+      fold('help.unexpected', el('p', null, this.say('help.unexpected.1')), call, button('quiet', this.say('disown.do'), onDisown)),
       fold('help.elsewhere', ...this.paragraphs('help.elsewhere.1', 'help.elsewhere.2'), this.copy(onCopy)));
   }
 
@@ -223,13 +223,41 @@ export class Screens {
     this.card('clock', this.say('lapsed.title'), [el('p', null, this.say('lapsed.text', { time })), el('p', null, this.say('done.copy')), this.call()]);
   }
 
-  ended(tombstone) {
+  /** Asks once more before the link is closed. */
+  disown({ onYes, onNo }) {
+    const box = el('input', { type: 'checkbox', id: 'sure', 'aria-describedby': 'sure-missing' });
+    const missing = el('div', { class: 'error', hidden: true }, icon('alert'), el('p', { id: 'sure-missing' }, this.say('disown.tick')));
+    const yes = button('primary', this.say('disown.yes'), () => {
+      if (!box.checked) {
+        missing.hidden = false;
+        say(this.say('disown.tick'));
+        box.focus();
+        return;
+      }
+      yes.disabled = true;
+      onYes();
+    });
+    const choice = el('label', { class: 'choice', for: 'sure' }, box, el('span', null, this.say('disown.sure')));
+    this.card('alert', this.say('disown.title'), [...this.paragraphs('disown.text', 'disown.what'), choice, missing, yes, button('quiet', this.say('disown.no'), onNo)]);
+  }
+
+  ended(tombstone, onAnother) {
     const known = Object.prototype.hasOwnProperty.call(ENDED, tombstone.kind);
     const kind = known ? tombstone.kind : 'other';
     const text = el('p', null, this.say(`end.${kind}.text`, { time: this.time(tombstone.at) }));
     const tone = kind === 'recalled' || kind === 'opened_elsewhere' ? 'warn' : 'ended';
-    const parts = [text, el('p', null, this.say(`end.${kind}.how`)), this.call()];
+    const parts = [text, el('p', null, this.say(`end.${kind}.how`)), this.another(tombstone, onAnother), this.call()];
     this.card(known ? ENDED[kind] : 'clock', this.say(`end.${kind}.title`), parts, tone);
+  }
+
+  another(tombstone, onAnother) {
+    if (tombstone.another === 'asked') return this.calm('another.asked');
+    if (tombstone.another !== 'offered' || !onAnother) return null;
+    const ask = button('primary', this.say('another.do'), () => {
+      ask.disabled = true;
+      onAnother();
+    }, 'message');
+    return ask;
   }
 
   calm(id) {

@@ -140,6 +140,16 @@ export class Server {
     return this.proving('code', {});
   }
 
+  /** Says that the link was not for whoever holds it; ends it. */
+  disown() {
+    return this.proving('disown', {});
+  }
+
+  /** Asks for another link in the place of one that ended. */
+  another() {
+    return this.proving('another', {});
+  }
+
   // An aged nonce is refused before anything is counted, and renewed once.
   async proving(step, more) {
     try {

@@ -7,12 +7,17 @@ use super::bed::{Bed, Engine};
 use super::stage::{self, NOW, after};
 
 pub(super) fn keep(tx: &mut Tx, at: UtcMillis) -> Result<EventId, StoreError> {
+    keep_about(tx, at, Vec::new())
+}
+
+fn keep_about(tx: &mut Tx, at: UtcMillis, about: Vec<(ResourceType, FhirId)>) -> Result<EventId, StoreError> {
     let id = EventId::random(&mut random::system());
     let new = NewEvent {
         id: id.clone(),
         ehr: stage::ehr(),
         at,
         method: "PUT",
+        about,
         path: Some((ResourceType::DiagnosticReport, FhirId::parse("r1").unwrap())),
         sha256: "00".repeat(32),
         body_bytes: 7,
@@ -56,6 +61,28 @@ on_both! {
             assert_eq!(leased(1)?, [2]);
             assert_eq!(leased(10)?, [3, 4, 5, 6, 7]);
             assert!(leased(10)?.is_empty());
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn what_speaks_of_a_report_of_which_a_link_is_out_goes_before_whatever_waits(bed: Bed) {
+        bed.write(|tx| {
+            stage::handed_over(tx, 1, 1)?;
+            stage::recorded(tx, 2)?;
+            let place = |number| {
+                let key = stage::report(number);
+                vec![(key.kind, key.id)]
+            };
+            for n in 0..10 {
+                keep_about(tx, NOW.minus(after(20 - n)), place(2))?;
+            }
+            let recall = keep_about(tx, NOW.minus(after(10)), [place(7), place(1)].concat())?;
+            for n in 0..9 {
+                keep_about(tx, NOW.minus(after(9 - n)), Vec::new())?;
+            }
+            let leased = store::lease_events(tx, NOW, UNTIL, 2)?;
+            assert!(leased.iter().any(|one| one.id == recall), "it waits behind what is about nobody's link");
             Ok(())
         })
         .await;

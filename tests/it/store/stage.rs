@@ -12,7 +12,7 @@ use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release,
 use chartseal::record::{Link, LinkEvent, NoticeKind, RevokedBy};
 use chartseal::store::{
     self, Claim, Delivery, DeliveryKind, LeasedNotice, Mode, NewChallenge, NewDelivery, NewFile, NewLink, NewNotice,
-    SourceReading, StoreError, Tx,
+    NoticeSecret, SourceReading, StoreError, Tx,
 };
 
 use super::bed::Bed;
@@ -226,6 +226,7 @@ fn release_all(
         delivery: delivery.id.clone(),
         companions: companions.iter().map(|one| one.id.clone()).collect(),
         challenge,
+        secret_kept_sealed: None,
         report_version: delivery.report_version.clone(),
         life_seconds: LIFE.as_secs(),
         opens_max: opens,
@@ -242,8 +243,7 @@ fn release_all(
         link: link.clone(),
         kind: NoticeKind::Link,
         channel,
-        secret_sealed: SECRET.to_vec(),
-        secret_key: NOW.hour(),
+        secret: Some(NoticeSecret { sealed: SECRET.to_vec(), key: NOW.hour() }),
     };
     store::insert_notice(tx, &new, NOW)?;
     for sharer in std::iter::once(delivery).chain(companions) {

@@ -2,7 +2,7 @@
 
 use chartseal::policy::Channel;
 use chartseal::record::{ContactState, Notice, NoticeEvent};
-use chartseal::store::{self, ContactKey, LeasedNotice, StoreError, Tx};
+use chartseal::store::{self, ContactKey, LeasedNotice, NewDelivery, StoreError, Tx};
 
 use super::bed::{Bed, Engine};
 use super::stage::{self, NOW, Released, after, lease};
@@ -85,7 +85,9 @@ on_both! {
     async fn who_wants_no_texts_gets_none_whoever_they_are_until_they_say_so(bed: Bed) {
         bed.write(|tx| {
             let number = [3; 32];
-            let delivery = stage::recorded(tx, 1)?;
+            let source = stage::read_report(tx, 1)?;
+            let new = NewDelivery { clinic: Some("main".parse().unwrap()), ..stage::new_delivery(&source) };
+            let delivery = stage::keep(tx, &new)?;
             assert_eq!(delivery.contact_index, Some(number));
             assert!(store::note_opt_out(tx, &number, NOW)?);
             assert!(!store::note_opt_out(tx, &number, NOW.plus(after(5)))?, "it is known");

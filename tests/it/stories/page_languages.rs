@@ -119,7 +119,9 @@ const states = {
   damaged: () => screens.damaged(nothing),
   expired: ended('expired'), revoked: ended('revoked'), recalled: ended('recalled'), superseded: ended('superseded'),
   spent: ended('spent'), 'opened-elsewhere': ended('opened_elsewhere'), suspended: ended('suspended'), lost: ended('lost'),
-  ended: ended('something newer'),
+  ended: ended('something newer'), disowned: ended('disowned'),
+  disown: () => screens.disown({ onYes: nothing, onNo: nothing }),
+  another: () => screens.ended({ kind: 'expired', at, another: 'offered' }, nothing), asked: () => screens.ended({ kind: 'expired', at, another: 'asked' }, null),
 };
 window.states = Object.keys(states);
 window.draw = async (state, language) => {

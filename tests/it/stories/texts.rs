@@ -19,7 +19,7 @@ fn paper() -> Vec<u8> {
 
 /// The usual rules with these channels.
 fn rules(channels: &str) -> String {
-    RULES.replace("channel = [\"email\"]", &format!("channel = [{channels}]"))
+    RULES.replace("channel = [\"email\"]", &format!("wording = \"generic\", channel = [{channels}]"))
 }
 
 async fn clinic(gateway: &TwilioStub, channels: &str, database: Database) -> Clinic {
@@ -114,9 +114,9 @@ async fn where_both_channels_are_allowed_the_patient_decides_and_a_lacking_one_i
     let sms = |number: &str, rank: Value| json!({"system": "sms", "value": number, "rank": rank});
     for (telecom, channel, why) in [
         (json!([email(Value::Null), sms("+12025550121", Value::Null)]), "email", "the only address in use"),
-        (json!([email(json!(2)), sms("+12025550122", json!(1))]), "sms", "which the patient ranks first"),
+        (json!([email(json!(2)), sms("+12025550122", json!(1))]), "sms", "rank 1"),
         (json!([email(json!(1)), sms("+12025550123", json!(2))]), "email", "rank 1"),
-        (json!([sms("+12025550124", json!(1))]), "sms", "by text message"),
+        (json!([sms("+12025550124", json!(1))]), "sms", "rank 1"),
         (
             json!([sms("+12025550125", Value::Null)]),
             "sms",
@@ -131,9 +131,9 @@ async fn where_both_channels_are_allowed_the_patient_decides_and_a_lacking_one_i
         assert_eq!((brief.state, brief.channel), ("live", Some(channel)), "{why}: {}", brief.note);
         let shown = clinic.show(&brief.id).await;
         assert!(shown.contact.contains(why), "{why}: {}", shown.contact);
-        let queued = shown.audit.iter().find(|line| line["event"]["event"] == "notice_queued").expect("it is audited");
+        let queued = shown.audit.iter().find(|line| line["event"] == "notice_queued").expect("it is audited");
         let said = if channel == "sms" { json!("sms") } else { Value::Null };
-        assert_eq!(queued["event"]["channel"], said, "{queued}");
+        assert_eq!(queued["channel"], said, "{queued}");
     }
 }
 
@@ -176,7 +176,7 @@ async fn a_number_that_takes_no_texts_is_marked_its_link_dies_and_a_person_looks
         let brief = clinic.delivery_of(&second).await;
         assert_eq!((brief.state, brief.channel), ("live", Some("email")), "{number}: {}", brief.note);
         let contact = clinic.show(&brief.id).await.contact;
-        assert!(contact.contains("by e-mail and not by text message: the number refused a message"), "{contact}");
+        assert!(contact.contains("by e-mail and not by text message: a message was refused for good"), "{contact}");
     }
 }
 
@@ -300,4 +300,77 @@ async fn forged_reports_and_wishes_do_nothing() {
     assert_eq!(notice(&clinic, &report).await.state.name(), "sent");
     assert!(clinic.desk().contacts(None, 10).await.unwrap().is_empty());
     assert_eq!(Holder::new(&text.link()).read().await, paper());
+}
+
+/// Both channels, and a code that never comes where the link came.
+fn asking() -> String {
+    let asks = "verify = \"code\", code_via = \"other\", code_else = \"staff\", channel = [\"email\", \"sms\"]";
+    RULES.replace("channel = [\"email\"]", asks)
+}
+
+fn code_in(text: &str) -> String {
+    let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|b| b.is_ascii_digit());
+    text.split(|c: char| !c.is_ascii_alphanumeric()).find(is_code).expect("a message with a code").to_owned()
+}
+
+async fn a_code_comes_by_the_other_channel(database: Database) {
+    let gateway = TwilioStub::start().await;
+    let clinic = Clinic::spawn(Wishes { database, rules: asking(), more: gateway.config(), ..Wishes::default() }).await;
+    let both = |ranks: (u8, u8)| {
+        json!([
+            {"system": "email", "value": ANA, "rank": ranks.0},
+            {"system": "sms", "value": "+12025550131", "rank": ranks.1},
+        ])
+    };
+    let by_mail = patient(&clinic, both((1, 2))).await;
+    report(&clinic, &by_mail, HBA1C).await;
+    let mut holder = Holder::new(&clinic.mailbox.wait_for(ANA, 1).await.link());
+    assert_eq!(holder.look().await.body["asks"]["code"]["by"], "sms");
+    assert_eq!(holder.send_code().await.body["said"], "sent");
+    clinic.settle().await;
+    let text = gateway.taken().remove(0);
+    assert!(text.to == "+12025550131" && !text.body.contains("/r/"), "a code alone: {}", text.body);
+    assert_eq!(holder.answer("code", &code_in(&text.body)).await.body["said"], "right");
+    assert_eq!(holder.read().await, paper());
+
+    let by_text = patient(&clinic, both((2, 1))).await;
+    report(&clinic, &by_text, HBA1C).await;
+    let link = gateway.taken().into_iter().find(|text| text.body.contains("/r/")).expect("a text with a link").link();
+    let mut holder = Holder::new(&link);
+    assert_eq!(holder.look().await.body["asks"]["code"]["by"], "email");
+    holder.send_code().await;
+    clinic.settle().await;
+    let mail = clinic.mailbox.wait_for(ANA, 2).await;
+    assert_eq!(holder.answer("code", &code_in(&mail.text)).await.body["said"], "right");
+    assert_eq!(holder.read().await, paper());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_comes_by_the_channel_by_which_the_link_did_not() {
+    a_code_comes_by_the_other_channel(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_comes_by_the_channel_by_which_the_link_did_not_on_postgres() {
+    a_code_comes_by_the_other_channel(Database::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_takes_no_code_says_nothing_of_the_mailbox_that_has_the_link() {
+    let gateway = TwilioStub::start().await;
+    let clinic = Clinic::spawn(Wishes { rules: asking(), more: gateway.config(), ..Wishes::default() }).await;
+    let telecom = json!([
+        {"system": "email", "value": ANA, "rank": 1},
+        {"system": "sms", "value": "+12025550106", "rank": 2},
+    ]);
+    let ana = patient(&clinic, telecom).await;
+    let report = report(&clinic, &ana, HBA1C).await;
+    let mut holder = Holder::new(&clinic.mailbox.wait_for(ANA, 1).await.link());
+    holder.send_code().await;
+    clinic.settle().await;
+    assert_eq!(clinic.delivery_of(&report).await.state, "live", "whoever has the link asks for another code");
+    let id = clinic.delivery_of(&report).await.id;
+    assert_eq!(clinic.desk().contact(&id).await.unwrap().state, "unknown", "of the mailbox nothing was said");
+    let marked = clinic.desk().contacts(None, 10).await.unwrap();
+    assert_eq!(marked.iter().map(|one| one.state).collect::<Vec<_>>(), ["bounced"], "the number is marked");
 }

@@ -185,6 +185,18 @@ impl Holder {
         json_of(self.post("code", &proof).await).await
     }
 
+    /// "This was not for me."
+    pub async fn disown(&mut self) -> Answer {
+        let proof = self.proof().await;
+        json_of(self.post("disown", &proof).await).await
+    }
+
+    /// Asks for another link in the place of one that ended.
+    pub async fn ask_for_another(&mut self) -> Answer {
+        let proof = self.proof().await;
+        json_of(self.post("another", &proof).await).await
+    }
+
     /// Claims an opening.
     pub async fn open(&mut self) -> Answer {
         let proof = self.proof().await;

@@ -56,7 +56,7 @@ fn a_crate_outside_its_room_is_caught() {
     for (path, code, name) in [
         ("src/desk/mod.rs", "use diesel::prelude::*;", "diesel"),
         ("src/audit/mod.rs", "#[derive(A)] #[diesel(table_name = x)] struct B;", "diesel"),
-        ("src/notify/sms.rs", "fn f() { ::reqwest::get(1); }", "reqwest"),
+        ("src/outbox/sms.rs", "fn f() { ::reqwest::get(1); }", "reqwest"),
         ("src/intake/mod.rs", "use fhirbolt::element::Element;", "fhirbolt"),
         ("src/open/mod.rs", "use actix_web::HttpResponse;", "actix_web"),
         ("src/outbox/mod.rs", "use lettre::Message;", "lettre"),

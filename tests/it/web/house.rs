@@ -26,7 +26,7 @@ use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release,
 use chartseal::record::{Link, LinkEvent, NoticeKind};
 use chartseal::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey, Sealer};
 use chartseal::store::{
-    self, Delivery, DeliveryKind, Mode, NewDelivery, NewFile, NewLink, NewNotice, NoWitness, Store,
+    self, Delivery, DeliveryKind, Mode, NewDelivery, NewFile, NewLink, NewNotice, NoWitness, NoticeSecret, Store,
 };
 use chartseal::web::{HookLimits, Hooks, Patient, Traffic};
 
@@ -138,8 +138,15 @@ impl House {
             language: Language::English.into(),
         };
         let (store, blobs) = (self.store.clone(), self.blobs.clone());
-        let open =
-            Open::new(store, self.clock.clone(), self.vault.clone(), blobs, HashMap::new(), card, Bell::default());
+        let open = Open::new(
+            store,
+            self.clock.clone(),
+            self.vault.clone(),
+            blobs,
+            HashMap::new(),
+            card,
+            (Bell::default(), Bell::default()),
+        );
         let (url, traffic) = (Url::parse(ORIGIN).unwrap(), self.traffic.clone());
         Arc::new(Patient::new(Arc::new(open), &url, Vec::new(), self.body_wait_max, traffic))
     }
@@ -174,6 +181,7 @@ impl House {
             delivery: delivery.id.clone(),
             companions: Vec::new(),
             challenge: None,
+            secret_kept_sealed: None,
             report_version: version(),
             life_seconds: 72 * 3600,
             opens_max,
@@ -189,8 +197,7 @@ impl House {
             link: id.clone(),
             kind: NoticeKind::Link,
             channel: Channel::Email,
-            secret_sealed: Vec::new(),
-            secret_key: "none".to_owned(),
+            secret: Some(NoticeSecret { sealed: Vec::new(), key: "none".to_owned() }),
         };
         let delivery_id = delivery.id.clone();
         let leased = self.store.write(move |tx| {

@@ -18,6 +18,18 @@ pub enum Class {
 pub const COLUMNS: &[(&str, &[(&str, Class)])] = &[
     ("__diesel_schema_migrations", &[("version", Quiet), ("run_on", Quiet)]),
     ("sqlite_sequence", &[("name", Quiet), ("seq", Quiet)]),
+    ("wish", &[("link_id", Quiet), ("asked_at", Quiet), ("looked_at", Quiet)]),
+    (
+        "reminder",
+        &[
+            ("link_id", Quiet),
+            ("due_at", Quiet),
+            ("secret_sealed", Sealed),
+            ("call_since", Quiet),
+            ("called_at", Quiet),
+            ("called_by", Quiet),
+        ],
+    ),
     ("control", &[("name", Quiet), ("value", Quiet), ("set_at", Quiet), ("set_by", Quiet)]),
     (
         "key_mark",

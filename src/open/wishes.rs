@@ -1,0 +1,75 @@
+//! What the holder of a link can say beside opening it: that it was not for them, and that they want another.
+//!
+//! Must stay true: whoever says that it was not for them ends it at once, and the address counts as disputed until a person looked;
+//! a new link goes to the address of the record alone, never to whoever asks for it.
+
+use super::holder::Proven;
+use super::{Holder, Looked, Open, OpenError};
+use crate::audit::{Actor, AuditEvent};
+use crate::base::UtcMillis;
+use crate::record::{Link, LinkEvent, RevokedBy};
+use crate::store::{self, ContactKey, StoreError, Tx};
+
+impl Open {
+    /// Ends the link, since whoever has it says that it was not for them.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn disown(&self, holder: &Holder<'_>) -> Result<Looked, OpenError> {
+        let proven = self.prove(holder).await?;
+        let now = self.clock.now();
+        let disowned = proven.clone();
+        let is_news = self.store.write(move |tx| disown(tx, &disowned, now)).await?;
+        if is_news {
+            tracing::warn!(delivery = %proven.delivery.id, "whoever got a link says that it was not for them");
+        }
+        let again = self.reload(&proven).await?;
+        self.looked(&again, self.clock.now()).await
+    }
+
+    /// Notes that the holder of a link that ended wants another, once.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn ask_for_another(&self, holder: &Holder<'_>) -> Result<Looked, OpenError> {
+        let proven = self.prove(holder).await?;
+        let now = self.clock.now();
+        if let Looked::Ended(ended) = self.looked(&proven, now).await?
+            && ended.kind.may_be_made_again()
+        {
+            let wishing = proven.clone();
+            self.store.write(move |tx| wish(tx, &wishing, now)).await?;
+            self.wished.ring();
+        }
+        let again = self.reload(&proven).await?;
+        self.looked(&again, self.clock.now()).await
+    }
+}
+
+fn disown(tx: &mut Tx, proven: &Proven, now: UtcMillis) -> Result<bool, StoreError> {
+    let Some(owner) = store::hold_delivery(tx, &proven.delivery.id)? else { return Ok(false) };
+    if owner.link.as_ref() != Some(&proven.link.id) {
+        return Ok(false);
+    }
+    if let Link::Live { .. } | Link::Suspended { .. } = owner.state {
+        let step = owner.state.clone().step(LinkEvent::Revoke { by: RevokedBy::Recipient }, now)?;
+        store::advance(tx, &owner, &step, Actor::Holder, now)?;
+    }
+    let Some(key) = ContactKey::of(&owner) else { return Ok(false) };
+    if !store::dispute_contact(tx, &owner, &key, Actor::Holder, now)? {
+        return Ok(false);
+    }
+    let opened = store::opened_of(tx.conn(), &owner.id)?;
+    let said = AuditEvent::Disowned { link: proven.link.id.clone(), opened };
+    store::append(tx, &owner.entry(now, Actor::Holder, said))?;
+    Ok(true)
+}
+
+fn wish(tx: &mut Tx, proven: &Proven, now: UtcMillis) -> Result<(), StoreError> {
+    let Some(owner) = store::hold_delivery(tx, &proven.delivery.id)? else { return Ok(()) };
+    if store::wish_for_link(tx, &proven.link.id, now)? {
+        let wanted = AuditEvent::AnotherWanted { link: proven.link.id.clone() };
+        store::append(tx, &owner.entry(now, Actor::Holder, wanted))?;
+    }
+    Ok(())
+}
