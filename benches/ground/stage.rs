@@ -199,6 +199,7 @@ pub fn release(tx: &mut Tx, vault: &Vault, before: &Delivery, made: &Made, now: 
         delivery: before.id.clone(),
         companions: Vec::new(),
         challenge: None,
+        health_link: None,
         report_version: before.report_version.clone(),
         life_seconds: LIFE_SECONDS,
         opens_max: 1,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::how::{HealthLinkEvent, HeardBy, Redecided};
 use crate::base::{DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
 use crate::record::{Ask, Channel, Checked, ContactState, Link, Notice, RecipientRole, RevokedBy, Waiver};
 
@@ -192,6 +193,12 @@ pub enum AuditEvent {
     SlipBound {
         reference: String,
         ehr: EhrId,
+    },
+    /// What came of the SMART Health Link that the opened page offers.
+    HealthLink {
+        link: LinkId,
+        #[serde(flatten)]
+        what: HealthLinkEvent,
     },
     Decrypted {
         link: LinkId,
@@ -462,26 +469,6 @@ pub enum AuditEvent {
         what: String,
         removed: u64,
     },
-}
-
-/// What became of what was decided before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Redecided {
-    /// It is stricter.
-    Tighter,
-    /// It stands, about what the EHR says now.
-    Stands,
-    /// A person said so.
-    Confirmed,
-}
-
-/// How the event came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HeardBy {
-    Hook,
-    Poll,
 }
 
 const fn by_email() -> Channel {

@@ -9,7 +9,9 @@
 mod chain;
 mod entry;
 mod event;
+mod how;
 
 pub use chain::{Broken, GENESIS, Hash, Line, anchor_digest, link, verify_chain};
 pub use entry::{Chain, Entry};
-pub use event::{Actor, AuditEvent, HeardBy, Pseudonym, Redecided};
+pub use event::{Actor, AuditEvent, Pseudonym};
+pub use how::{HealthLinkEvent, HeardBy, Redecided};

@@ -20,6 +20,7 @@ mod due;
 mod error;
 mod events;
 mod families;
+mod health_links;
 mod hearing;
 mod incidents;
 mod lease;
@@ -89,6 +90,10 @@ pub use events::{
 pub use families::{
     Place, Said, family_of, hold_family, leave_family, make_one, note_said, place_of, replaced_by, said_of,
     set_replaced, under_way_of, who_said_the_same,
+};
+pub use health_links::{
+    HealthLinkRow, NewHealthLink, count_passcode, give_back_passcode, passcodes_left, standing_health_link,
+    withdraw_health_link,
 };
 pub use hearing::{hear_again_in_full, hear_if_new, hear_of_the_past, heard_to_be_gone, is_followed};
 pub use incidents::{

@@ -2,7 +2,7 @@
 
 mod asking;
 
-pub use asking::{answered, asked, challenge, question, slip};
+pub use asking::{answered, asked, challenge, health_link, question, slip};
 
 diesel::table! {
     control (name) {
@@ -478,5 +478,5 @@ diesel::allow_tables_to_appear_in_same_query! {
     poll, subscription, topic, event_gap, operator, rules_version, rules_activation, rules_redecision, incident,
     incident_delivery, former_link, signing_key, likeness, twin, replacement, look, panel_patient, past_search, paper,
     contact, challenge, asked, answered, question,
-    slip,
+    slip, health_link,
 }

@@ -1,4 +1,4 @@
-//! What links ask before they open, as tables.
+//! What links ask before they open, and what they offer once they are open, as tables.
 
 diesel::table! {
     challenge (link_id) {
@@ -47,5 +47,16 @@ diesel::table! {
         printed_by -> Text,
         bound_at -> Nullable<BigInt>,
         bound_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    health_link (link_id) {
+        link_id -> Text,
+        id_index -> Nullable<Binary>,
+        passcode_sealed -> Nullable<Binary>,
+        attempts_left -> Integer,
+        blob -> Text,
+        file_bytes -> BigInt,
     }
 }

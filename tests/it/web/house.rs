@@ -174,6 +174,7 @@ impl House {
             delivery: delivery.id.clone(),
             companions: Vec::new(),
             challenge: None,
+            health_link: None,
             report_version: version(),
             life_seconds: 72 * 3600,
             opens_max,

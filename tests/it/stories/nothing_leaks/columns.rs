@@ -191,6 +191,17 @@ pub const COLUMNS: &[(&str, &[(&str, Class)])] = &[
         ],
     ),
     ("former_link", &[("delivery_id", Quiet), ("link_id", Quiet)]),
+    (
+        "health_link",
+        &[
+            ("link_id", Quiet),
+            ("id_index", Quiet),
+            ("passcode_sealed", Sealed),
+            ("attempts_left", Quiet),
+            ("blob", Quiet),
+            ("file_bytes", Quiet),
+        ],
+    ),
     ("challenge", &[("link_id", Quiet), ("attempts", Quiet), ("attempts_left", Quiet), ("unlocked_at", Quiet)]),
     (
         "asked",
