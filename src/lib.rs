@@ -17,6 +17,8 @@
 //! 4. [`outbox`] hands over: due notices are leased, sent by [`notify`], settled. The first attempt fixes when the link ends. What mail
 //!    systems report of a message afterwards it hears too, by the token in the message's return path.
 //! 5. [`open`] lets in: the patient's page proves the key, answers what the link asks, claims an opening, fetches, decrypts in the browser, confirms.
+//!    Where the rules offer it, the opened page gives a health app a way to the same document, which [`release`] encrypted for it, for as long
+//!    as the link lives.
 //! 6. [`sweep`] ends: leases, lives, files, keys, retention; it anchors the audit, and has whoever did not open reminded, or called.
 //! 7. [`desk`] is the staff's side: look, release, revoke, send again, pause, restore. What two people said of many deliveries
 //!    goes on by itself when the command that began it died.

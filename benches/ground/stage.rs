@@ -201,6 +201,7 @@ pub fn release(tx: &mut Tx, vault: &Vault, before: &Delivery, made: &Made, now: 
         companions: Vec::new(),
         challenge: None,
         secret_kept_sealed: None,
+        health_link: None,
         report_version: before.report_version.clone(),
         life_seconds: LIFE_SECONDS,
         opens_max: 1,

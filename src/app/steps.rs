@@ -120,6 +120,7 @@ impl Steps {
                 available,
                 mode,
                 company: Company::default(),
+                health_links_at: format!("{}shl/", config.server.patient_url),
                 queued: bells.queued.clone(),
                 changed: bells.due.clone(),
             }),

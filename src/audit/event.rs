@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::how::{HeardBy, Redecided, by_email, is_by_email, is_patient, patient};
+use super::how::{HealthLinkEvent, HeardBy, Redecided, by_email, is_by_email, is_patient, patient};
 use crate::base::{DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
 use crate::record::{Ask, Channel, Checked, ContactState, Link, Notice, NoticeKind, RecipientRole, RevokedBy, Waiver};
 
@@ -221,6 +221,12 @@ pub enum AuditEvent {
     /// The holder of a link that ended wants another.
     AnotherWanted {
         link: LinkId,
+    },
+    /// What came of the SMART Health Link that the opened page offers.
+    HealthLink {
+        link: LinkId,
+        #[serde(flatten)]
+        what: HealthLinkEvent,
     },
     Decrypted {
         link: LinkId,

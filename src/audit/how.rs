@@ -4,6 +4,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::{Channel, RecipientRole};
 
+/// What came of a SMART Health Link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "health_link")]
+pub enum HealthLinkEvent {
+    /// With the link. `asks` is `plain` or `passcode`; `bytes` are those of the encrypted file.
+    Made { asks: String, bytes: u64 },
+    /// An app was told where the file is, or given it at once (`embedded`).
+    Given { embedded: bool },
+    /// Other rules came into force, which do not offer it; the link itself stays.
+    Withdrawn,
+    /// A wrong passcode; so many more are looked at, and after none it is dead.
+    Refused { left: u8 },
+}
+
 /// What became of what was decided before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -14,4 +14,4 @@ mod how;
 pub use chain::{Broken, GENESIS, Hash, Line, anchor_digest, link, verify_chain};
 pub use entry::{Chain, Entry};
 pub use event::{Actor, AuditEvent, Pseudonym};
-pub use how::{HeardBy, Redecided};
+pub use how::{HealthLinkEvent, HeardBy, Redecided};

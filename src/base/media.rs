@@ -1,4 +1,4 @@
-//! The attachment types that Chartseal delivers.
+//! The types of what Chartseal seals.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,10 +19,13 @@ pub enum MediaType {
     /// A document that Chartseal wrote itself, never one that was sent.
     #[serde(rename = "text/html")]
     Html,
+    /// What a patient's health app is given, beside the documents: no document itself.
+    #[serde(rename = "application/vnd.chartseal.health-link+json")]
+    HealthLink,
 }
 
 impl MediaType {
-    pub const ALL: [Self; 5] = [Self::Pdf, Self::Png, Self::Jpeg, Self::Text, Self::Html];
+    pub const ALL: [Self; 6] = [Self::Pdf, Self::Png, Self::Jpeg, Self::Text, Self::Html, Self::HealthLink];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +35,16 @@ impl MediaType {
             Self::Jpeg => "image/jpeg",
             Self::Text => "text/plain",
             Self::Html => "text/html",
+            Self::HealthLink => "application/vnd.chartseal.health-link+json",
+        }
+    }
+
+    /// Whether it is what the link was sent for.
+    #[must_use]
+    pub const fn is_document(self) -> bool {
+        match self {
+            Self::Pdf | Self::Png | Self::Jpeg | Self::Text | Self::Html => true,
+            Self::HealthLink => false,
         }
     }
 
@@ -44,6 +57,7 @@ impl MediaType {
             Self::Jpeg => "jpg",
             Self::Text => "txt",
             Self::Html => "html",
+            Self::HealthLink => "json",
         }
     }
 }

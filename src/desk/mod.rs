@@ -421,6 +421,9 @@ fn send_again(
     if let Some(paper) = store::paper_of(tx.conn(), &old.id)? {
         store::insert_paper(tx, id, &paper)?;
     }
+    if let Some(link) = &old.link {
+        store::answer_wish(tx, link, now)?;
+    }
     let sent = AuditEvent::SentAgainAs { delivery: id.clone() };
     store::append(tx, &old.entry(now, actor.clone(), sent))?;
     if let Link::Live { .. } = old.state {

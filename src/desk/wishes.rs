@@ -101,7 +101,7 @@ pub(super) fn is_open(conn: &mut Conn, delivery: &Delivery) -> Result<bool, Stor
         | Link::Superseded { .. } => false,
     };
     match &delivery.link {
-        Some(link) if has_ended => store::is_wished_for(conn, link),
+        Some(link) if has_ended => store::is_wish_open(conn, link),
         Some(_) | None => Ok(false),
     }
 }

@@ -172,6 +172,12 @@ impl Vault {
         self.likeness_index(patient, &format!("sha256/{}", data_encoding::HEXLOWER.encode(file_index)))
     }
 
+    /// A health link's id, as it stands in its URL.
+    #[must_use]
+    pub fn health_link_index(&self, id: &str) -> [u8; 32] {
+        self.blind_index("health-link", id)
+    }
+
     /// The hash of a report's content, where it could be guessed from that hash alone.
     #[must_use]
     pub fn content_index(&self, hash: &[u8; 32]) -> [u8; 32] {

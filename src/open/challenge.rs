@@ -212,7 +212,10 @@ impl Open {
         Ok(if is_right { Verdict::Right } else { Verdict::Wrong })
     }
 
-    async fn hashing<T: Send + 'static>(&self, hash: impl FnOnce() -> T + Send + 'static) -> Result<T, OpenError> {
+    pub(super) async fn hashing<T: Send + 'static>(
+        &self,
+        hash: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, OpenError> {
         let _place = self.hashed_at_once.acquire().await.map_err(|_| OpenError::Stopped)?;
         tokio::task::spawn_blocking(hash).await.map_err(|_| OpenError::Stopped)
     }

@@ -7,6 +7,7 @@
 //! Must not know: HTTP, cookies' syntax, how the link reached its holder. The content key is never here.
 
 mod challenge;
+mod health_link;
 mod holder;
 mod nonce;
 mod state;
@@ -31,6 +32,7 @@ use crate::sealing::{Purpose, ReceiptKey, ReceiptOutcome, verify_receipt};
 use crate::store::{self, Claim, Delivery, LinkRow, Received, Store, StoreError, Tx};
 
 pub use challenge::{AskedCode, AskedQuestion, Asks, CodeSaid, Said};
+pub use health_link::{HealthFile, Manifest};
 use holder::Proven;
 pub use nonce::{Begun, COOKIE_CHARACTERS, Nonce};
 pub use state::{Another, Ended, EndedKind, Looked, Standing};

@@ -119,7 +119,7 @@ impl Open {
             expires_at,
             opens_left: proven.link.opens_max.saturating_sub(proven.link.opened),
             opens_max: proven.link.opens_max,
-            file_bytes: files.iter().map(|file| file.plain_bytes).collect(),
+            file_bytes: files.iter().filter(|file| file.media.is_document()).map(|file| file.plain_bytes).collect(),
             asks,
         };
         Ok(match judged {

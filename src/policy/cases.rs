@@ -92,6 +92,7 @@ pub fn run(rules: &RuleSet, case: &Case) -> Vec<Miss> {
             | Column::CodeElse
             | Column::Wording
             | Column::Download
+            | Column::HealthLink
             | Column::Hold
             | Column::Requires
             | Column::AutoRelease

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::few::Few;
 use super::vocabulary::{
-    Action, Backstop, Challenge, Channel, CodeElse, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify,
-    Reissue, ReleaseBy, Requirement, Wording,
+    Action, Backstop, Challenge, Channel, CodeElse, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HealthLink,
+    HoldBasis, Notify, Reissue, ReleaseBy, Requirement, Wording,
 };
 
 /// Life of a link where the rule does not say.
@@ -60,6 +60,7 @@ pub struct Columns {
     pub code_else: CodeElse,
     pub wording: Wording,
     pub download: Download,
+    pub health_link: HealthLink,
     pub release: ReleaseBy,
     pub hold_seconds: u64,
     pub basis: HoldBasis,
@@ -90,6 +91,7 @@ pub enum Column {
     CodeElse,
     Wording,
     Download,
+    HealthLink,
     Release,
     Hold,
     Requires,
@@ -103,7 +105,7 @@ pub enum Column {
 }
 
 impl Column {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Action,
         Self::Expiry,
         Self::ExpiryFrom,
@@ -116,6 +118,7 @@ impl Column {
         Self::CodeElse,
         Self::Wording,
         Self::Download,
+        Self::HealthLink,
         Self::Release,
         Self::Hold,
         Self::Requires,
@@ -144,6 +147,7 @@ impl Column {
             Self::CodeElse => "code_else",
             Self::Wording => "wording",
             Self::Download => "download",
+            Self::HealthLink => "health_link",
             Self::Release => "release",
             Self::Hold => "hold",
             Self::Requires => "requires",
@@ -177,6 +181,7 @@ impl Column {
             | Self::CodeElse
             | Self::Wording
             | Self::Download
+            | Self::HealthLink
             | Self::Requires
             | Self::Reissue
             | Self::Custody
@@ -244,6 +249,7 @@ impl Columns {
             code_else: CodeElse::Staff,
             wording: Wording::Full,
             download: Download::Allowed,
+            health_link: HealthLink::Plain,
             release: ReleaseBy::Auto,
             hold_seconds: 0,
             basis: HoldBasis::ClinicPolicy,
@@ -266,6 +272,7 @@ impl Columns {
             opens: NonZeroU16::MIN.saturating_add(OPENS_DEFAULT - 1),
             channels: Few::one(CHANNEL_DEFAULT),
             wording: Wording::Bare,
+            health_link: HealthLink::Never,
             reissue: Reissue::Staff,
             custody: Custody::UntilHandedOver,
             group: Grouping::Alone,
@@ -290,6 +297,7 @@ impl Columns {
             code_else: self.code_else.max(other.code_else),
             wording: self.wording.max(other.wording),
             download: self.download.max(other.download),
+            health_link: self.health_link.max(other.health_link),
             release: self.release.max(other.release),
             hold_seconds,
             basis,
@@ -320,6 +328,7 @@ impl Columns {
             Column::CodeElse => self.code_else.as_str().to_owned(),
             Column::Wording => self.wording.as_str().to_owned(),
             Column::Download => self.download.as_str().to_owned(),
+            Column::HealthLink => self.health_link.as_str().to_owned(),
             Column::Release => self.release.as_str().to_owned(),
             Column::Hold if self.hold_seconds == 0 => "none".to_owned(),
             Column::Hold => format!("{} ({})", show_span(self.hold_seconds), self.basis.as_str()),
@@ -354,6 +363,7 @@ impl Columns {
             Column::CodeElse => self.code_else == other.code_else,
             Column::Wording => self.wording == other.wording,
             Column::Download => self.download == other.download,
+            Column::HealthLink => self.health_link == other.health_link,
             Column::Release => self.release == other.release,
             Column::Hold => (self.hold_seconds, self.basis) == (other.hold_seconds, other.basis),
             Column::Requires => self.requires == other.requires,
@@ -365,6 +375,14 @@ impl Columns {
             Column::Notify => self.notify == other.notify,
             Column::Retention => self.retention_seconds == other.retention_seconds,
         }
+    }
+
+    /// Whether a SMART Health Link of these links is said, and must not be: the standard keeps it for links that ask nothing, one
+    /// opening would be none, and an app keeps what it was given.
+    #[must_use]
+    pub fn offers_in_vain(&self) -> bool {
+        let is_plain = self.challenges.is_empty() && self.opens.get() > 1 && self.download == Download::Allowed;
+        self.health_link != HealthLink::Never && !is_plain
     }
 
     /// Whether the report waits for a person's word.

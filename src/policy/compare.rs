@@ -433,6 +433,7 @@ pub(super) fn is_same(column: Column, one: &Columns, other: &Columns) -> bool {
         | Column::CodeElse
         | Column::Wording
         | Column::Download
+        | Column::HealthLink
         | Column::Release
         | Column::Requires
         | Column::AutoRelease

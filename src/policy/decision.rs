@@ -11,8 +11,8 @@ use super::columns::{
 };
 use super::quiet::{Quiet, QuietEnd};
 pub use super::vocabulary::{
-    Action, Backstop, Challenge, Channel, CodeElse, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify,
-    Reissue, ReleaseBy, Requirement, Wording,
+    Action, Backstop, Challenge, Channel, CodeElse, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HealthLink,
+    HoldBasis, Notify, Reissue, ReleaseBy, Requirement, Wording,
 };
 
 use crate::base::{UtcMillis, seconds};
@@ -66,6 +66,8 @@ pub struct Terms {
     pub wording: Wording,
     #[serde(default = "downloads")]
     pub download: Download,
+    #[serde(default = "no_health_link")]
+    pub health_link: HealthLink,
     #[serde(default = "by_staff")]
     pub reissue: Reissue,
     #[serde(default = "until_handed_over")]
@@ -306,6 +308,12 @@ impl Terms {
         self
     }
 
+    /// What a link under these terms offers.
+    #[must_use]
+    pub fn health_link(&self) -> HealthLink {
+        if Columns::from(self).offers_in_vain() { HealthLink::Never } else { self.health_link }
+    }
+
     /// The stricter of both in every column. `channels` may be empty: nothing is common.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
@@ -354,6 +362,7 @@ impl From<&Columns> for Terms {
             release: Release::from(columns),
             wording: columns.wording,
             download: columns.download,
+            health_link: columns.health_link,
             reissue: columns.reissue,
             custody: columns.custody,
             group: columns.group,
@@ -380,6 +389,7 @@ impl From<&Terms> for Columns {
             code_else: terms.code_else,
             wording: terms.wording,
             download: terms.download,
+            health_link: terms.health_link,
             release: release.by,
             hold_seconds: release.hold_seconds,
             basis: release.basis,
@@ -445,6 +455,10 @@ const fn loosest_way_out() -> CodeElse {
 
 const fn downloads() -> Download {
     Download::Allowed
+}
+
+const fn no_health_link() -> HealthLink {
+    HealthLink::Never
 }
 
 const fn by_staff() -> Reissue {

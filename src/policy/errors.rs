@@ -214,6 +214,9 @@ codes! {
     VisibleAnswer = "visible-answer", Warning,
         "The code that is asked for may come to the mailbox or telephone that has the link, so whoever reads the one \
          reads the other. Add code_via = \"other\", which sends it by another channel.";
+    IdleHealthLink = "idle-health-link", Warning,
+        "The row offers a SMART Health Link, and its links ask something, open only once or let nothing be saved: such links \
+         have none. Write health_link = \"never\", or take out what stands against it.";
     FallsToDefault = "falls-to-default", Warning,
         "Reports of this code came often and no profile speaks of them, so each of them waits for a person. Name the \
          code in a profile, also if a person shall look: then it is meant.";

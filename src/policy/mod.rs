@@ -62,4 +62,4 @@ pub use needs::{Need, Needs};
 pub use rules::{RULES_BYTES_MAX, RuleSet, STARTER_RULES};
 pub use schedule::Moment;
 pub use trace::Trace;
-pub use vocabulary::{Challenge, Channel, HoldBasis, ReleaseBy, Wording};
+pub use vocabulary::{Challenge, Channel, HealthLink, HoldBasis, ReleaseBy, Wording};

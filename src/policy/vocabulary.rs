@@ -138,6 +138,17 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// Whether the opened page offers the document as a SMART Health Link, for the patient's health app.
+    HealthLink {
+        /// Whoever has the link's code or text opens it.
+        Plain = "plain",
+        /// Whoever also has the passcode beside it.
+        Passcode = "passcode",
+        Never = "never",
+    }
+}
+
+vocabulary! {
     /// Who gives a new link for one that ended.
     Reissue {
         /// The patient, after a code to a registered contact.

@@ -24,6 +24,7 @@ pub(super) fn value(columns: &Columns, column: Column) -> Value {
         Column::CodeElse => columns.code_else.as_str().into(),
         Column::Wording => columns.wording.as_str().into(),
         Column::Download => columns.download.as_str().into(),
+        Column::HealthLink => columns.health_link.as_str().into(),
         Column::Release => columns.release.as_str().into(),
         Column::Hold => span(columns.hold_seconds).into(),
         Column::Requires => words(columns.requires),

@@ -10,18 +10,21 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asks::{Answers, Asker};
+use super::health_link::PdfCopy;
 use super::judge::{Judged, Kept};
 use super::scan::Scanned;
+use super::seal::Passed;
 use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
-use crate::audit::{Actor, AuditEvent};
-use crate::base::{DeliveryId, Key256, LinkId, LinkSecret, NoticeId, UtcMillis, random};
+use crate::audit::{Actor, AuditEvent, HealthLinkEvent};
+use crate::base::{DeliveryId, Key256, LinkId, LinkSecret, MediaType, NoticeId, UtcMillis, random};
 use crate::keys::{KeyName, Vault, VaultError};
 use crate::policy::vocabulary::Custody;
-use crate::policy::{Decision, ReviewReason, Terms};
+use crate::policy::{Decision, HealthLink, ReviewReason, Terms};
 use crate::record::{Card, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
-use crate::sealing::{AuthKey, ContentKey, FileNumber, Purpose, ReceiptKey};
+use crate::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey};
 use crate::store::{
-    self, Delivery, DeliveryKind, Mark, MarkKind, NewFile, NewLink, NewNotice, NoticeSecret, SourceRow, StoreError, Tx,
+    self, Delivery, DeliveryKind, Mark, MarkKind, NewFile, NewHealthLink, NewLink, NewNotice, NoticeSecret, SourceRow,
+    StoreError, Tx,
 };
 
 /// Everything that the commit needs.
@@ -58,9 +61,9 @@ struct Going<'a> {
 }
 
 /// A link being made, the lead's file first.
-struct Making<'a> {
+pub(super) struct Making<'a> {
     keys: LinkKeys,
-    sealed: Vec<(Going<'a>, NewFile, Scanned)>,
+    sealed: Vec<(Going<'a>, NewFile, Passed)>,
 }
 
 /// How the lead fared, and what does not leave with it.
@@ -86,7 +89,12 @@ impl Release {
         };
         let mut making = Making { keys, sealed: vec![lead] };
         let behind = self.add_companions(&mut making, companions).await;
-        let ready = self.wrap_keys(&leased.lead, making, self.clock.now()).await?;
+        let now = self.clock.now();
+        let health_link = match self.make_health_link(&making, now).await {
+            Ok(health_link) => health_link,
+            Err(hindrance) => return Ok((Err(hindrance), companions.iter().map(apart).collect())),
+        };
+        let ready = self.wrap_keys(&leased.lead, making, health_link, now).await?;
         Ok((Ok(Box::new(ready)), behind))
     }
 
@@ -94,13 +102,13 @@ impl Release {
         &'a self,
         delivery: &'a Delivery,
         keys: &LinkKeys,
-    ) -> Result<Result<(Going<'a>, NewFile, Scanned), Hindrance>, ReleaseError> {
+    ) -> Result<Result<(Going<'a>, NewFile, Passed), Hindrance>, ReleaseError> {
         let lead = match self.judge_anew(delivery).await? {
             Ok(judged) => Going { delivery, judged },
             Err(hindrance) => return Ok(Err(hindrance)),
         };
         let sealed = self.seal_one(&lead, keys, 0).await;
-        Ok(sealed.map(|(file, scanned)| (lead, file, scanned)))
+        Ok(sealed.map(|(file, passed)| (lead, file, passed)))
     }
 
     async fn give_back(&self, companions: Vec<Delivery>) -> Result<(), StoreError> {
@@ -141,8 +149,8 @@ impl Release {
         }
         for one in going {
             match timeout_at(end, self.seal_one(&one, &making.keys, making.sealed.len())).await {
-                Ok(Ok((file, scanned))) if making.bytes() + file.plain_bytes <= self.company.bytes_max => {
-                    making.sealed.push((one, file, scanned));
+                Ok(Ok((file, passed))) if making.bytes() + file.plain_bytes <= self.company.bytes_max => {
+                    making.sealed.push((one, file, passed));
                 }
                 Ok(Err(why)) => behind.push(StayedBehind { delivery: one.delivery.clone(), why: Stays::For(why) }),
                 Ok(Ok(_)) | Err(Elapsed { .. }) => behind.push(apart(one.delivery)),
@@ -177,20 +185,26 @@ impl Release {
         going: &Going<'_>,
         keys: &LinkKeys,
         before: usize,
-    ) -> Result<(NewFile, Scanned), Hindrance> {
+    ) -> Result<(NewFile, Passed), Hindrance> {
         let none = || Hindrance::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() });
         let number = u16::try_from(before + 1).ok().and_then(FileNumber::new).ok_or_else(none)?;
         if let Some(sheet) = &going.judged.written {
             // Written here, of numbers and words: nothing of it was sent as a file.
             let file = self.seal_paper(&sheet.bytes, keys.content(), (&keys.id, number), going.delivery).await?;
-            return Ok((file, Scanned::Unasked));
+            return Ok((file, Passed { scanned: Scanned::Unasked, copy: PdfCopy::Unwanted }));
         }
         self.fetch_and_seal(&going.judged, keys.content(), (&keys.id, number), going.delivery).await
     }
 
     /// Puts the server's half under the epoch key of the last day on which the link can live, and the secret
     /// under this hour's outbox key.
-    async fn wrap_keys(&self, lead: &Delivery, making: Making<'_>, now: UtcMillis) -> Result<Ready, ReleaseError> {
+    async fn wrap_keys(
+        &self,
+        lead: &Delivery,
+        making: Making<'_>,
+        health_link: Option<(NewHealthLink, NewFile)>,
+        now: UtcMillis,
+    ) -> Result<Ready, ReleaseError> {
         let (vault, delivery) = (self.vault.clone(), lead.clone());
         let (LinkKeys { id, secret, share }, sharers, files) = making.done();
         let wrapped = tokio::task::spawn_blocking(move || {
@@ -229,6 +243,7 @@ impl Release {
                 opens_max: terms.opens.0.get(),
                 challenge,
                 secret_kept_sealed,
+                health_link,
                 share_wrapped: share.bytes,
                 epoch: epoch.as_str().to_owned(),
                 files,
@@ -301,10 +316,39 @@ impl Making<'_> {
         self.sealed.iter().map(|(_, file, _)| file.plain_bytes).sum()
     }
 
+    /// What the link offers, strictest of all.
+    pub(super) fn health_link(&self) -> HealthLink {
+        let terms = self.sealed.iter().map(|(going, _, _)| going.judged.terms.clone());
+        terms.reduce(|one, other| one.join(&other)).map_or(HealthLink::Never, |terms| terms.health_link())
+    }
+
+    pub(super) fn copies(&self) -> impl Iterator<Item = &PdfCopy> {
+        self.sealed.iter().map(|(_, _, passed)| &passed.copy)
+    }
+
+    /// What the clinic calls itself.
+    pub(super) fn clinic(&self) -> Option<&str> {
+        let (lead, _, _) = self.sealed.first()?;
+        lead.judged.ehr.letterhead.as_ref().map(|head| head.clinic.as_str())
+    }
+
+    /// Of one more file, which is the lead's.
+    pub(super) fn next(&self) -> Option<(FileContext, &Delivery)> {
+        let (lead, _, _) = self.sealed.first()?;
+        let number = u16::try_from(self.sealed.len() + 1).ok().and_then(FileNumber::new)?;
+        let version = lead.delivery.report_version.clone();
+        Some((FileContext { link: self.keys.id.clone(), number, version, media: MediaType::HealthLink }, lead.delivery))
+    }
+
+    pub(super) fn content(&self) -> ContentKey {
+        self.keys.content()
+    }
+
     fn done(self) -> (LinkKeys, Vec<Sharer>, Vec<NewFile>) {
-        let sharer = |(going, file, scanned): (Going<'_>, NewFile, Scanned)| {
+        let sharer = |(going, file, passed): (Going<'_>, NewFile, Passed)| {
             let Judged { card, contact_index, terms, answers, .. } = going.judged;
             let (delivery, bytes) = (going.delivery.clone(), file.plain_bytes);
+            let scanned = passed.scanned;
             (Sharer { delivery, card, contact_index, terms, answers, bytes, scanned }, file)
         };
         let (sharers, files) = self.sealed.into_iter().map(sharer).unzip();
@@ -428,6 +472,11 @@ fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> 
     }
     if link.secret_kept_sealed.is_some() {
         note(AuditEvent::SecretKept { link: link.id.clone() })?;
+    }
+    if let Some((offered, _)) = &link.health_link {
+        let asks = if offered.passcode_sealed.is_some() { HealthLink::Passcode } else { HealthLink::Plain };
+        let what = HealthLinkEvent::Made { asks: asks.as_str().to_owned(), bytes: offered.file_bytes };
+        note(AuditEvent::HealthLink { link: link.id.clone(), what })?;
     }
     let others = ready.sharers.iter().map(|other| &other.delivery.id);
     let with: Vec<_> = others.filter(|other| **other != sharer.delivery.id).cloned().collect();

@@ -8,6 +8,7 @@
 //! Must not know: how the notice leaves, how the link is opened.
 
 mod asks;
+mod health_link;
 mod judge;
 mod link;
 mod read;
@@ -97,6 +98,8 @@ pub struct Release {
     /// In shadow nothing is fetched, whatever was decided before.
     pub mode: Mode,
     pub company: Company,
+    /// What stands before a health link's id in its URL.
+    pub health_links_at: String,
     /// Rung when a notice is due.
     pub queued: Bell,
     /// Rung when a resource must be read again first.

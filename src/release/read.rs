@@ -47,7 +47,7 @@ impl Release {
     pub(super) fn begin_look(&self, judged: &Judged<'_>, media: MediaType) -> Look {
         match (judged.ehr.identity, media) {
             (Demand::Unchecked, _) => Look::Unasked,
-            (_, MediaType::Png | MediaType::Jpeg | MediaType::Html) => Look::Wordless,
+            (_, MediaType::Png | MediaType::Jpeg | MediaType::Html | MediaType::HealthLink) => Look::Wordless,
             (_, MediaType::Text) => Look::Words(Vec::new()),
             (_, MediaType::Pdf) => self.reader.begin(Errand::PdfText).map_or_else(Look::Failed, Look::Reading),
         }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use super::health_link::PdfCopy;
 use super::judge::Judged;
 use super::read::Look;
 use super::scan::{Scan, Scanned};
@@ -26,7 +27,7 @@ impl Release {
         content: ContentKey,
         (link, number): (&LinkId, FileNumber),
         delivery: &Delivery,
-    ) -> Result<(NewFile, Scanned), Hindrance> {
+    ) -> Result<(NewFile, Passed), Hindrance> {
         let attachment = judged.report.preferred_attachment().ok_or_else(|| review("the report carries none"))?;
         let mut stream = judged.ehr.client.fetch_attachment(attachment).await.map_err(|error| failed(&error))?;
         let (head, kind) = judge_head(&mut stream, attachment).await?;
@@ -40,7 +41,8 @@ impl Release {
                 let Fetched { page, sha256, scanned } = self.carry_over(judged, stream, &head, kind).await?;
                 let file = self.seal_paper(&page, content, (link, number), delivery).await?;
                 // Recognised by what the EHR holds, also when it shows the same bytes again.
-                Ok((NewFile { plain_index: self.vault.file_index(&sha256), ..file }, scanned))
+                let passed = Passed { scanned, copy: PdfCopy::Unwanted };
+                Ok((NewFile { plain_index: self.vault.file_index(&sha256), ..file }, passed))
             }
         }
     }
@@ -52,14 +54,15 @@ impl Release {
         content: ContentKey,
         about: FileContext,
         delivery: &Delivery,
-    ) -> Result<(NewFile, Scanned), Hindrance> {
-        let mut looks = Looks { at_words: self.begin_look(judged, about.media), scan: self.malware.begin().await };
+    ) -> Result<(NewFile, Passed), Hindrance> {
+        let (at_words, scan) = (self.begin_look(judged, about.media), self.malware.begin().await);
+        let mut looks = Looks { at_words, scan, copy: PdfCopy::begin(&judged.terms, about.media) };
         let (chunks, receiver) = tokio::sync::mpsc::channel(CHUNKS_IN_FLIGHT);
         let sealing = self.begin_sealing(content, about.clone(), receiver);
         let fed = feed(&mut stream, head, &chunks, &mut looks).await;
         let whole = || stream.sha256().ok_or_else(|| later("the attachment did not arrive whole"));
         let judged = match fed.and_then(|()| whole()) {
-            Ok(sha256) => self.judge_looks(looks, judged, &sha256).await.map(|scanned| (sha256, scanned)),
+            Ok(sha256) => self.judge_looks(looks, judged, &sha256).await.map(|passed| (sha256, passed)),
             Err(hindrance) => Err(hindrance),
         };
         if judged.is_ok() {
@@ -68,19 +71,19 @@ impl Release {
         }
         drop(chunks);
         let sealed = sealing.finish().await;
-        let (sha256, scanned) = judged?;
-        Ok((self.new_file(&about, delivery, &sealed?, &sha256), scanned))
+        let (sha256, passed) = judged?;
+        Ok((self.new_file(&about, delivery, &sealed?, &sha256), passed))
     }
 
     /// Malware first: whose it is would be read out of a hostile file.
     async fn judge_looks(
         &self,
-        Looks { at_words, scan }: Looks,
+        Looks { at_words, scan, copy }: Looks,
         judged: &Judged<'_>,
         sha256: &[u8; 32],
-    ) -> Result<Scanned, Hindrance> {
+    ) -> Result<Passed, Hindrance> {
         let scanned = scan.judge().await?;
-        self.judge_look(at_words, judged, sha256).await.map(|()| scanned)
+        self.judge_look(at_words, judged, sha256).await.map(|()| Passed { scanned, copy })
     }
 
     /// Seals and stores a document of our own.
@@ -93,14 +96,39 @@ impl Release {
     ) -> Result<NewFile, Hindrance> {
         let (link, version) = (link.clone(), delivery.report_version.clone());
         let about = FileContext { link, number, version, media: MediaType::Html };
+        self.seal_bytes(page, content, about, delivery).await
+    }
+
+    /// Seals and stores bytes of our own, whatever they are.
+    pub(super) async fn seal_bytes(
+        &self,
+        bytes: &[u8],
+        content: ContentKey,
+        about: FileContext,
+        delivery: &Delivery,
+    ) -> Result<NewFile, Hindrance> {
         let (chunks, receiver) = tokio::sync::mpsc::channel(CHUNKS_IN_FLIGHT);
         let sealing = self.begin_sealing(content, about.clone(), receiver);
         // A closed channel means that the sealer failed; its own error says why.
-        if chunks.send(Chunk::Bytes(page.to_vec())).await.is_ok() {
+        if chunks.send(Chunk::Bytes(bytes.to_vec())).await.is_ok() {
             let _ = chunks.send(Chunk::Verified).await;
         }
         let sealed = sealing.finish().await?;
-        Ok(self.new_file(&about, delivery, &sealed, &Sha256::digest(page).into()))
+        Ok(self.new_file(&about, delivery, &sealed, &Sha256::digest(bytes).into()))
+    }
+
+    /// Stores bytes that are encrypted already.
+    pub(super) async fn store_blob(&self, bytes: Vec<u8>) -> Result<BlobKey, Hindrance> {
+        let blobs = self.blobs.clone();
+        let stored = tokio::task::spawn_blocking(move || {
+            let blob = BlobKey::random(&mut random::system());
+            let mut writer = blobs.create(&blob)?;
+            writer.write_all(&bytes).map_err(BlobError::from)?;
+            writer.flush().map_err(BlobError::from)?;
+            writer.commit()?;
+            Ok(blob)
+        });
+        stored.await.map_err(|_| later("storing stopped unexpectedly"))?.map_err(|error| disk(&error))
     }
 
     fn begin_sealing(
@@ -141,6 +169,13 @@ pub(super) struct Fetched {
 struct Looks {
     at_words: Look,
     scan: Scan,
+    copy: PdfCopy,
+}
+
+/// What is known of an attachment once all of it passed.
+pub(super) struct Passed {
+    pub(super) scanned: Scanned,
+    pub(super) copy: PdfCopy,
 }
 
 /// A file being sealed beside the async workers.
@@ -158,6 +193,7 @@ impl Looks {
     async fn give(&mut self, bytes: &[u8]) {
         self.at_words.give(bytes).await;
         self.scan.give(bytes).await;
+        self.copy.give(bytes);
     }
 }
 

@@ -12,7 +12,7 @@ use super::redecide::{self, Course, Verdict};
 use super::suspend::shares_link;
 use super::timetable::{InForce, Standing};
 use super::{Resolve, ResolveError};
-use crate::audit::{Actor, AuditEvent, Redecided};
+use crate::audit::{Actor, AuditEvent, HealthLinkEvent, Redecided};
 use crate::base::{EhrId, UtcMillis};
 use crate::policy::schedule::Schedule;
 use crate::policy::{self, Available, Decision, Facts, Moment, ReviewReason};
@@ -233,10 +233,26 @@ fn sent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> Re
     if would_not_be_out {
         return note(tx, ground, delivery, afresh, NotedVerdict::Stricter);
     }
+    withdraw_health_link(tx, ground.now, delivery, &afresh.decision)?;
     match redecide::live_link(&delivery.decision, &afresh.decision) {
         Some(less) => lower(tx, ground.now, delivery, less, &afresh.rules_hash),
         None => Ok(()),
     }
+}
+
+/// What a health app may fetch of a link that is out ends where rules offer it no more, or only with a passcode.
+fn withdraw_health_link(
+    tx: &mut Tx,
+    now: UtcMillis,
+    delivery: &Delivery,
+    decision: &Decision,
+) -> Result<(), StoreError> {
+    let (Some(link), Decision::Send { terms }) = (&delivery.link, decision) else { return Ok(()) };
+    if store::withdraw_health_link(tx, link, terms.health_link())? == 0 {
+        return Ok(());
+    }
+    let event = AuditEvent::HealthLink { link: link.clone(), what: HealthLinkEvent::Withdrawn };
+    store::append(tx, &delivery.entry(now, Actor::System, event))
 }
 
 /// It ends, and waits for a person or is forbidden.

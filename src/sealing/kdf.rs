@@ -16,6 +16,23 @@ use crate::base::Key256;
 /// that they cannot contain stands between them.
 #[must_use]
 pub fn hmac_sha256(key: &Key256, parts: &[&[u8]]) -> [u8; 32] {
+    let mac = mac_of(key, parts);
+    overwrite_dead_stack();
+    mac
+}
+
+/// More than the frames below [`hmac_sha256`] take, unoptimised too.
+const DEAD_STACK_BYTES: usize = 8 * 1024;
+
+/// What was hashed, such as an address, was copied onto the stack: the part that is dead by now would keep it until something else
+/// reaches as deep.
+#[inline(never)]
+fn overwrite_dead_stack() {
+    std::hint::black_box(&[0_u8; DEAD_STACK_BYTES]);
+}
+
+#[inline(never)]
+fn mac_of(key: &Key256, parts: &[&[u8]]) -> [u8; 32] {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.expose()) else {
         unreachable!("HMAC takes keys of every length (RFC 2104 §2)")
     };

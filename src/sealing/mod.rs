@@ -11,6 +11,7 @@
 
 mod answer;
 mod context;
+mod jwe;
 mod kdf;
 mod layout;
 mod open;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use answer::AnswerHash;
 pub use context::{FileContext, FileNumber};
+pub use jwe::{HealthLinkKey, JWE_TYPE};
 pub use kdf::hmac_sha256;
 pub use layout::sealed_length;
 pub use open::{OpenError, open};

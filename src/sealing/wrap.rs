@@ -48,12 +48,14 @@ pub enum Purpose {
     Question,
     /// A code until hand-over, under an outbox key.
     Code,
+    /// The hash of the passcode of a health link.
+    Passcode,
     /// A record of the installation's own, such as a credential kept in the database.
     Record,
 }
 
 impl Purpose {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Share,
         Self::LinkSecret,
         Self::RawEvent,
@@ -63,6 +65,7 @@ impl Purpose {
         Self::Answer,
         Self::Question,
         Self::Code,
+        Self::Passcode,
         Self::Record,
     ];
 
@@ -77,6 +80,7 @@ impl Purpose {
             Self::Answer => "chartseal/1/wrap/answer",
             Self::Question => "chartseal/1/wrap/question",
             Self::Code => "chartseal/1/wrap/code",
+            Self::Passcode => "chartseal/1/wrap/passcode",
             Self::Record => "chartseal/1/wrap/record",
         }
     }

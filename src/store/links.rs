@@ -7,6 +7,7 @@ use super::conn::{Conn, Tx};
 use super::deliveries;
 use super::dialect;
 use super::error::StoreError;
+use super::health_links::{self, NewHealthLink};
 use super::prepared::Prepare as _;
 use super::reminders;
 use super::rows::{hash32, parse, signed, unsigned};
@@ -32,6 +33,8 @@ pub struct NewLink {
     pub challenge: Option<NewChallenge>,
     /// Its secret under the same epoch key, where the rules keep it for a reminder until somebody opens it.
     pub secret_kept_sealed: Option<Vec<u8>>,
+    /// What it offers to a health app, and the sealed file that says so to whoever opens it.
+    pub health_link: Option<(NewHealthLink, NewFile)>,
 }
 
 pub struct NewFile {
@@ -99,7 +102,7 @@ pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), Stor
         ))
         .prepared()
         .execute(tx.conn())?;
-    for file in &new.files {
+    for file in new.files.iter().chain(new.health_link.iter().map(|(_, card)| card)) {
         diesel::insert_into(sealed_file::table)
             .values((
                 sealed_file::link_id.eq(new.id.as_str()),
@@ -119,6 +122,9 @@ pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), Stor
         challenges::insert_challenge(tx, &new.id, challenge)?;
     }
     reminders::insert_reminder(tx, &new.id, new.secret_kept_sealed.as_deref())?;
+    if let Some((health_link, _)) = &new.health_link {
+        health_links::insert_health_link(tx, &new.id, health_link)?;
+    }
     for sharer in std::iter::once(&new.delivery).chain(&new.companions) {
         deliveries::attach_link(tx, sharer, &new.id)?;
     }
@@ -297,6 +303,7 @@ pub fn shred_link(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), StoreEr
         .prepared()
         .execute(tx.conn())?;
     reminders::end_reminder(tx, id)?;
+    health_links::end_health_link(tx, id)?;
     challenges::forget_answers(tx, id)
 }
 
@@ -343,7 +350,9 @@ pub fn dead_links_with_files(
         .load(conn)?;
     rows.iter()
         .map(|(id, delivery)| {
-            let blobs = sealed_file::table.filter(sealed_file::link_id.eq(id)).select(sealed_file::blob).load(conn)?;
+            let mut blobs: Vec<String> =
+                sealed_file::table.filter(sealed_file::link_id.eq(id)).select(sealed_file::blob).load(conn)?;
+            blobs.extend(health_links::health_file_of(conn, id)?);
             Ok((parse("link.id", id)?, parse("link.delivery_id", delivery)?, blobs))
         })
         .collect()
@@ -352,6 +361,7 @@ pub fn dead_links_with_files(
 /// # Errors
 /// [`StoreError`].
 pub fn files_removed(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
+    health_links::forget_health_link(tx, id)?;
     diesel::update(link::table.find(id.as_str())).set(link::files_removed_at.eq(at.0)).prepared().execute(tx.conn())?;
     Ok(())
 }
@@ -361,7 +371,14 @@ pub fn files_removed(tx: &mut Tx, id: &LinkId, at: UtcMillis) -> Result<(), Stor
 /// # Errors
 /// [`StoreError`].
 pub fn known_blobs(conn: &mut Conn, blobs: &[String]) -> Result<Vec<String>, StoreError> {
-    Ok(sealed_file::table.filter(sealed_file::blob.eq_any(blobs.to_vec())).select(sealed_file::blob).load(conn)?)
+    let mut known = health_links::known_health_files(conn, blobs)?;
+    known.extend(
+        sealed_file::table
+            .filter(sealed_file::blob.eq_any(blobs.to_vec()))
+            .select(sealed_file::blob)
+            .load::<String>(conn)?,
+    );
+    Ok(known)
 }
 
 /// The epoch keys that a link still needs.

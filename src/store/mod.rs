@@ -20,6 +20,7 @@ mod due;
 mod error;
 mod events;
 mod families;
+mod health_links;
 mod hearing;
 mod incidents;
 mod lease;
@@ -91,6 +92,10 @@ pub use events::{
 pub use families::{
     Place, Said, family_of, hold_family, leave_family, make_one, note_said, place_of, replaced_by, said_of,
     set_replaced, under_way_of, who_said_the_same,
+};
+pub use health_links::{
+    HealthLinkRow, NewHealthLink, count_passcode, give_back_passcode, passcodes_left, standing_health_link,
+    withdraw_health_link,
 };
 pub use hearing::{hear_again_in_full, hear_if_new, hear_of_the_past, heard_to_be_gone, is_followed};
 pub use incidents::{
@@ -168,7 +173,10 @@ pub use versions::{
     Withdrawn, activations, approve_version, bundle_of, hold_rules, propose_version, reactivate_version,
     rules_in_force, rules_stamp, share_rules, timetable, version, versions, withdraw_version,
 };
-pub use wishes::{deliveries_wished_for, forget_wishes, is_wished_for, new_wishes, note_wish_seen, wish_for_link};
+pub use wishes::{
+    answer_wish, deliveries_wished_for, forget_wishes, is_wish_open, is_wished_for, new_wishes, note_wish_seen,
+    wish_for_link,
+};
 pub use write_backs::{
     ToldCount, ToldEnd, ToldRow, ToldState, communication_of, forget_told, is_anything_to_tell, lease_told,
     note_opened, renew_told, set_tells, settle_told, tells, told_again, told_of, told_of_delivery, told_standing,

@@ -20,6 +20,7 @@ macro_rules! wished {
     () => {
         wish::table
             .inner_join(delivery::table.on(delivery::link_id.eq(wish::link_id.nullable())))
+            .filter(wish::answered_at.is_null())
             .filter(delivery::state.eq_any(ENDED))
             .order((wish::asked_at.asc(), delivery::id.asc()))
     };
@@ -66,6 +67,25 @@ pub fn deliveries_wished_for(conn: &mut Conn, count: i64) -> Result<Vec<Delivery
 pub fn new_wishes(conn: &mut Conn, count: i64) -> Result<Vec<Delivery>, StoreError> {
     let ids = wished!().filter(wish::looked_at.is_null()).limit(count).select(delivery::id).load(conn)?;
     of_ids(conn, ids)
+}
+
+/// Whether the holder of a link said so, and has none yet.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_wish_open(conn: &mut Conn, link: &LinkId) -> Result<bool, StoreError> {
+    let open = wish::table.find(link.as_str()).filter(wish::answered_at.is_null());
+    let found: Option<String> = open.select(wish::link_id).first(conn).optional()?;
+    Ok(found.is_some())
+}
+
+/// Another link was made in the place of this one.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn answer_wish(tx: &mut Tx, link: &LinkId, at: UtcMillis) -> Result<(), StoreError> {
+    diesel::update(wish::table.find(link.as_str())).set(wish::answered_at.eq(at.0)).prepared().execute(tx.conn())?;
+    Ok(())
 }
 
 /// Notes that a wish was looked at. Returns whether nobody had.

@@ -8,6 +8,7 @@
 //! ```text
 //! patients   GET /r/{…}   POST /r/{id}/{begin,look,answer,code,open,receipt}   GET /r/{id}/files/{n}   GET /assets/{hash}/{…}
 //!            GET POST /check
+//! apps       POST /shl/{id}   GET /shl/files/{place}
 //! relay      POST /mail/bounces
 //! EHRs       POST PUT DELETE /fhir/hook/{ehr}[/{Type}/{id}]   GET /.well-known/jwks.json
 //! gateways   GET POST /sms/status/{notice}/{token}   /sms/incoming[/{token}]
@@ -22,6 +23,7 @@ mod check;
 mod files;
 mod headers;
 mod health;
+mod health_links;
 mod hooks;
 mod limits;
 mod page;
@@ -140,6 +142,22 @@ pub fn patient(cfg: &mut ServiceConfig, patient: &Arc<Patient>) {
                 .route(web::route().guard(get_or_head()).to(check::form))
                 .route(web::post().to(check::answer))
                 .default_service(web::to(|| async { answers::method_not_allowed("GET, HEAD, POST") })),
+        )
+        .service(
+            web::scope(health_links::PATH)
+                .wrap(from_fn(observe))
+                .service(
+                    posts("/{id}")
+                        .route(web::post().to(health_links::manifest))
+                        .route(web::route().guard(guard::Options()).to(health_links::preflight)),
+                )
+                .service(
+                    web::resource("/files/{place}")
+                        .route(web::get().to(health_links::file))
+                        .route(web::route().guard(guard::Options()).to(health_links::preflight))
+                        .default_service(web::to(|| async { answers::method_not_allowed("GET") })),
+                )
+                .default_service(web::to(|| async { answers::nothing_here() })),
         )
         .service(web::resource("/robots.txt").wrap(from_fn(observe)).to(robots))
         .default_service(web::route().to(|| async { answers::nothing_here() }).wrap(from_fn(observe)));

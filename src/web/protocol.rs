@@ -233,6 +233,15 @@ async fn read_json<T: DeserializeOwned>(
     body: web::Payload,
 ) -> Result<T, Problem> {
     admit(patient, request)?;
+    read_body_json(patient, request, body).await
+}
+
+/// Whoever sent it.
+pub(super) async fn read_body_json<T: DeserializeOwned>(
+    patient: &Patient,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<T, Problem> {
     if !request.content_type().trim().eq_ignore_ascii_case("application/json") {
         return Err(Problem::ContentType);
     }

@@ -175,7 +175,7 @@ def schedule():
 
 def wrapping():
     key, nonce, context, plain = bytes(range(32)), bytes(range(12)), b"row 7", b"wrapped"
-    purposes = ["share", "link-secret", "raw-event", "patient-card", "auth-key", "receipt-key", "record", "answer", "question", "code"]
+    purposes = ["share", "link-secret", "raw-event", "patient-card", "auth-key", "receipt-key", "record", "answer", "question", "code", "passcode"]
     uses = ["records", "blind-index", "pepper", "audit-mac", "patient-pseudonyms"]
 
     def wrap(purpose):

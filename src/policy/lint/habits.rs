@@ -14,7 +14,7 @@ use crate::policy::vocabulary::{Action, Challenge};
 use crate::policy::when::{Condition, Predicate, When};
 
 /// Columns by which a patient, or who sees the phone, can tell that this report is not like others.
-const VISIBLE: [Column; 11] = [
+const VISIBLE: [Column; 12] = [
     Column::Hold,
     Column::Release,
     Column::Requires,
@@ -26,6 +26,7 @@ const VISIBLE: [Column; 11] = [
     Column::Expiry,
     Column::Channel,
     Column::Download,
+    Column::HealthLink,
 ];
 
 /// Conditions that look at what a report holds or is marked with.

@@ -6,6 +6,7 @@
 
 mod answers;
 mod habits;
+mod health_links;
 mod laws;
 mod places;
 mod proxies;
@@ -82,6 +83,7 @@ pub fn lint_with(text: &str, files: &SideFiles, now: UtcMillis, seen: &Seen) -> 
     habits::look(&mut look, &regions);
     waits::look(&mut look, &regions);
     answers::look(&mut look, &regions);
+    health_links::look(&mut look);
     proxies::look(&mut look, &regions);
     seen::look(&mut look, seen);
     let idle = reach::look(&mut look, &regions);

@@ -14,12 +14,12 @@ use crate::policy::quiet::least_waking_seconds;
 use crate::policy::reader::{Place, Reader, Value};
 use crate::policy::rules::{EXPIRY_FLOOR_SECONDS, Limits, WAKING_FLOOR_SECONDS};
 use crate::policy::vocabulary::{
-    Action, Backstop, Challenge, Channel, CodeElse, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HoldBasis, Notify,
-    Reissue, ReleaseBy, Requirement, Wording,
+    Action, Backstop, Challenge, Channel, CodeElse, CodeVia, Custody, Download, ExpiryFrom, GroupBy, HealthLink,
+    HoldBasis, Notify, Reissue, ReleaseBy, Requirement, Wording,
 };
 
 const KNOWN: &str = "action, expiry, expiry_from, opens, view, attempts, channel, verify, code_via, code_else, wording, \
-                     download, release, hold, basis, requires, auto_release, backstop, reissue, custody, group_by, wait, notify, \
+                     download, health_link, release, hold, basis, requires, auto_release, backstop, reissue, custody, group_by, wait, notify, \
                      retention";
 /// Hours of waiting for reports that share a link.
 const GROUP_WAIT_SECONDS_MAX: u64 = 72 * 3600;
@@ -129,6 +129,7 @@ fn read_column<'t>(reader: &mut Reader<'t>, value: &Value<'t>, column: Column, t
         Column::CodeElse => word(reader, value, column, &CodeElse::ALL, &mut columns.code_else),
         Column::Wording => word(reader, value, column, &Wording::ALL, &mut columns.wording),
         Column::Download => word(reader, value, column, &Download::ALL, &mut columns.download),
+        Column::HealthLink => word(reader, value, column, &HealthLink::ALL, &mut columns.health_link),
         Column::Release => word(reader, value, column, &ReleaseBy::ALL, &mut columns.release),
         Column::Hold => {
             then.hold_at = Some(value.span());

@@ -329,7 +329,7 @@ fn columns(dice: &mut Dice) -> Vec<String> {
         &[", backstop = \"release\"", ", backstop = \"escalate\""],
         &[", group_by = \"order\"", ", group_by = \"day\", wait = \"2h\"", ", group_by = \"day\""],
         &[", reissue = \"self\"", ", reissue = \"staff\""],
-        &[", custody = \"until_opened\"", ", download = \"view_only\""],
+        &[", custody = \"until_opened\"", ", download = \"view_only\"", ", health_link = \"plain\""],
         &[", notify = [\"staff\"]", ", notify = [\"staff\", \"ordering_provider\"]"],
         &[", view = \"15m\"", ", attempts = 3"],
         &[", retention = \"30d\""],

@@ -1,4 +1,5 @@
-//! What links ask before they open, what is said of those that nobody opens, and what patients want, as tables.
+//! What links ask before they open and offer once they are open, what is said of those that nobody opens, and what patients want, as
+//! tables.
 
 diesel::table! {
     challenge (link_id) {
@@ -66,6 +67,7 @@ diesel::table! {
         link_id -> Text,
         asked_at -> BigInt,
         looked_at -> Nullable<BigInt>,
+        answered_at -> Nullable<BigInt>,
     }
 }
 
@@ -73,5 +75,16 @@ diesel::table! {
     opt_out (contact_index) {
         contact_index -> Binary,
         since -> BigInt,
+    }
+}
+
+diesel::table! {
+    health_link (link_id) {
+        link_id -> Text,
+        id_index -> Nullable<Binary>,
+        passcode_sealed -> Nullable<Binary>,
+        attempts_left -> Integer,
+        blob -> Text,
+        file_bytes -> BigInt,
     }
 }

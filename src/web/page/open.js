@@ -8,6 +8,7 @@ import { Refusal, Server } from './server.js';
 import { Damaged, SealedFile, makeRoom } from './sealed.js';
 import { Screens } from './screens.js';
 import { Asking } from './asking.js';
+import { OFFER, readOffer } from './offer.js';
 import { Reading } from './reading.js';
 import { loadPdfjs } from './pages.js';
 import { Tongue } from './tongue.js';
@@ -259,8 +260,23 @@ function read(claim, files) {
   const tellSeen = server.receipt('decrypted');
   keyring.wipe();
   forgetSecret();
-  reading = new Reading(screens, files, terms, { onSeen: tellSeen, onEnd: ended });
+  const documents = files.filter((file) => file.type !== OFFER);
+  reading = new Reading(screens, documents, terms, { onSeen: tellSeen, onEnd: ended, onCopy: copyText });
+  reading.offer = offered(files);
   reading.show();
+}
+
+// Without it the documents are as good.
+function offered(files) {
+  const file = files.find((one) => one.type === OFFER);
+  if (!file) return null;
+  try {
+    return readOffer(file.bytes);
+  } catch (unread) {
+    return null;
+  } finally {
+    file.bytes.fill(0);
+  }
 }
 
 function ended(how, until) {
@@ -273,7 +289,10 @@ function ended(how, until) {
 async function copyLink() {
   const link = currentLink();
   if (!link.secret) return false;
-  const whole = `${location.origin}${link.base}${link.id}#${link.secret}`;
+  return copyText(`${location.origin}${link.base}${link.id}#${link.secret}`);
+}
+
+async function copyText(whole) {
   try {
     await navigator.clipboard.writeText(whole);
     return true;

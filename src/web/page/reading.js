@@ -3,6 +3,7 @@
 // Everything readable is reachable from `wipe()`: after it nothing of the document is left on the page or in its memory.
 
 import { button, el, icon, say } from './dom.js';
+import { offerOf } from './offer.js';
 import { PdfPages, loadPdfjs } from './pages.js';
 import { paperOf } from './paper.js';
 import { Refusal } from './server.js';
@@ -31,13 +32,16 @@ export class Reading {
    * `files` are `{n, type, bytes}` in plaintext, owned from here. `onSeen()` is told once each of them was shown or saved;
    * `onEnd(how)` gets `done` or `lapsed`.
    */
-  constructor(screens, files, terms, { onSeen, onEnd }) {
+  constructor(screens, files, terms, { onSeen, onEnd, onCopy }) {
     this.screens = screens;
     this.files = files;
     this.unseen = new Set(files);
     this.terms = terms;
     this.onSeen = onSeen;
     this.onEnd = onEnd;
+    this.onCopy = onCopy;
+    // What a health app can be given.
+    this.offer = null;
     // What the notice holds: something told, or a question that stays until it is answered.
     this.boxes = { told: null, sure: null, stay: null };
     this.parts = [];
@@ -67,6 +71,7 @@ export class Reading {
       await this.addFile(file, many);
       if (!this.files) return;
     }
+    if (this.offer) this.host.append(offerOf(this, this.offer, this.onCopy));
   }
 
   // Where nothing is shown that could be larger or smaller there is no button for it.
@@ -441,6 +446,7 @@ export class Reading {
     this.parts = [];
     this.urls = [];
     this.sayings = [];
+    this.offer = null;
     this.files = null;
     if (this.host) this.host.textContent = '';
   }

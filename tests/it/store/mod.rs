@@ -33,6 +33,7 @@ mod due;
 mod erasure;
 mod events;
 mod facts_seen;
+mod health_links;
 mod leases;
 mod looks;
 mod migrations;

@@ -11,8 +11,8 @@ use chartseal::base::{
 use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
 use chartseal::record::{Link, LinkEvent, NoticeKind, RevokedBy};
 use chartseal::store::{
-    self, Claim, Delivery, DeliveryKind, LeasedNotice, Mode, NewChallenge, NewDelivery, NewFile, NewLink, NewNotice,
-    NoticeSecret, SourceReading, StoreError, Tx,
+    self, Claim, Delivery, DeliveryKind, LeasedNotice, Mode, NewChallenge, NewDelivery, NewFile, NewHealthLink,
+    NewLink, NewNotice, NoticeSecret, SourceReading, StoreError, Tx,
 };
 
 use super::bed::Bed;
@@ -177,7 +177,17 @@ pub fn release_asking(
     opens: u16,
     challenge: Option<NewChallenge>,
 ) -> Result<Released, StoreError> {
-    release_all(tx, Channel::Email, delivery, &[], opens, challenge)
+    release_all(tx, Channel::Email, delivery, &[], opens, (challenge, None))
+}
+
+/// The same for one that offers a health link.
+pub fn release_offering(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    opens: u16,
+    health_link: (NewHealthLink, NewFile),
+) -> Result<Released, StoreError> {
+    release_all(tx, Channel::Email, delivery, &[], opens, (None, Some(health_link)))
 }
 
 /// The same for several in one link, which is the lead's.
@@ -187,7 +197,7 @@ pub fn release_together(
     companions: &[Delivery],
     opens: u16,
 ) -> Result<Released, StoreError> {
-    release_all(tx, Channel::Email, delivery, companions, opens, None)
+    release_all(tx, Channel::Email, delivery, companions, opens, (None, None))
 }
 
 /// A link whose notice goes by this channel.
@@ -198,7 +208,7 @@ pub fn release_by(
     companions: &[Delivery],
     opens: u16,
 ) -> Result<Released, StoreError> {
-    release_all(tx, channel, delivery, companions, opens, None)
+    release_all(tx, channel, delivery, companions, opens, (None, None))
 }
 
 fn release_all(
@@ -207,7 +217,7 @@ fn release_all(
     delivery: &Delivery,
     companions: &[Delivery],
     opens: u16,
-    challenge: Option<NewChallenge>,
+    (challenge, health_link): (Option<NewChallenge>, Option<(NewHealthLink, NewFile)>),
 ) -> Result<Released, StoreError> {
     let rng = &mut random::system();
     let (link, notice) = (LinkId::random(rng), NoticeId::random(rng));
@@ -227,6 +237,7 @@ fn release_all(
         companions: companions.iter().map(|one| one.id.clone()).collect(),
         challenge,
         secret_kept_sealed: None,
+        health_link,
         report_version: delivery.report_version.clone(),
         life_seconds: LIFE.as_secs(),
         opens_max: opens,

@@ -17,6 +17,7 @@ mod endings;
 mod further_recipients;
 mod further_recipients_under_fire;
 mod further_recipients_who_change;
+mod health_links;
 mod incident;
 mod mail_faults;
 mod nothing_leaks;

@@ -105,6 +105,12 @@ const states = {
   'reading-5': () => several().show(),
   'reading-done': () => { const one = reading(); one.show(); one.askDone(); },
   'reading-soon': () => { const one = reading(); one.show(); one.askStay(); },
+  'reading-offer': async () => {
+    const one = reading();
+    one.offer = { shlink: 'shlink:/e30', passcode: '40718263', square: Array.from({ length: 57 }, (_, y) => '110010'.repeat(10).slice(y % 6, y % 6 + 57)) };
+    await one.show();
+    document.querySelector('.offer').open = true;
+  },
   done: () => screens.done(),
   lapsed: () => screens.lapsed(at),
   gone: () => screens.gone(),

@@ -302,7 +302,7 @@ fn the_shape_of_an_explanation_stays_as_it_is() {
     );
     assert_eq!(
         keys(&told["decision"]),
-        "action attempts auto_release backstop basis channel code_else code_via custody download expiry expiry_from group_by hold \
+        "action attempts auto_release backstop basis channel code_else code_via custody download expiry expiry_from group_by health_link hold \
          notify opens reason reissue release requires retention rule seconds verify view wait wording"
     );
     assert_eq!(keys(&told["schedule"]), "at backstop basis ceilings earliest floors from leaves requires");

@@ -14,6 +14,7 @@ pub mod ehr;
 pub mod ehr_double;
 pub mod front;
 pub mod hapi;
+pub mod health_apps;
 pub mod holder;
 pub mod hooks;
 pub mod hostile;

@@ -182,6 +182,7 @@ impl House {
             companions: Vec::new(),
             challenge: None,
             secret_kept_sealed: None,
+            health_link: None,
             report_version: version(),
             life_seconds: 72 * 3600,
             opens_max,

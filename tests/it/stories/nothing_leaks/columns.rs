@@ -1,8 +1,6 @@
 //! Every column of the database, with what it may hold. A new column fails the test until somebody has thought about it.
-
 use Class::{Code, Pseudonymous, Quiet, Sealed};
 
-/// What a column may hold of patients.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// Nothing: ids, times, states and reasons of our own.
@@ -11,14 +9,13 @@ pub enum Class {
     Pseudonymous,
     /// What the rules look at: codes, categories, status. No name, no display, no content.
     Code,
-    /// Ciphertext.
     Sealed,
 }
 
 pub const COLUMNS: &[(&str, &[(&str, Class)])] = &[
     ("__diesel_schema_migrations", &[("version", Quiet), ("run_on", Quiet)]),
     ("sqlite_sequence", &[("name", Quiet), ("seq", Quiet)]),
-    ("wish", &[("link_id", Quiet), ("asked_at", Quiet), ("looked_at", Quiet)]),
+    ("wish", &[("link_id", Quiet), ("asked_at", Quiet), ("looked_at", Quiet), ("answered_at", Quiet)]),
     (
         "reminder",
         &[
@@ -203,6 +200,17 @@ pub const COLUMNS: &[(&str, &[(&str, Class)])] = &[
         ],
     ),
     ("former_link", &[("delivery_id", Quiet), ("link_id", Quiet)]),
+    (
+        "health_link",
+        &[
+            ("link_id", Quiet),
+            ("id_index", Quiet),
+            ("passcode_sealed", Sealed),
+            ("attempts_left", Quiet),
+            ("blob", Quiet),
+            ("file_bytes", Quiet),
+        ],
+    ),
     ("challenge", &[("link_id", Quiet), ("attempts", Quiet), ("attempts_left", Quiet), ("unlocked_at", Quiet)]),
     (
         "asked",
