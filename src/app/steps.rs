@@ -207,7 +207,7 @@ pub fn available(config: &Config) -> Available {
     // Before anything is configured reports are decided as if there were mail.
     let email = (config.mail.is_some() || sms.is_none()).then_some(Channel::Email);
     Available {
-        channels: BTreeSet::from_iter(email.into_iter().chain(sms)),
+        channels: email.into_iter().chain(sms).collect(),
         challenges: BTreeSet::from([Challenge::Question, Challenge::Code]),
         ways_out: BTreeSet::from([CodeElse::Staff, CodeElse::Slip, CodeElse::Pickup]),
     }

@@ -142,18 +142,7 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, pr
             Ok(Outcome::Done)
         }
         DeliveriesCommand::Release { id, reason, waive, question, answer_file } => {
-            let waiver = waive.and_then(|word| Waiver::ALL.into_iter().find(|waiver| waiver.as_str() == word));
-            let id = match (waiver, reason, question.zip(answer_file)) {
-                (Some(waiver), Some(reason), _) => desk.waive(&id, waiver, reason, by).await?,
-                (_, reason, Some((text, file))) => {
-                    let question = OwnQuestion::new(&text, &first_line_of(&file)?)?;
-                    desk.release_asking(&id, reason, question).await?
-                }
-                (_, reason, None) => desk.release(&id, reason).await?,
-            };
-            let text = format!("{id} is released: {}", what_follows(desk, &id).await?);
-            print.done(&text, &serde_json::json!({"released": id}));
-            Ok(Outcome::Done)
+            release(desk, by, (&id, reason, waive), question.zip(answer_file), print).await
         }
         DeliveriesCommand::Discussed { id, reason } => {
             let id = desk.discussed(&id, reason, by).await?;
@@ -202,6 +191,28 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, pr
             Ok(Outcome::Done)
         }
     }
+}
+
+/// Lets one leave: past a law's wait, with a question of the clinic's own, or as it is.
+async fn release(
+    desk: &Desk,
+    by: &Person,
+    (id, reason, waive): (&str, Option<String>, Option<String>),
+    question: Option<(String, PathBuf)>,
+    print: Print,
+) -> anyhow::Result<Outcome> {
+    let waiver = waive.and_then(|word| Waiver::ALL.into_iter().find(|waiver| waiver.as_str() == word));
+    let id = match (waiver, reason, question) {
+        (Some(waiver), Some(reason), _) => desk.waive(id, waiver, reason, by).await?,
+        (_, reason, Some((text, file))) => {
+            let question = OwnQuestion::new(&text, &first_line_of(&file)?)?;
+            desk.release_asking(id, reason, question).await?
+        }
+        (_, reason, None) => desk.release(id, reason).await?,
+    };
+    let text = format!("{id} is released: {}", what_follows(desk, &id).await?);
+    print.done(&text, &serde_json::json!({"released": id}));
+    Ok(Outcome::Done)
 }
 
 /// A code goes to a person's eyes alone: not into a file, a pipe or a programme.

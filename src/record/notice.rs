@@ -124,7 +124,6 @@ impl Notice {
             | (Self::Leased { .. } | Self::Unsure, NoticeEvent::Confirmed) => Self::Sent,
             (Self::Leased { .. }, NoticeEvent::Permanent)
             | (Self::Leased { .. } | Self::Unsure | Self::Sent, NoticeEvent::Undelivered) => Self::Bounced,
-            (Self::Leased { .. }, NoticeEvent::Uncertain) => Self::Unsure,
             (Self::Leased { attempts, ambiguous, .. }, NoticeEvent::Transient) => {
                 Self::Queued { due: now.plus(retry_delay(attempts)), attempts, ambiguous }
             }
@@ -141,7 +140,9 @@ impl Notice {
             (Self::Queued { .. } | Self::Leased { .. }, NoticeEvent::Cancel)
             | (Self::Queued { ambiguous: 0, .. }, NoticeEvent::QuietBegan) => Self::Dead,
             // Its link may be in the patient's hands: neither is it ended nor is its secret kept for a night.
-            (Self::Queued { .. }, NoticeEvent::QuietBegan) => Self::Unsure,
+            (Self::Queued { .. }, NoticeEvent::QuietBegan) | (Self::Leased { .. }, NoticeEvent::Uncertain) => {
+                Self::Unsure
+            }
             (
                 Self::Queued { .. } | Self::Leased { .. } | Self::Sent | Self::Unsure | Self::Bounced | Self::Dead,
                 NoticeEvent::Lease

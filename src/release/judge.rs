@@ -86,7 +86,7 @@ impl Release {
         let report = self.reread(ehr, source, delivery).await?;
         let Whom { card, contact_index, patient } = self.choose_contact(ehr, &report, delivery, &terms).await?;
         if is_anothers_address(delivery, ehr.adult_at_years, &contact_index) {
-            return Err(Hindrance::Elsewhere { card, contact_index });
+            return Err(Hindrance::Elsewhere { card: Box::new(card), contact_index });
         }
         if let Some(why) = report.why_nothing() {
             return Err(Hindrance::Review(ReviewReason::Attachment { why }));

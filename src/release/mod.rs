@@ -141,7 +141,7 @@ enum Hindrance {
     },
     /// A person looks at another address than the one that was decided about: their release is about that one.
     Elsewhere {
-        card: Card,
+        card: Box<Card>,
         contact_index: [u8; 32],
     },
 }

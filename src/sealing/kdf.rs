@@ -28,7 +28,9 @@ const DEAD_STACK_BYTES: usize = 8 * 1024;
 /// reaches as deep.
 #[inline(never)]
 fn overwrite_dead_stack() {
-    std::hint::black_box(&[0_u8; DEAD_STACK_BYTES]);
+    // A variable: a constant would lie elsewhere.
+    let mut dead = [0_u8; DEAD_STACK_BYTES];
+    std::hint::black_box(&mut dead);
 }
 
 #[inline(never)]
