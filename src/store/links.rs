@@ -438,7 +438,7 @@ pub fn forget_links_before(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreE
     tx.erased();
     let ended =
         link::table.filter(link::ended_at.lt(before.0)).filter(link::auth_sealed.is_not_null()).select(link::id);
-    diesel::delete(reminder::table.filter(reminder::link_id.eq_any(ended.clone()))).prepared().execute(tx.conn())?;
+    diesel::delete(reminder::table.filter(reminder::link_id.eq_any(ended))).prepared().execute(tx.conn())?;
     diesel::update(sealed_file::table.filter(sealed_file::link_id.eq_any(ended)))
         .set(sealed_file::plain_index.eq(None::<Vec<u8>>))
         .prepared()
