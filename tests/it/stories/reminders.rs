@@ -28,7 +28,7 @@ fn rules(more: &str) -> String {
 }
 
 async fn clinic(rules: String, database: Database) -> Clinic {
-    Clinic::spawn(Wishes { rules, database, ..Wishes::default() }).await
+    Clinic::spawn(Wishes { database, rules, ..Wishes::default() }).await
 }
 
 async fn hours_later(clinic: &Clinic, hours: u64) {

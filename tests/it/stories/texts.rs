@@ -98,12 +98,12 @@ async fn a_text_opens_and_after_stop_nothing_more_goes_there(database: Database)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_arrives_its_link_opens_and_after_stop_nothing_more_goes_there() {
-    a_text_opens_and_after_stop_nothing_more_goes_there(Database::Sqlite).await;
+    Box::pin(a_text_opens_and_after_stop_nothing_more_goes_there(Database::Sqlite)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_arrives_its_link_opens_and_after_stop_nothing_more_goes_there_on_postgres() {
-    a_text_opens_and_after_stop_nothing_more_goes_there(Database::Postgres).await;
+    Box::pin(a_text_opens_and_after_stop_nothing_more_goes_there(Database::Postgres)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ fn paper() -> Vec<u8> {
 
 async fn clinic(more: &str, database: Database) -> Clinic {
     let rules = RULES.replace("opens = 1, channel = [\"email\"]", &format!("opens = 2{more}"));
-    Clinic::spawn(Wishes { rules, database, ..Wishes::default() }).await
+    Clinic::spawn(Wishes { database, rules, ..Wishes::default() }).await
 }
 
 async fn days_later(clinic: &Clinic, days: u64) {
@@ -50,12 +50,12 @@ async fn whoever_says_that_it_was_not_for_them_ends_it(database: Database) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_says_that_a_link_was_not_for_them_ends_it_and_staff_are_told() {
-    whoever_says_that_it_was_not_for_them_ends_it(Database::Sqlite).await;
+    Box::pin(whoever_says_that_it_was_not_for_them_ends_it(Database::Sqlite)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_says_that_a_link_was_not_for_them_ends_it_and_staff_are_told_on_postgres() {
-    whoever_says_that_it_was_not_for_them_ends_it(Database::Postgres).await;
+    Box::pin(whoever_says_that_it_was_not_for_them_ends_it(Database::Postgres)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,12 +101,12 @@ async fn the_holder_of_a_link_that_ran_out_asks_for_another(database: Database) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_holder_of_a_link_that_ran_out_asks_staff_for_another() {
-    the_holder_of_a_link_that_ran_out_asks_for_another(Database::Sqlite).await;
+    Box::pin(the_holder_of_a_link_that_ran_out_asks_for_another(Database::Sqlite)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_holder_of_a_link_that_ran_out_asks_staff_for_another_on_postgres() {
-    the_holder_of_a_link_that_ran_out_asks_for_another(Database::Postgres).await;
+    Box::pin(the_holder_of_a_link_that_ran_out_asks_for_another(Database::Postgres)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
