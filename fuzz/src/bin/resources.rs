@@ -6,11 +6,11 @@
 
 use std::sync::LazyLock;
 
-use chartseal::base::{ResourceType, UtcMillis};
+use chartseal::base::{Contact, ResourceType, UtcMillis};
 use chartseal::fhir::{
-    AttachmentSource, ContactChoice, Patient, Report, ServiceBase, Subject, choose_email, read_patient, read_report,
+    AttachmentSource, ContactChoice, Patient, Report, ServiceBase, Subject, choose, read_patient, read_report,
 };
-use chartseal::policy::{Coding, Decision, Facts, Moment, RecipientRole, ReportStatus, RuleSet, decide};
+use chartseal::policy::{Channel, Coding, Decision, Facts, Moment, RecipientRole, ReportStatus, RuleSet, decide};
 use chartseal_fuzz::json;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use serde_json::Value;
@@ -125,8 +125,9 @@ fn judge_decision(report: &Report) {
 
 fn judge_patient(patient: &Patient, said: &Value) {
     assert_eq!(said.pointer("/id").and_then(Value::as_str), Some(patient.id.as_str()));
-    match choose_email(patient, NOW) {
-        ContactChoice::One { address, explanation } => {
+    match choose(patient, None, NOW).by(Channel::Email) {
+        ContactChoice::One { contact: Contact::Phone(_), .. } => panic!("a number was chosen as an address"),
+        ContactChoice::One { contact: Contact::Email(address), explanation, .. } => {
             assert!(patient.active && !patient.deceased, "somebody who is not there was chosen");
             let shows = |entry: &Value| {
                 let text = |name| entry.get(name).and_then(Value::as_str).unwrap_or_default();

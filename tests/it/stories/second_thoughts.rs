@@ -205,7 +205,7 @@ async fn an_address_mended_in_the_ehr_while_its_message_waits_does_not_get_the_o
     clinic.hear_and_settle().await;
     let brief = clinic.only_delivery().await;
     assert_eq!((brief.state, clinic.mailbox.mails().len()), ("review", 0), "{}", brief.note);
-    assert!(brief.note.contains("address changed"), "{}", brief.note);
+    assert!(brief.note.contains("address or number changed"), "{}", brief.note);
     clinic.desk().release(&brief.id, None).await.unwrap();
     clinic.settle().await;
     assert_eq!((clinic.mails_to(ANA).len(), clinic.mailbox.mails().len()), (1, 1), "the mended address gets it");
