@@ -3,8 +3,6 @@
 //! Must stay true: an address is named by a delivery that goes there, and shown by its outline alone; whoever disputes one ends
 //! the links that were sent there, for whoever reads there may not be the patient; what waits for the patient is decided again.
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 
 use super::{Desk, DeskError, revoke_held};
@@ -148,8 +146,7 @@ struct Deed {
 impl Deed {
     fn do_it(self, tx: &mut Tx, now: UtcMillis) -> Result<Said, StoreError> {
         let Self { delivery, key, word, reason, by } = self;
-        let open = store::open_deliveries_to(tx.conn(), &key)?;
-        hold_all(tx, &delivery, &open)?;
+        let open = store::hold_open_deliveries_to(tx, &delivery, &key)?;
         let seen = store::contact_standing(tx.conn(), &key)?;
         if seen.is_some_and(|seen| seen.state == ContactState::OptedOut) {
             return Ok(Said::TheHolders);
@@ -183,18 +180,6 @@ impl Deed {
             revoked: revoked.iter().map(ToString::to_string).collect(),
         }))
     }
-}
-
-/// Whatever else is held later is among these: all at once, in everybody's order.
-fn hold_all(tx: &mut Tx, delivery: &Delivery, open: &[Delivery]) -> Result<(), StoreError> {
-    let mut ids = BTreeSet::from([delivery.id.clone()]);
-    for one in open {
-        ids.insert(one.id.clone());
-        if let Some(link) = &one.link {
-            ids.extend(store::sharers_of(tx.conn(), link)?.into_iter().map(|sharer| sharer.id));
-        }
-    }
-    store::hold_deliveries(tx, ids.iter())
 }
 
 /// Ends the links whose messages went to this address. Those that have not left are for the hand-over to stop.

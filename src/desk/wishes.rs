@@ -89,19 +89,8 @@ fn may_have_it(delivery: &Delivery) -> bool {
 
 /// Whether the holder of its link waits for another.
 pub(super) fn is_open(conn: &mut Conn, delivery: &Delivery) -> Result<bool, StoreError> {
-    let has_ended = match delivery.state {
-        Link::Spent | Link::Expired | Link::Revoked { .. } => true,
-        Link::Recorded
-        | Link::Held { .. }
-        | Link::Review { .. }
-        | Link::Live { .. }
-        | Link::Suspended { .. }
-        | Link::Blocked
-        | Link::Recalled
-        | Link::Superseded { .. } => false,
-    };
     match &delivery.link {
-        Some(link) if has_ended => store::is_wish_open(conn, link),
-        Some(_) | None => Ok(false),
+        Some(link) => store::is_wish_open(conn, link),
+        None => Ok(false),
     }
 }

@@ -10,7 +10,7 @@ use crate::base::{EventId, FhirId, ResourceType, random};
 use crate::fhir::HookContent;
 use crate::keys::{KeyName, VaultError};
 use crate::sealing::Purpose;
-use crate::store::{self, NewEvent, StoreError};
+use crate::store::{self, NewEvent};
 
 /// Only of a body up to this size is it looked at the door what it speaks of.
 const ABOUT_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -81,9 +81,7 @@ impl Intake {
         .map_err(|_| IntakeError::Stopped)??;
         self.store
             .write(move |tx| {
-                if store::mark_key(tx, key.kind().as_str(), key.as_str(), &fingerprint, now)? != fingerprint {
-                    return Err(StoreError::Refused { why: "an intake key that was replaced" });
-                }
+                store::use_dated_key(tx, key.kind().as_str(), key.as_str(), &fingerprint, now)?;
                 store::hook_called(tx, &event.ehr, now)?;
                 store::insert_event(tx, &event)
             })

@@ -298,10 +298,7 @@ fn queue_code(tx: &mut Tx, owner: &Proven, made: &MadeCode, now: UtcMillis) -> R
     if let Some(until) = next_after(&store::codes_sent_since(tx.conn(), &owner.link.id, now.minus(hours(1)))?) {
         return Ok(CodeSaid::TooMany { until });
     }
-    let known = store::mark_key(tx, made.key.kind().as_str(), made.key.as_str(), &made.fingerprint, now)?;
-    if known != made.fingerprint {
-        return Err(store::StoreError::Refused { why: "a dated key that was replaced" });
-    }
+    store::use_dated_key(tx, made.key.kind().as_str(), made.key.as_str(), &made.fingerprint, now)?;
     store::set_code(tx, &owner.link.id, &made.answer_sealed, now.plus(CODE_LIFE), now)?;
     store::insert_notice(tx, &made.notice, now)?;
     let event = AuditEvent::CodeAsked { link: owner.link.id.clone(), notice: made.notice.id.clone() };

@@ -1,13 +1,14 @@
 //! What the holder of a link can say beside opening it: that it was not for them, and that they want another.
 //!
-//! Must stay true: whoever says that it was not for them ends it at once, and the address counts as disputed until a person looked;
+//! Must stay true: whoever says that it was not for them ends it at once, with whatever else went to that address, which counts as
+//! disputed until a person looked;
 //! a new link goes to the address of the record alone, never to whoever asks for it.
 
 use super::holder::Proven;
 use super::{Holder, Looked, Open, OpenError};
 use crate::audit::{Actor, AuditEvent};
-use crate::base::UtcMillis;
-use crate::record::{Link, LinkEvent, RevokedBy};
+use crate::base::{DeliveryId, UtcMillis};
+use crate::record::{Link, LinkEvent, LiveUntil, RevokedBy};
 use crate::store::{self, ContactKey, StoreError, Tx};
 
 impl Open {
@@ -46,22 +47,42 @@ impl Open {
     }
 }
 
+/// Ends the link, and every other whose message went to the same address: whoever reads there is not who was meant.
 fn disown(tx: &mut Tx, proven: &Proven, now: UtcMillis) -> Result<bool, StoreError> {
+    let key = ContactKey::of(&proven.delivery);
+    let beside = match &key {
+        Some(key) => store::hold_open_deliveries_to(tx, &proven.delivery, key)?,
+        None => Vec::new(),
+    };
     let Some(owner) = store::hold_delivery(tx, &proven.delivery.id)? else { return Ok(false) };
     if owner.link.as_ref() != Some(&proven.link.id) {
         return Ok(false);
     }
-    if let Link::Live { .. } | Link::Suspended { .. } = owner.state {
-        let step = owner.state.clone().step(LinkEvent::Revoke { by: RevokedBy::Recipient }, now)?;
-        store::advance(tx, &owner, &step, Actor::Holder, now)?;
+    let was_out = end_sent(tx, &owner.id, now)?;
+    for other in beside {
+        end_sent(tx, &other.id, now)?;
     }
-    let Some(key) = ContactKey::of(&owner) else { return Ok(false) };
-    if !store::dispute_contact(tx, &owner, &key, Actor::Holder, now)? {
+    let is_new_dispute = match &key {
+        Some(key) => store::dispute_contact(tx, &owner, key, Actor::Holder, now)?,
+        None => false,
+    };
+    // Of an address that was disputed before, a link that is closed is news all the same.
+    if !was_out && !is_new_dispute {
         return Ok(false);
     }
     let opened = store::opened_of(tx.conn(), &owner.id)?;
     let said = AuditEvent::Disowned { link: proven.link.id.clone(), opened };
     store::append(tx, &owner.entry(now, Actor::Holder, said))?;
+    Ok(true)
+}
+
+/// Ends the link whose message left. Returns whether there was one. As it is now: it may have ended with another's. What has not left is
+/// for the hand-over to stop.
+fn end_sent(tx: &mut Tx, id: &DeliveryId, now: UtcMillis) -> Result<bool, StoreError> {
+    let Some(delivery) = store::hold_delivery(tx, id)? else { return Ok(false) };
+    let (Link::Live { until: LiveUntil::At(_) } | Link::Suspended { .. }) = delivery.state else { return Ok(false) };
+    let step = delivery.state.clone().step(LinkEvent::Revoke { by: RevokedBy::Recipient }, now)?;
+    store::advance(tx, &delivery, &step, Actor::Holder, now)?;
     Ok(true)
 }
 

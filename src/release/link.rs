@@ -422,9 +422,7 @@ fn commit_link(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Res
         return Ok(Committed::SameElsewhere(known));
     }
     for (key, fingerprint) in &ready.fingerprints {
-        if store::mark_key(tx, key.kind().as_str(), key.as_str(), fingerprint, now)? != *fingerprint {
-            return Err(StoreError::Refused { why: "a dated key that was replaced" });
-        }
+        store::use_dated_key(tx, key.kind().as_str(), key.as_str(), fingerprint, now)?;
     }
     store::hold_deliveries(tx, ready.sharers.iter().map(|sharer| &sharer.delivery.id))?;
     for Sharer { delivery, card, contact_index, .. } in &ready.sharers {

@@ -3,11 +3,13 @@
 //! Must stay true: one clinic's word about one address of one patient, or of one other who gets reports, each named by a keyed index alone; a change and its line
 //! in the audit are one transaction; staff change what they saw, and nothing else.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 
 use super::audit_log;
 use super::conn::{Conn, Tx};
-use super::deliveries::Delivery;
+use super::deliveries::{self, Delivery};
 use super::error::StoreError;
 use super::opt_outs;
 use super::prepared::Prepare as _;
@@ -119,6 +121,28 @@ pub fn note_bounce(tx: &mut Tx, delivery: &Delivery, key: &ContactKey, at: UtcMi
     let before = contact(tx.conn(), key)?.map(|row| row.standing);
     put(tx, &New { key, state: ContactState::Bounced, at, by: None, delivery: &delivery.id })?;
     note(tx, delivery, before, Some(ContactState::Bounced), None, Actor::System, at)
+}
+
+/// All deliveries that have not ended and go, or went, to this address, and this one: held at once with whatever shares their links,
+/// in everybody's order, so that a step of one of them meets nobody half-way.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hold_open_deliveries_to(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    key: &ContactKey,
+) -> Result<Vec<Delivery>, StoreError> {
+    let open = deliveries::open_deliveries_to(tx.conn(), key)?;
+    let mut ids = BTreeSet::from([delivery.id.clone()]);
+    for one in &open {
+        ids.insert(one.id.clone());
+        if let Some(link) = &one.link {
+            ids.extend(deliveries::sharers_of(tx.conn(), link)?.into_iter().map(|sharer| sharer.id));
+        }
+    }
+    deliveries::hold_deliveries(tx, ids.iter())?;
+    Ok(open)
 }
 
 /// Whoever got a message says that it was not for them. Returns whether the address was not disputed before.

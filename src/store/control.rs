@@ -194,6 +194,18 @@ pub struct KeyMark {
     pub destroyed_at: Option<UtcMillis>,
 }
 
+/// Notes a key under which something of this transaction is sealed.
+///
+/// # Errors
+/// [`StoreError::Refused`] where another key of that name was used before.
+pub fn use_dated_key(tx: &mut Tx, kind: &str, name: &str, fingerprint: &str, at: UtcMillis) -> Result<(), StoreError> {
+    if mark_key(tx, kind, name, fingerprint, at)? == fingerprint {
+        Ok(())
+    } else {
+        Err(StoreError::Refused { why: "a dated key that was replaced" })
+    }
+}
+
 /// Notes a key's fingerprint, with its audit line where it is new; returns the one that is stored, which differs when
 /// another key of that name was used before.
 ///

@@ -65,11 +65,12 @@ pub use challenges::{
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use contacts::{
     ContactKey, ContactRow, ContactSaid, contact, contact_standing, contacts, dispute_contact, forget_contacts,
-    note_bounce, say_of_contact, whose,
+    hold_open_deliveries_to, note_bounce, say_of_contact, whose,
 };
 pub use control::{
     KeyMark, Pause, beat, control, destroyed_key, forget_key, generation, hook_called, installation_id, key_marks,
     last_hook_at, mark_key, pause, paused, resume, resumed_at, scope_lacking, set_control, set_scope_lacking,
+    use_dated_key,
 };
 pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryKind, FactsSeen, Mode, NOTHING_READ, NewDelivery, advance, deliveries, delivery,

@@ -10,10 +10,10 @@ use super::conn::{Conn, Tx};
 use super::deliveries::{self, Delivery};
 use super::error::StoreError;
 use super::prepared::Prepare as _;
-use super::rows::{hash32, parse};
+use super::rows::hash32;
 use super::schema::{delivery, opt_out};
 use crate::audit::{Actor, AuditEvent, Chain, Entry};
-use crate::base::{DeliveryId, UtcMillis};
+use crate::base::UtcMillis;
 
 /// Deliveries to one number in whose chains a wish is noted, newest first.
 const NOTED_IN_MAX: i64 = 20;
@@ -66,12 +66,7 @@ pub fn deliveries_to_number(conn: &mut Conn, contact: &[u8; 32], count: i64) -> 
         .limit(count)
         .select(delivery::id)
         .load(conn)?;
-    let mut found = Vec::new();
-    for id in ids {
-        let id: DeliveryId = parse("delivery.id", &id)?;
-        found.extend(deliveries::delivery(conn, &id)?);
-    }
-    Ok(found)
+    deliveries::by_ids(conn, &ids)
 }
 
 /// Those who get no texts, the last wish first.

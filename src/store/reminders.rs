@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::rows::{parse, parse_opt};
 use super::schema::{delivery, link, reminder};
-use crate::base::{DeliveryId, LinkId, OperatorName, UtcMillis};
+use crate::base::{LinkId, OperatorName, UtcMillis};
 use crate::record::reminder_moments;
 
 /// What is still to be said of a link.
@@ -177,10 +177,5 @@ pub fn deliveries_to_call(conn: &mut Conn, count: i64) -> Result<Vec<Delivery>, 
         .limit(count)
         .select(delivery::id)
         .load(conn)?;
-    let mut found = Vec::new();
-    for id in ids {
-        let id: DeliveryId = parse("delivery.id", &id)?;
-        found.extend(deliveries::delivery(conn, &id)?);
-    }
-    Ok(found)
+    deliveries::by_ids(conn, &ids)
 }

@@ -8,20 +8,15 @@ use super::conn::{Conn, Tx};
 use super::deliveries::{self, Delivery};
 use super::error::StoreError;
 use super::prepared::Prepare as _;
-use super::rows::parse;
 use super::schema::{delivery, wish};
-use crate::base::{DeliveryId, LinkId, UtcMillis};
+use crate::base::{LinkId, UtcMillis};
 
-/// The states of a delivery in which another link can be made for it.
-const ENDED: [&str; 3] = ["spent", "expired", "revoked"];
-
-/// Wishes for a link whose delivery has ended, in the order in which they came.
+/// Wishes for the link that a delivery still has, in the order in which they came: one with another link has been answered.
 macro_rules! wished {
     () => {
         wish::table
             .inner_join(delivery::table.on(delivery::link_id.eq(wish::link_id.nullable())))
             .filter(wish::answered_at.is_null())
-            .filter(delivery::state.eq_any(ENDED))
             .order((wish::asked_at.asc(), delivery::id.asc()))
     };
 }
@@ -56,8 +51,8 @@ pub fn is_wished_for(conn: &mut Conn, link: &LinkId) -> Result<bool, StoreError>
 /// # Errors
 /// [`StoreError`].
 pub fn deliveries_wished_for(conn: &mut Conn, count: i64) -> Result<Vec<Delivery>, StoreError> {
-    let ids = wished!().limit(count).select(delivery::id).load(conn)?;
-    of_ids(conn, ids)
+    let ids = wished!().limit(count).select(delivery::id).load::<String>(conn)?;
+    deliveries::by_ids(conn, &ids)
 }
 
 /// Of these, those at which nobody has looked.
@@ -65,8 +60,8 @@ pub fn deliveries_wished_for(conn: &mut Conn, count: i64) -> Result<Vec<Delivery
 /// # Errors
 /// [`StoreError`].
 pub fn new_wishes(conn: &mut Conn, count: i64) -> Result<Vec<Delivery>, StoreError> {
-    let ids = wished!().filter(wish::looked_at.is_null()).limit(count).select(delivery::id).load(conn)?;
-    of_ids(conn, ids)
+    let ids = wished!().filter(wish::looked_at.is_null()).limit(count).select(delivery::id).load::<String>(conn)?;
+    deliveries::by_ids(conn, &ids)
 }
 
 /// Whether the holder of a link said so, and has none yet.
@@ -95,15 +90,6 @@ pub fn answer_wish(tx: &mut Tx, link: &LinkId, at: UtcMillis) -> Result<(), Stor
 pub fn note_wish_seen(tx: &mut Tx, link: &LinkId, at: UtcMillis) -> Result<bool, StoreError> {
     let unseen = wish::table.find(link.as_str()).filter(wish::looked_at.is_null());
     Ok(diesel::update(unseen).set(wish::looked_at.eq(at.0)).prepared().execute(tx.conn())? == 1)
-}
-
-fn of_ids(conn: &mut Conn, ids: Vec<String>) -> Result<Vec<Delivery>, StoreError> {
-    let mut found = Vec::new();
-    for id in ids {
-        let id: DeliveryId = parse("delivery.id", &id)?;
-        found.extend(deliveries::delivery(conn, &id)?);
-    }
-    Ok(found)
 }
 
 /// Retention: the wishes of links that were made before `before`.

@@ -26,14 +26,15 @@ impl Sweep {
     /// Says what is due of links that nobody opened.
     pub(super) async fn remind(&self, now: UtcMillis) -> Result<usize, SweepError> {
         let due = self.store.read(move |conn| store::reminders_due(conn, now, BATCH)).await?;
-        let mut done = 0;
+        let mut said = Vec::new();
         for row in due {
-            done += self.remind_one(row, now).await?;
+            said.push(self.remind_one(row, now).await);
         }
-        if done > 0 {
+        if !said.is_empty() {
             self.queued.ring();
         }
-        Ok(done)
+        // One that fails keeps no other waiting.
+        said.into_iter().sum()
     }
 
     async fn remind_one(&self, seen: ReminderRow, now: UtcMillis) -> Result<usize, SweepError> {
@@ -173,10 +174,7 @@ fn say(
 
 fn queue(tx: &mut Tx, owner: &Delivery, made: &Made, now: UtcMillis) -> Result<(), StoreError> {
     if let Some((key, fingerprint)) = &made.mark {
-        let known = store::mark_key(tx, key.kind().as_str(), key.as_str(), fingerprint, now)?;
-        if known != *fingerprint {
-            return Err(StoreError::Refused { why: "a dated key that was replaced" });
-        }
+        store::use_dated_key(tx, key.kind().as_str(), key.as_str(), fingerprint, now)?;
     }
     store::insert_notice(tx, &made.notice, now)?;
     let event =

@@ -16,7 +16,7 @@ use super::headers::{Sender, Transport, sender};
 use super::limits::Pace;
 use super::views::{EndedView, GrantedView, LookedView, ReplyView};
 use crate::base::{LinkId, SecretText, seconds};
-use crate::open::{CodeSaid, Holder, OpenError, Opened};
+use crate::open::{CodeSaid, Holder, Looked, Open, OpenError, Opened};
 use crate::policy::Challenge;
 use crate::sealing::ReceiptOutcome;
 
@@ -73,12 +73,32 @@ pub(super) async fn begin(patient: web::Data<Patient>, request: HttpRequest, bod
 }
 
 pub(super) async fn look(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let proof = match read_json::<Proof>(&patient, &request, body).await {
+    looked_after(&patient, &request, body, async |open, holder| open.look(holder).await).await
+}
+
+/// "This was not for me."
+pub(super) async fn disown(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    looked_after(&patient, &request, body, async |open, holder| open.disown(holder).await).await
+}
+
+/// "I want another link."
+pub(super) async fn another(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    looked_after(&patient, &request, body, async |open, holder| open.ask_for_another(holder).await).await
+}
+
+/// What the holder of a link asks for with nothing but their proof, and how the link stands then.
+async fn looked_after(
+    patient: &Patient,
+    request: &HttpRequest,
+    body: web::Payload,
+    ask: impl AsyncFnOnce(&Open, &Holder<'_>) -> Result<Looked, OpenError>,
+) -> HttpResponse {
+    let proof = match read_json::<Proof>(patient, request, body).await {
         Ok(proof) => proof,
         Err(problem) => return problem.answer(),
     };
-    let cookie = cookie_of(&request);
-    match patient.open.look(&holder(&request, cookie.as_deref(), (&proof.nonce, &proof.proof))).await {
+    let cookie = cookie_of(request);
+    match ask(&patient.open, &holder(request, cookie.as_deref(), (&proof.nonce, &proof.proof))).await {
         Ok(looked) => HttpResponse::Ok().json(LookedView::new(looked)),
         Err(error) => refused(&error),
     }
@@ -136,32 +156,6 @@ pub(super) async fn code(patient: web::Data<Patient>, request: HttpRequest, body
             };
             HttpResponse::Ok().json(ReplyView::new(said.as_str(), until, looked))
         }
-        Err(error) => refused(&error),
-    }
-}
-
-/// "This was not for me."
-pub(super) async fn disown(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let proof = match read_json::<Proof>(&patient, &request, body).await {
-        Ok(proof) => proof,
-        Err(problem) => return problem.answer(),
-    };
-    let cookie = cookie_of(&request);
-    match patient.open.disown(&holder(&request, cookie.as_deref(), (&proof.nonce, &proof.proof))).await {
-        Ok(looked) => HttpResponse::Ok().json(LookedView::new(looked)),
-        Err(error) => refused(&error),
-    }
-}
-
-/// "I want another link."
-pub(super) async fn another(patient: web::Data<Patient>, request: HttpRequest, body: web::Payload) -> HttpResponse {
-    let proof = match read_json::<Proof>(&patient, &request, body).await {
-        Ok(proof) => proof,
-        Err(problem) => return problem.answer(),
-    };
-    let cookie = cookie_of(&request);
-    match patient.open.ask_for_another(&holder(&request, cookie.as_deref(), (&proof.nonce, &proof.proof))).await {
-        Ok(looked) => HttpResponse::Ok().json(LookedView::new(looked)),
         Err(error) => refused(&error),
     }
 }

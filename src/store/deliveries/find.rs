@@ -178,3 +178,12 @@ pub fn deliveries(conn: &mut Conn, filter: &DeliveryFilter) -> Result<Vec<Delive
     let rows: Vec<Row> = query.order(delivery::created_at.desc()).limit(filter.count_max).load(conn)?;
     rows.into_iter().map(Delivery::try_from).collect()
 }
+
+/// Those with these ids, in that order.
+pub(in crate::store) fn by_ids(conn: &mut Conn, ids: &[String]) -> Result<Vec<Delivery>, StoreError> {
+    let mut found = Vec::new();
+    for id in ids {
+        found.extend(super::delivery(conn, &parse("delivery.id", id)?)?);
+    }
+    Ok(found)
+}

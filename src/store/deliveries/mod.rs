@@ -11,6 +11,7 @@ mod shared;
 use diesel::prelude::*;
 
 pub use facts_seen::{FactsSeen, facts_seen};
+pub(super) use find::by_ids;
 pub use find::{
     DeliveryFilter, deliveries, delivery, delivery_of_link, latest_delivery_of, latest_delivery_with, links_of,
     next_issue_no, open_deliveries_of, open_deliveries_to, owner_of_link, standing_delivery_of,

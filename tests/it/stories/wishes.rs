@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chartseal::record::ContactState;
 
-use crate::support::clinic::{Clinic, Database, RULES, Wishes};
+use crate::support::clinic::{Clinic, Database, RULES, Wishes, real_now};
+use crate::support::ehr;
 use crate::support::holder::Holder;
 use crate::support::pdf;
 
@@ -56,6 +57,41 @@ async fn whoever_says_that_a_link_was_not_for_them_ends_it_and_staff_are_told() 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_says_that_a_link_was_not_for_them_ends_it_and_staff_are_told_on_postgres() {
     Box::pin(whoever_says_that_it_was_not_for_them_ends_it(Database::Postgres)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_that_one_was_not_for_them_opens_none_of_those_that_went_to_that_address() {
+    let clinic = clinic("", Database::Sqlite).await;
+    let patient = ehr::new_patient_id();
+    clinic.lab().update(&ehr::patient(&patient, "Garcia", "Ana", "1984-05-06", ANA)).await;
+    for loinc in [HBA1C, "58410-2"] {
+        clinic.lab().post(&ehr::report(&patient, loinc, &real_now(), &paper())).await;
+    }
+    clinic.hear_and_settle().await;
+    clinic.mailbox.wait_for(ANA, 2).await;
+    let links: Vec<String> = clinic.mails_to(ANA).iter().map(crate::support::mailbox::Mail::link).collect();
+    assert_eq!(Holder::new(&links[0]).disown().await.says(), "disowned");
+    assert_eq!(Holder::new(&links[1]).open().await.says(), "disowned");
+    assert_eq!(clinic.deliveries().await.iter().map(|brief| brief.state).collect::<Vec<_>>(), ["revoked", "revoked"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_who_opens_and_who_closes_at_once_nobody_opens_after_it_was_closed_and_it_is_told_once() {
+    let clinic = clinic("", Database::Sqlite).await;
+    let link = clinic.sent(ANA, HBA1C, &paper()).await;
+    let at_once = (0..12).map(|n| {
+        let link = link.clone();
+        async move {
+            let mut holder = Holder::new(&link);
+            if n % 3 == 0 { holder.open().await.says() } else { holder.disown().await.says() }
+        }
+    });
+    let said = futures_util::future::join_all(at_once).await;
+    assert!(said.iter().enumerate().all(|(n, said)| n % 3 == 0 || said == "disowned"), "{said:?}");
+    assert_eq!(Holder::new(&link).open().await.says(), "disowned");
+    let shown = clinic.show(&clinic.only_delivery().await.id).await;
+    assert_eq!(shown.audit.iter().filter(|line| line["event"] == "disowned").count(), 1);
+    assert!(shown.shredded_at.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
