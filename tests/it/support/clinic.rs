@@ -400,6 +400,10 @@ pub async fn start_replica(
     workers: Workers,
 ) -> anyhow::Result<Started> {
     let config = config_at(config_path, variables)?;
+    // A child that another test started may hold copies of the sockets of an earlier service until it runs its own program.
+    for address in [config.server.listen, config.server.admin_listen] {
+        wait::until("the addresses of an earlier service", || std::net::TcpListener::bind(address).ok()).await;
+    }
     let app = App::build(&config, ReplicaName::parse(replica)?, time, restore).await?;
     let (addr, admin_addr) = (app.addr, app.admin_addr);
     let (ground, steps) = (app.ground.clone(), Arc::clone(&app.steps));
