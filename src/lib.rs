@@ -153,8 +153,12 @@
 //! - **What is recorded of an address is one clinic's word about one patient's address** (`store::contacts`): bounced or disputed,
 //!   nothing goes there, whatever the rules say; facts keep the date of a confirmation, so that it ages with the report that waits.
 //! - **A report for which the EHR was too slow is read twice more** before a fact counts as unknown and a person must look.
-//! - **What a rule asks and this version does not offer** (view-only, ...) makes a review: never sent
+//! - **What a rule asks and this version does not offer** (a retention of its own, ...) makes a review: never sent
 //!   without it.
+//! - **A document that may not be saved is shown by the same page** (`web/page/viewing.js`): it withholds what a browser offers by itself, and the rules
+//!   say no more than that. Who would photograph the screen cannot be hindered; telling the patient before they open it can be done.
+//! - **Mails to staff have an outbox of their own** (`store::staff_mails`): a patient's message is held to the life of its link, to quiet hours, limits and
+//!   bounces, and none of that is true of them. They say which delivery, and staff look it up.
 //! - **The channel is chosen with the decision** (`resolve/pick.rs`): the rules are asked about each address by which somebody can be reached,
 //!   for what is recorded of it, and whose it is, is part of what they answer. The first that nothing is held against wins.
 //! - **A text of unknown fate is never sent again by itself**: no gateway promises to tell two orders for one message from one. Its own report,

@@ -10,7 +10,9 @@ use chartseal::base::{
 };
 use chartseal::blobs::{BlobKey, BlobStore};
 use chartseal::keys::{KeyName, Vault};
-use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
+use chartseal::policy::{
+    Channel, Decision, Facts, OpeningTerms, Opens, RecipientRole, Release, ReportStatus, Terms, Wording,
+};
 use chartseal::record::{Card, Link, LinkEvent, NOTICE_WAIT_MAX, NoticeEvent, NoticeKind, OPENING_LEASE_MAX};
 use chartseal::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey, Sealer};
 use chartseal::store::{
@@ -201,6 +203,7 @@ pub fn release(tx: &mut Tx, vault: &Vault, before: &Delivery, made: &Made, now: 
         companions: Vec::new(),
         challenge: None,
         secret_kept_sealed: None,
+        opening: OpeningTerms::loosest(),
         health_link: None,
         report_version: before.report_version.clone(),
         life_seconds: LIFE_SECONDS,

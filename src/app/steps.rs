@@ -28,7 +28,7 @@ use crate::outbox::{Bounces, BreakerLimits, Outbox};
 use crate::paper::Letterhead;
 use crate::policy::decide::may_be_tagged;
 use crate::policy::facts::ADULT_AT_YEARS;
-use crate::policy::vocabulary::CodeElse;
+use crate::policy::vocabulary::{CodeElse, Notify};
 use crate::policy::{Available, Challenge, Channel, Terms};
 use crate::release::{Company, Release, SourceEhr};
 use crate::resolve::{ReadEhr, Resolve, Timetable};
@@ -206,10 +206,12 @@ pub fn available(config: &Config) -> Available {
     let sms = config.sms.as_ref().map(|_| Channel::Sms);
     // Before anything is configured reports are decided as if there were mail.
     let email = (config.mail.is_some() || sms.is_none()).then_some(Channel::Email);
+    let is_staff_reachable = email.is_some() && config.clinics.iter().all(|clinic| clinic.staff_email.is_some());
     Available {
         channels: email.into_iter().chain(sms).collect(),
         challenges: BTreeSet::from([Challenge::Question, Challenge::Code]),
         ways_out: BTreeSet::from([CodeElse::Staff, CodeElse::Slip, CodeElse::Pickup]),
+        told: is_staff_reachable.then_some(Notify::Staff).into_iter().collect(),
     }
 }
 

@@ -2,27 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::actor::Pseudonym;
 use super::how::{HealthLinkEvent, HeardBy, Redecided, by_email, is_by_email, is_patient, patient};
 use crate::base::{DeliveryId, EhrId, LinkId, NoticeId, OperatorName, SourceId, ToldId, UtcMillis};
-use crate::record::{Ask, Channel, Checked, ContactState, Link, Notice, NoticeKind, RecipientRole, RevokedBy, Waiver};
-
-/// Who did it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Actor {
-    /// Chartseal itself, by rule or by time.
-    System,
-    Ehr(EhrId),
-    Operator(OperatorName),
-    /// Whoever holds the link.
-    Holder,
-}
-
-/// A patient as the audit names them: HMAC of the patient under a key of their own. Destroying the key
-/// forgets them while every hash still verifies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Pseudonym(pub String);
+use crate::record::{
+    Ask, Channel, Checked, ContactState, Link, Notice, NoticeKind, RecipientRole, RevokedBy, StaffMailFate, StaffNews,
+    Waiver,
+};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +116,12 @@ pub enum AuditEvent {
     CallWanted {
         link: LinkId,
     },
+    /// The clinic's staff were told this of the link by mail, or could not be.
+    StaffTold {
+        link: LinkId,
+        of: StaffNews,
+        fate: StaffMailFate,
+    },
     /// Staff called.
     Called {
         link: LinkId,
@@ -197,7 +189,7 @@ pub enum AuditEvent {
         asked: Ask,
         left: u8,
     },
-    /// Staff let a locked link take answers again.
+    /// Staff, or its holder by a code through the other channel, let a locked link take answers again.
     Unlocked {
         link: LinkId,
         reason: String,

@@ -6,12 +6,14 @@
 //! address, a name or a way in.
 //! Must not know: where lines are kept.
 
+mod actor;
 mod chain;
 mod entry;
 mod event;
 mod how;
 
+pub use actor::{Actor, Pseudonym};
 pub use chain::{Broken, GENESIS, Hash, Line, anchor_digest, link, verify_chain};
 pub use entry::{Chain, Entry};
-pub use event::{Actor, AuditEvent, Pseudonym};
+pub use event::AuditEvent;
 pub use how::{HealthLinkEvent, HeardBy, Redecided};

@@ -113,6 +113,8 @@ pub struct Clinic {
     pub from: EmailAddress,
     /// Its own words for them, where it has some.
     pub messages: Messages,
+    /// Where its staff are told what they should know of single links; `None`: nowhere but in lists.
+    pub staff_email: Option<EmailAddress>,
     /// Whether their recipients are reminded of links that nobody opened.
     pub reminders: Reminders,
     /// From this birthday on nobody stands by its patients by law.

@@ -6,10 +6,11 @@
 use super::shown::Brief;
 use super::{Desk, DeskError, calls};
 use crate::audit::Actor;
+use crate::base::{NoticeId, UtcMillis, random};
 use crate::policy::Decision;
 use crate::policy::vocabulary::Reissue;
-use crate::record::Link;
-use crate::store::{self, Conn, Delivery, StoreError};
+use crate::record::{Link, StaffNews};
+use crate::store::{self, Conn, Delivery, StoreError, Tx};
 
 /// Wishes looked at in one turn.
 const BATCH: i64 = 20;
@@ -50,9 +51,21 @@ impl Wishes {
     async fn look_at(&self, delivery: Delivery) -> Result<usize, DeskError> {
         let now = self.desk.clock.now();
         let Some(link) = delivery.link.clone() else { return Ok(0) };
+        let has_it_by_itself = may_have_it(&delivery);
+        let seen = delivery.clone();
         // Before it is made: after a crash staff see it, and nobody gets two.
-        let is_first = self.desk.store.write(move |tx| store::note_wish_seen(tx, &link, now)).await?;
-        if !is_first || !may_have_it(&delivery) {
+        let is_first = self
+            .desk
+            .store
+            .write(move |tx| {
+                let is_first = store::note_wish_seen(tx, &link, now)?;
+                if is_first && !has_it_by_itself {
+                    tell_staff(tx, &seen, now)?;
+                }
+                Ok(is_first)
+            })
+            .await?;
+        if !is_first || !has_it_by_itself {
             return Ok(0);
         }
         match self.desk.resend_for(delivery.id.as_str(), None, Actor::Holder).await {
@@ -60,10 +73,16 @@ impl Wishes {
             Err(DeskError::Store(error)) => Err(error.into()),
             Err(why) => {
                 tracing::warn!(delivery = %delivery.id, %why, "a link cannot be made again by itself; see `chartseal deliveries list --wished`");
+                self.desk.store.write(move |tx| tell_staff(tx, &delivery, now)).await?;
                 Ok(0)
             }
         }
     }
+}
+
+fn tell_staff(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), StoreError> {
+    let Some(link) = &delivery.link else { return Ok(()) };
+    store::tell_staff(tx, &NoticeId::random(&mut random::system()), delivery, link, StaffNews::AnotherWanted, now)
 }
 
 /// Whether its rules let a new link be made without staff. Of one that staff or its recipient ended, staff decide.

@@ -13,6 +13,7 @@ pub mod messages;
 mod outcome;
 mod recipients;
 mod smtp;
+mod staff_notice;
 mod template;
 pub mod text;
 mod trial;
@@ -26,6 +27,7 @@ pub use messages::{MessageKey, Messages, MessagesError, Naming};
 pub use outcome::{EnhancedStatus, Reply, SendOutcome, Why};
 pub use recipients::{OnlyTo, OnlyToError};
 pub use smtp::{Login, MailRelay, RelayError, RelayUrl, SmtpRelay, TlsMode};
+pub use staff_notice::StaffNotice;
 pub use template::{ComposeError, LinkNotice, NoticeKind, Words};
 pub use trial::{Arrived, Check, LinkThere, Signed, Trial, TrialError};
 

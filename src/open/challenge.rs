@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
 use super::holder::Proven;
+use super::unlocking;
 use super::{Holder, Looked, Open, OpenError};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{LinkId, NoticeId, SecretText, SlipCode, UtcMillis, hours, random};
@@ -32,6 +33,17 @@ pub struct Asks {
     pub attempts: u8,
     pub question: Option<AskedQuestion>,
     pub code: Option<AskedCode>,
+    /// Of a locked link that a code through the other channel unlocks.
+    pub unlock: Option<AskedUnlock>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskedUnlock {
+    pub by: Channel,
+    /// Codes that may still be wrong.
+    pub left: u8,
+    /// Until when the code counts that is out; `None` where none is.
+    pub until: Option<UtcMillis>,
 }
 
 #[derive(Clone)]
@@ -113,8 +125,16 @@ impl Asks {
         let question = left_of(Check::Question).map(|asked| open.question(link, asked)).transpose()?;
         let code =
             left_of(Check::Code).map(|asked| AskedCode { by: asked.ask, until: asked.answer_at(now).and(asked.until) });
-        let asks = Self { left: row.left, attempts: row.attempts, question, code };
+        let asks = Self { left: row.left, attempts: row.attempts, question, code, unlock: unlocking::asked(row, now) };
         Ok((asks.question.is_some() || asks.code.is_some()).then_some(asks))
+    }
+
+    /// The code that can be sent now: by which channel, and what for.
+    fn wanted_code(&self) -> Option<(Channel, CodeFor)> {
+        match self.left {
+            0 => self.unlock.map(|unlock| (unlock.by, CodeFor::Unlocking)),
+            _ => Some((self.code?.by.channel()?, CodeFor::Opening)),
+        }
     }
 }
 
@@ -188,7 +208,7 @@ impl Open {
         Ok(self.store.write(move |tx| settle(tx, &proven, ask, &compared, is_right, now)).await?)
     }
 
-    async fn is_right(
+    pub(super) async fn is_right(
         &self,
         link: &LinkId,
         ask: Ask,
@@ -220,7 +240,8 @@ impl Open {
         tokio::task::spawn_blocking(hash).await.map_err(|_| OpenError::Stopped)
     }
 
-    /// Makes a code and has it sent by the channel that the link was given for that; the one before ends.
+    /// Makes a code and has it sent by the channel that the link was given for that, or, where it is locked, by the one that unlocks
+    /// it; the one before ends.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -229,8 +250,9 @@ impl Open {
         let now = self.clock.now();
         let looked = self.looked(&proven, now).await?;
         let Looked::Ready(standing) = &looked else { return Ok((CodeSaid::NotAsked, looked)) };
-        let asked = standing.asks.as_ref().filter(|asks| asks.left > 0).and_then(|asks| asks.code);
-        let Some(channel) = asked.and_then(|code| code.by.channel()) else { return Ok((CodeSaid::NotAsked, looked)) };
+        let Some((channel, purpose)) = standing.asks.as_ref().and_then(Asks::wanted_code) else {
+            return Ok((CodeSaid::NotAsked, looked));
+        };
         let id = proven.link.id.clone();
         let sent = self.store.read(move |conn| store::codes_sent_since(conn, &id, now.minus(hours(1)))).await?;
         if let Some(until) = next_after(&sent) {
@@ -238,7 +260,7 @@ impl Open {
         }
         let made = self.make_code(&proven, channel, now).await?;
         let owner = proven.clone();
-        let said = self.store.write(move |tx| queue_code(tx, &owner, &made, now)).await?;
+        let said = self.store.write(move |tx| queue_code(tx, &owner, &made, purpose, now)).await?;
         self.queued.ring();
         let again = self.reload(&proven).await?;
         Ok((said, self.looked(&again, now).await?))
@@ -273,7 +295,13 @@ impl Open {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum CodeFor {
+    Opening,
+    Unlocking,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
     Right,
     Wrong,
 }
@@ -292,14 +320,24 @@ fn next_after(sent: &[UtcMillis]) -> Option<UtcMillis> {
     Some(oldest_of_last.plus(hours(1)))
 }
 
-fn queue_code(tx: &mut Tx, owner: &Proven, made: &MadeCode, now: UtcMillis) -> Result<CodeSaid, store::StoreError> {
+fn queue_code(
+    tx: &mut Tx,
+    owner: &Proven,
+    made: &MadeCode,
+    purpose: CodeFor,
+    now: UtcMillis,
+) -> Result<CodeSaid, store::StoreError> {
     store::hold_delivery(tx, &owner.delivery.id)?;
     // Asked again where nobody else can send one meanwhile.
     if let Some(until) = next_after(&store::codes_sent_since(tx.conn(), &owner.link.id, now.minus(hours(1)))?) {
         return Ok(CodeSaid::TooMany { until });
     }
     store::use_dated_key(tx, made.key.kind().as_str(), made.key.as_str(), &made.fingerprint, now)?;
-    store::set_code(tx, &owner.link.id, &made.answer_sealed, now.plus(CODE_LIFE), now)?;
+    let (link, until) = (&owner.link.id, now.plus(CODE_LIFE));
+    match purpose {
+        CodeFor::Opening => store::set_code(tx, link, &made.answer_sealed, until, now)?,
+        CodeFor::Unlocking => store::set_unlock_code(tx, link, &made.answer_sealed, until, now)?,
+    }
     store::insert_notice(tx, &made.notice, now)?;
     let event = AuditEvent::CodeAsked { link: owner.link.id.clone(), notice: made.notice.id.clone() };
     store::append(tx, &owner.delivery.entry(now, Actor::Holder, event))?;

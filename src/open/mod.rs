@@ -13,6 +13,7 @@ mod nonce;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unlocking;
 mod wishes;
 
 use std::collections::HashMap;
@@ -22,16 +23,17 @@ use tokio::sync::Semaphore;
 
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{
-    Bell, ClinicId, Clock, Key256, LanguageTag, LinkId, MediaType, OpeningId, Reference, UtcMillis, VersionId, minutes,
-    random,
+    Bell, ClinicId, Clock, Key256, LanguageTag, LinkId, MediaType, NoticeId, OpeningId, Reference, UtcMillis,
+    VersionId, minutes, random,
 };
 use crate::blobs::{BlobError, BlobKey, BlobStore};
 use crate::keys::{KeyKind, KeyName, Vault, VaultError};
-use crate::record::{OPENING_LEASE, Opening};
+use crate::policy::vocabulary::{Download, Notify};
+use crate::record::{OPENING_LEASE, Opening, StaffNews};
 use crate::sealing::{Purpose, ReceiptKey, ReceiptOutcome, verify_receipt};
-use crate::store::{self, Claim, Delivery, LinkRow, Received, Store, StoreError, Tx};
+use crate::store::{self, Claim, ClaimLease, Delivery, LinkRow, Received, Store, StoreError, Tx};
 
-pub use challenge::{AskedCode, AskedQuestion, Asks, CodeSaid, Said};
+pub use challenge::{AskedCode, AskedQuestion, AskedUnlock, Asks, CodeSaid, Said};
 pub use health_link::{HealthFile, Manifest};
 use holder::Proven;
 pub use nonce::{Begun, COOKIE_CHARACTERS, Nonce};
@@ -115,6 +117,9 @@ pub struct Granted {
     pub share: Key256,
     pub files: Vec<OpenFile>,
     pub lease_until: UtcMillis,
+    /// When the page takes the document away at the latest, where the rules say so.
+    pub view_until: Option<UtcMillis>,
+    pub download: Download,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,8 +229,8 @@ impl Open {
         let id = OpeningId::random(&mut random::system());
         let claim = self.store.write(move |tx| claim(tx, &delivery, &link, &cookie, &id, now)).await?;
         match claim {
-            Claim::Granted { link, files, lease_until } | Claim::Repeated { link, files, lease_until } => {
-                self.grant(link, files, lease_until).await
+            Claim::Granted { link, files, lease } | Claim::Repeated { link, files, lease } => {
+                self.grant(link, files, lease).await
             }
             Claim::Refused(_) => {
                 let again = self.reload(&proven).await?;
@@ -253,12 +258,9 @@ impl Open {
         }
     }
 
-    async fn grant(
-        &self,
-        link: LinkRow,
-        files: Vec<store::FileRow>,
-        lease_until: UtcMillis,
-    ) -> Result<Opened, OpenError> {
+    async fn grant(&self, link: LinkRow, files: Vec<store::FileRow>, lease: ClaimLease) -> Result<Opened, OpenError> {
+        let view_until = link.opening.ends_after().map(|view| lease.since.plus(view));
+        let download = link.opening.download;
         let share = self.share_of(link).await?;
         let files = files
             .into_iter()
@@ -270,7 +272,7 @@ impl Open {
                 sealed_bytes: file.sealed_bytes,
             })
             .collect();
-        Ok(Opened::Granted(Box::new(Granted { share, files, lease_until })))
+        Ok(Opened::Granted(Box::new(Granted { share, files, lease_until: lease.until, view_until, download })))
     }
 
     /// Whether the server's half of the key is kept but can never be read again, since its epoch key is lost.
@@ -378,19 +380,32 @@ fn claim(
     store::begin_opening(tx, link, cookie, id, now)?;
     let claim = store::claim(tx, link, cookie, now)?;
     let event = match &claim {
-        Claim::Granted { lease_until, .. } => {
-            Some(AuditEvent::Claimed { link: link.clone(), lease_until: *lease_until })
-        }
+        Claim::Granted { lease, .. } => Some(AuditEvent::Claimed { link: link.clone(), lease_until: lease.until }),
         Claim::Repeated { .. } => None,
         Claim::Refused(why) => Some(AuditEvent::ClaimRefused { link: link.clone(), why: format!("{why:?}") }),
     };
-    if let Claim::Granted { .. } = &claim {
-        store::note_opened(tx, delivery, link, now)?;
-    }
     if let Some(event) = event {
         store::append(tx, &delivery.entry(now, Actor::Holder, event))?;
     }
+    if let Claim::Granted { link: opened, .. } = &claim {
+        store::note_opened(tx, delivery, link, now)?;
+        tell_by_rule(tx, delivery, opened, StaffNews::Opened, now)?;
+    }
     Ok(claim)
+}
+
+/// Where the rules have somebody told; each piece of news once.
+fn tell_by_rule(
+    tx: &mut Tx,
+    delivery: &Delivery,
+    link: &LinkRow,
+    news: StaffNews,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    if link.opening.notify.contains(&Notify::Staff) {
+        store::tell_staff(tx, &NoticeId::random(&mut random::system()), delivery, &link.id, news, now)?;
+    }
+    Ok(())
 }
 
 fn take_receipt(
@@ -416,6 +431,9 @@ fn take_receipt(
             }
             let event = AuditEvent::Decrypted { link: link.clone() };
             store::append(tx, &delivery.entry(now, Actor::Holder, event))?;
+            if let Some(read) = store::link(tx.conn(), link)? {
+                tell_by_rule(tx, delivery, &read, StaffNews::Read, now)?;
+            }
             store::spend_if_used_up(tx, link, Actor::Holder, now)
         }
     }

@@ -1,8 +1,11 @@
 //! How a link stands, said to its holder: ready, theirs already, or what ended it.
 
+use std::time::Duration;
+
 use super::holder::Proven;
 use super::{Asks, ClinicCard, Open, OpenError};
 use crate::base::{Language, Reference, UtcMillis};
+use crate::policy::vocabulary::Download;
 use crate::record::{Card, Link, LiveUntil, Opening, RevokedBy};
 use crate::sealing::Purpose;
 use crate::store::{self, Delivery, OpeningRow};
@@ -28,6 +31,9 @@ pub struct Standing {
     /// What each file will take of the browser's memory, so that it can say before anything is spent that it has not
     /// the room.
     pub file_bytes: Vec<u64>,
+    /// How long one opening lasts, where the rules say so.
+    pub ends_after: Option<Duration>,
+    pub download: Download,
     /// What is asked before it opens; nothing of a browser that answered, or opened it.
     pub asks: Option<Asks>,
 }
@@ -120,6 +126,8 @@ impl Open {
             opens_left: proven.link.opens_max.saturating_sub(proven.link.opened),
             opens_max: proven.link.opens_max,
             file_bytes: files.iter().filter(|file| file.media.is_document()).map(|file| file.plain_bytes).collect(),
+            ends_after: proven.link.opening.ends_after(),
+            download: proven.link.opening.download,
             asks,
         };
         Ok(match judged {

@@ -7,8 +7,8 @@
 use super::holder::Proven;
 use super::{Holder, Looked, Open, OpenError};
 use crate::audit::{Actor, AuditEvent};
-use crate::base::{DeliveryId, UtcMillis};
-use crate::record::{Link, LinkEvent, LiveUntil, RevokedBy};
+use crate::base::{DeliveryId, NoticeId, UtcMillis, random};
+use crate::record::{Link, LinkEvent, LiveUntil, RevokedBy, StaffNews};
 use crate::store::{self, ContactKey, StoreError, Tx};
 
 impl Open {
@@ -71,6 +71,8 @@ fn disown(tx: &mut Tx, proven: &Proven, now: UtcMillis) -> Result<bool, StoreErr
         return Ok(false);
     }
     let opened = store::opened_of(tx.conn(), &owner.id)?;
+    let id = NoticeId::random(&mut random::system());
+    store::tell_staff(tx, &id, &owner, &proven.link.id, StaffNews::Disowned, now)?;
     let said = AuditEvent::Disowned { link: proven.link.id.clone(), opened };
     store::append(tx, &owner.entry(now, Actor::Holder, said))?;
     Ok(true)

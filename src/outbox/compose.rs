@@ -37,7 +37,8 @@ impl Outbox {
 
     fn compose_mail(&self, leased: &LeasedNotice, sender: Sender, to: EmailAddress, carried: Carried) -> Prepared {
         let Some(expires_at) = leased.link.expires_at else { return not_fixed() };
-        let Sender { name: clinic_name, phone: clinic_phone, from, zone, language, messages, text_name: _ } = sender;
+        let Sender { name: clinic_name, phone: clinic_phone, from, zone, language, messages, staff: _, text_name: _ } =
+            sender;
         let (notice, reference) = (leased.notice.id.clone(), leased.link.reference.clone());
         let (wording, created_at) = (wording_of(leased), leased.notice.created_at);
         let date = leased.notice.first_attempt_at.unwrap_or(created_at);

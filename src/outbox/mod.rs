@@ -11,6 +11,7 @@ mod compose;
 mod pace;
 mod sent_to;
 mod settle;
+mod staff;
 mod texts;
 
 use std::collections::HashMap;
@@ -52,6 +53,8 @@ pub struct Sender {
     pub name: DisplayName,
     pub phone: ClinicPhone,
     pub from: EmailAddress,
+    /// The mailbox of its staff.
+    pub staff: Option<EmailAddress>,
     pub zone: Tz,
     /// For recipients whose own is none of those that we write.
     pub language: Language,
@@ -119,7 +122,7 @@ impl Outbox {
         if self.mode == Mode::Shadow {
             return Ok(tidied);
         }
-        let tidied = tidied + self.ask_about_unsure_texts().await?;
+        let tidied = tidied + self.ask_about_unsure_texts().await? + self.tell_staff().await?;
         self.read_stale_again().await?;
         let (since, mut sent, mut allowed) = (Instant::now(), 0, AllowedInHour::default());
         loop {

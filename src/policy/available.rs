@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::columns::{RETENTION_SECONDS_MAX, VIEW_SECONDS_MAX};
-use super::decision::{Challenge, Channel, CodeElse, CodeVia, Decision, Download, Notify, ReviewReason, Terms};
+use super::columns::RETENTION_SECONDS_MAX;
+use super::decision::{Challenge, Channel, CodeElse, CodeVia, Decision, Notify, ReviewReason, Terms};
 
 /// What this installation offers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,6 +12,8 @@ pub struct Available {
     pub challenges: BTreeSet<Challenge>,
     /// How a code can reach the patient by no channel.
     pub ways_out: BTreeSet<CodeElse>,
+    /// Who can be told that a link was opened.
+    pub told: BTreeSet<Notify>,
 }
 
 /// How the code of a link reaches the patient.
@@ -88,14 +90,11 @@ fn missing(terms: &Terms, available: &Available) -> Option<String> {
         Some(CodeWay::None) => wanted.push("a code by another channel, and names no other way (code_else)".to_owned()),
         Some(CodeWay::Sent(_) | CodeWay::Staff | CodeWay::Slip | CodeWay::PickUp) | None => {}
     }
-    if terms.view_seconds < VIEW_SECONDS_MAX {
-        wanted.push("a view shorter than an hour".to_owned());
-    }
-    if terms.download == Download::ViewOnly {
-        wanted.push("a document that cannot be saved".to_owned());
-    }
-    if terms.notify.contains(&Notify::OrderingProvider) {
-        wanted.push("a notice to the ordering provider".to_owned());
+    for told in terms.notify.difference(&available.told) {
+        wanted.push(match told {
+            Notify::Staff => "a notice to staff (every [[clinic]] needs a staff_email)".to_owned(),
+            Notify::OrderingProvider => "a notice to the ordering provider".to_owned(),
+        });
     }
     if terms.retention_seconds < RETENTION_SECONDS_MAX {
         wanted.push("a retention of its own".to_owned());

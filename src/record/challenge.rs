@@ -15,6 +15,8 @@ use crate::policy::{Challenge as Check, Channel};
 pub const CODE_LIFE: Duration = minutes(10);
 /// The same of one that staff told.
 pub const STAFF_CODE_LIFE: Duration = hours(1);
+/// Wrong codes that an unlocking takes in a link's life.
+pub const UNLOCK_ATTEMPTS_MAX: u8 = 3;
 /// Codes that one link sends within an hour.
 pub const CODES_AN_HOUR_MAX: u64 = 3;
 

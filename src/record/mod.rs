@@ -13,6 +13,7 @@ mod notice;
 mod opening;
 mod reminder;
 mod shared;
+mod staff_mail;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -22,7 +23,9 @@ pub use crate::policy::laws::Waiver;
 pub use crate::policy::{Channel, RecipientRole};
 pub use addressee::Addressee;
 pub use card::Card;
-pub use challenge::{Ask, CODE_LIFE, CODES_AN_HOUR_MAX, Challenge, ChallengeEvent, Checked, STAFF_CODE_LIFE, Series};
+pub use challenge::{
+    Ask, CODE_LIFE, CODES_AN_HOUR_MAX, Challenge, ChallengeEvent, Checked, STAFF_CODE_LIFE, Series, UNLOCK_ATTEMPTS_MAX,
+};
 pub use link::{AfterTalk, BackstopAt, Death, HoldEnd, Let, Link, LinkEvent, LiveUntil, RevokedBy, SuspendedWhy};
 pub use notice::{
     AMBIGUOUS_ATTEMPTS_MAX, LEASE as NOTICE_LEASE, Notice, NoticeEvent, NoticeKind, WAIT_MAX as NOTICE_WAIT_MAX,
@@ -30,6 +33,7 @@ pub use notice::{
 };
 pub use opening::{LEASE as OPENING_LEASE, LEASE_MAX as OPENING_LEASE_MAX, Opening, OpeningEvent};
 pub use reminder::reminder_moments;
+pub use staff_mail::{STAFF_MAIL_WAIT_MAX, StaffMailFate, StaffNews};
 pub use told::{EverOpened, Fact, ToDo, Told};
 
 /// A change that the tables allow. Made only by `step`, consumed by the store.

@@ -29,8 +29,13 @@ pub enum Opening {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningEvent {
-    Claim,
-    Progress,
+    /// `view`: the longest that it may last.
+    Claim {
+        view: Duration,
+    },
+    Progress {
+        view: Duration,
+    },
     Receipt,
     LeaseEnded,
     /// The link was revoked or recalled under it.
@@ -55,17 +60,20 @@ impl Opening {
     pub fn step(self, event: OpeningEvent, now: UtcMillis) -> Result<Step<Self>, NotAllowed> {
         let refused = NotAllowed { state: self.name(), event: event.name() };
         let to = match (self, event) {
-            (Self::Begun, OpeningEvent::Claim) => Self::Claimed { since: now, lease_until: now.plus(LEASE) },
-            (Self::Claimed { since, lease_until }, OpeningEvent::Progress) if now < lease_until => {
-                Self::Claimed { since, lease_until: now.plus(LEASE).min(since.plus(LEASE_MAX)).max(lease_until) }
+            (Self::Begun, OpeningEvent::Claim { view }) => {
+                Self::Claimed { since: now, lease_until: now.plus(LEASE.min(view)) }
+            }
+            (Self::Claimed { since, lease_until }, OpeningEvent::Progress { view }) if now < lease_until => {
+                let end = since.plus(LEASE_MAX.min(view));
+                Self::Claimed { since, lease_until: now.plus(LEASE).min(end).max(lease_until) }
             }
             (Self::Claimed { .. }, OpeningEvent::Receipt) => Self::Received,
             (Self::Claimed { lease_until, .. }, OpeningEvent::LeaseEnded) if lease_until <= now => Self::Lapsed,
             (Self::Claimed { .. }, OpeningEvent::Cut) => Self::Lapsed,
             (
                 Self::Begun | Self::Claimed { .. } | Self::Received | Self::Lapsed,
-                OpeningEvent::Claim
-                | OpeningEvent::Progress
+                OpeningEvent::Claim { .. }
+                | OpeningEvent::Progress { .. }
                 | OpeningEvent::Receipt
                 | OpeningEvent::LeaseEnded
                 | OpeningEvent::Cut,
@@ -79,8 +87,8 @@ impl OpeningEvent {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Claim => "a claim",
-            Self::Progress => "progress",
+            Self::Claim { .. } => "a claim",
+            Self::Progress { .. } => "progress",
             Self::Receipt => "a receipt",
             Self::LeaseEnded => "the end of the lease",
             Self::Cut => "a cut",

@@ -73,8 +73,10 @@ fn openings() -> Vec<Opening> {
     vec![Opening::Begun, Opening::Claimed { since: NOW, lease_until: NOW }, Opening::Received, Opening::Lapsed]
 }
 
+const CLAIM: OpeningEvent = OpeningEvent::Claim { view: minutes(60) };
+const PROGRESS: OpeningEvent = OpeningEvent::Progress { view: minutes(60) };
 const OPENING_EVENTS: [OpeningEvent; 5] =
-    [OpeningEvent::Claim, OpeningEvent::Progress, OpeningEvent::Receipt, OpeningEvent::LeaseEnded, OpeningEvent::Cut];
+    [CLAIM, PROGRESS, OpeningEvent::Receipt, OpeningEvent::LeaseEnded, OpeningEvent::Cut];
 
 fn notices() -> Vec<Notice> {
     vec![
@@ -187,16 +189,29 @@ fn a_hold_or_a_life_that_has_not_ended_does_not_end() {
 
 #[test]
 fn progress_stretches_a_lease_but_not_beyond_an_hour() {
-    let mut opening = *Opening::Begun.step(OpeningEvent::Claim, NOW).unwrap().to();
+    let mut opening = *Opening::Begun.step(CLAIM, NOW).unwrap().to();
     let mut now = NOW;
     for _ in 0..30 {
         now = now.plus(minutes(5));
-        match opening.step(OpeningEvent::Progress, now) {
+        match opening.step(PROGRESS, now) {
             Ok(step) => opening = *step.to(),
             Err(_) => break,
         }
     }
     assert_eq!(opening, Opening::Claimed { since: NOW, lease_until: NOW.plus(minutes(60)) });
+}
+
+#[test]
+fn no_lease_lasts_longer_than_its_view() {
+    let view = minutes(10);
+    let opening = *Opening::Begun.step(OpeningEvent::Claim { view }, NOW).unwrap().to();
+    let ends = Opening::Claimed { since: NOW, lease_until: NOW.plus(view) };
+    assert_eq!(opening, ends);
+    assert_eq!(opening.step(OpeningEvent::Progress { view }, NOW.plus(minutes(9))).unwrap().to(), &ends);
+    let view = minutes(20);
+    let opening = *Opening::Begun.step(OpeningEvent::Claim { view }, NOW).unwrap().to();
+    let stretched = *opening.step(OpeningEvent::Progress { view }, NOW.plus(minutes(14))).unwrap().to();
+    assert_eq!(stretched, Opening::Claimed { since: NOW, lease_until: NOW.plus(view) });
 }
 
 #[test]

@@ -72,7 +72,8 @@ impl Answers {
             let answer_sealed = if ask == Ask::CodeOnSlip { Some(self.slips_code(asker, vault)?) } else { None };
             asks.push(NewAsk { ask, question_sealed: None, answer_sealed });
         }
-        Ok((!asks.is_empty()).then_some(NewChallenge { attempts: terms.attempts, asks }))
+        let unlock_by = unlocking_channel(terms, asker.card);
+        Ok((!asks.is_empty()).then_some(NewChallenge { attempts: terms.attempts, asks, unlock_by }))
     }
 
     fn slips_code(&self, asker: &Asker<'_>, vault: &Vault) -> Result<Vec<u8>, VaultError> {
@@ -106,6 +107,12 @@ impl Answers {
             answer_sealed: seal_answer(&hash.to_bytes()),
         })
     }
+}
+
+/// By which channel beside the link's a code can unlock it, should it be locked: one that the rules allow for it.
+fn unlocking_channel(terms: &Terms, card: &Card) -> Option<Channel> {
+    let link = card.channel()?;
+    card.channels().find(|channel| *channel != link && terms.channels.contains(channel))
 }
 
 fn code_ask(terms: &Terms, card: &Card) -> Result<Ask, ReviewReason> {

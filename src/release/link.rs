@@ -19,7 +19,7 @@ use crate::audit::{Actor, AuditEvent, HealthLinkEvent};
 use crate::base::{DeliveryId, Key256, LinkId, LinkSecret, MediaType, NoticeId, UtcMillis, random};
 use crate::keys::{KeyName, Vault, VaultError};
 use crate::policy::vocabulary::Custody;
-use crate::policy::{Decision, HealthLink, ReviewReason, Terms};
+use crate::policy::{Decision, HealthLink, OpeningTerms, ReviewReason, Terms};
 use crate::record::{Card, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey};
 use crate::store::{
@@ -243,6 +243,7 @@ impl Release {
                 opens_max: terms.opens.0.get(),
                 challenge,
                 secret_kept_sealed,
+                opening: OpeningTerms::from(&terms),
                 health_link,
                 share_wrapped: share.bytes,
                 epoch: epoch.as_str().to_owned(),

@@ -15,8 +15,8 @@ use super::prepared::Prepare as _;
 use super::rows::{parse, to_json, unsigned};
 use super::schema::{answered, asked, challenge, link, notice, question};
 use crate::base::{DeliveryId, LinkId, UtcMillis};
-use crate::policy::Challenge as Check;
-use crate::record::{Ask, Challenge, ChallengeEvent, NoticeKind, Series, Step};
+use crate::policy::{Challenge as Check, Channel};
+use crate::record::{Ask, Challenge, ChallengeEvent, NoticeKind, Series, Step, UNLOCK_ATTEMPTS_MAX};
 
 /// What a new link asks.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct NewChallenge {
     /// Wrong answers that it takes in its life.
     pub attempts: u8,
     pub asks: Vec<NewAsk>,
+    /// By which other channel a code can unlock it.
+    pub unlock_by: Option<Channel>,
 }
 
 #[derive(Clone)]
@@ -42,6 +44,19 @@ pub struct ChallengeRow {
     pub left: u8,
     pub unlocked_at: Option<UtcMillis>,
     pub asks: Vec<AskedRow>,
+    /// `None` where nothing but staff unlocks it.
+    pub unlock: Option<UnlockRow>,
+}
+
+/// How a locked link can be unlocked through the other channel.
+#[derive(Clone)]
+pub struct UnlockRow {
+    pub by: Channel,
+    /// Codes that may still be wrong.
+    pub left: u8,
+    /// The code that is out.
+    pub answer_sealed: Option<Vec<u8>>,
+    pub until: Option<UtcMillis>,
 }
 
 #[derive(Clone)]
@@ -71,8 +86,20 @@ impl AskedRow {
     /// The hash of an answer that counts now.
     #[must_use]
     pub fn answer_at(&self, now: UtcMillis) -> Option<&[u8]> {
-        if self.until.is_some_and(|until| until <= now) { None } else { self.answer_sealed.as_deref() }
+        counts_at(self.answer_sealed.as_deref(), self.until, now)
     }
+}
+
+impl UnlockRow {
+    /// The hash of a code that counts now.
+    #[must_use]
+    pub fn answer_at(&self, now: UtcMillis) -> Option<&[u8]> {
+        counts_at(self.answer_sealed.as_deref(), self.until, now)
+    }
+}
+
+fn counts_at(sealed: Option<&[u8]>, until: Option<UtcMillis>, now: UtcMillis) -> Option<&[u8]> {
+    if until.is_some_and(|until| until <= now) { None } else { sealed }
 }
 
 /// A question of the clinic's own, with the hash of its answer.
@@ -90,6 +117,8 @@ pub(super) fn insert_challenge(tx: &mut Tx, id: &LinkId, new: &NewChallenge) -> 
             challenge::link_id.eq(id.as_str()),
             challenge::attempts.eq(i32::from(new.attempts)),
             challenge::attempts_left.eq(i32::from(new.attempts)),
+            challenge::unlock_by.eq(new.unlock_by.map(Channel::as_str)),
+            challenge::unlock_left.eq(i32::from(UNLOCK_ATTEMPTS_MAX)),
         ))
         .prepared()
         .execute(tx.conn())?;
@@ -114,12 +143,18 @@ pub(super) fn insert_challenge(tx: &mut Tx, id: &LinkId, new: &NewChallenge) -> 
 /// [`StoreError`].
 pub fn challenge_of(conn: &mut Conn, id: &LinkId) -> Result<Option<ChallengeRow>, StoreError> {
     type Asked = (String, Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>);
-    let row: Option<(i32, i32, Option<i64>)> = challenge::table
+    type Unlocking = (Option<String>, i32, Option<Vec<u8>>, Option<i64>);
+    let row: Option<(i32, i32, Option<i64>, Unlocking)> = challenge::table
         .find(id.as_str())
-        .select((challenge::attempts, challenge::attempts_left, challenge::unlocked_at))
+        .select((
+            challenge::attempts,
+            challenge::attempts_left,
+            challenge::unlocked_at,
+            (challenge::unlock_by, challenge::unlock_left, challenge::unlock_sealed, challenge::unlock_until),
+        ))
         .first(conn)
         .optional()?;
-    let Some((attempts, left, unlocked_at)) = row else { return Ok(None) };
+    let Some((attempts, left, unlocked_at, unlock)) = row else { return Ok(None) };
     let rows: Vec<Asked> = asked::table
         .filter(asked::link_id.eq(id.as_str()))
         .order(asked::kind.desc())
@@ -133,6 +168,20 @@ pub fn challenge_of(conn: &mut Conn, id: &LinkId) -> Result<Option<ChallengeRow>
         left: unsigned("challenge.attempts_left", left.into())?,
         unlocked_at: unlocked_at.map(UtcMillis),
         asks: asks.collect::<Result<_, StoreError>>()?,
+        unlock: unlocking(unlock)?,
+    }))
+}
+
+fn unlocking(
+    (by, left, answer_sealed, until): (Option<String>, i32, Option<Vec<u8>>, Option<i64>),
+) -> Result<Option<UnlockRow>, StoreError> {
+    let Some(by) = by else { return Ok(None) };
+    let known = Channel::ALL.into_iter().find(|channel| channel.as_str() == by);
+    Ok(Some(UnlockRow {
+        by: known.ok_or(StoreError::BadRow { column: "challenge.unlock_by" })?,
+        left: unsigned("challenge.unlock_left", left.into())?,
+        answer_sealed,
+        until: until.map(UtcMillis),
     }))
 }
 
@@ -150,6 +199,16 @@ pub fn answered_by(conn: &mut Conn, id: &LinkId, cookie: &[u8; 32]) -> Result<BT
     kinds.iter().map(|kind| known(kind).ok_or(StoreError::BadRow { column: "answered.kind" })).collect()
 }
 
+macro_rules! alive {
+    ($id:expr, $now:expr) => {
+        link::table
+            .filter(link::id.eq($id.as_str()))
+            .filter(link::shredded_at.is_null())
+            .filter(link::expires_at.gt($now.0))
+            .select(link::id)
+    };
+}
+
 /// Whether one more answer may be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
@@ -164,16 +223,11 @@ pub enum Attempt {
 /// # Errors
 /// [`StoreError`].
 pub fn count_attempt(tx: &mut Tx, id: &LinkId, now: UtcMillis) -> Result<Attempt, StoreError> {
-    let alive = link::table
-        .filter(link::id.eq(id.as_str()))
-        .filter(link::shredded_at.is_null())
-        .filter(link::expires_at.gt(now.0))
-        .select(link::id);
     let counted = diesel::update(
         challenge::table
             .find(id.as_str())
             .filter(challenge::attempts_left.gt(0))
-            .filter(challenge::link_id.eq_any(alive)),
+            .filter(challenge::link_id.eq_any(alive!(id, now))),
     )
     .set(challenge::attempts_left.eq(challenge::attempts_left - 1))
     .prepared()
@@ -257,6 +311,49 @@ pub fn unlock(tx: &mut Tx, id: &LinkId, now: UtcMillis) -> Result<Unlocked, Stor
     Ok(if changed == 1 { Unlocked::Done } else { Unlocked::NotLocked })
 }
 
+/// Takes one of the codes that a locked link still takes for its unlocking.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn count_unlocking(tx: &mut Tx, id: &LinkId, now: UtcMillis) -> Result<Attempt, StoreError> {
+    let counted = diesel::update(
+        challenge::table
+            .find(id.as_str())
+            .filter(challenge::attempts_left.eq(0))
+            .filter(challenge::unlocked_at.is_null())
+            .filter(challenge::unlock_left.gt(0))
+            .filter(challenge::link_id.eq_any(alive!(id, now))),
+    )
+    .set(challenge::unlock_left.eq(challenge::unlock_left - 1))
+    .prepared()
+    .execute(tx.conn())?;
+    Ok(if counted == 1 { Attempt::Counted } else { Attempt::Refused })
+}
+
+/// Begins the count of a locked link anew, once, for the code whose hash was `compared`; uses that up.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn unlock_by_code(tx: &mut Tx, id: &LinkId, compared: &[u8], now: UtcMillis) -> Result<LetIn, StoreError> {
+    links::hold(tx, id)?;
+    let taken = diesel::update(
+        challenge::table
+            .find(id.as_str())
+            .filter(challenge::unlock_sealed.eq(compared.to_vec()))
+            .filter(challenge::unlock_until.gt(now.0)),
+    )
+    .set((challenge::unlock_sealed.eq(None::<Vec<u8>>), challenge::unlock_until.eq(None::<i64>)))
+    .prepared()
+    .execute(tx.conn())?;
+    if taken != 1 {
+        return Ok(LetIn::TooLate);
+    }
+    Ok(match unlock(tx, id, now)? {
+        Unlocked::Done => LetIn::Yes,
+        Unlocked::NotLocked | Unlocked::Before => LetIn::TooLate,
+    })
+}
+
 fn write_unlocked(tx: &mut Tx, id: &LinkId, step: &Step<Challenge>, now: UtcMillis) -> Result<usize, StoreError> {
     let Challenge::Asked { left, .. } = *step.to() else { return Err(StoreError::Moved) };
     Ok(diesel::update(
@@ -290,6 +387,31 @@ pub fn set_code(
     if changed == 1 { Ok(()) } else { Err(StoreError::Moved) }
 }
 
+/// [`set_code`] for the unlocking of a link that is locked.
+///
+/// # Errors
+/// [`StoreError::Moved`] when it is not, or cannot be unlocked so.
+pub fn set_unlock_code(
+    tx: &mut Tx,
+    id: &LinkId,
+    answer_sealed: &[u8],
+    until: UtcMillis,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    links::hold(tx, id)?;
+    cancel_codes(tx, id, now)?;
+    let locked = challenge::table
+        .find(id.as_str())
+        .filter(challenge::attempts_left.eq(0))
+        .filter(challenge::unlocked_at.is_null())
+        .filter(challenge::unlock_by.is_not_null());
+    let changed = diesel::update(locked)
+        .set((challenge::unlock_sealed.eq(answer_sealed.to_vec()), challenge::unlock_until.eq(until.0)))
+        .prepared()
+        .execute(tx.conn())?;
+    if changed == 1 { Ok(()) } else { Err(StoreError::Moved) }
+}
+
 /// When the codes were made that a link sent after `since`, oldest first.
 ///
 /// # Errors
@@ -312,6 +434,10 @@ pub(super) fn forget_answers(tx: &mut Tx, id: &LinkId) -> Result<(), StoreError>
         .prepared()
         .execute(tx.conn())?;
     diesel::delete(answered::table.filter(answered::link_id.eq(id.as_str()))).prepared().execute(tx.conn())?;
+    diesel::update(challenge::table.find(id.as_str()))
+        .set(challenge::unlock_sealed.eq(None::<Vec<u8>>))
+        .prepared()
+        .execute(tx.conn())?;
     Ok(())
 }
 

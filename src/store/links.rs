@@ -1,5 +1,7 @@
 //! Links: key material, life and files. At a link's death everything that can open it is emptied.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 
 use super::challenges::{self, NewChallenge};
@@ -10,9 +12,10 @@ use super::error::StoreError;
 use super::health_links::{self, NewHealthLink};
 use super::prepared::Prepare as _;
 use super::reminders;
-use super::rows::{hash32, parse, signed, unsigned};
+use super::rows::{from_json, hash32, parse, signed, to_json, unsigned};
 use super::schema::{link, reminder, sealed_file};
 use crate::base::{DeliveryId, LinkId, MediaType, Reference, UtcMillis, VersionId};
+use crate::policy::OpeningTerms;
 
 /// A link to be kept with its files.
 pub struct NewLink {
@@ -33,6 +36,7 @@ pub struct NewLink {
     pub challenge: Option<NewChallenge>,
     /// Its secret under the same epoch key, where the rules keep it for a reminder until somebody opens it.
     pub secret_kept_sealed: Option<Vec<u8>>,
+    pub opening: OpeningTerms,
     /// What it offers to a health app, and the sealed file that says so to whoever opens it.
     pub health_link: Option<(NewHealthLink, NewFile)>,
 }
@@ -68,6 +72,7 @@ pub struct LinkRow {
     pub auth_sealed: Option<Vec<u8>>,
     pub receipt_sealed: Option<Vec<u8>>,
     pub shredded_at: Option<UtcMillis>,
+    pub opening: OpeningTerms,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +104,9 @@ pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), Stor
             link::epoch.eq(&new.epoch),
             link::auth_sealed.eq(&new.auth_sealed),
             link::receipt_sealed.eq(&new.receipt_sealed),
+            link::view_seconds.eq(i32::try_from(new.opening.view.as_secs()).unwrap_or(i32::MAX)),
+            link::download.eq(to_json("link.download", &new.opening.download)?),
+            link::notify.eq(to_json("link.notify", &new.opening.notify)?),
         ))
         .prepared()
         .execute(tx.conn())?;
@@ -147,6 +155,9 @@ struct Row {
     auth_sealed: Option<Vec<u8>>,
     receipt_sealed: Option<Vec<u8>>,
     shredded_at: Option<i64>,
+    view_seconds: i32,
+    download: String,
+    notify: String,
 }
 
 macro_rules! columns {
@@ -166,6 +177,9 @@ macro_rules! columns {
             link::auth_sealed,
             link::receipt_sealed,
             link::shredded_at,
+            link::view_seconds,
+            link::download,
+            link::notify,
         )
     };
 }
@@ -189,8 +203,19 @@ impl TryFrom<Row> for LinkRow {
             auth_sealed: row.auth_sealed,
             receipt_sealed: row.receipt_sealed,
             shredded_at: row.shredded_at.map(UtcMillis),
+            opening: OpeningTerms {
+                view: Duration::from_secs(unsigned("link.view_seconds", row.view_seconds.into())?),
+                download: from_json("link.download", &row.download)?,
+                notify: from_json("link.notify", &row.notify)?,
+            },
         })
     }
+}
+
+/// How long one opening of a link lasts.
+pub(super) fn view_of(conn: &mut Conn, id: &LinkId) -> Result<Duration, StoreError> {
+    let seconds: Option<i32> = link::table.find(id.as_str()).select(link::view_seconds).first(conn).optional()?;
+    Ok(Duration::from_secs(unsigned("link.view_seconds", seconds.unwrap_or(0).into())?))
 }
 
 /// # Errors

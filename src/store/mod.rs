@@ -47,6 +47,7 @@ mod signing_keys;
 mod slips;
 mod sources;
 mod staff;
+mod staff_mails;
 mod topics;
 mod versions;
 mod wishes;
@@ -59,8 +60,9 @@ pub use audit_log::{
 };
 pub use backup::{BackupError, backup};
 pub use challenges::{
-    AskedRow, Attempt, ChallengeRow, LetIn, NewAsk, NewChallenge, QuestionRow, Unlocked, answered_by, challenge_of,
-    codes_sent_since, count_attempt, let_in, question_of, set_code, set_question, unlock,
+    AskedRow, Attempt, ChallengeRow, LetIn, NewAsk, NewChallenge, QuestionRow, UnlockRow, Unlocked, answered_by,
+    challenge_of, codes_sent_since, count_attempt, count_unlocking, let_in, question_of, set_code, set_question,
+    set_unlock_code, unlock, unlock_by_code,
 };
 pub use conn::{Conn, DeathWitness, LinkDeath, NoWitness, Store, Tx};
 pub use contacts::{
@@ -120,7 +122,7 @@ pub use notices::{
     lease_notices_within, leased_notices_lost, notice, notices_of, settle_notice, stale_notices,
 };
 pub use openings::{
-    Claim, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,
+    Claim, ClaimLease, ClaimRefusal, FileGrant, LapsedOpening, OpeningRow, Received, begin_opening, claim, file_grant,
     lapse_openings, openings_of, receive, running_claims, stretch_lease,
 };
 pub use operators::{
@@ -165,6 +167,9 @@ pub use sources::{
     source_of, take_up_what_was_left,
 };
 pub use staff::{follow_from, pass_breaker, set_generation, set_installation, set_mode, unreleased_deliveries};
+pub use staff_mails::{
+    LeasedStaffMail, end_staff_mail, forget_staff_mails, lease_staff_mails, retry_staff_mail, tell_staff,
+};
 pub use topics::{
     GapRow, SignOfLife, TopicRow, ensure_topic, gaps_of, hold_topic, hold_topic_quietly, lease_topic, look_sooner,
     set_counted, set_gaps, settle_topic, take_gap, topic_of,

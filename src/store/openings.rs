@@ -1,5 +1,7 @@
 //! Openings: the claim that at most so many browsers win.
 
+use std::time::Duration;
+
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
@@ -125,19 +127,26 @@ pub fn begin_opening(
     }
 }
 
+/// Of a running claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimLease {
+    pub since: UtcMillis,
+    pub until: UtcMillis,
+}
+
 /// What became of an attempt to claim.
 pub enum Claim {
     /// This browser won one of the openings.
     Granted {
         link: LinkRow,
         files: Vec<FileRow>,
-        lease_until: UtcMillis,
+        lease: ClaimLease,
     },
     /// It had won before, and its answer may have been lost: the same again, nothing spent.
     Repeated {
         link: LinkRow,
         files: Vec<FileRow>,
-        lease_until: UtcMillis,
+        lease: ClaimLease,
     },
     Refused(ClaimRefusal),
 }
@@ -159,9 +168,10 @@ pub fn claim(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -
     let Some(mine) = running(tx.conn(), link_id, cookie)? else {
         return Ok(Claim::Refused(ClaimRefusal::NotBegun));
     };
-    let outcome = tx.conn().transaction(|conn| claim_begun(conn, link_id, &mine, now));
-    let lease_until = match outcome {
-        Ok(lease_until) => lease_until,
+    let view = links::view_of(tx.conn(), link_id)?;
+    let outcome = tx.conn().transaction(|conn| claim_begun(conn, link_id, &mine, view, now));
+    let lease = match outcome {
+        Ok(until) => ClaimLease { since: now, until },
         Err(StoreError::Moved) => return repeat(tx, link_id, cookie, now),
         Err(other) => return Err(other),
     };
@@ -175,7 +185,7 @@ pub fn claim(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -
                 tx.erased();
                 reminders::forget_reminder(tx.conn(), link_id)?;
             }
-            Ok(Claim::Granted { files: links::files_of(tx.conn(), link_id)?, link, lease_until })
+            Ok(Claim::Granted { files: links::files_of(tx.conn(), link_id)?, link, lease })
         }
         None => Ok(Claim::Refused(ClaimRefusal::NotOpen)),
     }
@@ -183,8 +193,14 @@ pub fn claim(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -
 
 /// Locks this browser's row first, then counts: two requests of one browser cannot both count, and none does that has not
 /// answered all that the link asks.
-fn claim_begun(conn: &mut Conn, link_id: &LinkId, mine: &OpeningRow, now: UtcMillis) -> Result<UtcMillis, StoreError> {
-    let step = Opening::Begun.step(OpeningEvent::Claim, now)?;
+fn claim_begun(
+    conn: &mut Conn,
+    link_id: &LinkId,
+    mine: &OpeningRow,
+    view: Duration,
+    now: UtcMillis,
+) -> Result<UtcMillis, StoreError> {
+    let step = Opening::Begun.step(OpeningEvent::Claim { view }, now)?;
     let lease_until = match step.to() {
         Opening::Claimed { lease_until, .. } => *lease_until,
         Opening::Begun | Opening::Received | Opening::Lapsed => return Err(StoreError::Moved),
@@ -228,14 +244,16 @@ fn claim_begun(conn: &mut Conn, link_id: &LinkId, mine: &OpeningRow, now: UtcMil
 fn repeat(tx: &mut Tx, link_id: &LinkId, cookie: &[u8; 32], now: UtcMillis) -> Result<Claim, StoreError> {
     let refused = Ok(Claim::Refused(ClaimRefusal::NotOpen));
     let Some(mine) = running(tx.conn(), link_id, cookie)? else { return refused };
-    let Opening::Claimed { lease_until, .. } = mine.state else { return refused };
-    if lease_until <= now || !is_reachable(tx.conn(), link_id)? {
+    let Opening::Claimed { since, lease_until: until } = mine.state else { return refused };
+    if until <= now || !is_reachable(tx.conn(), link_id)? {
         return refused;
     }
     match links::link(tx.conn(), link_id)? {
-        Some(link) if link.share_wrapped.is_some() => {
-            Ok(Claim::Repeated { files: links::files_of(tx.conn(), link_id)?, link, lease_until })
-        }
+        Some(link) if link.share_wrapped.is_some() => Ok(Claim::Repeated {
+            files: links::files_of(tx.conn(), link_id)?,
+            link,
+            lease: ClaimLease { since, until },
+        }),
         Some(_) | None => refused,
     }
 }
@@ -305,7 +323,9 @@ pub fn file_grant(
 pub fn stretch_lease(tx: &mut Tx, id: &OpeningId, now: UtcMillis) -> Result<(), StoreError> {
     let row: Option<Row> = opening::table.find(id.as_str()).select(columns!()).first(tx.conn()).optional()?;
     let Some(row) = row else { return Ok(()) };
-    let Ok(step) = typed(row)?.state.step(OpeningEvent::Progress, now) else { return Ok(()) };
+    let row = typed(row)?;
+    let view = links::view_of(tx.conn(), &row.link)?;
+    let Ok(step) = row.state.step(OpeningEvent::Progress { view }, now) else { return Ok(()) };
     if let Opening::Claimed { lease_until, .. } = step.to() {
         diesel::update(opening::table.find(id.as_str()).filter(opening::state.eq("claimed")))
             .set(opening::lease_until.eq(lease_until.0))

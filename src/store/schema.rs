@@ -2,7 +2,7 @@
 
 mod asking;
 
-pub use asking::{answered, asked, challenge, health_link, opt_out, question, reminder, slip, wish};
+pub use asking::{answered, asked, challenge, health_link, opt_out, question, reminder, slip, staff_mail, wish};
 
 diesel::table! {
     control (name) {
@@ -170,6 +170,9 @@ diesel::table! {
         ended_at -> Nullable<BigInt>,
         shredded_at -> Nullable<BigInt>,
         files_removed_at -> Nullable<BigInt>,
+        view_seconds -> Integer,
+        download -> Text,
+        notify -> Text,
     }
 }
 
@@ -477,5 +480,5 @@ diesel::allow_tables_to_appear_in_same_query! {
     control, key_mark, audit_line, event, source, delivery, link, sealed_file, opening, notice, patient, preference,
     poll, subscription, topic, event_gap, operator, rules_version, rules_activation, rules_redecision, incident,
     incident_delivery, former_link, signing_key, likeness, twin, replacement, look, panel_patient, past_search, paper,
-    contact, challenge, asked, answered, question, slip, reminder, wish, opt_out, health_link,
+    contact, challenge, asked, answered, question, slip, reminder, wish, opt_out, health_link, staff_mail,
 }

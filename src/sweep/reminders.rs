@@ -8,7 +8,7 @@ use crate::audit::{Actor, AuditEvent};
 use crate::base::{NoticeId, UtcMillis, random};
 use crate::keys::{KeyKind, KeyName, VaultError};
 use crate::policy::Channel;
-use crate::record::{Link, LiveUntil, Notice, NoticeKind, reminder_moments};
+use crate::record::{Link, LiveUntil, Notice, NoticeKind, StaffNews, reminder_moments};
 use crate::sealing::Purpose;
 use crate::store::{self, Delivery, LinkRow, NewNotice, NoticeRow, NoticeSecret, ReminderRow, StoreError, Tx};
 
@@ -167,6 +167,8 @@ fn say(
     if asks_for_call && store::ask_for_call(tx, &seen.link, now)? {
         let asked = AuditEvent::CallWanted { link: seen.link.clone() };
         store::append(tx, &owner.entry(now, Actor::System, asked))?;
+        let id = NoticeId::random(&mut random::system());
+        store::tell_staff(tx, &id, &owner, &seen.link, StaffNews::CallWanted, now)?;
         said = Said::CallAsked;
     }
     Ok(said)

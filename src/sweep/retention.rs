@@ -43,6 +43,7 @@ impl Sweep {
             self.forget("facts", now, move |tx| store::forget_facts(tx, now.minus(keep.facts))).await,
             self.forget("tombstones", now, move |tx| {
                 let before = now.minus(keep.tombstones);
+                store::forget_staff_mails(tx, before)?;
                 Ok(store::forget_links_before(tx, before)? + store::forget_wishes(tx, before)?)
             })
             .await,

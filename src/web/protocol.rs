@@ -41,10 +41,13 @@ struct Proof {
 struct Answering {
     nonce: String,
     proof: String,
-    /// `question` or `code`.
+    /// `question`, `code` or `unlock`.
     to: String,
     answer: String,
 }
+
+/// What the code is for that unlocks a link.
+const UNLOCK: &str = "unlock";
 
 #[derive(Deserialize)]
 struct Receipt {
@@ -127,13 +130,18 @@ pub(super) async fn answer(patient: web::Data<Patient>, request: HttpRequest, bo
         Ok(answer) => answer,
         Err(problem) => return problem.answer(),
     };
-    let Some(to) = Challenge::ALL.into_iter().find(|challenge| challenge.as_str() == answer.to) else {
+    let to = Challenge::ALL.into_iter().find(|challenge| challenge.as_str() == answer.to);
+    if to.is_none() && answer.to != UNLOCK {
         return Problem::Malformed.answer();
-    };
+    }
     let Answering { nonce, proof, answer, .. } = answer;
-    let cookie = cookie_of(&request);
+    let (cookie, answer) = (cookie_of(&request), SecretText::new(answer));
     let holder = holder(&request, cookie.as_deref(), (&nonce, &proof));
-    match patient.open.answer(&holder, to, &SecretText::new(answer)).await {
+    let answered = match to {
+        Some(to) => patient.open.answer(&holder, to, &answer).await,
+        None => patient.open.unlock(&holder, &answer).await,
+    };
+    match answered {
         Ok((said, looked)) => HttpResponse::Ok().json(ReplyView::new(said.as_str(), None, looked)),
         Err(error) => refused(&error),
     }

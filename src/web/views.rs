@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::base::UtcMillis;
-use crate::open::{Another, AskedCode, AskedQuestion, Asks, ClinicCard, Ended, Granted, Looked, Standing};
+use crate::open::{Another, AskedCode, AskedQuestion, AskedUnlock, Asks, ClinicCard, Ended, Granted, Looked, Standing};
 use crate::record::Ask;
 
 #[derive(Serialize)]
@@ -41,6 +41,8 @@ struct AsksView {
     question: Option<QuestionView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<CodeView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unlock: Option<UnlockView>,
 }
 
 #[derive(Serialize)]
@@ -59,6 +61,15 @@ struct CodeView {
 }
 
 #[derive(Serialize)]
+struct UnlockView {
+    /// `email` or `sms`.
+    by: &'static str,
+    left: u8,
+    /// Until when the code counts that is out.
+    until: Option<i64>,
+}
+
+#[derive(Serialize)]
 pub(super) struct StandingView {
     state: &'static str,
     clinic: ClinicView,
@@ -72,6 +83,11 @@ pub(super) struct StandingView {
     files: usize,
     /// Of each file, in plaintext.
     sizes: Vec<u64>,
+    /// How long one opening lasts; of those that end by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view_seconds: Option<u64>,
+    /// `allowed` or `view_only`.
+    download: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     asks: Option<AsksView>,
 }
@@ -96,6 +112,9 @@ pub(super) struct GrantedView {
     share: String,
     files: Vec<FileView>,
     lease_until: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view_until: Option<i64>,
+    download: &'static str,
 }
 
 #[derive(Serialize)]
@@ -131,14 +150,19 @@ impl ReplyView {
 
 impl AsksView {
     fn new(asks: Asks) -> Self {
-        let Asks { left, attempts, question, code } = asks;
+        let Asks { left, attempts, question, code, unlock } = asks;
         let question = question.map(|question| match question {
             AskedQuestion::BirthDate => QuestionView { is: "birth_date", text: None },
             AskedQuestion::PatientsBirthDate => QuestionView { is: "patients_birth_date", text: None },
             AskedQuestion::Own(text) => QuestionView { is: "own", text: Some(text.expose().to_owned()) },
         });
         let code = code.map(|AskedCode { by, until }| CodeView { by: way_of(by), until: until.map(|at| at.0) });
-        Self { left, attempts, question, code }
+        let unlock = unlock.map(|AskedUnlock { by, left, until }| UnlockView {
+            by: by.as_str(),
+            left,
+            until: until.map(|at| at.0),
+        });
+        Self { left, attempts, question, code, unlock }
     }
 }
 
@@ -154,14 +178,29 @@ const fn way_of(ask: Ask) -> &'static str {
 
 impl StandingView {
     fn new(state: &'static str, standing: Standing) -> Self {
-        let Standing { clinic, reference, expires_at, opens_left, opens_max, file_bytes: sizes, asks } = standing;
+        let Standing { clinic, reference, expires_at, opens_left, opens_max, file_bytes: sizes, .. } = standing;
         let ClinicCard { name, phone, zone, language } = clinic;
         let language = language.to_string();
         let clinic = ClinicView { name, phone };
         let reference = reference.as_str().to_owned();
         let (expires_at, files) = (expires_at.0, sizes.len());
-        let asks = asks.map(AsksView::new);
-        Self { state, clinic, reference, zone, language, expires_at, opens_left, opens_max, files, sizes, asks }
+        let view_seconds = standing.ends_after.map(|view| view.as_secs());
+        let (download, asks) = (standing.download.as_str(), standing.asks.map(AsksView::new));
+        Self {
+            state,
+            clinic,
+            reference,
+            zone,
+            language,
+            expires_at,
+            opens_left,
+            opens_max,
+            files,
+            sizes,
+            view_seconds,
+            download,
+            asks,
+        }
     }
 }
 
@@ -194,6 +233,8 @@ impl GrantedView {
             share: granted.share.to_base64url().expose().to_owned(),
             files: granted.files.into_iter().map(file).collect(),
             lease_until: granted.lease_until.0,
+            view_until: granted.view_until.map(|at| at.0),
+            download: granted.download.as_str(),
         }
     }
 }

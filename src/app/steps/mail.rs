@@ -61,6 +61,7 @@ pub(super) fn senders(config: &Config) -> anyhow::Result<HashMap<ClinicId, Sende
                 name: DisplayName::parse(&clinic.name).with_context(named)?,
                 phone: ClinicPhone::parse(clinic.phone.as_str()).with_context(named)?,
                 from: clinic.from.clone(),
+                staff: clinic.staff_email.clone(),
                 zone: clinic.timezone,
                 language: clinic.language.language(),
                 messages: clinic.messages.clone(),

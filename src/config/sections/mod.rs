@@ -185,6 +185,7 @@ fn clinics(tables: Vec<Table>, texts: &Texts, context: Context<'_>) -> (Vec<Clin
         let messages = messages(&mut section);
         let choices = [("sent", Reminders::Sent), ("none", Reminders::NotSent)];
         let reminders = section.choice("reminders", &choices, Reminders::Sent);
+        let staff_email = section.optional("staff_email", EmailAddress::parse);
         let adult_at_years = section.number("adult_at_years", u64::from(ADULT_AT_YEARS), 16..=21);
         let (region, text_name) = sms::of_clinic(&mut section, name.as_deref(), texts);
         if id.clone().is_some_and(|id| !ids.insert(id)) {
@@ -202,6 +203,7 @@ fn clinics(tables: Vec<Table>, texts: &Texts, context: Context<'_>) -> (Vec<Clin
                 from,
                 messages,
                 reminders,
+                staff_email,
                 adult_at_years,
                 region,
                 text_name,

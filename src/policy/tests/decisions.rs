@@ -206,7 +206,8 @@ fn what_is_not_offered_is_reviewed_and_never_sent_without_it() {
     let email = BTreeSet::from([Channel::Email]);
     let code = BTreeSet::from([Challenge::Code]);
 
-    let offers = |channels, challenges| Available { channels, challenges, ways_out: BTreeSet::new() };
+    let offers =
+        |channels, challenges| Available { channels, challenges, ways_out: BTreeSet::new(), told: BTreeSet::new() };
     let kept = decision.clone().within(&offers(email.clone(), code.clone()));
     assert_eq!(sent(kept).channels, email);
     for (channels, challenges) in
@@ -224,7 +225,8 @@ fn what_is_not_offered_is_reviewed_and_never_sent_without_it() {
 fn a_code_that_cannot_come_another_way_goes_the_way_that_the_rules_name() {
     let channels = BTreeSet::from([Channel::Email]);
     let ways_out = BTreeSet::from([CodeElse::Staff, CodeElse::Slip, CodeElse::Pickup]);
-    let available = Available { channels, challenges: BTreeSet::from([Challenge::Code]), ways_out };
+    let available =
+        Available { channels, challenges: BTreeSet::from([Challenge::Code]), ways_out, told: BTreeSet::new() };
     let both = Available { channels: BTreeSet::from([Channel::Email, Channel::Sms]), ..available.clone() };
     for (more, sends, with_sms) in [
         ("", true, true),

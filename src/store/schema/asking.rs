@@ -7,6 +7,10 @@ diesel::table! {
         attempts -> Integer,
         attempts_left -> Integer,
         unlocked_at -> Nullable<BigInt>,
+        unlock_by -> Nullable<Text>,
+        unlock_left -> Integer,
+        unlock_sealed -> Nullable<Binary>,
+        unlock_until -> Nullable<BigInt>,
     }
 }
 
@@ -86,5 +90,19 @@ diesel::table! {
         attempts_left -> Integer,
         blob -> Text,
         file_bytes -> BigInt,
+    }
+}
+
+diesel::table! {
+    staff_mail (id) {
+        id -> Text,
+        delivery_id -> Text,
+        link_id -> Text,
+        tells -> Text,
+        created_at -> BigInt,
+        state -> Text,
+        due_at -> BigInt,
+        attempts -> Integer,
+        ended_at -> Nullable<BigInt>,
     }
 }

@@ -19,15 +19,39 @@ export class Asking {
   }
 
   draw(asks, reply) {
-    if (asks.left === 0) return this.locked();
+    if (asks.left === 0) return this.locked(asks, reply);
     if (asks.question) return this.question(asks, reply);
     if (isSent(asks.code) && !asks.code.until && !(reply && reply.said === 'wrong')) return this.offer(asks, reply);
     return this.code(asks, reply);
   }
 
-  locked() {
+  locked({ unlock }, reply) {
     const { screens } = this;
-    screens.card('lock', screens.say('locked.title'), [...screens.paragraphs('locked.text', 'locked.how'), screens.call()], 'warn');
+    const title = screens.say('locked.title');
+    if (!unlock) return screens.card('lock', title, [...screens.paragraphs('locked.text', 'locked.how'), screens.call()], 'warn');
+    if (unlock.until) return this.unlocking(unlock, reply);
+    const told = this.told(unlock, reply, null);
+    const texts = [...screens.paragraphs('locked.text'), el('p', null, screens.say(`locked.other.${unlock.by}`))];
+    screens.card('lock', title, [told, ...texts, this.sendButton(), screens.call()], 'warn');
+    if (told) told.focus();
+    return undefined;
+  }
+
+  unlocking(unlock, reply) {
+    const { screens } = this;
+    const lead = screens.say(`code.sent.${unlock.by}`, { time: timeHere(unlock.until, screens.language) });
+    const field = { autocomplete: 'one-time-code', inputmode: 'numeric', class: 'code' };
+    const given = { to: 'unlock', label: screens.say('code.label'), hint: screens.say(`code.hint.${unlock.by}`), field };
+    const again = button('quiet', screens.say('code.again'), () => this.onCode(), 'again');
+    this.form('lock', screens.say('locked.title'), lead, given, unlock, reply, [again, screens.call()]);
+  }
+
+  sendButton() {
+    const send = button('primary', this.screens.say('code.send'), () => {
+      send.disabled = true;
+      this.onCode();
+    }, 'message');
+    return send;
   }
 
   question(asks, reply) {
@@ -43,13 +67,9 @@ export class Asking {
   /** Nothing is sent before it is asked for. */
   offer(asks, reply) {
     const { screens } = this;
-    const send = button('primary', screens.say('code.send'), () => {
-      send.disabled = true;
-      this.onCode();
-    }, 'message');
     const told = this.told(asks, reply, null);
     const lead = el('p', { class: 'lead' }, screens.say(`code.offer.${asks.code.by}`));
-    screens.card('lock', screens.say('code.title'), [told, lead, send, screens.call()]);
+    screens.card('lock', screens.say('code.title'), [told, lead, this.sendButton(), screens.call()]);
     if (told) told.focus();
   }
 
@@ -86,6 +106,7 @@ export class Asking {
         return;
       }
       press.disabled = true;
+      this.answered = to;
       say(screens.say('ask.checking'));
       this.onAnswer(to, input.value);
     });
@@ -105,6 +126,7 @@ export class Asking {
       // Nothing is wrong with what stands in the field.
       return this.summary(screens.say('code.many', { time: timeHere(reply.again_at, screens.language) }), null);
     }
+    if (said === 'right' && this.answered === 'unlock') return screens.calm('locked.back');
     if (said === 'sent') {
       say(screens.say('code.sent.said'));
       return null;

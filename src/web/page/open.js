@@ -254,8 +254,9 @@ function forgetPartial() {
 }
 
 function read(claim, files) {
-  const left = Math.max(60000, claim.lease_until - (Date.now() + server.clockAheadMs));
-  const terms = { until: Date.now() + left, save: claim.save !== false };
+  const here = (time) => Date.now() + Math.max(60000, time - (Date.now() + server.clockAheadMs));
+  const last = claim.view_until ? here(claim.view_until) : null;
+  const terms = { until: Math.min(here(claim.lease_until), last || Infinity), last, save: claim.download === 'allowed' };
   // Said once something was shown: until then the same browser may open it again.
   const tellSeen = server.receipt('decrypted');
   keyring.wipe();
@@ -281,8 +282,8 @@ function offered(files) {
 
 function ended(how, until) {
   clear();
-  if (how === 'done') screens.done();
-  else screens.lapsed(until);
+  if (how === 'done') screens.done(look.download);
+  else screens.lapsed(until, look.download);
 }
 
 /** Puts the whole link on the clipboard; only before the claim, while the secret is still here. */

@@ -7,6 +7,7 @@ import { offerOf } from './offer.js';
 import { PdfPages, loadPdfjs } from './pages.js';
 import { paperOf } from './paper.js';
 import { Refusal } from './server.js';
+import { paintedPicture, withhold } from './viewing.js';
 import { timeHere } from './words.js';
 
 const ZOOMS = [1, 1.5, 2, 3];
@@ -29,7 +30,8 @@ function decode(bytes) {
 
 export class Reading {
   /**
-   * `files` are `{n, type, bytes}` in plaintext, owned from here. `onSeen()` is told once each of them was shown or saved;
+   * `files` are `{n, type, bytes}` in plaintext, owned from here. `terms` are `{until, last, save}`: whoever stays can stay until
+   * `last`, for ever where there is none. `onSeen()` is told once each of them was shown or saved;
    * `onEnd(how)` gets `done` or `lapsed`.
    */
   constructor(screens, files, terms, { onSeen, onEnd, onCopy }) {
@@ -60,7 +62,8 @@ export class Reading {
     this.host = el('div', { class: 'documents' });
     const head = el('header', { class: 'reading-head' }, this.heading, this.untilLine);
     this.desk = el('div', { class: 'desk' }, this.tools(), this.notice);
-    screens.show(this.heading, [head, this.desk, this.host], 'reading');
+    if (!this.terms.save) withhold(this.host);
+    screens.show(this.heading, [head, this.desk, this.host], this.terms.save ? 'reading' : 'reading kept');
     screens.again = () => this.sayAgain();
     say(screens.say('doc.ready'));
     this.width = this.host.clientWidth;
@@ -99,7 +102,17 @@ export class Reading {
   }
 
   untilText() {
-    return this.screens.say('doc.until', { time: timeHere(this.until, this.screens.language) });
+    const id = this.isLast() ? 'doc.ends' : 'doc.until';
+    return this.screens.say(id, { time: timeHere(this.until, this.screens.language) });
+  }
+
+  isLast() {
+    return Boolean(this.terms.last) && this.until >= this.terms.last;
+  }
+
+  /** What is said where something cannot be shown: of what may not be saved, saving is no way out. */
+  sayUnshown(id) {
+    return this.screens.say(this.terms.save ? id : `${id}.kept`);
   }
 
   tools() {
@@ -149,7 +162,7 @@ export class Reading {
       if (!this.files) return;
       this.drop(file);
       body.textContent = '';
-      body.append(unshown instanceof Refusal ? this.missing(file, body) : this.told(() => this.screens.say('doc.unshown'), el('p', { class: 'note' })));
+      body.append(unshown instanceof Refusal ? this.missing(file, body) : this.told(() => this.sayUnshown('doc.unshown'), el('p', { class: 'note' })));
     }
     if (this.files) this.fitTools();
   }
@@ -168,7 +181,7 @@ export class Reading {
 
   // The document is here, but what shows it did not come.
   missing(file, body) {
-    const text = this.screens.say('doc.missing');
+    const text = this.sayUnshown('doc.missing');
     const again = button('quiet', this.screens.say('retry'), () => {
       this.takeOff(note, body);
       this.fill(file, body);
@@ -188,7 +201,7 @@ export class Reading {
     const texts = {
       page: (n, of) => screens.say('doc.page', { n, of }),
       noText: () => screens.say('doc.page.notext'),
-      failed: () => screens.say('doc.page.failed'),
+      failed: () => this.sayUnshown('doc.page.failed'),
     };
     const waiting = el('p', { class: 'note' }, screens.say('doc.waiting'));
     await loadPdfjs(() => {
@@ -214,21 +227,37 @@ export class Reading {
 
   async addPicture(file, body) {
     const url = this.url(new Blob([file.bytes], { type: file.type }));
-    const picture = this.named(() => this.screens.say('doc.picture.alt'), el('img', { class: 'picture', src: url }), 'alt');
+    const alt = () => this.screens.say('doc.picture.alt');
+    if (!this.terms.save) {
+      const painted = this.named(alt, await paintedPicture(url));
+      if (!this.files) return;
+      this.hang(file, body, painted);
+      this.seen(file);
+      return;
+    }
+    const picture = this.named(alt, el('img', { class: 'picture', src: url }), 'alt');
     const shown = new Promise((resolve, reject) => {
       picture.onload = resolve;
       picture.onerror = reject;
     });
+    this.hang(file, body, picture);
+    await shown;
+    this.seen(file);
+  }
+
+  hang(file, body, picture) {
     body.append(picture);
     this.adopt(file, {
       resize: (zoom) => {
         picture.style.width = `${zoom * 100}%`;
       },
-      close: () => picture.removeAttribute('src'),
+      close: () => {
+        picture.removeAttribute('src');
+        // Of a painted one: gives its memory back.
+        if (picture.getContext) picture.width = 0;
+      },
     });
     this.setPlace(() => this.screens.say('doc.picture'));
-    await shown;
-    this.seen(file);
   }
 
   addText(file, body) {
@@ -414,16 +443,23 @@ export class Reading {
   askStay() {
     const { screens } = this;
     const time = timeHere(this.until, screens.language);
+    if (this.isLast()) {
+      this.announceEnd(screens.say('soon.last.title'), screens.say('soon.last.text', { time }));
+      return;
+    }
     const stay = button('primary', screens.say('soon.stay'), () => {
-      this.until = Date.now() + STAY_MS;
+      this.until = Math.min(Date.now() + STAY_MS, this.terms.last || Infinity);
       this.untilLine.textContent = this.untilText();
       this.dismiss('stay');
       this.tell(screens.say('soon.stayed', { time: timeHere(this.until, screens.language) }));
     });
-    const text = screens.say('soon.text', { time });
-    this.notify('stay', el('div', { class: 'told', role: 'group', 'aria-label': screens.say('soon.title') },
-      el('p', { class: 'strong' }, icon('clock'), screens.say('soon.title')), el('p', null, text), stay));
-    say(`${screens.say('soon.title')} ${text}`);
+    this.announceEnd(screens.say('soon.title'), screens.say('soon.text', { time }), stay);
+  }
+
+  announceEnd(title, text, ...more) {
+    this.notify('stay', el('div', { class: 'told', role: 'group', 'aria-label': title },
+      el('p', { class: 'strong' }, icon('clock'), title), el('p', null, text), ...more));
+    say(`${title} ${text}`);
   }
 
   end(how) {

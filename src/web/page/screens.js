@@ -99,6 +99,8 @@ export class Screens {
     const fact = (drawing, text) => facts.append(el('li', null, icon(drawing), el('span', null, text)));
     if (!yours || look.expires_at) fact('clock', this.say('ready.until', { time: this.time(look.expires_at) }));
     if (!yours) fact('lock', this.opensLeft(look));
+    if (!yours && look.view_seconds) fact('clock', this.say('ready.view', { n: Math.floor(look.view_seconds / 60) }));
+    if (look.download !== 'allowed') fact('document', this.say('ready.kept'));
     const open = button('primary', opening, () => {
       open.disabled = true;
       onOpen();
@@ -108,7 +110,7 @@ export class Screens {
       facts,
       insideApp() ? el('p', { class: 'calm' }, icon('device'), el('span', null, this.say('ready.inapp'))) : null,
       open,
-      this.help(onCopy, onDisown),
+      this.help(look, onCopy, onDisown),
     ]);
   }
 
@@ -117,14 +119,15 @@ export class Screens {
     return this.say('ready.left', { n: look.opens_left });
   }
 
-  help(onCopy, onDisown) {
+  help(look, onCopy, onDisown) {
+    const second = look.download === 'allowed' ? 'help.how.2' : 'help.how.2.kept';
     const fold = (id, ...parts) => el('details', null, el('summary', null, this.say(id)), el('div', null, ...parts));
     const { phone } = this.facts;
     const call = phone
       ? this.sayWith('help.call', 'phone', el('a', { href: telephone(phone), class: 'number' }, phone))
       : el('p', null, this.say('help.call.nophone'));
     return el('div', { class: 'help' },
-      fold('help.how', ...this.paragraphs('help.how.1', 'help.how.2', 'help.how.3')),
+      fold('help.how', ...this.paragraphs('help.how.1', second, 'help.how.3')),
       fold('help.unexpected', el('p', null, this.say('help.unexpected.1')), call, button('quiet', this.say('disown.do'), onDisown)),
       fold('help.elsewhere', ...this.paragraphs('help.elsewhere.1', 'help.elsewhere.2'), this.copy(onCopy)));
   }
@@ -214,13 +217,14 @@ export class Screens {
     this.card('alert', this.say('damaged.title'), [...this.paragraphs('damaged.text', 'damaged.how'), button('primary', this.say('retry'), onRetry, 'again'), this.call()], 'warn');
   }
 
-  done() {
-    this.card('check', this.say('done.title'), this.paragraphs('done.text', 'done.copy'));
+  done(download) {
+    this.card('check', this.say('done.title'), this.paragraphs(...(download === 'allowed' ? ['done.text', 'done.copy'] : ['done.text'])));
   }
 
-  lapsed(until) {
-    const time = timeHere(until, this.language);
-    this.card('clock', this.say('lapsed.title'), [el('p', null, this.say('lapsed.text', { time })), el('p', null, this.say('done.copy')), this.call()]);
+  lapsed(until, download) {
+    const text = el('p', null, this.say('lapsed.text', { time: timeHere(until, this.language) }));
+    const copy = download === 'allowed' ? el('p', null, this.say('done.copy')) : null;
+    this.card('clock', this.say('lapsed.title'), [text, copy, this.call()]);
   }
 
   /** Asks once more before the link is closed. */

@@ -33,7 +33,7 @@ async fn link_02_a_scanner_that_clicks_every_button_never_passes_a_question_or_a
         let id = clinic.deliveries().await.remove(0).id;
         let browser = Browser::open(PHONE).await;
         visit(&browser, &link).await;
-        wait_for_text(&browser, "button.primary", "Open").await;
+        browser.wait_for_text("button.primary", "Open").await;
         let mut seen = Vec::new();
         for _ in 0..12 {
             browser.run(PRESS_ALL).await;
@@ -114,13 +114,13 @@ async fn link_17_a_question_and_a_code_are_answered_with_the_keyboard_alone() {
     let link = clinic.sent("keys@example.test", CODE, &paper()).await;
     let browser = Browser::open(DESKTOP).await;
     visit(&browser, &link).await;
-    wait_for_text(&browser, "button.primary", "Open").await;
+    browser.wait_for_text("button.primary", "Open").await;
     reach(&browser, "button.primary").await;
     press(&browser, Key::Enter).await;
-    wait_for_text(&browser, "main", "Send me a code").await;
+    browser.wait_for_text("main", "Send me a code").await;
     reach(&browser, "button.primary").await;
     press(&browser, Key::Enter).await;
-    wait_for_text(&browser, "main", "We have sent a code").await;
+    browser.wait_for_text("main", "We have sent a code").await;
     clinic.settle().await;
     let text = clinic.mailbox.wait_for("keys@example.test", 2).await.text;
     let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|b| b.is_ascii_digit());
@@ -132,7 +132,7 @@ async fn link_17_a_question_and_a_code_are_answered_with_the_keyboard_alone() {
     reach(&browser, "#answer").await;
     type_in(&browser, if code == "000000" { "111111" } else { "000000" }).await;
     press(&browser, Key::Enter).await;
-    wait_for_text(&browser, ".error", "You have 4 tries left").await;
+    browser.wait_for_text(".error", "You have 4 tries left").await;
     let focused = browser.run("return document.activeElement.className").await;
     assert_eq!(focused, json!("error"), "the fault is not told first");
     reach(&browser, "#answer").await;
@@ -154,7 +154,7 @@ async fn link_17_every_state_of_asking_is_accessible_on_phone_and_desktop_in_lig
     see(&browser, "ask-empty", "Please type your answer").await;
     for left in ["4 tries left", "3 tries left", "2 tries left", "one try left"] {
         answer(&browser, "1999-09-09").await;
-        wait_for_text(&browser, ".error", left).await;
+        browser.wait_for_text(".error", left).await;
     }
     see(&browser, "ask-one-left", "one try left").await;
     answer(&browser, "1999-09-09").await;
@@ -180,7 +180,7 @@ async fn link_17_every_state_of_asking_is_accessible_on_phone_and_desktop_in_lig
     let staff = clinic.sent("staff@example.test", BOTH, &paper()).await;
     visit(&browser, &staff).await;
     browser.press("button.primary").await;
-    wait_for_text(&browser, "main", "What is your date of birth?").await;
+    browser.wait_for_text("main", "What is your date of birth?").await;
     answer(&browser, "6 May 1984").await;
     see(&browser, "ask-code-staff", "They make sure that it is you").await;
 
@@ -204,7 +204,7 @@ async fn answer(browser: &Browser, text: &str) {
 
 /// Looks at this state on every screen, and has axe look at it.
 async fn see(browser: &Browser, name: &str, text: &str) {
-    wait_for_text(browser, "main", text).await;
+    browser.wait_for_text("main", text).await;
     for (size, window) in [("320", PHONE), ("360", USUAL_PHONE), ("desktop", DESKTOP)] {
         browser.resize(window).await;
         for (scheme, word) in [(ColorScheme::Light, "light"), (ColorScheme::Dark, "dark")] {
@@ -242,13 +242,6 @@ async fn type_in(browser: &Browser, text: &str) {
 async fn visit(browser: &Browser, link: &str) {
     browser.goto("about:blank").await.unwrap();
     browser.goto(link).await.unwrap();
-}
-
-async fn wait_for_text(browser: &Browser, selector: &str, text: &str) {
-    wait::until_async(&format!("'{text}' in {selector}"), async || {
-        browser.find(By::Css(selector)).await.ok()?.text().await.ok()?.contains(text).then_some(())
-    })
-    .await;
 }
 
 async fn run_async(browser: &Browser, script: &str) {

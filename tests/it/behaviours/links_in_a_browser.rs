@@ -72,7 +72,7 @@ async fn link_04_lease_resume() {
 
     let second = Browser::open(PHONE).await;
     second.goto(&link).await.unwrap();
-    wait_for_text(&second, "main", "opened").await;
+    second.wait_for_text("main", "opened").await;
     assert_eq!(Holder::new(&link).open().await.status, 409, "nobody else gets it");
 }
 
@@ -98,7 +98,7 @@ async fn a_reader_that_was_cut_off_on_its_way_stayed_missing_for_ever() {
     let browser = Browser::open(PHONE).await;
     browser.goto(&link).await.unwrap();
     browser.press(OPEN_BUTTON).await;
-    wait_for_text(&browser, ".note", "No connection. We go on where we stopped.").await;
+    browser.wait_for_text(".note", "No connection. We go on where we stopped.").await;
     browser.keep_screen("page-waiting-320-light").await;
     assert_eq!(states(&door, &handed).await, ["claimed"], "spent before anything was seen");
     wait::until_async("the document", async || browser.find(By::Css("canvas")).await.ok()).await;
@@ -124,9 +124,9 @@ async fn a_document_that_was_never_shown_was_spent_all_the_same() {
     browser.before_every_page(HASTE).await;
     for title in ["You have a document", "Your document is still here"] {
         visit(&browser, &link).await;
-        wait_for_text(&browser, "main", title).await;
+        browser.wait_for_text("main", title).await;
         browser.press(OPEN_BUTTON).await;
-        wait_for_text(&browser, ".note", "did not arrive").await;
+        browser.wait_for_text(".note", "did not arrive").await;
         browser.keep_screen("page-missing-320-light").await;
         assert_eq!(states(&door, &handed).await, ["claimed"], "spent before anything was seen");
     }
@@ -173,7 +173,7 @@ async fn link_06_mangled_link() {
     ];
     for mangled in appended.iter().chain(&by_gateways) {
         visit(&browser, mangled).await;
-        wait_for_text(&browser, OPEN_BUTTON, "Open").await;
+        browser.wait_for_text(OPEN_BUTTON, "Open").await;
         let shown = browser.run("return location.href").await;
         assert!(shown == json!(address), "the address bar is not clean: {}", mangled.replace(secret, "…"));
     }
@@ -185,8 +185,8 @@ async fn link_06_mangled_link() {
 
     // Without its secret: what to do, and the real link pressed in the same window works.
     visit(&browser, address).await;
-    wait_for_text(&browser, "main", "Press the link in your message again").await;
-    wait_for_text(&browser, "main", "did not use up your link").await;
+    browser.wait_for_text("main", "Press the link in your message again").await;
+    browser.wait_for_text("main", "did not use up your link").await;
     browser.goto(&link).await.unwrap();
     browser.press(OPEN_BUTTON).await;
     wait::until_async("the document", async || browser.find(By::Css("canvas")).await.ok()).await;
@@ -266,7 +266,7 @@ async fn link_15_real_browser_strict_csp() {
     let browser = Browser::open(PHONE).await;
     for disguise in [link.clone(), format!("{address}%23{secret}"), format!("{address}%2523{secret}")] {
         visit(&browser, &disguise).await;
-        wait_for_text(&browser, OPEN_BUTTON, "Open").await;
+        browser.wait_for_text(OPEN_BUTTON, "Open").await;
         // Scripts, timers and late requests of the page get their time.
         run_async(&browser, "setTimeout(arguments[0], 3000)").await;
         assert_nothing_keeps(&browser, secret, address).await;
@@ -323,13 +323,6 @@ async fn assert_no_header_held(browser: &Browser, secret: &str) {
 async fn visit(browser: &Browser, link: &str) {
     browser.goto("about:blank").await.unwrap();
     browser.goto(link).await.unwrap();
-}
-
-async fn wait_for_text(browser: &Browser, selector: &str, text: &str) {
-    wait::until_async(&format!("'{text}' in {selector}"), async || {
-        browser.find(By::Css(selector)).await.ok()?.text().await.ok()?.contains(text).then_some(())
-    })
-    .await;
 }
 
 async fn run_async(browser: &Browser, script: &str) -> Value {

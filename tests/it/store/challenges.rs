@@ -16,7 +16,7 @@ fn asking(asks: &[Ask]) -> NewChallenge {
         question_sealed: None,
         answer_sealed: (ask.check() == Check::Question).then(|| ANSWER.to_vec()),
     };
-    NewChallenge { attempts: 5, asks: asks.iter().map(new).collect() }
+    NewChallenge { attempts: 5, asks: asks.iter().map(new).collect(), unlock_by: None }
 }
 
 /// A live link that asks.

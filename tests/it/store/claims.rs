@@ -89,16 +89,16 @@ on_both! {
     async fn a_repeated_claim_spends_nothing_and_gives_the_same_files(bed: Bed) {
         let it = looked_at(&bed, 1, 1).await;
         bed.write(move |tx| {
-            let store::Claim::Granted { files, lease_until, link } = store::claim(tx, &it.link, &browser(0), NOW)?
+            let store::Claim::Granted { files, lease, link } = store::claim(tx, &it.link, &browser(0), NOW)?
             else { panic!("the first claim wins") };
             assert_eq!(files.len(), 2);
-            assert_eq!(lease_until, NOW.plus(OPENING_LEASE));
+            assert_eq!((lease.since, lease.until), (NOW, NOW.plus(OPENING_LEASE)));
             assert_eq!(link.share_wrapped.as_deref(), Some(stage::SHARE));
             let later = NOW.plus(after(60));
-            let store::Claim::Repeated { files: again, lease_until: same, link } =
+            let store::Claim::Repeated { files: again, lease: same, link } =
                 store::claim(tx, &it.link, &browser(0), later)?
             else { panic!("the second is a repetition") };
-            assert_eq!((again, same), (files, lease_until));
+            assert_eq!((again, same), (files, lease));
             assert_eq!(link.opened, 1);
             Ok(())
         })

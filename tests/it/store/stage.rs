@@ -8,7 +8,9 @@ use chartseal::base::{
     DeliveryId, EhrId, FhirId, LinkId, MediaType, NoticeId, OpeningId, OperatorName, ResourceKey, ResourceType,
     SourceId, UtcMillis, VersionId, hours, random, seconds,
 };
-use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
+use chartseal::policy::{
+    Channel, Decision, Facts, OpeningTerms, Opens, RecipientRole, Release, ReportStatus, Terms, Wording,
+};
 use chartseal::record::{Link, LinkEvent, NoticeKind, RevokedBy};
 use chartseal::store::{
     self, Claim, Delivery, DeliveryKind, LeasedNotice, Mode, NewChallenge, NewDelivery, NewFile, NewHealthLink,
@@ -237,6 +239,7 @@ fn release_all(
         companions: companions.iter().map(|one| one.id.clone()).collect(),
         challenge,
         secret_kept_sealed: None,
+        opening: OpeningTerms::loosest(),
         health_link,
         report_version: delivery.report_version.clone(),
         life_seconds: LIFE.as_secs(),

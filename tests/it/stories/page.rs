@@ -17,7 +17,7 @@ const USUAL_PHONE: Window = Window { width_pixels: 360, height_pixels: 720 };
 const OPEN_BUTTON: &str = "button.primary";
 
 /// A PNG of one pixel, in base64.
-const ONE_GREY_DOT: &str =
+pub const ONE_GREY_DOT: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
 
 #[tokio::test(flavor = "multi_thread")]

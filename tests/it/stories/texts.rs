@@ -28,7 +28,7 @@ async fn clinic(gateway: &TwilioStub, channels: &str, database: Database) -> Cli
 }
 
 /// Posts a patient with these ways to be reached.
-async fn patient(clinic: &Clinic, telecom: Value) -> String {
+pub async fn patient(clinic: &Clinic, telecom: Value) -> String {
     let id = ehr::new_patient_id();
     let mut patient = ehr::patient(&id, "Garcia", "Ana", "1984-05-06", ANA);
     patient["telecom"] = telecom;
@@ -36,7 +36,7 @@ async fn patient(clinic: &Clinic, telecom: Value) -> String {
     id
 }
 
-async fn report(clinic: &Clinic, patient: &str, loinc: &str) -> String {
+pub async fn report(clinic: &Clinic, patient: &str, loinc: &str) -> String {
     let report = clinic.lab().post(&ehr::report(patient, loinc, &real_now(), &paper())).await;
     clinic.hear_and_settle().await;
     report
@@ -308,7 +308,7 @@ fn asking() -> String {
     RULES.replace("channel = [\"email\"]", asks)
 }
 
-fn code_in(text: &str) -> String {
+pub fn code_in(text: &str) -> String {
     let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|b| b.is_ascii_digit());
     text.split(|c: char| !c.is_ascii_alphanumeric()).find(is_code).expect("a message with a code").to_owned()
 }

@@ -226,6 +226,14 @@ impl Browser {
         .await;
     }
 
+    /// Waits until what `selector` finds says `text`.
+    pub async fn wait_for_text(&self, selector: &str, text: &str) {
+        wait::until_async(&format!("'{text}' in {selector}"), async || {
+            self.find(By::Css(selector)).await.ok()?.text().await.ok()?.contains(text).then_some(())
+        })
+        .await;
+    }
+
     /// Runs `script` in every page that is opened from now on, before any of the page's own.
     pub async fn before_every_page(&self, script: &str) {
         self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await;

@@ -51,6 +51,8 @@ pub struct Wishes {
     pub send: &'static str,
     pub workers: Workers,
     pub rules: String,
+    /// Lines for the clinic's own section.
+    pub clinic_more: String,
     /// How the relay is spoken to.
     pub mail_tls: &'static str,
     /// Lines for the end of the configuration.
@@ -87,6 +89,7 @@ impl Default for Wishes {
             send: "live",
             workers: Workers::ByHand,
             rules: RULES.to_owned(),
+            clinic_more: String::new(),
             mail_tls: "none",
             more: String::new(),
             ehr_base: None,
@@ -430,7 +433,7 @@ pub async fn write_installation(folder: &Place, wishes: &Wishes, ehr_base: &str,
         Hears::SaidBelow => ("", 3600),
     };
     let (send, mail_tls) = (wishes.send, wishes.mail_tls);
-    let (more, ehr_more) = (&wishes.more, &wishes.ehr_more);
+    let (more, ehr_more, clinic_more) = (&wishes.more, &wishes.ehr_more, &wishes.clinic_more);
     let ehr_base = wishes.ehr_base.as_deref().unwrap_or(ehr_base);
     let text = format!(
         r#"
@@ -454,6 +457,7 @@ timezone = "America/Chicago"
 language = "en"
 from = "results@riverside.example"
 region = "US"
+{clinic_more}
 
 [[ehr]]
 id = "lab"

@@ -71,6 +71,8 @@ pub struct Answer {
 pub struct Granted {
     pub share: Key256,
     pub lease_until_ms: i64,
+    pub view_until_ms: Option<i64>,
+    pub download: String,
     pub files: Vec<GrantedFile>,
 }
 
@@ -119,6 +121,8 @@ impl Answer {
         Granted {
             share: Key256::from_base64url(&text(&self.body["share"])).expect("a share"),
             lease_until_ms: self.body["lease_until"].as_i64().expect("the end of the lease"),
+            view_until_ms: self.body["view_until"].as_i64(),
+            download: text(&self.body["download"]),
             files: self.body["files"].as_array().expect("files").iter().map(file).collect(),
         }
     }

@@ -22,7 +22,9 @@ use chartseal::fhir::{Auth, EhrClient, EhrConnection, Limits, ServiceBase};
 use chartseal::intake::{HeardEhr, Hook, HookAuth, Intake, Numbering, Seeks, SignatureForm, StartFrom, Subscribe};
 use chartseal::keys::{KeyName, KeyRing, Vault};
 use chartseal::open::{ClinicCard, Open};
-use chartseal::policy::{Channel, Decision, Facts, Opens, RecipientRole, Release, ReportStatus, Terms, Wording};
+use chartseal::policy::{
+    Channel, Decision, Facts, OpeningTerms, Opens, RecipientRole, Release, ReportStatus, Terms, Wording,
+};
 use chartseal::record::{Link, LinkEvent, NoticeKind};
 use chartseal::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey, Sealer};
 use chartseal::store::{
@@ -182,6 +184,7 @@ impl House {
             companions: Vec::new(),
             challenge: None,
             secret_kept_sealed: None,
+            opening: OpeningTerms::loosest(),
             health_link: None,
             report_version: version(),
             life_seconds: 72 * 3600,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::support::place::Place;
 use crate::support::planted::{self, Planted};
 
-use super::columns::COLUMNS;
 use super::columns::Class::{Code, Pseudonymous, Quiet, Sealed};
+use super::columns::columns;
 
 /// # Panics
 /// When a column holds what its class forbids, by the column's name.
@@ -16,7 +16,7 @@ pub fn assert_classes_hold(rows: &BTreeMap<String, Vec<Vec<u8>>>, everything: &[
     for column in filled {
         assert!(rows[column].iter().any(|value| !value.is_empty()), "the story left {column} empty");
     }
-    for (table, columns) in COLUMNS {
+    for (table, columns) in columns() {
         for (column, class) in *columns {
             let name = format!("{table}.{column}");
             let forbidden = match class {
@@ -31,8 +31,7 @@ pub fn assert_classes_hold(rows: &BTreeMap<String, Vec<Vec<u8>>>, everything: &[
 }
 
 fn assert_all_are_listed<'a>(found: impl Iterator<Item = &'a str>) {
-    let listed: BTreeSet<String> = COLUMNS
-        .iter()
+    let listed: BTreeSet<String> = columns()
         .flat_map(|(table, columns)| columns.iter().map(move |(column, _)| format!("{table}.{column}")))
         .collect();
     let found: BTreeSet<String> = found.map(str::to_owned).collect();
@@ -52,7 +51,7 @@ fn every_column_says_what_it_may_hold_of_patients() {
 
 #[test]
 fn what_is_sealed_is_named_so() {
-    for (table, columns) in COLUMNS {
+    for (table, columns) in columns() {
         for (column, class) in *columns {
             let named = column.ends_with("_sealed") || column.ends_with("_wrapped");
             assert_eq!(*class == Sealed, named, "{table}.{column}");
