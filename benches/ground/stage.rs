@@ -204,6 +204,7 @@ pub fn release(tx: &mut Tx, vault: &Vault, before: &Delivery, made: &Made, now: 
         challenge: None,
         secret_kept_sealed: None,
         opening: OpeningTerms::loosest(),
+        contents: None,
         health_link: None,
         report_version: before.report_version.clone(),
         life_seconds: LIFE_SECONDS,

@@ -196,6 +196,8 @@ pub enum AuditEvent {
     },
     /// Staff gave a question of the clinic's own.
     QuestionSet,
+    /// Staff wrote something to stand beside the document.
+    NoteSet,
     /// Slips with codes were written, to be printed; for an order of this EHR, or for nobody yet.
     SlipsPrinted {
         references: Vec<String>,

@@ -22,10 +22,14 @@ pub enum MediaType {
     /// What a patient's health app is given, beside the documents: no document itself.
     #[serde(rename = "application/vnd.chartseal.health-link+json")]
     HealthLink,
+    /// What the documents are called and what staff say of them, beside them: no document either.
+    #[serde(rename = "application/vnd.chartseal.contents+json")]
+    Contents,
 }
 
 impl MediaType {
-    pub const ALL: [Self; 6] = [Self::Pdf, Self::Png, Self::Jpeg, Self::Text, Self::Html, Self::HealthLink];
+    pub const ALL: [Self; 7] =
+        [Self::Pdf, Self::Png, Self::Jpeg, Self::Text, Self::Html, Self::HealthLink, Self::Contents];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +40,7 @@ impl MediaType {
             Self::Text => "text/plain",
             Self::Html => "text/html",
             Self::HealthLink => "application/vnd.chartseal.health-link+json",
+            Self::Contents => "application/vnd.chartseal.contents+json",
         }
     }
 
@@ -44,7 +49,7 @@ impl MediaType {
     pub const fn is_document(self) -> bool {
         match self {
             Self::Pdf | Self::Png | Self::Jpeg | Self::Text | Self::Html => true,
-            Self::HealthLink => false,
+            Self::HealthLink | Self::Contents => false,
         }
     }
 
@@ -57,7 +62,7 @@ impl MediaType {
             Self::Jpeg => "jpg",
             Self::Text => "txt",
             Self::Html => "html",
-            Self::HealthLink => "json",
+            Self::HealthLink | Self::Contents => "json",
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod random;
 pub mod secret;
 pub mod slip;
 pub mod time;
+mod title;
 
 pub use address::{AddressError, EmailAddress};
 pub use bell::Bell;
@@ -34,3 +35,4 @@ pub use phone::{PhoneError, PhoneNumber, Region, RegionError};
 pub use secret::{Key256, LinkSecret, SecretBytes, SecretText};
 pub use slip::{SlipCode, SlipReference};
 pub use time::{UtcMillis, hours, millis, minutes, seconds};
+pub use title::{DocumentTitle, is_invisible};

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use super::print::{Print, table};
 use super::{Acts, Outcome};
 use crate::base::{ClinicId, DeliveryId, EhrId, SecretText};
-use crate::desk::{Brief, Desk, LIST_MAX, OwnQuestion, Person, Shown, words};
+use crate::desk::{Beside, Brief, Desk, LIST_MAX, OwnQuestion, Person, Shown, StaffNote, words};
 use crate::policy::laws::Waiver;
 use crate::record::{Checked, HoldEnd, Link};
 use crate::store::{self, DeliveryFilter, Pause};
@@ -50,6 +50,9 @@ pub(super) enum DeliveriesCommand {
         /// The file with the answer, in its first line; `-` for standard input. It is kept only as a hash.
         #[arg(long, requires = "question", value_name = "FILE")]
         answer_file: Option<PathBuf>,
+        /// A file with what the patient reads above the document, once it is open; `-` for standard input.
+        #[arg(long, conflicts_with = "waive", value_name = "FILE")]
+        note_file: Option<PathBuf>,
     },
     /// Record that you talked with the patient about a report that the rules hold for that.
     Discussed {
@@ -141,8 +144,8 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, pr
             print.done(&in_words(&shown), &shown);
             Ok(Outcome::Done)
         }
-        DeliveriesCommand::Release { id, reason, waive, question, answer_file } => {
-            release(desk, by, (&id, reason, waive), question.zip(answer_file), print).await
+        DeliveriesCommand::Release { id, reason, waive, question, answer_file, note_file } => {
+            release(desk, by, (&id, reason, waive), (question.zip(answer_file), note_file), print).await
         }
         DeliveriesCommand::Discussed { id, reason } => {
             let id = desk.discussed(&id, reason, by).await?;
@@ -193,22 +196,28 @@ pub(super) async fn run(command: DeliveriesCommand, desk: &Desk, by: &Person, pr
     }
 }
 
-/// Lets one leave: past a law's wait, with a question of the clinic's own, or as it is.
+/// Lets one leave: past a law's wait, with a question of the clinic's own or a note, or as it is.
 async fn release(
     desk: &Desk,
     by: &Person,
     (id, reason, waive): (&str, Option<String>, Option<String>),
-    question: Option<(String, PathBuf)>,
+    (question, note): (Option<(String, PathBuf)>, Option<PathBuf>),
     print: Print,
 ) -> anyhow::Result<Outcome> {
     let waiver = waive.and_then(|word| Waiver::ALL.into_iter().find(|waiver| waiver.as_str() == word));
-    let id = match (waiver, reason, question) {
-        (Some(waiver), Some(reason), _) => desk.waive(id, waiver, reason, by).await?,
-        (_, reason, Some((text, file))) => {
-            let question = OwnQuestion::new(&text, &first_line_of(&file)?)?;
-            desk.release_asking(id, reason, question).await?
+    let id = match (waiver, reason) {
+        (Some(waiver), Some(reason)) => desk.waive(id, waiver, reason, by).await?,
+        (_, reason) => {
+            let question = match question {
+                Some((text, file)) => Some(OwnQuestion::new(&text, &first_line_of(&file)?)?),
+                None => None,
+            };
+            let note = match note {
+                Some(file) => Some(StaffNote::new(text_of(&file)?.expose())?),
+                None => None,
+            };
+            desk.release_with(id, reason, Beside { question, note }).await?
         }
-        (_, reason, None) => desk.release(id, reason).await?,
     };
     let text = format!("{id} is released: {}", what_follows(desk, &id).await?);
     print.done(&text, &serde_json::json!({"released": id}));
@@ -232,10 +241,14 @@ async fn tell_code(desk: &Desk, id: &str, checked: Checked, print: Print) -> any
     Ok(Outcome::Done)
 }
 
-fn first_line_of(file: &Path) -> anyhow::Result<SecretText> {
+fn text_of(file: &Path) -> anyhow::Result<SecretText> {
     let text =
         if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
-    let text = SecretText::new(text.with_context(|| format!("{} cannot be read", file.display()))?);
+    Ok(SecretText::new(text.with_context(|| format!("{} cannot be read", file.display()))?))
+}
+
+fn first_line_of(file: &Path) -> anyhow::Result<SecretText> {
+    let text = text_of(file)?;
     let first = text.expose().lines().next().unwrap_or_default().trim().to_owned();
     Ok(SecretText::new(first))
 }

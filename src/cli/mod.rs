@@ -232,6 +232,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | DeskError::NoChannel { .. }
             | DeskError::ReleaseBeforeTalk
             | DeskError::NoQuestion
+            | DeskError::NoNote { .. }
             | DeskError::AsksNoCode
             | DeskError::Locked
             | DeskError::NotLocked

@@ -331,7 +331,7 @@ mod tests {
         let Ok(ReadAnswer::Report { report, .. }) = client.read(KIND, &FhirId::parse("r7").unwrap()).await else {
             panic!("no report")
         };
-        let mut file = client.fetch_attachment(report.preferred_attachment().unwrap()).await.unwrap();
+        let mut file = client.fetch_attachment(report.documents()[0]).await.unwrap();
         assert_eq!(file.next().await.unwrap().as_deref(), Some(b"%PDF".as_slice()));
         assert!(file.next().await.unwrap().is_none());
         let gone = client.read(KIND, &FhirId::parse("nobody").unwrap()).await;

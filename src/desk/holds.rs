@@ -4,7 +4,7 @@
 //! has its person and reason in the audit; a report that must be talked about first leaves after that talk alone; what could
 //! get no link any more is refused at once, rather than returned minutes later.
 
-use super::{Desk, DeskError, Duty, Impossible, OwnQuestion, Person, held, not_possible};
+use super::{Desk, DeskError, Duty, Impossible, OwnQuestion, Person, StaffNote, held, not_possible};
 use crate::audit::{Actor, AuditEvent};
 use std::time::Duration;
 
@@ -59,26 +59,34 @@ enum Talked {
     NotNeeded,
 }
 
+/// What a person adds to what they let go.
+#[derive(Default)]
+pub struct Beside {
+    pub question: Option<OwnQuestion>,
+    pub note: Option<StaffNote>,
+}
+
 impl Desk {
     /// Sends what was held or in review; before a law's moment it then waits for that.
     ///
     /// # Errors
     /// [`DeskError`]; [`DeskError::TooShort`] and [`DeskError::NoChannel`] where no link could be made.
     pub async fn release(&self, asked: &str, reason: Option<String>) -> Result<DeliveryId, DeskError> {
-        self.release_as(asked, reason, Waives::Nothing, None).await
+        self.release_as(asked, reason, Waives::Nothing, Beside::default()).await
     }
 
-    /// [`Desk::release`], with a question of the clinic's own that its link asks in place of the birth date.
+    /// [`Desk::release`], with a question of the clinic's own that its link asks in place of the birth date, or with a note that
+    /// stands beside the document.
     ///
     /// # Errors
     /// As [`Desk::release`].
-    pub async fn release_asking(
+    pub async fn release_with(
         &self,
         asked: &str,
         reason: Option<String>,
-        question: OwnQuestion,
+        beside: Beside,
     ) -> Result<DeliveryId, DeskError> {
-        self.release_as(asked, reason, Waives::Nothing, Some(question)).await
+        self.release_as(asked, reason, Waives::Nothing, beside).await
     }
 
     /// Sends what was held, and ends a law's wait before its time as far as the law lets `waiver` do so.
@@ -96,7 +104,7 @@ impl Desk {
             Waiver::Clinician => person.may(Duty::Clinical)?,
             Waiver::Patient => person.may(Duty::Deliveries)?,
         }
-        self.release_as(asked, Some(reason), Waives::By(waiver), None).await
+        self.release_as(asked, Some(reason), Waives::By(waiver), Beside::default()).await
     }
 
     async fn release_as(
@@ -104,19 +112,24 @@ impl Desk {
         asked: &str,
         reason: Option<String>,
         waives: Waives,
-        question: Option<OwnQuestion>,
+        beside: Beside,
     ) -> Result<DeliveryId, DeskError> {
         let delivery = self.find(asked).await?;
         if self.mode == Mode::Shadow {
             return Err(DeskError::Shadow);
         }
         let (now, actor, id) = (self.clock.now(), Actor::Operator(self.operator.clone()), delivery.id.clone());
-        let question = match question {
+        let note = beside.note.map(|note| self.sealed_note(&delivery.id, &note));
+        let question = match beside.question {
             Some(question) => Some(self.sealed_question(&delivery.id, question).await?),
             None => None,
         };
         let release = move |tx: &mut Tx| {
             let done = release_held(tx, &delivery.id, reason, waives, actor.clone(), now)?;
+            if let (Released::Done, Some(note)) = (&done, &note) {
+                store::set_note(tx, &delivery.id, note)?;
+                store::append(tx, &delivery.entry(now, actor.clone(), AuditEvent::NoteSet))?;
+            }
             if let (Released::Done, Some(question)) = (&done, &question) {
                 store::set_question(tx, &delivery.id, question)?;
                 store::append(tx, &delivery.entry(now, actor, AuditEvent::QuestionSet))?;

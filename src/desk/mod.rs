@@ -15,6 +15,7 @@ mod heard;
 mod holds;
 mod incident;
 mod looks;
+mod notes;
 mod operators;
 mod past;
 mod patients;
@@ -45,9 +46,10 @@ pub use dry_run::{DryRun, DryRunAsked, ReportRef};
 pub use heard::{
     Followed, HeardEhr, HeardKind, HeardSubscription, HeardTopic, QuarantinedCalls, Subscribes, heard_ehrs,
 };
-pub use holds::Waives;
+pub use holds::{Beside, Waives};
 pub use incident::{AffectedShown, IncidentRecord, IncidentRefusal, InterruptedIncidents, Preview};
 pub use looks::{HeardLook, HeardPanel, LookedAt};
+pub use notes::StaffNote;
 pub use operators::{Duty, OperatorKey, Person, StaffRefusal, Standing, prove};
 pub use past::{HeardPast, PastBegun, Stretch};
 pub use patients::Asked;
@@ -147,6 +149,9 @@ pub enum DeskError {
     /// Staff.
     #[error("a question has 1 to 200 characters on one line, and an answer at least one letter or digit")]
     NoQuestion,
+    /// Staff.
+    #[error("a note has 1 to {most} characters, lines among them and nothing else that is not text")]
+    NoNote { most: usize },
     /// Staff.
     #[error("its link asks for no code")]
     AsksNoCode,
@@ -268,10 +273,14 @@ impl Desk {
         let id = DeliveryId::random(&mut random::system());
         let made = id.clone();
         let question = self.question_again(&old.id, &id).await?;
+        let note = self.note_again(&old.id, &id).await?;
         let send = move |tx: &mut Tx| {
             let done = send_again(tx, &old.id, again, &made, reason, actor, now)?;
             if let (Ok(()), Some(question)) = (&done, &question) {
                 store::set_question(tx, &made, question)?;
+            }
+            if let (Ok(()), Some(note)) = (&done, &note) {
+                store::set_note(tx, &made, note)?;
             }
             Ok(done)
         };

@@ -35,17 +35,17 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    /// Looks at each new wish once. Returns how many links were made.
+    /// Looks at each new wish once. Returns at how many.
     ///
     /// # Errors
     /// [`DeskError::Store`]; what was not looked at is found again.
     pub async fn turn(&self) -> Result<usize, DeskError> {
         let new = self.desk.store.read(|conn| store::new_wishes(conn, BATCH)).await?;
-        let mut made = 0;
+        let mut looked = 0;
         for delivery in new {
-            made += self.look_at(delivery).await?;
+            looked += self.look_at(delivery).await?;
         }
-        Ok(made)
+        Ok(looked)
     }
 
     async fn look_at(&self, delivery: Delivery) -> Result<usize, DeskError> {
@@ -66,7 +66,7 @@ impl Wishes {
             })
             .await?;
         if !is_first || !has_it_by_itself {
-            return Ok(0);
+            return Ok(usize::from(is_first));
         }
         match self.desk.resend_for(delivery.id.as_str(), None, Actor::Holder).await {
             Ok(_) => Ok(1),
@@ -74,7 +74,7 @@ impl Wishes {
             Err(why) => {
                 tracing::warn!(delivery = %delivery.id, %why, "a link cannot be made again by itself; see `chartseal deliveries list --wished`");
                 self.desk.store.write(move |tx| tell_staff(tx, &delivery, now)).await?;
-                Ok(0)
+                Ok(1)
             }
         }
     }

@@ -19,7 +19,7 @@ use super::element::{codings, take_text, text, unsigned};
 use super::gate::R4Element;
 use super::report::{AttachmentRef, AttachmentSource, ContentBasis, Subject, references};
 use super::service::ServiceBase;
-use crate::base::{ResourceType, SecretText};
+use crate::base::{DocumentTitle, ResourceType, SecretText};
 use crate::policy::{Coding, ReportStatus};
 
 /// An attachment with what tells it from another.
@@ -45,6 +45,7 @@ impl Form {
         let essence = |declared: &str| declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let content_type = text(&attachment, "contentType").map(essence);
         let language = text(&attachment, "language").map(str::to_owned);
+        let title = text(&attachment, "title").and_then(DocumentTitle::cleaned);
         let (source, mark) = match (take_text(&mut attachment, "data"), take_text(&mut attachment, "url")) {
             (Some(data), _) => {
                 let data = Zeroizing::new(data);
@@ -63,7 +64,7 @@ impl Form {
             }
             (None, None) => (AttachmentSource::Absent, Mark::Absent),
         };
-        Ok(Self { reference: AttachmentRef { content_type, language, source, size, sha1 }, mark })
+        Ok(Self { reference: AttachmentRef { content_type, language, title, source, size, sha1 }, mark })
     }
 
     /// SHA-256 and SHA-1 of the bytes, where they are in the resource.

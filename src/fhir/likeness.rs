@@ -1,6 +1,6 @@
 //! What tells that two resources are one document: the file that they deliver, or that one names the other.
 //!
-//! Must stay true: only the file that would be delivered counts, never one beside it: a leaflet that lies in every report
+//! Must stay true: only a file that would be delivered alone counts, never one beside it: a leaflet that lies in every report
 //! makes no two of them the same; bytes are told by digests alone.
 
 use serde_json::Value;
@@ -34,12 +34,12 @@ pub enum Likeness {
 /// What a report may be recognised by, besides what it says that it belongs to.
 pub(super) fn likenesses(
     (kind, id): (ResourceType, &FhirId),
-    preferred: Option<&Form>,
+    alone: Option<&Form>,
     relates_to: &[Relation],
     base: &ServiceBase,
 ) -> Vec<Likeness> {
     let mut found = vec![Likeness::Itself(format!("{kind}/{id}"))];
-    if let Some(form) = preferred {
+    if let Some(form) = alone {
         of_file(form, base, &mut found);
     }
     for relation in relates_to {

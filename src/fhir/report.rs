@@ -18,7 +18,7 @@ use super::project::sanitise;
 use super::results::Written;
 use super::schema;
 use super::service::{ServiceBase, Target};
-use crate::base::{FhirId, ResourceType, SecretText, UtcMillis, VersionId};
+use crate::base::{DocumentTitle, FhirId, ResourceType, SecretText, UtcMillis, VersionId};
 use crate::policy::{Coding, ReportStatus};
 
 /// One version of a report as the EHR holds it. Patient data: no `Debug`.
@@ -100,11 +100,13 @@ pub struct Relation {
     pub target: Option<FhirId>,
 }
 
-/// One attachment. Its title is not kept.
+/// One attachment.
 pub struct AttachmentRef {
     /// As declared, without parameters, lower case.
     pub content_type: Option<String>,
     pub language: Option<String>,
+    /// Shown on the opened page, and kept nowhere else.
+    pub title: Option<DocumentTitle>,
     pub source: AttachmentSource,
     pub size: Option<u64>,
     pub sha1: Option<[u8; 20]>,
@@ -129,17 +131,17 @@ pub enum ContentBasis {
 }
 
 impl Report {
-    /// The attachment that is delivered: the first PDF, else the first with any content
-    /// (`presentedForm` repetitions say the same thing).
+    /// What is delivered, in the report's order: the PDFs, where there are any, else whatever is of the type of the first with any
+    /// content. Of other types are other forms of the same (FHIR, `DiagnosticReport.presentedForm`); two of one type are not.
     #[must_use]
-    pub fn preferred_attachment(&self) -> Option<&AttachmentRef> {
-        preferred(&self.attachments, |attachment| attachment)
+    pub fn documents(&self) -> Vec<&AttachmentRef> {
+        delivered(&self.attachments, |attachment| attachment)
     }
 
     /// Why there is nothing to deliver, where there is nothing.
     #[must_use]
     pub fn why_nothing(&self) -> Option<String> {
-        if self.preferred_attachment().is_some() {
+        if !self.documents().is_empty() {
             return None;
         }
         match &self.written {
@@ -163,10 +165,32 @@ impl Report {
     }
 }
 
-fn preferred<T>(all: &[T], attachment_of: impl Fn(&T) -> &AttachmentRef) -> Option<&T> {
+fn delivered<T>(all: &[T], attachment_of: impl Fn(&T) -> &AttachmentRef) -> Vec<&T> {
     let there = || all.iter().filter(|one| !matches!(attachment_of(one).source, AttachmentSource::Absent));
     let is_pdf = |one: &&T| attachment_of(one).content_type.as_deref() == Some("application/pdf");
-    there().find(is_pdf).or_else(|| there().next())
+    let Some(preferred) = there().find(is_pdf).or_else(|| there().next()).map(&attachment_of) else {
+        return Vec::new();
+    };
+    let mut found: Vec<&T> = Vec::new();
+    for one in there().filter(|one| attachment_of(one).content_type == preferred.content_type) {
+        if !found.iter().any(|other| attachment_of(other).source.is_that_of(&attachment_of(one).source)) {
+            found.push(one);
+        }
+    }
+    found
+}
+
+impl AttachmentSource {
+    /// Whether both say the same: one file that is named twice.
+    fn is_that_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Inline(one), Self::Inline(other)) | (Self::Url(one), Self::Url(other)) => {
+                one.expose() == other.expose()
+            }
+            (Self::Absent, Self::Absent) => true,
+            (Self::Inline(_) | Self::Url(_) | Self::Absent, _) => false,
+        }
+    }
 }
 
 /// Reads one report of `kind` from `body`, the answer of the server at `base`.
@@ -193,8 +217,12 @@ pub fn read_report(kind: ResourceType, body: &[u8], base: &ServiceBase) -> Resul
         ResourceType::DocumentReference => ("type", "date", &["custodian", "author"][..]),
     };
     let codes = codings(read, codes);
-    let mut likenesses =
-        likeness::likenesses((kind, &id), preferred(&forms, |form| &form.reference), &relates_to, base);
+    // One of several files says nothing of the whole: what is sealed is recognised together.
+    let alone = match delivered(&forms, |form| &form.reference).as_slice() {
+        [alone] => Some(*alone),
+        _ => None,
+    };
+    let mut likenesses = likeness::likenesses((kind, &id), alone, &relates_to, base);
     likenesses.extend(related);
     let content = Content { kind, status, subject: &subject, codes: &codes, element: read, base, forms: &forms };
     Ok(Report {

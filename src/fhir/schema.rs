@@ -21,6 +21,7 @@ const LEAD: &[Field] = &[optional("reference", Kind::Text)];
 const ATTACHMENT: &[Field] = &[
     optional("contentType", Kind::Text),
     optional("language", Kind::Text),
+    optional("title", Kind::Text),
     optional("data", Kind::Base64),
     optional("url", Kind::Text),
     optional("size", Kind::UnsignedInt),

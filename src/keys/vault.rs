@@ -160,6 +160,16 @@ impl Vault {
         self.blind_index("file", &data_encoding::HEXLOWER.encode(sha256))
     }
 
+    /// [`Self::file_index`] of what a report consists of: of its only file, or of all of them in their order. `None` for nothing.
+    #[must_use]
+    pub fn files_index(&self, files: &[[u8; 32]]) -> Option<[u8; 32]> {
+        match files {
+            [] => None,
+            [only] => Some(*only),
+            several => Some(self.blind_index("files", &data_encoding::HEXLOWER.encode(several.as_flattened()))),
+        }
+    }
+
     /// What tells one patient's document from every other, by one of its features.
     #[must_use]
     pub fn likeness_index(&self, patient: &[u8; 32], feature: &str) -> [u8; 32] {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::base::{EmailAddress, NoticeId};
+use crate::base::{EmailAddress, NoticeId, is_invisible};
 
 /// Longest clinic name, in characters.
 pub const DISPLAY_NAME_CHARACTERS_MAX: usize = 64;
@@ -131,13 +131,6 @@ impl ClinicPhone {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// Line and paragraph separators, directional marks, zero-width characters, tags: shown as nothing, yet they change what is read.
-pub(super) fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
-        | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
 #[cfg(test)]

@@ -38,9 +38,15 @@ impl PdfCopy {
         match (terms.health_link(), media) {
             (HealthLink::Plain | HealthLink::Passcode, MediaType::Pdf) => Self::Of(Zeroizing::new(Vec::new())),
             (HealthLink::Never, _)
-            | (_, MediaType::Png | MediaType::Jpeg | MediaType::Text | MediaType::Html | MediaType::HealthLink) => {
-                Self::Unwanted
-            }
+            | (
+                _,
+                MediaType::Png
+                | MediaType::Jpeg
+                | MediaType::Text
+                | MediaType::Html
+                | MediaType::HealthLink
+                | MediaType::Contents,
+            ) => Self::Unwanted,
         }
     }
 
@@ -82,7 +88,9 @@ impl Release {
         let id = Key256::random(&mut rng).to_base64url();
         let secrets = Secrets { id, key: HealthLinkKey::random(&mut rng), passcode };
         let Some(pdfs) = making.copies().map(PdfCopy::pdf).collect::<Option<Vec<_>>>() else { return Ok(None) };
-        let (Some(card), Some((about, lead))) = (self.card(&secrets, making.clinic()), making.next()) else {
+        let (Some(card), Some((about, lead))) =
+            (self.card(&secrets, making.clinic()), making.next(MediaType::HealthLink))
+        else {
             return Ok(None);
         };
         if pdfs.iter().map(|pdf| pdf.len()).sum::<usize>() > PDF_BYTES_MAX {

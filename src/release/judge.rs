@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::asks::Answers;
 use super::{Hindrance, Release, SourceEhr, failed};
-use crate::base::{Contact, Language};
+use crate::base::{Contact, Language, SecretText};
 use crate::fhir::{
     Choices, ContactChoice, Further, Patient, PatientStanding, ReadAnswer, Report, Subject, WhoElse, Written, age_of,
     choose, may_hide_somebody,
@@ -26,7 +26,9 @@ pub(super) struct Judged<'a> {
     /// What its attachment may say of whose it is.
     pub(super) known: Known,
     /// The keyed hash of the file that a person let go, whatever it says.
-    pub(super) let_go: Option<[u8; 32]>,
+    pub(super) let_go: BTreeSet<[u8; 32]>,
+    /// What staff say beside it.
+    pub(super) note: Option<SecretText>,
     pub(super) card: Card,
     pub(super) contact_index: [u8; 32],
     /// With the life that its link may have from now on.
@@ -39,10 +41,12 @@ pub(super) struct Judged<'a> {
 pub(super) struct Kept {
     /// The one that was decided about, where Chartseal writes it.
     pub(super) paper: Option<[u8; 32]>,
-    /// The attachment that a person let go although it was doubted.
-    pub(super) let_go: Option<[u8; 32]>,
+    /// The files that a person let go although they were doubted.
+    pub(super) let_go: BTreeSet<[u8; 32]>,
     /// The question of the clinic's own.
     pub(super) question: Option<QuestionRow>,
+    /// What staff say beside it, sealed.
+    pub(super) note: Option<Vec<u8>>,
 }
 
 impl Release {
@@ -51,7 +55,7 @@ impl Release {
         &self,
         delivery: &Delivery,
         source: Option<&SourceRow>,
-        Kept { paper, let_go, question }: Kept,
+        Kept { paper, let_go, question, note }: Kept,
     ) -> Result<Judged<'_>, Hindrance> {
         let terms = match &delivery.decision {
             Decision::Send { terms } | Decision::Review { terms: Some(terms), .. } => terms.clone(),
@@ -99,7 +103,9 @@ impl Release {
         let slip = self.slip_of(delivery, &report).await?;
         let answers = Answers { born: patient.birth_date, question, slip };
         answers.suffice(&terms, &card)?;
-        Ok(Judged { ehr, report, written, known: patient.known(), let_go, card, contact_index, terms, answers })
+        let note = note.map(|sealed| self.open_note(&delivery.id, &sealed)).transpose()?;
+        let known = patient.known();
+        Ok(Judged { ehr, report, written, known, let_go, card, contact_index, terms, answers, note })
     }
 
     /// The report as it is now, if it still says what was decided about.

@@ -10,41 +10,44 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asks::{Answers, Asker};
+use super::commit::{Committed, commit_link};
 use super::health_link::PdfCopy;
 use super::judge::{Judged, Kept};
 use super::scan::Scanned;
 use super::seal::Passed;
 use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
-use crate::audit::{Actor, AuditEvent, HealthLinkEvent};
-use crate::base::{DeliveryId, Key256, LinkId, LinkSecret, MediaType, NoticeId, UtcMillis, random};
-use crate::keys::{KeyName, Vault, VaultError};
+use crate::base::{DocumentTitle, Key256, LinkId, LinkSecret, MediaType, NoticeId, SecretText, UtcMillis, random};
+use crate::keys::{KeyName, VaultError};
 use crate::policy::vocabulary::Custody;
 use crate::policy::{Decision, HealthLink, OpeningTerms, ReviewReason, Terms};
-use crate::record::{Card, LinkEvent, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
+use crate::record::{Card, NOTICE_WAIT_MAX, NoticeKind, OPENING_LEASE_MAX};
 use crate::sealing::{AuthKey, ContentKey, FileContext, FileNumber, Purpose, ReceiptKey};
 use crate::store::{
-    self, Delivery, DeliveryKind, Mark, MarkKind, NewFile, NewHealthLink, NewLink, NewNotice, NoticeSecret, SourceRow,
-    StoreError, Tx,
+    self, Delivery, DeliveryKind, NewFile, NewHealthLink, NewLink, NewNotice, NoticeSecret, StoreError, Tx,
 };
+
+/// More than that a person looks at: a report is not an archive.
+const FILES_OF_A_REPORT_MAX: usize = 10;
 
 /// Everything that the commit needs.
 pub(super) struct Ready {
     /// The lead among them.
-    sharers: Vec<Sharer>,
-    terms: Terms,
-    link: NewLink,
-    notice: NewNotice,
-    fingerprints: Vec<(KeyName, String)>,
+    pub(super) sharers: Vec<Sharer>,
+    pub(super) terms: Terms,
+    pub(super) link: NewLink,
+    pub(super) notice: NewNotice,
+    pub(super) fingerprints: Vec<(KeyName, String)>,
 }
 
-struct Sharer {
-    delivery: Delivery,
-    card: Card,
-    contact_index: [u8; 32],
-    terms: Terms,
-    answers: Answers,
-    bytes: u64,
-    scanned: Scanned,
+pub(super) struct Sharer {
+    pub(super) delivery: Delivery,
+    pub(super) card: Card,
+    pub(super) contact_index: [u8; 32],
+    pub(super) terms: Terms,
+    pub(super) answers: Answers,
+    pub(super) bytes: u64,
+    /// For each of its files.
+    pub(super) scanned: Vec<Scanned>,
 }
 
 /// The secrets of a link being made.
@@ -63,7 +66,14 @@ struct Going<'a> {
 /// A link being made, the lead's file first.
 pub(super) struct Making<'a> {
     keys: LinkKeys,
-    sealed: Vec<(Going<'a>, NewFile, Passed)>,
+    sealed: Vec<Sealed<'a>>,
+    contents: Option<NewFile>,
+}
+
+/// A report with its files, which are under the link's key; never none.
+struct Sealed<'a> {
+    going: Going<'a>,
+    files: Vec<(NewFile, Passed)>,
 }
 
 /// How the lead fared, and what does not leave with it.
@@ -87,8 +97,12 @@ impl Release {
             Ok(lead) => lead,
             Err(hindrance) => return Ok((Err(hindrance), companions.iter().map(apart).collect())),
         };
-        let mut making = Making { keys, sealed: vec![lead] };
+        let mut making = Making { keys, sealed: vec![lead], contents: None };
         let behind = self.add_companions(&mut making, companions).await;
+        making.contents = match self.make_contents(&making).await {
+            Ok(contents) => contents,
+            Err(hindrance) => return Ok((Err(hindrance), companions.iter().map(apart).collect())),
+        };
         let now = self.clock.now();
         let health_link = match self.make_health_link(&making, now).await {
             Ok(health_link) => health_link,
@@ -102,13 +116,13 @@ impl Release {
         &'a self,
         delivery: &'a Delivery,
         keys: &LinkKeys,
-    ) -> Result<Result<(Going<'a>, NewFile, Passed), Hindrance>, ReleaseError> {
+    ) -> Result<Result<Sealed<'a>, Hindrance>, ReleaseError> {
         let lead = match self.judge_anew(delivery).await? {
             Ok(judged) => Going { delivery, judged },
             Err(hindrance) => return Ok(Err(hindrance)),
         };
-        let sealed = self.seal_one(&lead, keys, 0).await;
-        Ok(sealed.map(|(file, passed)| (lead, file, passed)))
+        let sealed = self.seal_all(&lead, keys, 0).await;
+        Ok(sealed.map(|files| Sealed { going: lead, files }))
     }
 
     async fn give_back(&self, companions: Vec<Delivery>) -> Result<(), StoreError> {
@@ -122,7 +136,10 @@ impl Release {
         let read = move |conn: &mut store::Conn| {
             let let_go = store::released_although_doubted(conn, &itself)?;
             let question = store::question_of(conn, &itself)?;
-            Ok((store::source(conn, &id)?, Kept { paper: store::paper_of(conn, &itself)?, let_go, question }))
+            Ok((
+                store::source(conn, &id)?,
+                Kept { paper: store::paper_of(conn, &itself)?, let_go, question, note: store::note_of(conn, &itself)? },
+            ))
         };
         let (source, kept) = self.store.read(read).await?;
         Ok(self.judge(delivery, source.as_ref(), kept).await)
@@ -148,9 +165,9 @@ impl Release {
             }
         }
         for one in going {
-            match timeout_at(end, self.seal_one(&one, &making.keys, making.sealed.len())).await {
-                Ok(Ok((file, passed))) if making.bytes() + file.plain_bytes <= self.company.bytes_max => {
-                    making.sealed.push((one, file, passed));
+            match timeout_at(end, self.seal_all(&one, &making.keys, making.file_count())).await {
+                Ok(Ok(files)) if making.bytes() + bytes_of(&files) <= self.company.bytes_max => {
+                    making.sealed.push(Sealed { going: one, files });
                 }
                 Ok(Err(why)) => behind.push(StayedBehind { delivery: one.delivery.clone(), why: Stays::For(why) }),
                 Ok(Ok(_)) | Err(Elapsed { .. }) => behind.push(apart(one.delivery)),
@@ -161,7 +178,7 @@ impl Release {
 
     /// Whether a report may share the link of the lead and of those that join it.
     fn fits(&self, making: &Making<'_>, joining: &[Going<'_>], one: &Going<'_>) -> bool {
-        let Some((lead, _, _)) = making.sealed.first() else { return false };
+        let Some(Sealed { going: lead, .. }) = making.sealed.first() else { return false };
         let is_alike = one.delivery.clinic == lead.delivery.clinic
             && one.delivery.addressee == lead.delivery.addressee
             && one.delivery.patient_index == lead.delivery.patient_index
@@ -180,20 +197,43 @@ impl Release {
         is_alike && is_sent_once && is_possible && asks_alike && one.delivery.decision.gathers_for().is_some()
     }
 
-    async fn seal_one(
+    /// Seals all that a report consists of, after `before` other files of the link. A file that comes twice is sealed once.
+    async fn seal_all(
         &self,
         going: &Going<'_>,
         keys: &LinkKeys,
         before: usize,
-    ) -> Result<(NewFile, Passed), Hindrance> {
-        let none = || Hindrance::Review(ReviewReason::Attachment { why: "the report carries none".to_owned() });
-        let number = u16::try_from(before + 1).ok().and_then(FileNumber::new).ok_or_else(none)?;
+    ) -> Result<Vec<(NewFile, Passed)>, Hindrance> {
+        let review = |why: String| Hindrance::Review(ReviewReason::Attachment { why });
+        let number = |nth: usize| {
+            let number = u16::try_from(before + nth + 1).ok().and_then(FileNumber::new);
+            number.ok_or_else(|| review("the link holds too many files".to_owned()))
+        };
         if let Some(sheet) = &going.judged.written {
             // Written here, of numbers and words: nothing of it was sent as a file.
-            let file = self.seal_paper(&sheet.bytes, keys.content(), (&keys.id, number), going.delivery).await?;
-            return Ok((file, Passed { scanned: Scanned::Unasked, copy: PdfCopy::Unwanted }));
+            let file = self.seal_paper(&sheet.bytes, keys.content(), (&keys.id, number(0)?), going.delivery).await?;
+            return Ok(vec![(file, Passed { scanned: Scanned::Unasked, copy: PdfCopy::Unwanted, title: None })]);
         }
-        self.fetch_and_seal(&going.judged, keys.content(), (&keys.id, number), going.delivery).await
+        let documents = going.judged.report.documents();
+        if documents.is_empty() || documents.len() > FILES_OF_A_REPORT_MAX {
+            let count = documents.len();
+            return Err(review(format!("the report carries {count} files; 1 to {FILES_OF_A_REPORT_MAX} can leave")));
+        }
+        let mut files: Vec<(NewFile, Passed)> = Vec::new();
+        for document in documents {
+            let about = (&keys.id, number(files.len())?);
+            match self.fetch_and_seal((&going.judged, document), keys.content(), about, going.delivery).await {
+                Ok((again, _)) if files.iter().any(|(file, _)| file.plain_index == again.plain_index) => {
+                    self.discard([again]).await;
+                }
+                Ok(sealed) => files.push(sealed),
+                Err(hindrance) => {
+                    self.discard(files.into_iter().map(|(file, _)| file)).await;
+                    return Err(hindrance);
+                }
+            }
+        }
+        Ok(files)
     }
 
     /// Puts the server's half under the epoch key of the last day on which the link can live, and the secret
@@ -206,7 +246,7 @@ impl Release {
         now: UtcMillis,
     ) -> Result<Ready, ReleaseError> {
         let (vault, delivery) = (self.vault.clone(), lead.clone());
-        let (LinkKeys { id, secret, share }, sharers, files) = making.done();
+        let (LinkKeys { id, secret, share }, sharers, files, contents) = making.done();
         let wrapped = tokio::task::spawn_blocking(move || {
             let Some(terms) = sharers.iter().map(|one| one.terms.clone()).reduce(|one, other| one.join(&other)) else {
                 return Err(VaultError::NotOurs);
@@ -244,6 +284,7 @@ impl Release {
                 challenge,
                 secret_kept_sealed,
                 opening: OpeningTerms::from(&terms),
+                contents,
                 health_link,
                 share_wrapped: share.bytes,
                 epoch: epoch.as_str().to_owned(),
@@ -313,48 +354,70 @@ impl LinkKeys {
 }
 
 impl Making<'_> {
+    /// What each document is called, by its number in the link.
+    pub(super) fn titles(&self) -> impl Iterator<Item = (u16, &DocumentTitle)> {
+        let named = self.sealed.iter().flat_map(|sealed| &sealed.files);
+        named.filter_map(|(file, passed)| Some((file.number, passed.title.as_ref()?)))
+    }
+
+    /// What staff say beside the documents, in their order.
+    pub(super) fn notes(&self) -> impl Iterator<Item = &SecretText> {
+        self.sealed.iter().filter_map(|sealed| sealed.going.judged.note.as_ref())
+    }
+
     fn bytes(&self) -> u64 {
-        self.sealed.iter().map(|(_, file, _)| file.plain_bytes).sum()
+        self.sealed.iter().map(|sealed| bytes_of(&sealed.files)).sum()
+    }
+
+    pub(super) fn file_count(&self) -> usize {
+        self.sealed.iter().map(|sealed| sealed.files.len()).sum()
     }
 
     /// What the link offers, strictest of all.
     pub(super) fn health_link(&self) -> HealthLink {
-        let terms = self.sealed.iter().map(|(going, _, _)| going.judged.terms.clone());
+        let terms = self.sealed.iter().map(|sealed| sealed.going.judged.terms.clone());
         terms.reduce(|one, other| one.join(&other)).map_or(HealthLink::Never, |terms| terms.health_link())
     }
 
     pub(super) fn copies(&self) -> impl Iterator<Item = &PdfCopy> {
-        self.sealed.iter().map(|(_, _, passed)| &passed.copy)
+        self.sealed.iter().flat_map(|sealed| &sealed.files).map(|(_, passed)| &passed.copy)
     }
 
     /// What the clinic calls itself.
     pub(super) fn clinic(&self) -> Option<&str> {
-        let (lead, _, _) = self.sealed.first()?;
+        let Sealed { going: lead, .. } = self.sealed.first()?;
         lead.judged.ehr.letterhead.as_ref().map(|head| head.clinic.as_str())
     }
 
     /// Of one more file, which is the lead's.
-    pub(super) fn next(&self) -> Option<(FileContext, &Delivery)> {
-        let (lead, _, _) = self.sealed.first()?;
-        let number = u16::try_from(self.sealed.len() + 1).ok().and_then(FileNumber::new)?;
+    pub(super) fn next(&self, media: MediaType) -> Option<(FileContext, &Delivery)> {
+        let Sealed { going: lead, .. } = self.sealed.first()?;
+        let before = self.file_count() + self.contents.iter().count();
+        let number = u16::try_from(before + 1).ok().and_then(FileNumber::new)?;
         let version = lead.delivery.report_version.clone();
-        Some((FileContext { link: self.keys.id.clone(), number, version, media: MediaType::HealthLink }, lead.delivery))
+        Some((FileContext { link: self.keys.id.clone(), number, version, media }, lead.delivery))
     }
 
     pub(super) fn content(&self) -> ContentKey {
         self.keys.content()
     }
 
-    fn done(self) -> (LinkKeys, Vec<Sharer>, Vec<NewFile>) {
-        let sharer = |(going, file, passed): (Going<'_>, NewFile, Passed)| {
+    fn done(self) -> (LinkKeys, Vec<Sharer>, Vec<NewFile>, Option<NewFile>) {
+        let (mut sharers, mut files) = (Vec::new(), Vec::new());
+        for Sealed { going, files: own } in self.sealed {
             let Judged { card, contact_index, terms, answers, .. } = going.judged;
-            let (delivery, bytes) = (going.delivery.clone(), file.plain_bytes);
-            let scanned = passed.scanned;
-            (Sharer { delivery, card, contact_index, terms, answers, bytes, scanned }, file)
-        };
-        let (sharers, files) = self.sealed.into_iter().map(sharer).unzip();
-        (self.keys, sharers, files)
+            let (delivery, bytes) = (going.delivery.clone(), bytes_of(&own));
+            let (own, passed): (Vec<NewFile>, Vec<Passed>) = own.into_iter().unzip();
+            let scanned = passed.into_iter().map(|passed| passed.scanned).collect();
+            sharers.push(Sharer { delivery, card, contact_index, terms, answers, bytes, scanned });
+            files.extend(own);
+        }
+        (self.keys, sharers, files, self.contents)
     }
+}
+
+fn bytes_of(files: &[(NewFile, Passed)]) -> u64 {
+    files.iter().map(|(file, _)| file.plain_bytes).sum()
 }
 
 impl Ready {
@@ -375,112 +438,4 @@ fn kind_of(sharers: &[Sharer]) -> NoticeKind {
         DeliveryKind::New => false,
     });
     if is_updated { NoticeKind::UpdatedLink } else { NoticeKind::Link }
-}
-
-enum Committed {
-    Done,
-    /// Nothing was kept: the file of this one has its link under another name.
-    SameElsewhere(DeliveryId),
-}
-
-/// The mark of each file, with whose it is: now that they were read, they can be told from every other.
-fn marks_of(tx: &mut Tx, vault: &Vault, ready: &Ready) -> Result<Vec<(SourceRow, Delivery, Mark)>, StoreError> {
-    let mut marks = Vec::new();
-    for file in &ready.link.files {
-        let Some(sharer) = ready.sharers.iter().find(|sharer| sharer.delivery.id == file.delivery) else { continue };
-        let Some(source) = store::source(tx.conn(), &sharer.delivery.source)? else { continue };
-        let Some(patient) = source.subject_index else { continue };
-        let theirs = vault.documents_index(&patient, source.addressee);
-        let mark = Mark { kind: MarkKind::Sha256, mark: vault.file_likeness(&theirs, &file.plain_index) };
-        marks.push((source, sharer.delivery.clone(), mark));
-    }
-    Ok(marks)
-}
-
-/// Keeps by what each file is recognised from now on; the delivery of one that has its link under another name already.
-fn recognise(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Result<Option<DeliveryId>, StoreError> {
-    let marks = marks_of(tx, vault, ready)?;
-    let all: Vec<Mark> = marks.iter().map(|(_, _, mark)| mark.clone()).collect();
-    store::hold_documents(tx, &all, std::iter::empty())?;
-    for (source, delivery, mark) in marks {
-        store::note_marks(tx, &source.id, std::slice::from_ref(&mark), &delivery.content_hash, now)?;
-        let mut alike = Vec::new();
-        for one in store::alike(tx.conn(), (&source.id, source.key.kind), &[mark])? {
-            if store::is_still_the_same(tx.conn(), &one, now)? {
-                alike.push(one);
-            }
-        }
-        if store::lead_elsewhere(tx.conn(), &alike, &delivery)?.is_some() {
-            return Ok(Some(delivery.id));
-        }
-    }
-    Ok(None)
-}
-
-fn commit_link(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMillis) -> Result<Committed, StoreError> {
-    let link = &ready.link;
-    if let Some(known) = recognise(tx, vault, ready, now)? {
-        return Ok(Committed::SameElsewhere(known));
-    }
-    for (key, fingerprint) in &ready.fingerprints {
-        store::use_dated_key(tx, key.kind().as_str(), key.as_str(), fingerprint, now)?;
-    }
-    store::hold_deliveries(tx, ready.sharers.iter().map(|sharer| &sharer.delivery.id))?;
-    for Sharer { delivery, card, contact_index, .. } in &ready.sharers {
-        let step = delivery.state.clone().step(LinkEvent::Released, now)?;
-        store::advance(tx, delivery, &step, Actor::System, now)?;
-        let card = vault.seal_record(Purpose::PatientCard, delivery.id.as_str(), &card.to_bytes());
-        store::set_card(tx, &delivery.id, &card, contact_index)?;
-    }
-    for sharer in &ready.sharers {
-        end_replaced(tx, &sharer.delivery, now)?;
-    }
-    store::insert_link(tx, link, now)?;
-    store::insert_notice(tx, &ready.notice, now)?;
-    for sharer in &ready.sharers {
-        note_release(tx, ready, sharer, now)?;
-    }
-    tracing::info!(delivery = %link.delivery, link = %link.id, expires_after_s = ready.terms.expiry_seconds, "released");
-    Ok(Committed::Done)
-}
-
-/// What a document says that it replaces ends when it leaves. Of most that was done when it was decided; of one whose status nobody
-/// understands, only whoever released it could say so.
-fn end_replaced(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), StoreError> {
-    for old in store::replaced_by(tx.conn(), &delivery.source)? {
-        for open in store::under_way_of(tx.conn(), &old, &delivery.source)? {
-            if let Some(held) = store::hold_delivery(tx, &open.id)?.filter(|held| !held.state.is_final()) {
-                let step = held.state.clone().step(LinkEvent::Supersede { by: delivery.id.clone() }, now)?;
-                store::advance(tx, &held, &step, Actor::System, now)?;
-            }
-        }
-        store::leave_family(tx, &old.id)?;
-    }
-    Ok(())
-}
-
-fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> Result<(), StoreError> {
-    let link = &ready.link;
-    let scanned = sharer.scanned.told();
-    let mut note = |event| store::append(tx, &sharer.delivery.entry(now, Actor::System, event));
-    scanned.into_iter().try_for_each(&mut note)?;
-    note(AuditEvent::Sealed { link: link.id.clone(), files: 1, bytes: sharer.bytes, epoch: link.epoch.clone() })?;
-    if let Some(challenge) = &link.challenge {
-        let what = challenge.asks.iter().map(|ask| ask.ask).collect();
-        note(AuditEvent::Asks { link: link.id.clone(), what, attempts: challenge.attempts })?;
-    }
-    if link.secret_kept_sealed.is_some() {
-        note(AuditEvent::SecretKept { link: link.id.clone() })?;
-    }
-    if let Some((offered, _)) = &link.health_link {
-        let asks = if offered.passcode_sealed.is_some() { HealthLink::Passcode } else { HealthLink::Plain };
-        let what = HealthLinkEvent::Made { asks: asks.as_str().to_owned(), bytes: offered.file_bytes };
-        note(AuditEvent::HealthLink { link: link.id.clone(), what })?;
-    }
-    let others = ready.sharers.iter().map(|other| &other.delivery.id);
-    let with: Vec<_> = others.filter(|other| **other != sharer.delivery.id).cloned().collect();
-    if !with.is_empty() {
-        note(AuditEvent::SharesLink { link: link.id.clone(), with, noted_with: link.delivery.clone() })?;
-    }
-    note(AuditEvent::NoticeQueued { notice: ready.notice.id.clone(), channel: ready.notice.channel })
 }

@@ -8,6 +8,8 @@
 //! Must not know: how the notice leaves, how the link is opened.
 
 mod asks;
+mod commit;
+mod contents;
 mod health_link;
 mod judge;
 mod link;

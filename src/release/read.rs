@@ -47,7 +47,9 @@ impl Release {
     pub(super) fn begin_look(&self, judged: &Judged<'_>, media: MediaType) -> Look {
         match (judged.ehr.identity, media) {
             (Demand::Unchecked, _) => Look::Unasked,
-            (_, MediaType::Png | MediaType::Jpeg | MediaType::Html | MediaType::HealthLink) => Look::Wordless,
+            (_, MediaType::Png | MediaType::Jpeg | MediaType::Html | MediaType::HealthLink | MediaType::Contents) => {
+                Look::Wordless
+            }
             (_, MediaType::Text) => Look::Words(Vec::new()),
             (_, MediaType::Pdf) => self.reader.begin(Errand::PdfText).map_or_else(Look::Failed, Look::Reading),
         }
@@ -56,7 +58,7 @@ impl Release {
     /// Whether the file that was looked at, all of it, may be the patient's.
     pub(super) async fn judge_look(&self, look: Look, judged: &Judged<'_>, sha256: &[u8; 32]) -> Result<(), Hindrance> {
         let file = self.vault.file_index(sha256);
-        if judged.let_go == Some(file) {
+        if judged.let_go.contains(&file) {
             return Ok(());
         }
         let unread = |fault: CellFault| match fault {
@@ -117,7 +119,7 @@ impl Release {
             Err(fault) => return Err(unread(kind, fault)),
         };
         let file = self.vault.file_index(&sha256);
-        if judged.ehr.identity != Demand::Unchecked && judged.let_go != Some(file) {
+        if judged.ehr.identity != Demand::Unchecked && !judged.let_go.contains(&file) {
             judge_text(carried.text(), judged, file).await?;
         }
         let page = write_carried(&carried, letterhead, kind.spoken());

@@ -9,7 +9,7 @@ use super::judge::Judged;
 use super::read::Look;
 use super::scan::{Scan, Scanned};
 use super::{Hindrance, Release, failed};
-use crate::base::{LinkId, MediaType, random};
+use crate::base::{DocumentTitle, LinkId, MediaType, random};
 use crate::blobs::{BlobError, BlobKey, BlobStore};
 use crate::fhir::{AttachmentRef, AttachmentStream, SNIFF_BYTES, Sniffed, sniff, why_unsent};
 use crate::policy::ReviewReason;
@@ -23,25 +23,25 @@ impl Release {
     /// Fetches, judges, seals and stores the file that is the `number`th of `link`. The blob is visible only after the whole attachment was verified.
     pub(super) async fn fetch_and_seal(
         &self,
-        judged: &Judged<'_>,
+        (judged, attachment): (&Judged<'_>, &AttachmentRef),
         content: ContentKey,
         (link, number): (&LinkId, FileNumber),
         delivery: &Delivery,
     ) -> Result<(NewFile, Passed), Hindrance> {
-        let attachment = judged.report.preferred_attachment().ok_or_else(|| review("the report carries none"))?;
         let mut stream = judged.ehr.client.fetch_attachment(attachment).await.map_err(|error| failed(&error))?;
         let (head, kind) = judge_head(&mut stream, attachment).await?;
         match kind {
             Sniffed::Shown(media) => {
                 let version = delivery.report_version.clone();
                 let about = FileContext { link: link.clone(), number, version, media };
-                self.seal_as_it_is(judged, (stream, head), content, about, delivery).await
+                let sealed = self.seal_as_it_is(judged, (stream, head), content, about, delivery).await;
+                sealed.map(|(file, passed)| (file, Passed { title: attachment.title.clone(), ..passed }))
             }
             Sniffed::Foreign(kind) => {
                 let Fetched { page, sha256, scanned } = self.carry_over(judged, stream, &head, kind).await?;
                 let file = self.seal_paper(&page, content, (link, number), delivery).await?;
                 // Recognised by what the EHR holds, also when it shows the same bytes again.
-                let passed = Passed { scanned, copy: PdfCopy::Unwanted };
+                let passed = Passed { scanned, copy: PdfCopy::Unwanted, title: attachment.title.clone() };
                 Ok((NewFile { plain_index: self.vault.file_index(&sha256), ..file }, passed))
             }
         }
@@ -83,7 +83,7 @@ impl Release {
         sha256: &[u8; 32],
     ) -> Result<Passed, Hindrance> {
         let scanned = scan.judge().await?;
-        self.judge_look(at_words, judged, sha256).await.map(|()| Passed { scanned, copy })
+        self.judge_look(at_words, judged, sha256).await.map(|()| Passed { scanned, copy, title: None })
     }
 
     /// Seals and stores a document of our own.
@@ -131,6 +131,16 @@ impl Release {
         stored.await.map_err(|_| later("storing stopped unexpectedly"))?.map_err(|error| disk(&error))
     }
 
+    /// Removes files that go into no link. What cannot be removed now the sweep finds.
+    pub(super) async fn discard(&self, files: impl IntoIterator<Item = NewFile>) {
+        let keys: Vec<BlobKey> = files.into_iter().filter_map(|file| BlobKey::parse(&file.blob).ok()).collect();
+        let blobs = self.blobs.clone();
+        let removed = tokio::task::spawn_blocking(move || keys.iter().try_for_each(|key| blobs.remove(key)));
+        if !matches!(removed.await, Ok(Ok(()))) {
+            tracing::warn!("a sealed file that goes into no link cannot be removed now");
+        }
+    }
+
     fn begin_sealing(
         &self,
         content: ContentKey,
@@ -176,6 +186,8 @@ struct Looks {
 pub(super) struct Passed {
     pub(super) scanned: Scanned,
     pub(super) copy: PdfCopy,
+    /// What its sender calls it.
+    pub(super) title: Option<DocumentTitle>,
 }
 
 /// A file being sealed beside the async workers.

@@ -15,7 +15,7 @@ use super::plan::{self, File};
 use super::prepare::version_of;
 use super::{ReadEhr, Resolve, ResolveError, back_off};
 use crate::base::{UtcMillis, hours, seconds};
-use crate::fhir::{AttachmentSource, ContentBasis, FaultClass, Report, Subject};
+use crate::fhir::{AttachmentRef, AttachmentSource, ContentBasis, EhrError, FaultClass, Report, Subject};
 use crate::store::{self, Conn, Delivery, SourceRow, StoreError};
 
 /// What was sealed longer ago is not compared: the link has long ended.
@@ -29,8 +29,8 @@ const FETCHES_MAX: i32 = 5;
 #[derive(Clone)]
 pub(super) enum Fetched {
     NotAsked,
-    /// Its keyed hash.
-    Whole([u8; 32]),
+    /// The keyed hashes of its files, in their order.
+    Whole(Vec<[u8; 32]>),
     /// Too slow, refused, or failing for too long.
     Never,
     Later {
@@ -47,10 +47,10 @@ pub(super) fn is_in_question(source: &SourceRow, report: &Report) -> Result<bool
         && source.read_version != Some(version_of(report)?))
 }
 
-/// The keyed hash of the file that the patient was given, if it was lately. What was not given yet is fetched at its
+/// The keyed hashes of the files that the patient was given, if it was lately. What was not given yet is fetched at its
 /// release in any case.
-fn sealed_lately(conn: &mut Conn, standing: &Delivery, now: UtcMillis) -> Result<Option<[u8; 32]>, StoreError> {
-    let Some(link) = standing.link.as_ref().filter(|_| standing.state.was_released()) else { return Ok(None) };
+fn sealed_lately(conn: &mut Conn, standing: &Delivery, now: UtcMillis) -> Result<Vec<[u8; 32]>, StoreError> {
+    let Some(link) = standing.link.as_ref().filter(|_| standing.state.was_released()) else { return Ok(Vec::new()) };
     store::sealed_since(conn, link, &standing.id, now.minus(COMPARED_FOR))
 }
 
@@ -66,13 +66,13 @@ pub(super) fn judge(
 ) -> Result<File, StoreError> {
     let sealed = match standing {
         Some(standing) => sealed_lately(conn, standing, now)?,
-        None => None,
+        None => Vec::new(),
     };
-    match (sealed, fetched) {
-        (None, _) => Ok(File::NotCompared),
-        (Some(sealed), Fetched::Whole(now)) if sealed == *now => Ok(File::Same),
-        (Some(_), Fetched::Whole(_) | Fetched::Never) => Ok(File::Other),
-        (Some(_), Fetched::NotAsked | Fetched::Later { .. }) => Err(StoreError::Moved),
+    match fetched {
+        _ if sealed.is_empty() => Ok(File::NotCompared),
+        Fetched::Whole(now) if sealed == *now => Ok(File::Same),
+        Fetched::Whole(_) | Fetched::Never => Ok(File::Other),
+        Fetched::NotAsked | Fetched::Later { .. } => Err(StoreError::Moved),
     }
 }
 
@@ -84,17 +84,32 @@ impl Resolve {
         source: &SourceRow,
         report: &Report,
     ) -> Result<Fetched, ResolveError> {
-        let Some(attachment) = report.preferred_attachment() else { return Ok(Fetched::NotAsked) };
+        let documents = report.documents();
+        if documents.is_empty() {
+            return Ok(Fetched::NotAsked);
+        }
         let would_tell = self.is_another_sealed(source, report).await? || self.may_be_anothers(source, report).await?;
         if !would_tell {
             return Ok(Fetched::NotAsked);
         }
-        Ok(match tokio::time::timeout(FETCH_TIMEOUT, ehr.client.digest_attachment(attachment)).await {
-            Ok(Ok(sha256)) => Fetched::Whole(self.vault.file_index(&sha256)),
+        Ok(match tokio::time::timeout(FETCH_TIMEOUT, self.digests(ehr, &documents)).await {
+            Ok(Ok(indexes)) => Fetched::Whole(indexes),
             Ok(Err(error)) if error.class() == FaultClass::Permanent || source.tries >= FETCHES_MAX => Fetched::Never,
             Ok(Err(error)) => Fetched::Later { why: error.to_string(), wait: back_off(source.tries) },
             Err(_) => Fetched::Never,
         })
+    }
+
+    /// As they would be sealed: a file that comes twice once.
+    async fn digests(&self, ehr: &ReadEhr, documents: &[&AttachmentRef]) -> Result<Vec<[u8; 32]>, EhrError> {
+        let mut indexes = Vec::new();
+        for document in documents {
+            let index = self.vault.file_index(&ehr.client.digest_attachment(document).await?);
+            if !indexes.contains(&index) {
+                indexes.push(index);
+            }
+        }
+        Ok(indexes)
     }
 
     async fn is_another_sealed(&self, source: &SourceRow, report: &Report) -> Result<bool, ResolveError> {
@@ -106,17 +121,16 @@ impl Resolve {
             .store
             .read(move |conn| match store::latest_delivery_with(conn, &id, &content)? {
                 Some(standing) => sealed_lately(conn, &standing, now),
-                None => Ok(None),
+                None => Ok(Vec::new()),
             })
             .await?;
-        Ok(sealed.is_some())
+        Ok(!sealed.is_empty())
     }
 
     /// Whether its file would tell it from another resource, which it names or which names it.
     async fn may_be_anothers(&self, source: &SourceRow, report: &Report) -> Result<bool, ResolveError> {
-        let is_elsewhere = report
-            .preferred_attachment()
-            .is_some_and(|attachment| matches!(attachment.source, AttachmentSource::Url(_)));
+        let is_elsewhere =
+            report.documents().iter().any(|attachment| matches!(attachment.source, AttachmentSource::Url(_)));
         let Subject::Patient(patient) = &report.subject else { return Ok(false) };
         if !is_elsewhere || !plan::is_understood(report.status) {
             return Ok(false);

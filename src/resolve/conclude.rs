@@ -45,9 +45,11 @@ impl Resolve {
                 return self.fail(source, why, Some(now)).await;
             }
             let mut prepared = self.prepare(ehr, &source, &read, since, &rules)?;
-            if let (Fetched::Whole(file), Some(patient)) = (&fetched, &prepared.now.subject_index) {
+            if let (Fetched::Whole(files), Some(patient)) = (&fetched, &prepared.now.subject_index)
+                && let Some(file) = self.vault.files_index(files)
+            {
                 let theirs = self.vault.documents_index(patient, source.addressee);
-                let mark = self.vault.file_likeness(&theirs, file);
+                let mark = self.vault.file_likeness(&theirs, &file);
                 prepared.marks.push(Mark { kind: MarkKind::Sha256, mark });
             }
             if source.tries < WANTING_TRIES_MAX && prepared.wants_time() {

@@ -50,12 +50,14 @@ pub enum Purpose {
     Code,
     /// The hash of the passcode of a health link.
     Passcode,
+    /// What staff say to the patient beside a document, until its link is made.
+    Note,
     /// A record of the installation's own, such as a credential kept in the database.
     Record,
 }
 
 impl Purpose {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Share,
         Self::LinkSecret,
         Self::RawEvent,
@@ -66,6 +68,7 @@ impl Purpose {
         Self::Question,
         Self::Code,
         Self::Passcode,
+        Self::Note,
         Self::Record,
     ];
 
@@ -81,6 +84,7 @@ impl Purpose {
             Self::Question => "chartseal/1/wrap/question",
             Self::Code => "chartseal/1/wrap/code",
             Self::Passcode => "chartseal/1/wrap/passcode",
+            Self::Note => "chartseal/1/wrap/note",
             Self::Record => "chartseal/1/wrap/record",
         }
     }

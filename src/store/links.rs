@@ -37,6 +37,8 @@ pub struct NewLink {
     /// Its secret under the same epoch key, where the rules keep it for a reminder until somebody opens it.
     pub secret_kept_sealed: Option<Vec<u8>>,
     pub opening: OpeningTerms,
+    /// What the documents are called and what staff say of them.
+    pub contents: Option<NewFile>,
     /// What it offers to a health app, and the sealed file that says so to whoever opens it.
     pub health_link: Option<(NewHealthLink, NewFile)>,
 }
@@ -110,7 +112,7 @@ pub fn insert_link(tx: &mut Tx, new: &NewLink, at: UtcMillis) -> Result<(), Stor
         ))
         .prepared()
         .execute(tx.conn())?;
-    for file in new.files.iter().chain(new.health_link.iter().map(|(_, card)| card)) {
+    for file in new.files.iter().chain(&new.contents).chain(new.health_link.iter().map(|(_, card)| card)) {
         diesel::insert_into(sealed_file::table)
             .values((
                 sealed_file::link_id.eq(new.id.as_str()),
@@ -278,7 +280,8 @@ pub fn files_of(conn: &mut Conn, id: &LinkId) -> Result<Vec<FileRow>, StoreError
         .collect()
 }
 
-/// The keyed hash of the first file of a delivery in a link that was made at `since` or later.
+/// The keyed hashes of a delivery's documents, in their order, in a link that was made at `since` or later; none where that is
+/// not known any more.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -287,17 +290,24 @@ pub fn sealed_since(
     id: &LinkId,
     delivery: &DeliveryId,
     since: UtcMillis,
-) -> Result<Option<[u8; 32]>, StoreError> {
-    let index: Option<Option<Vec<u8>>> = sealed_file::table
+) -> Result<Vec<[u8; 32]>, StoreError> {
+    let found: Vec<(String, Option<Vec<u8>>)> = sealed_file::table
         .inner_join(link::table.on(link::id.eq(sealed_file::link_id)))
         .filter(link::id.eq(id.as_str()))
         .filter(sealed_file::delivery_id.is_null().or(sealed_file::delivery_id.eq(delivery.as_str())))
         .filter(link::created_at.ge(since.0))
         .order(sealed_file::number.asc())
-        .select(sealed_file::plain_index)
-        .first(conn)
-        .optional()?;
-    index.flatten().map(|index| hash32("sealed_file.plain_index", &index)).transpose()
+        .select((sealed_file::media, sealed_file::plain_index))
+        .load(conn)?;
+    let mut indexes = Vec::new();
+    for (media, index) in found {
+        let Some(index) = index else { return Ok(Vec::new()) };
+        let media: MediaType = parse("sealed_file.media", &media)?;
+        if media.is_document() {
+            indexes.push(hash32("sealed_file.plain_index", &index)?);
+        }
+    }
+    Ok(indexes)
 }
 
 /// Holds the deliveries that share `id`: see `audit_log::hold`. An unknown link has nothing to hold.

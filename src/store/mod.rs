@@ -134,7 +134,9 @@ pub use panel::{
     Listed, PanelPatient, PanelSummary, PatientEnd, due_patients, end_panel, forget_unlisted, list_patient,
     next_patients, panel_summary, settle_patient,
 };
-pub use papers::{doubt_paper, insert_paper, paper_of, release_doubted, released_although_doubted, set_paper};
+pub use papers::{
+    doubt_paper, insert_paper, note_of, paper_of, release_doubted, released_although_doubted, set_note, set_paper,
+};
 pub use past::{
     Past, PastAsked, PastRow, PastState, Reached, begin_past, is_past_due, lease_past, past_of, renew_past,
     resume_past, settle_past, stop_past,

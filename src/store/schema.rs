@@ -2,7 +2,9 @@
 
 mod asking;
 
-pub use asking::{answered, asked, challenge, health_link, opt_out, question, reminder, slip, staff_mail, wish};
+pub use asking::{
+    answered, asked, challenge, health_link, opt_out, question, reminder, slip, staff_mail, staff_note, wish,
+};
 
 diesel::table! {
     control (name) {
@@ -469,7 +471,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    paper_doubt (delivery_id) {
+    paper_doubt (delivery_id, file_index) {
         delivery_id -> Text,
         file_index -> Binary,
         released_at -> Nullable<BigInt>,
@@ -481,4 +483,5 @@ diesel::allow_tables_to_appear_in_same_query! {
     poll, subscription, topic, event_gap, operator, rules_version, rules_activation, rules_redecision, incident,
     incident_delivery, former_link, signing_key, likeness, twin, replacement, look, panel_patient, past_search, paper,
     contact, challenge, asked, answered, question, slip, reminder, wish, opt_out, health_link, staff_mail,
+    staff_note,
 }

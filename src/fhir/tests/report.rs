@@ -147,16 +147,20 @@ fn elements_that_change_the_meaning_are_named_wherever_they_stand() {
 }
 
 #[test]
-fn a_pdf_is_preferred_among_forms_that_say_the_same() {
+fn pdfs_are_preferred_among_forms_that_say_the_same_and_two_of_one_type_say_two_things() {
     let forms = json!([{"contentType": "text/html", "data": "PGI+"}, {"contentType": "Application/PDF; x=1", "url": "Binary/2"}, {"contentType": "application/pdf", "url": "Binary/3"}]);
     let report = diagnostic(&[("presentedForm", forms)]).unwrap();
     assert_eq!(report.attachments.len(), 3);
-    assert_eq!(report.preferred_attachment().unwrap().content_type.as_deref(), Some("application/pdf"));
-    assert!(
-        matches!(&report.preferred_attachment().unwrap().source, AttachmentSource::Url(url) if url.expose() == "Binary/2")
-    );
+    let documents = report.documents();
+    assert_eq!(documents.len(), 2, "two of one type are two documents");
+    assert_eq!(documents[0].content_type.as_deref(), Some("application/pdf"));
+    assert!(matches!(&documents[0].source, AttachmentSource::Url(url) if url.expose() == "Binary/2"));
+    let twice = json!([{"contentType": "application/pdf", "url": "Binary/2"}, {"contentType": "application/pdf", "url": "Binary/2"}]);
+    assert_eq!(diagnostic(&[("presentedForm", twice)]).unwrap().documents().len(), 1, "one that is named twice is one");
+    let pictures = json!([{"contentType": "image/png", "data": "PGI+"}, {"contentType": "text/plain", "data": "PGI+"}, {"contentType": "image/png", "data": "PGA+"}]);
+    assert_eq!(diagnostic(&[("presentedForm", pictures)]).unwrap().documents().len(), 2);
     let titles_only = diagnostic(&[("presentedForm", json!([{"title": "Report", "size": 3}]))]).unwrap();
-    assert!(titles_only.preferred_attachment().is_none());
+    assert!(titles_only.documents().is_empty());
 }
 
 /// The edge cases that made fhirbolt panic, loop or invent values when it was fed from the wire.

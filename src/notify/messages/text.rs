@@ -23,7 +23,7 @@
 use std::fmt;
 
 use super::{MessageKey, Naming};
-use crate::notify::letter::is_invisible;
+use crate::base::is_invisible;
 use crate::notify::template::NoticeKind;
 
 /// Longest subject as it is written, in characters; a clinic's name takes the place of `{clinic}`.

@@ -6,11 +6,11 @@ use crate::base::UtcMillis;
 use crate::store::conn::Tx;
 use crate::store::error::StoreError;
 use crate::store::prepared::Prepare as _;
-use crate::store::schema::{delivery, question};
+use crate::store::schema::{delivery, question, staff_note};
 use crate::store::slips;
 
 /// Retention: empties the contact cards of deliveries that ended before `before`, and removes the questions that the
-/// clinic asked and the slips that it printed.
+/// clinic asked, what it said beside them, and the slips that it printed.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -20,7 +20,10 @@ pub fn forget_cards(tx: &mut Tx, before: UtcMillis) -> Result<u64, StoreError> {
         .filter(delivery::state.eq_any(["blocked", "spent", "expired", "revoked", "recalled", "superseded"]))
         .filter(delivery::state_at.lt(before.0))
         .select(delivery::id);
-    diesel::delete(question::table.filter(question::delivery_id.eq_any(ended))).prepared().execute(tx.conn())?;
+    diesel::delete(question::table.filter(question::delivery_id.eq_any(ended.clone())))
+        .prepared()
+        .execute(tx.conn())?;
+    diesel::delete(staff_note::table.filter(staff_note::delivery_id.eq_any(ended))).prepared().execute(tx.conn())?;
     slips::forget_slips(tx, before)?;
     let changed = diesel::update(
         delivery::table

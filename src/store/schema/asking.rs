@@ -106,3 +106,10 @@ diesel::table! {
         ended_at -> Nullable<BigInt>,
     }
 }
+
+diesel::table! {
+    staff_note (delivery_id) {
+        delivery_id -> Text,
+        note_sealed -> Binary,
+    }
+}

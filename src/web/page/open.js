@@ -8,6 +8,7 @@ import { Refusal, Server } from './server.js';
 import { Damaged, SealedFile, makeRoom } from './sealed.js';
 import { Screens } from './screens.js';
 import { Asking } from './asking.js';
+import { CONTENTS, readContents } from './contents.js';
 import { OFFER, readOffer } from './offer.js';
 import { Reading } from './reading.js';
 import { loadPdfjs } from './pages.js';
@@ -261,18 +262,19 @@ function read(claim, files) {
   const tellSeen = server.receipt('decrypted');
   keyring.wipe();
   forgetSecret();
-  const documents = files.filter((file) => file.type !== OFFER);
+  const documents = files.filter((file) => file.type !== OFFER && file.type !== CONTENTS);
   reading = new Reading(screens, documents, terms, { onSeen: tellSeen, onEnd: ended, onCopy: copyText });
-  reading.offer = offered(files);
+  reading.offer = beside(files, OFFER, readOffer);
+  reading.contents = beside(files, CONTENTS, readContents);
   reading.show();
 }
 
-// Without it the documents are as good.
-function offered(files) {
-  const file = files.find((one) => one.type === OFFER);
+// What came beside the documents; without it they are as good.
+function beside(files, type, read) {
+  const file = files.find((one) => one.type === type);
   if (!file) return null;
   try {
-    return readOffer(file.bytes);
+    return read(file.bytes);
   } catch (unread) {
     return null;
   } finally {

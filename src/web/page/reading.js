@@ -3,6 +3,7 @@
 // Everything readable is reachable from `wipe()`: after it nothing of the document is left on the page or in its memory.
 
 import { button, el, icon, say } from './dom.js';
+import { notesOf, titleOf } from './contents.js';
 import { offerOf } from './offer.js';
 import { PdfPages, loadPdfjs } from './pages.js';
 import { paperOf } from './paper.js';
@@ -42,8 +43,9 @@ export class Reading {
     this.onSeen = onSeen;
     this.onEnd = onEnd;
     this.onCopy = onCopy;
-    // What a health app can be given.
+    // What a health app can be given, and what the clinic says of the documents.
     this.offer = null;
+    this.contents = null;
     // What the notice holds: something told, or a question that stays until it is answered.
     this.boxes = { told: null, sure: null, stay: null };
     this.parts = [];
@@ -70,6 +72,8 @@ export class Reading {
     this.startClock();
     window.addEventListener('resize', this.onResize = () => this.afterResize());
     if (many) this.sayPlace(() => screens.say('doc.count', { n: this.files.length }));
+    const notes = notesOf(this, this.contents);
+    if (notes) this.host.append(notes);
     for (const file of this.files) {
       await this.addFile(file, many);
       if (!this.files) return;
@@ -142,7 +146,8 @@ export class Reading {
     const count = this.files.length;
     const nth = () => screens.say('doc.nth', { n: file.n, of: count });
     if (many) {
-      const title = this.told(nth, el('h2'));
+      const called = titleOf(this.contents, file.n);
+      const title = called ? el('h2', { dir: 'auto' }, called) : this.told(nth, el('h2'));
       place.append(el('div', { class: 'document-head' }, title, this.terms.save ? this.saveButton(file, 'doc.save.nth') : null));
     }
     this.host.append(place);
@@ -483,6 +488,7 @@ export class Reading {
     this.urls = [];
     this.sayings = [];
     this.offer = null;
+    this.contents = null;
     this.files = null;
     if (this.host) this.host.textContent = '';
   }

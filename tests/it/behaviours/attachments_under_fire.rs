@@ -90,6 +90,7 @@ async fn event_12_a_listed_name_that_leads_inside_is_not_connected_to() {
         source: AttachmentSource::Url(SecretText::new(format!("{url}/report.pdf"))),
         content_type: Some(PDF.to_owned()),
         language: None,
+        title: None,
         size: None,
         sha1: None,
     };

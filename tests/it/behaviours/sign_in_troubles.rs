@@ -217,6 +217,7 @@ async fn event_13_secret_and_token_go_to_no_other_server() {
         source: AttachmentSource::Url(SecretText::new(format!("{}/Binary/b1", server.base_url))),
         content_type: Some("application/pdf".to_owned()),
         language: None,
+        title: None,
         size: None,
         sha1: None,
     };

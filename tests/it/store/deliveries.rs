@@ -79,12 +79,12 @@ on_both! {
     async fn what_a_sealed_file_was_is_told_of_late_links_until_their_tombstones_are_gone(bed: Bed) {
         let it = bed.write(|tx| stage::handed_over(tx, 1, 1)).await;
         bed.write(move |tx| {
-            assert_eq!(store::sealed_since(tx.conn(), &it.link, &it.delivery, NOW)?, Some([0; 32]));
-            assert_eq!(store::sealed_since(tx.conn(), &it.link, &it.delivery, NOW.plus(after(1)))?, None);
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, &it.delivery, NOW)?, [[0; 32], [0; 32]]);
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, &it.delivery, NOW.plus(after(1)))?, Vec::<[u8; 32]>::new());
             stage::revoke(tx, &it.delivery, NOW)?;
-            assert_eq!(store::sealed_since(tx.conn(), &it.link, &it.delivery, NOW)?, Some([0; 32]), "it ended, and is compared");
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, &it.delivery, NOW)?, [[0; 32], [0; 32]], "it ended, and is compared");
             store::forget_links_before(tx, NOW.plus(after(1)))?;
-            assert_eq!(store::sealed_since(tx.conn(), &it.link, &it.delivery, NOW)?, None);
+            assert_eq!(store::sealed_since(tx.conn(), &it.link, &it.delivery, NOW)?, Vec::<[u8; 32]>::new());
             Ok(())
         })
         .await;

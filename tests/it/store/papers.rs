@@ -1,6 +1,8 @@
 //! The document that a delivery stands for, where Chartseal writes it itself; and the attachment that a person lets go although it
 //! was doubted.
 
+use std::collections::BTreeSet;
+
 use chartseal::audit::Actor;
 use chartseal::record::LinkEvent;
 use chartseal::store::{self, StoreError};
@@ -42,20 +44,29 @@ on_both! {
         .await;
     }
 
-    async fn a_persons_word_is_kept_with_the_file_that_was_doubted_and_ends_with_the_next_doubt(bed: Bed) {
+    async fn a_persons_word_is_about_the_file_that_was_doubted_last_and_no_other(bed: Bed) {
         bed.write(|tx| {
             let kept = stage::recorded(tx, 1)?;
             let other = stage::recorded(tx, 2)?;
+            let none = BTreeSet::new();
             store::release_doubted(tx, &kept.id, NOW)?;
-            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, None, "nothing was doubted");
+            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, none, "nothing was doubted");
             store::doubt_paper(tx, &kept.id, &[1; 32])?;
             store::doubt_paper(tx, &other.id, &[3; 32])?;
-            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, None, "nobody has said a word");
+            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, none, "nobody has said a word");
             store::release_doubted(tx, &kept.id, NOW)?;
-            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, Some([1; 32]));
-            assert_eq!(store::released_although_doubted(tx.conn(), &other.id)?, None);
+            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, BTreeSet::from([[1; 32]]));
+            assert_eq!(store::released_although_doubted(tx.conn(), &other.id)?, none);
             store::doubt_paper(tx, &kept.id, &[2; 32])?;
-            assert_eq!(store::released_although_doubted(tx.conn(), &kept.id)?, None, "another file is doubted");
+            let let_go = store::released_although_doubted(tx.conn(), &kept.id)?;
+            assert_eq!(let_go, BTreeSet::from([[1; 32]]), "another file is doubted, and that one is not");
+            store::doubt_paper(tx, &kept.id, &[4; 32])?;
+            store::release_doubted(tx, &kept.id, NOW)?;
+            let let_go = store::released_although_doubted(tx.conn(), &kept.id)?;
+            assert_eq!(let_go, BTreeSet::from([[1; 32], [4; 32]]), "what was doubted before the last doubt is not let go");
+            store::doubt_paper(tx, &kept.id, &[1; 32])?;
+            let let_go = store::released_although_doubted(tx.conn(), &kept.id)?;
+            assert_eq!(let_go, BTreeSet::from([[4; 32]]), "doubted again it is not let go");
             Ok(())
         })
         .await;

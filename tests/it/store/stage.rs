@@ -240,6 +240,7 @@ fn release_all(
         challenge,
         secret_kept_sealed: None,
         opening: OpeningTerms::loosest(),
+        contents: None,
         health_link,
         report_version: delivery.report_version.clone(),
         life_seconds: LIFE.as_secs(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chartseal::base::SecretText;
-use chartseal::desk::{DeskError, Order, OwnQuestion};
+use chartseal::desk::{Beside, DeskError, Order, OwnQuestion};
 use chartseal::record::Checked;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -255,7 +255,7 @@ async fn without_a_full_date_of_birth_a_person_looks_and_may_ask_a_question_of_t
     assert!(matches!(OwnQuestion::new("two\nlines", &answer), Err(DeskError::NoQuestion)));
     assert!(matches!(OwnQuestion::new("?", &SecretText::new("...".to_owned())), Err(DeskError::NoQuestion)));
     let question = OwnQuestion::new("In which hospital was your operation?", &answer).unwrap();
-    clinic.desk().release_asking(&brief.id, None, question).await.unwrap();
+    clinic.desk().release_with(&brief.id, None, Beside { question: Some(question), note: None }).await.unwrap();
     clinic.settle().await;
     let link = clinic.mailbox.wait_for("ana@example.test", 1).await.link();
     let mut holder = Holder::new(&link);

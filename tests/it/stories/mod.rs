@@ -36,6 +36,7 @@ mod rules_lint;
 mod rules_under_attack;
 mod rules_versions;
 mod second_thoughts;
+mod several_files;
 mod shared_link;
 mod shared_link_files;
 mod shared_link_under_attack;

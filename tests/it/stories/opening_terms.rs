@@ -26,7 +26,7 @@ async fn clinic(terms: &str, staff: &str, database: Database) -> Clinic {
 }
 
 fn told(clinic: &Clinic, of: &str) -> Vec<String> {
-    clinic.mails_to(STAFF).iter().map(|mail| mail.raw.clone()).filter(|data| data.contains(of)).collect()
+    clinic.mails_to(STAFF).iter().filter(|mail| mail.subject.contains(of)).map(|mail| mail.raw.clone()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

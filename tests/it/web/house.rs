@@ -185,6 +185,7 @@ impl House {
             challenge: None,
             secret_kept_sealed: None,
             opening: OpeningTerms::loosest(),
+            contents: None,
             health_link: None,
             report_version: version(),
             life_seconds: 72 * 3600,

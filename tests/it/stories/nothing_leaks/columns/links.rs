@@ -140,6 +140,7 @@ pub const LINKS: &[(&str, &[(&str, Class)])] = &[
             ("arrived_at", Quiet),
         ],
     ),
+    ("staff_note", &[("delivery_id", Quiet), ("note_sealed", Sealed)]),
     (
         "staff_mail",
         &[
