@@ -25,6 +25,7 @@ mod nothing_surprises;
 mod operators;
 mod page;
 mod page_languages;
+mod postfix;
 mod quiet_hours;
 mod rehearse;
 mod reminders;

@@ -53,6 +53,8 @@ pub struct Wishes {
     pub rules: String,
     /// How the relay is spoken to.
     pub mail_tls: &'static str,
+    /// Where the relay listens; `None`: mail goes to the mailbox at once.
+    pub relay_port: Option<u16>,
     /// Lines for the end of the configuration.
     pub more: String,
     /// Where the clinic believes the EHR to be; `None`: where it is.
@@ -88,6 +90,7 @@ impl Default for Wishes {
             workers: Workers::ByHand,
             rules: RULES.to_owned(),
             mail_tls: "none",
+            relay_port: None,
             more: String::new(),
             ehr_base: None,
             ehr_more: String::new(),
@@ -431,6 +434,7 @@ pub async fn write_installation(folder: &Place, wishes: &Wishes, ehr_base: &str,
     };
     let (send, mail_tls) = (wishes.send, wishes.mail_tls);
     let (more, ehr_more) = (&wishes.more, &wishes.ehr_more);
+    let mail_port = wishes.relay_port.unwrap_or(mail_port);
     let ehr_base = wishes.ehr_base.as_deref().unwrap_or(ehr_base);
     let text = format!(
         r#"
