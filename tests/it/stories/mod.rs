@@ -7,6 +7,7 @@ pub mod bad_input;
 mod bounces;
 mod census;
 pub mod challenges;
+mod check_page;
 mod commands;
 mod contacts;
 mod corrections;
