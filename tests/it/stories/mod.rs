@@ -21,6 +21,7 @@ mod further_recipients_who_change;
 mod health_links;
 mod incident;
 mod mail_faults;
+mod messages_lint;
 mod nothing_leaks;
 mod nothing_surprises;
 mod operators;
