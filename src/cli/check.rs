@@ -40,7 +40,8 @@ pub(super) async fn check(config: &Config, print: Print) -> anyhow::Result<Outco
     let (reads, unread) = print::reading(config.reader.prove().await);
     let (scans, scanned) = print::scanning(config.malware.prove().await);
     let telling = telling_addresses(config, &rules);
-    let told: String = telling.iter().map(|one| format!("\nLook at {}: {}.", one.key, one.remark())).collect();
+    let told: Vec<String> = telling.iter().map(|one| format!("\nLook at {}: {}.", one.key, one.remark())).collect();
+    let told = told.concat();
     let text = format!(
         "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{unread}{scanned}{told}{versions}",
         rules.id(),
