@@ -69,10 +69,10 @@ pub(super) async fn run(args: &ShredArgs, config: &Config, print: Print) -> anyh
     };
     let health_file = HealthFile::look(&blobs, health_file.as_deref())?;
     drop(copy);
-    tell(&attempt, health_file, print)
+    Ok(tell(&attempt, health_file, print))
 }
 
-fn tell(attempt: &Attempt, health_file: HealthFile, print: Print) -> anyhow::Result<Outcome> {
+fn tell(attempt: &Attempt, health_file: HealthFile, print: Print) -> Outcome {
     let further = health_file.in_words(attempt);
     match attempt {
         Attempt::Opened { bytes, epoch } => {
@@ -84,12 +84,12 @@ fn tell(attempt: &Attempt, health_file: HealthFile, print: Print) -> anyhow::Res
             let value =
                 serde_json::json!({"opens": true, "bytes": bytes, "epoch": epoch, "health_file": health_file.name()});
             print.done(&text, &value);
-            Ok(Outcome::No)
+            Outcome::No
         }
         Attempt::Refused { why } => {
             let value = serde_json::json!({"opens": false, "why": why, "health_file": health_file.name()});
             print.done(&format!("It does not open: {why}.{further}"), &value);
-            Ok(Outcome::Done)
+            Outcome::Done
         }
     }
 }
