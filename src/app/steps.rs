@@ -40,6 +40,7 @@ use crate::write_back::{CompletedTalk, ToldEhr, WriteBack};
 pub use clients::sign_in as sign_in_of;
 use mail::senders;
 pub use mail::{mailer_of, relay_of};
+pub use texts::texts as texts_of;
 pub use workers::EHR_WORKERS_MAX;
 use workers::workers_of_each;
 

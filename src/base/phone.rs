@@ -54,6 +54,19 @@ impl Region {
         let is_code = text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase());
         if is_code { Id::from_str(text).map(Self).map_err(|_| RegionError) } else { Err(RegionError) }
     }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_ref()
+    }
+
+    /// Whether the number begins with this country's code; some countries share one (ITU-T E.164, Annex D).
+    #[must_use]
+    pub fn is_home_of(&self, number: &PhoneNumber) -> bool {
+        // No code is the beginning of another.
+        let code = DATABASE.by_id(self.as_str()).map(|country| format!("+{}", country.country_code()));
+        code.is_some_and(|code| number.expose().starts_with(&code))
+    }
 }
 
 impl PhoneNumber {

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 
+use super::messages::telling_addresses;
 use super::print::{self, Print, count};
 use super::{Outcome, ground};
 use crate::app::start::{Ground, LOST_KEYS_REMEDY};
@@ -38,8 +39,11 @@ pub(super) async fn check(config: &Config, print: Print) -> anyhow::Result<Outco
     };
     let (reads, unread) = print::reading(config.reader.prove().await);
     let (scans, scanned) = print::scanning(config.malware.prove().await);
+    let telling = telling_addresses(config, &rules);
+    let told: Vec<String> = telling.iter().map(|one| format!("\nLook at {}: {}.", one.key, one.remark())).collect();
+    let told = told.concat();
     let text = format!(
-        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{unread}{scanned}{versions}",
+        "Configuration, rules '{}' {} ({}), keys and database can be used. Mode: {mode}. Clinics: {}. EHRs: {}.{lacking}{unproven}{unread}{scanned}{told}{versions}",
         rules.id(),
         rules.version(),
         count(rules.profiles().len(), "profile"),
@@ -52,6 +56,7 @@ pub(super) async fn check(config: &Config, print: Print) -> anyhow::Result<Outco
         "rules": {"id": rules.id(), "version": rules.version(), "hash": rules.rules_hash_hex()},
         "clinics": config.clinics.len(), "ehrs": config.ehrs.len(),
         "rules_in_force": in_force, "documents_read_apart": reads, "malware_scanner": scans,
+        "telling_addresses": telling.iter().map(|one| &one.key).collect::<Vec<_>>(),
         "people": people.iter().filter(|person| person.ended_at.is_none()).count(),
     });
     if lost.is_empty() {

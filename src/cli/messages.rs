@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::print::{Print, count};
+use crate::app::rules_files::read_rules;
 use crate::base::{ClinicId, EmailAddress, Language, NoticeId, Reference, SecretText, UtcMillis, hours};
-use crate::config::{Clinic, Config};
-use crate::notify::messages::{LeafletFacts, built_in, leaflet};
+use crate::config::{Clinic, Config, SmsFrom, SmsGateway};
+use crate::notify::messages::{LeafletFacts, built_in, leaflet, specialty_in};
 use crate::notify::{ClinicPhone, DisplayName, LinkNotice, MessageKey, NoticeKind};
-use crate::policy::Wording;
+use crate::policy::{RuleSet, Wording};
 
 /// Nobody's.
 const SAMPLE_LINK: &str = "AbCdEfGhIjKlMnOp#QUJDREVGR0hJSktMTU5PUA";
@@ -25,7 +26,8 @@ const SAMPLE_MOMENT: &str = "2026-11-24T10:00:00Z";
 pub(super) enum MessagesCommand {
     /// Show messages as patients would read them, with a link of nobody's.
     Preview(PreviewArgs),
-    /// Look for what is unwise in clinics' own messages. What is wrong refuses every command, this one too.
+    /// Look for what is unwise in clinics' own messages, and in the addresses that bare ones show. What is wrong refuses every
+    /// command, this one too.
     Lint,
     /// Write our own texts of one language into a folder, for a clinic to change.
     Write {
@@ -79,7 +81,7 @@ fn language(text: &str) -> Result<Language, String> {
 pub(super) fn run(command: MessagesCommand, config: &Config, print: Print) -> anyhow::Result<Outcome> {
     match command {
         MessagesCommand::Preview(args) => preview(&args, config, print),
-        MessagesCommand::Lint => Ok(lint(config, print)),
+        MessagesCommand::Lint => lint(config, print),
         MessagesCommand::Write { folder, language } => write(&folder, language, print),
         MessagesCommand::Leaflet { clinic, language } => {
             let clinic = one_clinic(config, clinic.as_ref())?;
@@ -188,14 +190,19 @@ fn previewed(clinic: &Clinic, config: &Config, args: &PreviewArgs, kind: NoticeK
     })
 }
 
-fn lint(config: &Config, print: Print) -> Outcome {
+fn lint(config: &Config, print: Print) -> anyhow::Result<Outcome> {
     let mut remarks = Vec::new();
     let mut texts = 0;
+    let remark =
+        |clinic: &str, at: &str, remark: String| serde_json::json!({ "clinic": clinic, "file": at, "remark": remark });
     for clinic in &config.clinics {
         texts += clinic.messages.own_keys().count();
-        for (key, remark) in clinic.messages.remarks(&clinic.name) {
-            remarks.push(serde_json::json!({ "clinic": clinic.id.to_string(), "file": key.file(), "remark": remark.to_string() }));
+        for (key, said) in clinic.messages.remarks(&clinic.name) {
+            remarks.push(remark(clinic.id.as_str(), &key.file(), said.to_string()));
         }
+    }
+    for telling in telling_addresses(config, &read_rules(config)?) {
+        remarks.push(remark(&telling.clinic, &telling.key, telling.remark()));
     }
     let lines: Vec<String> = remarks
         .iter()
@@ -208,7 +215,49 @@ fn lint(config: &Config, print: Print) -> Outcome {
     let told = format!("{} on {texts}.", count(remarks.len(), "remark"));
     let text = lines.into_iter().chain([told]).collect::<Vec<_>>().join("\n");
     print.done(&text, &remarks);
-    if remarks.is_empty() { Outcome::Done } else { Outcome::No }
+    Ok(if remarks.is_empty() { Outcome::Done } else { Outcome::No })
+}
+
+/// An address that every message shows, and that names a specialty.
+pub(super) struct TellingAddress {
+    /// Whose; `every clinic` for what all have in common.
+    clinic: String,
+    /// Where it is written.
+    pub(super) key: String,
+    pub(super) word: &'static str,
+}
+
+impl TellingAddress {
+    pub(super) fn remark(&self) -> String {
+        format!(
+            "\"{}\" tells what the clinic is for, also to whoever sees a message whose wording is bare: take an address that names \
+             no specialty, on a domain of its own",
+            self.word
+        )
+    }
+}
+
+/// What a bare message shows all the same; nothing where the rules make none.
+pub(super) fn telling_addresses(config: &Config, rules: &RuleSet) -> Vec<TellingAddress> {
+    if !rules.may_be_bare() {
+        return Vec::new();
+    }
+    let of_all = || "every clinic".to_owned();
+    let mut shown: Vec<(String, &str, &str)> = Vec::new();
+    shown.extend(config.clinics.iter().map(|clinic| (clinic.id.to_string(), "from", clinic.from.expose())));
+    shown.extend(config.server.patient_url.host_str().map(|host| (of_all(), "[server] patient_url", host)));
+    let bounces = config.mail.as_ref().and_then(|mail| mail.bounce_address.as_ref());
+    shown.extend(bounces.map(|address| (of_all(), "[mail] bounce_address", address.domain())));
+    shown.extend(config.sms.as_ref().and_then(|sms| match &sms.gateway {
+        SmsGateway::Twilio { from: SmsFrom::Sender(from), .. } | SmsGateway::Kannel { from, .. } => {
+            Some((of_all(), "[sms] from", from.as_str()))
+        }
+        SmsGateway::Twilio { from: SmsFrom::Service(_), .. } | SmsGateway::Webhook { .. } => None,
+    }));
+    let telling = |(clinic, key, address): (String, &str, &str)| {
+        specialty_in(address).map(|word| TellingAddress { clinic, key: key.to_owned(), word })
+    };
+    shown.into_iter().filter_map(telling).collect()
 }
 
 fn write(folder: &Path, language: Language, print: Print) -> anyhow::Result<Outcome> {

@@ -30,6 +30,15 @@ pub(super) struct ShredArgs {
     link: String,
 }
 
+/// The file for health apps, which nothing shreds.
+#[derive(Clone, Copy)]
+enum HealthFile {
+    /// The copy of the database knows of none.
+    None,
+    InCopy,
+    NotInCopy,
+}
+
 /// What the attempt came to.
 enum Attempt {
     Opened { bytes: u64, epoch: String },
@@ -48,32 +57,83 @@ pub(super) async fn run(args: &ShredArgs, config: &Config, print: Print) -> anyh
     let copy = Copy::of(&args.backup)?;
     let store = Store::open(&copy.url, Arc::new(NoWitness)).context("the copy of the database cannot be opened")?;
     let asked = id.clone();
-    let (row, files) = store.read(move |conn| Ok((store::link(conn, &asked)?, store::files_of(conn, &asked)?))).await?;
+    let (row, files, health_file) = store
+        .read(move |conn| {
+            Ok((store::link(conn, &asked)?, store::files_of(conn, &asked)?, store::health_file(conn, &asked)?))
+        })
+        .await?;
+    let blobs = BlobStore::open(&BlobUrl::File(args.blobs.clone()))?;
     let attempt = match row {
-        Some(row) => try_to_open(&vault, &args.blobs, &row, &files, &secret)?,
+        Some(row) => try_to_open(&vault, &blobs, &row, &files, &secret)?,
         None => Attempt::Refused { why: "this copy of the database does not know the link".to_owned() },
     };
+    let health_file = HealthFile::look(&blobs, health_file.as_deref())?;
     drop(copy);
+    Ok(tell(&attempt, health_file, print))
+}
+
+fn tell(attempt: &Attempt, health_file: HealthFile, print: Print) -> Outcome {
+    let further = health_file.in_words(attempt);
     match attempt {
         Attempt::Opened { bytes, epoch } => {
             let text = format!(
                 "It OPENS: with this copy, today's keys and the link, {bytes} bytes were decrypted. It stops opening \
                  when the epoch key {epoch} is destroyed: the day after {epoch} (UTC), two hours past midnight, while \
-                 the service runs."
+                 the service runs.{further}"
             );
-            print.done(&text, &serde_json::json!({"opens": true, "bytes": bytes, "epoch": epoch}));
-            Ok(Outcome::No)
+            let value =
+                serde_json::json!({"opens": true, "bytes": bytes, "epoch": epoch, "health_file": health_file.name()});
+            print.done(&text, &value);
+            Outcome::No
         }
         Attempt::Refused { why } => {
-            print.done(&format!("It does not open: {why}."), &serde_json::json!({"opens": false, "why": why}));
-            Ok(Outcome::Done)
+            let value = serde_json::json!({"opens": false, "why": why, "health_file": health_file.name()});
+            print.done(&format!("It does not open: {why}.{further}"), &value);
+            Outcome::Done
+        }
+    }
+}
+
+impl HealthFile {
+    fn look(blobs: &BlobStore, name: Option<&str>) -> anyhow::Result<Self> {
+        let Some(name) = name else { return Ok(Self::None) };
+        match blobs.open_range(&BlobKey::parse(name)?, 0, 1) {
+            Ok(_) => Ok(Self::InCopy),
+            Err(BlobError::Missing) => Ok(Self::NotInCopy),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::InCopy => "in_copy",
+            Self::NotInCopy => "not_in_copy",
+        }
+    }
+
+    fn in_words(self, attempt: &Attempt) -> String {
+        let card = match attempt {
+            Attempt::Opened { .. } => "The card with that key opens with the rest",
+            Attempt::Refused { .. } => "The card with that key does not open here",
+        };
+        match self {
+            Self::None => String::new(),
+            Self::InCopy => format!(
+                "\nThe copy holds the file that the link offered to health apps (SMART Health Link), under a key of its own, in which no \
+                 epoch key has a part. {card}; but whoever kept what it showed, such as an app, opens this copy of the file for ever. \
+                 It ends by deletion, not by shredding: delete the copy."
+            ),
+            Self::NotInCopy => {
+                "\nThe file that the link offered to health apps (SMART Health Link) is not in this copy of the sealed files.".to_owned()
+            }
         }
     }
 }
 
 fn try_to_open(
     vault: &Vault,
-    blobs: &Path,
+    blobs: &BlobStore,
     row: &LinkRow,
     files: &[FileRow],
     secret: &LinkSecret,
@@ -91,7 +151,6 @@ fn try_to_open(
         Err(VaultError::Key(error)) => return Err(error.into()),
     };
     let key = ContentKey::derive(secret, &share, &row.id);
-    let store = BlobStore::open(&BlobUrl::File(blobs.to_owned()))?;
     // One file that opens is one too many, whatever became of the others.
     let (mut bytes, mut unopened) = (None, None);
     for file in files {
@@ -102,7 +161,7 @@ fn try_to_open(
             media: file.media,
         };
         let blob = BlobKey::parse(&file.blob)?;
-        let reader = match store.open_range(&blob, 0, file.sealed_bytes) {
+        let reader = match blobs.open_range(&blob, 0, file.sealed_bytes) {
             Ok(reader) => reader,
             Err(BlobError::Missing) => {
                 unopened = Some("the copy of the sealed files does not hold this one".to_owned());

@@ -65,7 +65,7 @@ pub use pace::Pace;
 pub use panel::{PanelRead, PanelSource};
 pub use patient::{Born, Patient, Period, Replacement, Telecom, TelecomSystem, TelecomUse, read_patient};
 pub use probe::{
-    Access, CertificateFault, CertificateSeen, Claims, Honoured, Interaction, Obedience, Offered, OfferedProof,
+    Access, CertificateFault, CertificateSeen, Claims, Honoured, Interaction, Knock, Obedience, Offered, OfferedProof,
     OwnAddress, PatientNeeded, ReachFault, Reached, Release, TRIAL_SYSTEM, TrialKind, Way, own_address,
 };
 pub use report::{

@@ -34,7 +34,7 @@ use crate::store::{Past, Store, StoreError};
 
 pub use authentic::{Authentic, HOOK_HEADER, HookAuth, HookHeaders, Proving, SignatureForm};
 pub use count::Numbering;
-pub use examine::{Finding, FirstLook, TRIAL_WAIT_MAX, TrialAsked, Verdict, first_look, patient_address};
+pub use examine::{Finding, FirstLook, TRIAL_WAIT_MAX, TrialAsked, Verdict, first_look, patient_address, text_address};
 pub use hook::{HookBody, HookCall, Named};
 pub use listing::{Panel, PanelList};
 pub use topic::TopicSettings;

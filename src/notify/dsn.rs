@@ -94,6 +94,11 @@ impl BounceAddress {
         Ok(Self(address))
     }
 
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.0.domain()
+    }
+
     /// Where the report of one message comes to.
     ///
     /// # Errors

@@ -13,9 +13,11 @@ use super::sent_to::{contact_in_card, sent_to};
 use super::settle::end_notice;
 use super::{Outbox, OutboxError, TextPace};
 use crate::audit::{Actor, AuditEvent};
-use crate::base::{Contact, NoticeId, PhoneNumber, UtcMillis, hours, minutes};
+use crate::base::{Contact, NoticeId, PhoneNumber, UtcMillis, hours, minutes, random};
 use crate::keys::Vault;
-use crate::notify::text::{LookedUp, Text, TextCall, TextOutcome, TextReport, TextWhy, Texter, Wish};
+use crate::notify::text::{
+    self, LookedUp, Text, TextCall, TextError, TextName, TextOutcome, TextReport, TextWhy, Texter, Wish,
+};
 use crate::policy::{Channel, ReviewReason};
 use crate::record::{Notice, NoticeEvent};
 use crate::sealing::hmac_sha256;
@@ -59,6 +61,33 @@ impl Texts {
         let mut url = self.public_url.clone();
         url.set_path(&format!("{}sms/status/{notice}/{}", url.path(), token_of(vault, notice)));
         url
+    }
+
+    /// Such an address of a message that there never was, which proves nothing.
+    #[must_use]
+    pub fn foreign_address(&self) -> Url {
+        let mut rng = random::system();
+        let mut url = self.public_url.clone();
+        let guessed = NoticeId::random(&mut rng);
+        url.set_path(&format!("{}sms/status/{}/{guessed}", url.path(), NoticeId::random(&mut rng)));
+        url
+    }
+
+    /// Sends staff a text about nobody, once.
+    ///
+    /// # Errors
+    /// [`TextError`] where the clinic's name leaves no room for it.
+    pub async fn send_trial(
+        &self,
+        vault: &Vault,
+        (to, clinic): (&PhoneNumber, &TextName),
+        patient_url: &Url,
+        now: UtcMillis,
+    ) -> Result<TextOutcome, TextError> {
+        let id = NoticeId::random(&mut random::system());
+        let body = text::trial(clinic, &format!("{patient_url}robots.txt?trial={id}"))?;
+        let report_to = self.report_to(vault, &id);
+        Ok(self.texter.send(&Text { id, to: to.clone(), body, report_to }, now).await)
     }
 }
 

@@ -21,7 +21,7 @@ use super::quiet::Quiet;
 use super::read;
 use super::table::Table;
 use super::text::Patterns;
-use super::vocabulary::Action;
+use super::vocabulary::{Action, Wording};
 use super::when::{Predicate, When};
 use crate::base::{OperatorName, UtcMillis};
 
@@ -289,6 +289,13 @@ impl RuleSet {
             Action::Block => self.profiles().iter().any(|profile| profile.when.roles().contains(role)),
         };
         SOUGHT.into_iter().filter(is_spoken_of).collect()
+    }
+
+    /// Whether some message is not to name the clinic.
+    #[must_use]
+    pub fn may_be_bare(&self) -> bool {
+        let profiles = self.content.profiles.iter().map(|row| &row.then);
+        profiles.chain(self.content.restricts.iter().map(|row| &row.then)).any(|then| then.wording == Wording::Bare)
     }
 
     /// Whether any row, also of a law, has this condition.

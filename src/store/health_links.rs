@@ -169,6 +169,14 @@ pub(super) fn end_health_link(tx: &mut Tx, id: &LinkId) -> Result<usize, StoreEr
         .execute(tx.conn())?)
 }
 
+/// The encrypted file of what a link offers, as long as it lies in the blob store: its name there.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn health_file(conn: &mut Conn, id: &LinkId) -> Result<Option<String>, StoreError> {
+    health_file_of(conn, id.as_str())
+}
+
 /// The encrypted file of a link, as long as it lies in the blob store.
 pub(super) fn health_file_of(conn: &mut Conn, id: &str) -> Result<Option<String>, StoreError> {
     Ok(health_link::table.find(id).select(health_link::blob).first(conn).optional()?)

@@ -97,8 +97,8 @@ pub use families::{
     set_replaced, under_way_of, who_said_the_same,
 };
 pub use health_links::{
-    HealthLinkRow, NewHealthLink, count_passcode, give_back_passcode, passcodes_left, standing_health_link,
-    withdraw_health_link,
+    HealthLinkRow, NewHealthLink, count_passcode, give_back_passcode, health_file, passcodes_left,
+    standing_health_link, withdraw_health_link,
 };
 pub use hearing::{hear_again_in_full, hear_if_new, hear_of_the_past, heard_to_be_gone, is_followed};
 pub use incidents::{

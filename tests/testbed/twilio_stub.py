@@ -2,7 +2,7 @@
 
     python twilio_stub.py --token TOKEN --out FILE     says "listening PORT" and keeps each message it takes as a line of FILE
 
-The last two digits of the number that is written to say what happens:
+The account is active, and suspended once there is a file "suspended". The last two digits of the number that is written to say what happens:
   00 no such number (21211)           05 taken, and no final word ever       08 taken, and cut before the answer
   02 not delivered (30003)            06 landline (21614)                    09 reports twice and out of order
   03 failed (30006)                   07 asked for no more texts (21610)     10 never an answer, and taken
@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
 import threading
 import time
 import urllib.parse
@@ -87,6 +88,8 @@ class Api(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if not self.is_known():
             return
+        if self.path == "/2010-04-01/Accounts/AC1.json":
+            return self.answer(200, {"sid": "AC1", "status": "suspended" if os.path.exists("suspended") else "active"})
         asked = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         with lock:
             found = [message for message in messages.values() if message["to"] == asked.get("To", [""])[0]]

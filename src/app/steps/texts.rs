@@ -7,7 +7,10 @@ use crate::notify::text::{Gateway, Kannel, OnlyToNumbers, TextLimits, Texter, Tw
 use crate::outbox::{TextPace, Texts};
 
 /// `None` where none is configured.
-pub(super) fn texts(config: &Config) -> anyhow::Result<Option<Texts>> {
+///
+/// # Errors
+/// Where TLS cannot be set up.
+pub fn texts(config: &Config) -> anyhow::Result<Option<Texts>> {
     let Some(sms) = &config.sms else { return Ok(None) };
     let gateway = match sms.gateway.clone() {
         SmsGateway::Twilio { base_url, account, token, from } => Gateway::Twilio(Twilio {

@@ -1,19 +1,19 @@
 //! `chartseal doctor channels`: whether messages reach patients as they are meant to.
 //!
-//! Must stay true: nothing is sent without `--to`; nobody but the address named there is written to.
+//! Must stay true: nothing is sent without `--to` or `--text-to`; nobody but who is named there is written to.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::installation::{relay, unopened};
-use super::{Report, tell};
+use super::{Report, tell, texts};
 use crate::app::start::Ground;
 use crate::app::steps::mailer_of;
-use crate::base::{ClinicId, EmailAddress, NoticeId, UtcMillis, random};
+use crate::base::{ClinicId, EmailAddress, NoticeId, PhoneNumber, UtcMillis, random};
 use crate::cli::print::Print;
 use crate::cli::{Acts, Common, Outcome, acting};
 use crate::config::{Clinic, Config};
@@ -31,15 +31,19 @@ const DNS_PORT: u16 = 53;
 const RECEIVED_BYTES_MAX: u64 = 10 * 1024 * 1024;
 
 #[derive(Args)]
+#[command(group = ArgGroup::new("trial").args(["to", "text_to"]).multiple(true))]
 pub(in crate::cli) struct ChannelsArgs {
     /// Send a trial message, about nobody, to this address of a colleague outside: at a provider as patients have one.
     #[arg(long, value_name = "ADDRESS", value_parser = |text: &str| EmailAddress::parse(text))]
     to: Option<EmailAddress>,
+    /// Send a trial text, about nobody, to this number of a colleague, written as +12025550123.
+    #[arg(long, value_name = "NUMBER", value_parser = |text: &str| PhoneNumber::parse(text, None))]
+    text_to: Option<PhoneNumber>,
     /// The clinic whose trial it is. Default: the first.
-    #[arg(long, value_name = "ID", requires = "to", value_parser = |text: &str| ClinicId::parse(text))]
+    #[arg(long, value_name = "ID", requires = "trial", value_parser = |text: &str| ClinicId::parse(text))]
     clinic: Option<ClinicId>,
     /// The trial message as it arrived there, with all its headers.
-    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    #[arg(long, value_name = "FILE", conflicts_with = "trial")]
     received: Option<PathBuf>,
     /// The selector that the relay signs with (DKIM); its operator knows it.
     #[arg(long, value_name = "NAME", value_parser = is_label)]
@@ -60,7 +64,8 @@ pub(in crate::cli) async fn run(
         let found = received(file, config)?;
         return Ok(tell(&Report::new(found, Vec::new()), print));
     }
-    let acts = if args.to.is_some() { Acts::Changes } else { Acts::Looks };
+    let sends = args.to.is_some() || args.text_to.is_some();
+    let acts = if sends { Acts::Changes } else { Acts::Looks };
     let (ground, by) = match acting(common, variables, config, acts).await {
         Ok(acting) => acting,
         Err(error) if error.downcast_ref::<DeskError>().is_some() => return Err(error),
@@ -69,12 +74,22 @@ pub(in crate::cli) async fn run(
     let now = ground.clock.now();
     let mut found = vec![relay(config).await, patient_address(&config.server.patient_url, now).await];
     found.extend(domains(&args, config).await);
-    if let Some(to) = &args.to {
+    found.extend(texts::look(config, &ground).await?);
+    if sends {
         by.may(Duty::Deliveries).map_err(DeskError::from)?;
-        found.push(send(to, args.clinic.as_ref(), config, &ground).await?);
     } else {
         let says = "no message was sent";
-        found.push(Finding::note(TRIAL, says).with("send one with --to, and read it again with --received"));
+        let remedy = match &config.sms {
+            Some(_) => "send one with --to and a text with --text-to; read the message again with --received",
+            None => "send one with --to, and read it again with --received",
+        };
+        found.push(Finding::note(TRIAL, says).with(remedy));
+    }
+    if let Some(to) = &args.to {
+        found.push(send(to, clinic_of(&args, config)?, config, &ground).await?);
+    }
+    if let Some(to) = &args.text_to {
+        found.push(texts::send(to, clinic_of(&args, config)?, config, &ground).await?);
     }
     Ok(tell(&Report::new(found, Vec::new()), print))
 }
@@ -201,16 +216,13 @@ fn unasked(what: &'static str, fault: DnsFault) -> Finding {
     Finding::note(what, format!("it was not looked at: {fault}")).with(remedy)
 }
 
-async fn send(
-    to: &EmailAddress,
-    clinic: Option<&ClinicId>,
-    config: &Config,
-    ground: &Ground,
-) -> anyhow::Result<Finding> {
-    let is_it = |one: &&Clinic| clinic.is_none_or(|wanted| *wanted == one.id);
-    let Some(clinic) = config.clinics.iter().find(is_it) else {
-        anyhow::bail!("no such clinic is configured: messages come from one of the [[clinic]] sections");
-    };
+fn clinic_of<'a>(args: &ChannelsArgs, config: &'a Config) -> anyhow::Result<&'a Clinic> {
+    let is_it = |one: &&Clinic| args.clinic.as_ref().is_none_or(|wanted| *wanted == one.id);
+    let found = config.clinics.iter().find(is_it);
+    found.context("no such clinic is configured: messages come from one of the [[clinic]] sections")
+}
+
+async fn send(to: &EmailAddress, clinic: &Clinic, config: &Config, ground: &Ground) -> anyhow::Result<Finding> {
     let trial = Trial {
         id: NoticeId::random(&mut random::system()),
         clinic: DisplayName::parse(&clinic.name)?,

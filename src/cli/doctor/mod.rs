@@ -5,6 +5,7 @@
 mod channels;
 mod heard;
 mod installation;
+mod texts;
 
 use std::io::Write as _;
 
@@ -41,7 +42,7 @@ pub(super) struct DoctorArgs {
 
 #[derive(Subcommand)]
 enum DoctorOf {
-    /// Messages: the relay, what the world's DNS says of the sender's domain, the patients' address, and a trial message.
+    /// Messages: the relay, what the world's DNS says of the sender's domain, the patients' address, the text gateway, and trials.
     Channels(channels::ChannelsArgs),
 }
 

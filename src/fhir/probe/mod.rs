@@ -26,7 +26,7 @@ use crate::base::{FhirId, UtcMillis};
 pub use claims::{Claims, Interaction, Release};
 pub use honoured::{Honoured, Obedience, PatientNeeded};
 pub use offered::{Offered, OfferedProof};
-pub use reach::{CertificateFault, CertificateSeen, OwnAddress, ReachFault, Reached, own_address};
+pub use reach::{CertificateFault, CertificateSeen, Knock, OwnAddress, ReachFault, Reached, own_address};
 pub use trial::{TRIAL_SYSTEM, TrialKind};
 
 /// A `CapabilityStatement` of a large server has some megabytes.

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::io;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, HeaderMap};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, HeaderMap};
 use reqwest::{Method, Response};
 use rustls::CertificateError;
 use url::{Host, Url};
@@ -124,15 +124,27 @@ pub struct OwnAddress {
     pub certificate: CertificateSeen,
 }
 
-/// Asks for `url`, one of our own, as somebody outside would; a redirect is not followed.
+/// How one of our own addresses is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Knock {
+    Get,
+    /// With nothing in it.
+    Post,
+}
+
+/// Calls `url`, one of our own, as somebody outside would; a redirect is not followed.
 ///
 /// # Errors
 /// Where the way ends.
-pub async fn own_address(url: &Url) -> Result<OwnAddress, ReachFault> {
+pub async fn own_address(url: &Url, knock: Knock) -> Result<OwnAddress, ReachFault> {
     let limits = Limits { answer_timeout: OWN_ANSWER_MAX, connect_timeout: OWN_ANSWER_MAX, ..Limits::default() };
     let http = own_http(url, &limits).map_err(|_| ReachFault::Broken)?;
     is_known(url).await?;
-    let answer = http.get(url.clone()).timeout(limits.answer_timeout).send().await.map_err(|error| fault(&error))?;
+    let request = match knock {
+        Knock::Get => http.get(url.clone()),
+        Knock::Post => http.post(url.clone()).header(CONTENT_LENGTH, 0),
+    };
+    let answer = request.timeout(limits.answer_timeout).send().await.map_err(|error| fault(&error))?;
     Ok(OwnAddress {
         status: answer.status().as_u16(),
         is_ours: bears_our_policy(answer.headers()),

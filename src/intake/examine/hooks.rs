@@ -5,7 +5,7 @@ use url::Url;
 use super::connection::certificate;
 use super::{Finding, Verdict};
 use crate::base::UtcMillis;
-use crate::fhir::{CertificateSeen, Claims, EhrError, Interaction, OwnAddress, ReachFault, own_address};
+use crate::fhir::{CertificateSeen, Claims, EhrError, Interaction, Knock, OwnAddress, ReachFault, own_address};
 use crate::intake::{HeardEhr, Subscribe};
 
 const SUBSCRIPTIONS: &str = "subscriptions";
@@ -13,6 +13,9 @@ const HOOK: &str = "hook address";
 const PATIENT: &str = "patients' address";
 /// Nobody answers a GET of a hook but with this.
 const METHOD_NOT_ALLOWED: u16 = 405;
+const TEXTS: &str = "gateway's calls";
+const FORBIDDEN: u16 = 403;
+const NOT_FOUND: u16 = 404;
 
 /// Whether the EHR can be asked for subscriptions.
 pub(super) async fn subscriptions(ehr: &HeardEhr, claims: Option<&Claims>) -> Option<Finding> {
@@ -61,7 +64,7 @@ fn is_wanted(ehr: &HeardEhr) -> Wanted {
 /// would show.
 pub(super) async fn address(ehr: &HeardEhr, now: UtcMillis) -> Option<Finding> {
     let hook = ehr.hook.as_ref()?;
-    let finding = match own_address(&hook.endpoint).await {
+    let finding = match own_address(&hook.endpoint, Knock::Get).await {
         Ok(OwnAddress { status: METHOD_NOT_ALLOWED, is_ours: true, certificate }) => {
             answered(HOOK, "the hook's address leads to a running Chartseal", certificate, now)
         }
@@ -76,11 +79,28 @@ pub(super) async fn address(ehr: &HeardEhr, now: UtcMillis) -> Option<Finding> {
 /// Whether patients' links lead to this program, seen from here.
 pub async fn patient_address(patient_url: &Url, now: UtcMillis) -> Finding {
     let page = patient_url.join("robots.txt").unwrap_or_else(|_| patient_url.clone());
-    match own_address(&page).await {
+    match own_address(&page, Knock::Get).await {
         Ok(OwnAddress { status: 200, is_ours: true, certificate }) => {
             answered(PATIENT, "patients' links lead to a running Chartseal", certificate, now)
         }
         other => elsewhere(PATIENT, &other, "patient_url"),
+    }
+}
+
+/// Whether a text gateway's calls come to this program, seen from here. `url` is an address as it calls them, of a text that there
+/// never was: what proves nothing must be refused there.
+pub async fn text_address(url: &Url, knock: Knock, now: UtcMillis) -> Finding {
+    match own_address(url, knock).await {
+        Ok(OwnAddress { status: FORBIDDEN, is_ours: true, certificate }) => {
+            let says = "the gateway's calls come to a running Chartseal, which refuses what the gateway did not sign";
+            answered(TEXTS, says, certificate, now)
+        }
+        Ok(OwnAddress { status: NOT_FOUND, is_ours: true, .. }) => Finding::fails(
+            TEXTS,
+            "the address leads to a Chartseal that sends no texts",
+            "restart the service, which has not read [sms] yet; or compare [sms] public_url with where this one runs",
+        ),
+        other => elsewhere(TEXTS, &other, "[sms] public_url"),
     }
 }
 

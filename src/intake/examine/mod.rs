@@ -17,7 +17,7 @@ use crate::fhir::ReachFault;
 
 pub use finding::{Finding, Verdict};
 pub use first::{FirstLook, first_look};
-pub use hooks::patient_address;
+pub use hooks::{patient_address, text_address};
 pub use trial::{TRIAL_WAIT_MAX, TrialAsked};
 
 impl Intake {

@@ -7,6 +7,7 @@
 
 mod leaflet;
 mod lint;
+mod specialty;
 mod text;
 mod when;
 
@@ -22,6 +23,7 @@ use crate::base::{Language, UtcMillis};
 
 pub use leaflet::{LeafletFacts, leaflet};
 pub use lint::Remark;
+pub use specialty::specialty_in;
 pub(super) use text::{Block, MessageText, Piece, Placeholder};
 pub use text::{Fault, SUBJECT_CHARACTERS_MAX};
 

@@ -3,8 +3,8 @@
 //! Must stay true: number, text and password go in headers and body, never in a URL, which gateways log; its reports prove nothing
 //! of themselves, so they count only at an address that nobody can guess.
 
-use reqwest::Client;
 use reqwest::header::HeaderValue;
+use reqwest::{Client, RequestBuilder};
 use url::Url;
 
 use super::outcome::{Fault, TextOutcome, TextReport, TextWhy};
@@ -29,22 +29,12 @@ impl Kannel {
     pub(super) async fn send(&self, http: &Client, text: &Text, limits: TextLimits) -> TextOutcome {
         // %d: the kind of report, %A: the network's own answer.
         let report_to = format!("{}?type=%d&answer=%A", text.report_to);
-        let mut request = http
-            .post(self.url.clone())
-            .header("Content-Type", "text/plain; charset=UTF-8")
-            .header("X-Kannel-DLR-Mask", DLR_MASK)
-            .header("X-Kannel-Coding", "0");
-        for (name, value) in [
-            ("X-Kannel-Username", self.user.as_str()),
-            ("X-Kannel-Password", self.password.expose()),
+        let of_text = [
             ("X-Kannel-From", self.from.as_str()),
             ("X-Kannel-To", text.to.expose()),
             ("X-Kannel-DLR-Url", report_to.as_str()),
-        ] {
-            let Ok(mut value) = HeaderValue::from_str(value) else { return wrong_setting() };
-            value.set_sensitive(true);
-            request = request.header(name, value);
-        }
+        ];
+        let Some(request) = self.request(http, &self.password, &of_text) else { return wrong_setting() };
         match wire::ask(request.body(text.body.expose().to_owned()), limits.attempt_timeout).await {
             Ok(answer) if answer.status.is_success() => TextOutcome::Accepted,
             Ok(answer) => wire::usual(answer.status).unwrap_or(TextOutcome::Permanent {
@@ -53,6 +43,27 @@ impl Kannel {
             }),
             Err(outcome) => outcome,
         }
+    }
+
+    /// A call to sendsms; `None` where something holds what no header can carry.
+    pub(super) fn request(
+        &self,
+        http: &Client,
+        password: &SecretText,
+        more: &[(&'static str, &str)],
+    ) -> Option<RequestBuilder> {
+        let mut request = http
+            .post(self.url.clone())
+            .header("Content-Type", "text/plain; charset=UTF-8")
+            .header("X-Kannel-DLR-Mask", DLR_MASK)
+            .header("X-Kannel-Coding", "0");
+        let who = [("X-Kannel-Username", self.user.as_str()), ("X-Kannel-Password", password.expose())];
+        for (name, value) in who.iter().chain(more) {
+            let mut value = HeaderValue::from_str(value).ok()?;
+            value.set_sensitive(true);
+            request = request.header(*name, value);
+        }
+        Some(request)
     }
 }
 
@@ -75,7 +86,7 @@ pub(super) fn report_in(parameters: &[(String, String)]) -> TextReport {
     }
 }
 
-const fn wrong_setting() -> TextOutcome {
+pub(super) const fn wrong_setting() -> TextOutcome {
     TextOutcome::Misconfigured {
         why: TextWhy::new(Fault::Account, "user, password or sender hold what no header can carry"),
     }

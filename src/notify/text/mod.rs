@@ -12,6 +12,8 @@ mod incoming;
 mod kannel;
 mod only_to;
 mod outcome;
+mod reach;
+mod sender;
 mod twilio;
 mod webhook;
 mod wire;
@@ -25,9 +27,11 @@ pub use incoming::{Incoming, Wish};
 pub use kannel::Kannel;
 pub use only_to::OnlyToNumbers;
 pub use outcome::{Fault, TextOutcome, TextReport, TextWhy};
+pub use reach::{CallsBy, TextReach};
+pub use sender::{Plus, SenderShape};
 pub use twilio::{Twilio, TwilioFrom};
 pub use webhook::Webhook;
-pub use words::{TextBody, TextError, TextKind, TextName, TextNameError, TextNotice, too_long_by};
+pub use words::{TextBody, TextError, TextKind, TextName, TextNameError, TextNotice, too_long_by, trial};
 
 use url::Url;
 

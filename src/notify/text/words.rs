@@ -89,6 +89,14 @@ impl TextNotice<'_> {
     }
 }
 
+/// A text to staff, about nobody: its link leads to the clinic's address and opens nothing. Shorter than what patients get.
+///
+/// # Errors
+/// [`TextError`].
+pub fn trial(clinic: &TextName, link: &str) -> Result<TextBody, TextError> {
+    one_message(SecretText::new(format!("{}: a trial, about nobody: {link}", clinic.0)))
+}
+
 /// By how much the longest message with a link is too long for one text; `None`: every one fits. Counted with a link as long as the
 /// real ones, in every language, since a patient may speak any.
 #[must_use]
@@ -137,7 +145,11 @@ fn body(notice: &TextNotice<'_>, until: &str) -> Result<TextBody, TextError> {
             format!("{from}{before} {sent}; {after} {} {until}. {} {reference}", words.until, words.reference)
         }
     };
-    let text = SecretText::new(text);
+    one_message(SecretText::new(text))
+}
+
+/// One message of the phone network, or none.
+fn one_message(text: SecretText) -> Result<TextBody, TextError> {
     match gsm7::septets(text.expose()) {
         None => Err(TextError::Letter),
         Some(septets) if septets > SEPTETS_MAX => Err(TextError::TooLong { over: septets - SEPTETS_MAX }),
@@ -282,6 +294,17 @@ mod tests {
         let kind = TextKind::New { link: SecretText::new(LINK.to_owned()) };
         let bare = TextNotice { wording: Wording::Bare, ..notice(kind, &clinic, Language::English, &reference) };
         assert!(!bare.compose().ok().unwrap().expose().contains("Riverside"));
+    }
+
+    #[test]
+    fn a_trial_is_one_message_wherever_a_message_to_a_patient_is() {
+        let base = "https://r.riverside.example/r/";
+        let name = |count: usize| TextName::parse(&"x".repeat(count)).unwrap();
+        let longest = (1..160).take_while(|count| too_long_by(&name(*count), base).is_none()).last().unwrap();
+        let link = "https://r.riverside.example/robots.txt?trial=AAAAAAAAAAAAAAAA";
+        let text = trial(&name(longest), link).expect("one message");
+        assert!(text.expose().ends_with(link) && text.expose().contains("about nobody"));
+        assert!(trial(&name(160), link).is_err());
     }
 
     #[test]

@@ -61,12 +61,12 @@ async fn clinic() -> Clinic {
     Clinic::spawn(Wishes { rules: RULES.to_owned(), ..Wishes::default() }).await
 }
 
-fn paper() -> Vec<u8> {
+pub(super) fn paper() -> Vec<u8> {
     pdf::with_pages(&["HbA1c 5.4 %"])
 }
 
 /// What the opened page is told to offer; null where nothing is.
-async fn offer_of(link: &str) -> Value {
+pub(super) async fn offer_of(link: &str) -> Value {
     let mut holder = Holder::new(link);
     let (granted, plain) = holder.claim_and_read().await;
     assert!(plain == paper());
@@ -87,7 +87,7 @@ fn shlink(offer: &Value) -> String {
     offer["shlink"].as_str().expect("a link is offered").to_owned()
 }
 
-fn payload(offer: &Value) -> Value {
+pub(super) fn payload(offer: &Value) -> Value {
     let link = shlink(offer);
     let text = link.strip_prefix("shlink:/").expect("a SMART Health Link");
     serde_json::from_slice(&BASE64URL_NOPAD.decode(text.as_bytes()).expect("base64url")).expect("JSON")

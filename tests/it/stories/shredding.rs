@@ -12,10 +12,11 @@ use chartseal::store::{self, FileRow, LinkRow, NoWitness, Store};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
+use super::health_links;
 use crate::support::backup::Backup;
 use crate::support::clinic::{Clinic, Database, Wishes};
 use crate::support::holder::{Holder, WholeLink};
-use crate::support::{pdf, program, tink, wait};
+use crate::support::{health_apps, pdf, program, tink, wait};
 
 const TWO_DAYS: &str = "24323-8";
 const ONE_OPENING: &str = "4548-4";
@@ -77,6 +78,40 @@ async fn copies_and_keys(database: Database) {
         assert_refused(&clinic, &before.place, &before.blobs, link, "the epoch key");
         assert_eq!(open_by_hand(&clinic, &before, link).await, Err("epoch key".to_owned()), "{end}");
     }
+}
+
+/// Its key never was the server's to destroy: whoever kept it opens an old copy of the file, and the command does not deny that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_health_app_was_offered_ends_by_deletion_and_the_proof_says_so() {
+    let rules = "[policy]\nid = \"test\"\nversion = \"1\"\n[[profile]]\nid = \"offered\"\nwhen = { code = \"loinc|24323-8\" }\n\
+                 then = { action = \"send\", expiry = \"48h\", opens = 3, health_link = \"plain\" }\n";
+    let clinic = Clinic::spawn(Wishes { rules: rules.to_owned(), ..Wishes::default() }).await;
+    let link = clinic.sent("ana@example.test", TWO_DAYS, &health_links::paper()).await;
+    let key = health_links::payload(&health_links::offer_of(&link).await)["key"].as_str().unwrap().to_owned();
+    let before = Backup::of(&clinic).await;
+    assert_opens(&clinic, &before, &link);
+    let told = prove(&clinic, &before.place, &before.blobs, &link);
+    assert!(told.out.contains("The card with that key opens with the rest"), "{}", told.out);
+
+    clinic.desk().revoke(&clinic.only_delivery().await.id, None).await.unwrap();
+    clinic.settle().await;
+    let after = Backup::of(&clinic).await;
+    assert_refused(&clinic, &after.place, &after.blobs, &link, "destroyed at");
+    let told = prove(&clinic, &after.place, &after.blobs, &link);
+    assert!(!told.out.contains("SMART Health Link"), "its file was not removed: {}", told.out);
+    assert_refused(&clinic, &before.place, &after.blobs, &link, "is not in this copy of the sealed files");
+
+    clinic.forward(Duration::from_hours(121));
+    clinic.settle().await;
+    assert_refused(&clinic, &before.place, &before.blobs, &link, "the epoch key");
+    assert_refused(&clinic, &before.place, &before.blobs, &link, "by deletion, not by shredding");
+    let id = WholeLink::read(&link).id;
+    let old = Store::open(&before.store_url(), Arc::new(NoWitness)).unwrap();
+    let name = old.read(move |conn| store::health_file(conn, &id)).await.unwrap().expect("the old copy knows it");
+    let file = before.blobs.join(&name[..2]).join(&name);
+    let bundle = health_apps::decrypt_with_jwcrypto(&key, &file).await;
+    let whole = data_encoding::BASE64.encode(&health_links::paper());
+    assert!(String::from_utf8(bundle).unwrap().contains(&whole), "the words are not true");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,8 @@ pub struct Wishes {
     pub clinic_more: String,
     /// How the relay is spoken to.
     pub mail_tls: &'static str,
+    /// Where the relay listens; `None`: mail goes to the mailbox at once.
+    pub relay_port: Option<u16>,
     /// Lines for the end of the configuration.
     pub more: String,
     /// Where the clinic believes the EHR to be; `None`: where it is.
@@ -91,6 +93,7 @@ impl Default for Wishes {
             rules: RULES.to_owned(),
             clinic_more: String::new(),
             mail_tls: "none",
+            relay_port: None,
             more: String::new(),
             ehr_base: None,
             ehr_more: String::new(),
@@ -434,6 +437,7 @@ pub async fn write_installation(folder: &Place, wishes: &Wishes, ehr_base: &str,
     };
     let (send, mail_tls) = (wishes.send, wishes.mail_tls);
     let (more, ehr_more, clinic_more) = (&wishes.more, &wishes.ehr_more, &wishes.clinic_more);
+    let mail_port = wishes.relay_port.unwrap_or(mail_port);
     let ehr_base = wishes.ehr_base.as_deref().unwrap_or(ehr_base);
     let text = format!(
         r#"

@@ -177,7 +177,11 @@ fn links_in(body: &str) -> Vec<String> {
         .collect()
 }
 
-fn make_certificate(folder: &std::path::Path) {
+/// Writes `cert.pem` and `key.pem`, good for `localhost` and `127.0.0.1`.
+///
+/// # Panics
+/// When the Python environment is not installed.
+pub fn make_certificate(folder: &std::path::Path) {
     let made = Command::new(python::program("python")).arg(python::script("certificate.py")).arg(folder).status();
     assert!(made.is_ok_and(|status| status.success()), "a certificate can be made");
 }

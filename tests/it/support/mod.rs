@@ -25,6 +25,7 @@ pub mod part;
 pub mod pdf;
 pub mod place;
 pub mod planted;
+pub mod postfix;
 pub mod postgres;
 pub mod program;
 pub mod python;

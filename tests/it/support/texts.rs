@@ -80,6 +80,19 @@ impl TwilioStub {
         taken(&self.part, "taken.jsonl")
     }
 
+    /// From now on the account is suspended.
+    ///
+    /// # Panics
+    /// Never in practice: the folder is ours.
+    pub fn suspend(&self) {
+        std::fs::write(self.part.folder().join("suspended"), "").expect("the folder is ours");
+    }
+
+    /// What went wrong with its calls to the clinic.
+    pub fn faults(&self) -> Vec<String> {
+        self.part.log().lines().filter(|line| line.starts_with("callback")).map(str::to_owned).collect()
+    }
+
     /// How often it was asked to send to this number, as far as it came to that.
     pub fn asked(&self, to: &str) -> usize {
         let asked = std::fs::read_to_string(self.part.folder().join("taken.jsonl.asked")).unwrap_or_default();
