@@ -3,7 +3,6 @@
 //! Must stay true: a document that has its link under another name gets no second one; what a report replaces ends when it leaves.
 
 use super::link::{Ready, Sharer};
-use super::scan::Scanned;
 use crate::audit::{Actor, AuditEvent, HealthLinkEvent};
 use crate::base::{DeliveryId, UtcMillis};
 use crate::keys::Vault;
@@ -102,7 +101,7 @@ fn end_replaced(tx: &mut Tx, delivery: &Delivery, now: UtcMillis) -> Result<(), 
 
 fn note_release(tx: &mut Tx, ready: &Ready, sharer: &Sharer, now: UtcMillis) -> Result<(), StoreError> {
     let link = &ready.link;
-    let scanned = sharer.scanned.iter().filter_map(Scanned::told);
+    let scanned = sharer.scanned.iter().filter_map(|scanned| scanned.told());
     let mut note = |event| store::append(tx, &sharer.delivery.entry(now, Actor::System, event));
     for event in scanned {
         note(event)?;

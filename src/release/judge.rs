@@ -105,7 +105,7 @@ impl Release {
         answers.suffice(&terms, &card)?;
         let note = note.map(|sealed| self.open_note(&delivery.id, &sealed)).transpose()?;
         let known = patient.known();
-        Ok(Judged { ehr, report, written, known, let_go, card, contact_index, terms, answers, note })
+        Ok(Judged { ehr, report, written, known, let_go, note, card, contact_index, terms, answers })
     }
 
     /// The report as it is now, if it still says what was decided about.

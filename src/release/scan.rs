@@ -95,7 +95,7 @@ impl Scan {
 }
 
 impl Scanned {
-    pub(super) fn told(&self) -> Option<AuditEvent> {
+    pub(super) fn told(self) -> Option<AuditEvent> {
         match self {
             Self::Unasked => None,
             Self::Clean => Some(AuditEvent::ScannedClean),

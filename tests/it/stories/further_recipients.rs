@@ -123,7 +123,7 @@ async fn each_gets_a_link_of_their_own(database: Database) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_and_both_parents_each_get_a_link_of_their_own() {
     for database in [Database::Sqlite, Database::Postgres] {
-        each_gets_a_link_of_their_own(database).await;
+        Box::pin(each_gets_a_link_of_their_own(database)).await;
     }
 }
 
