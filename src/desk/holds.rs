@@ -134,6 +134,9 @@ impl Desk {
                 store::set_question(tx, &delivery.id, question)?;
                 store::append(tx, &delivery.entry(now, actor, AuditEvent::QuestionSet))?;
             }
+            if let (Released::Done, true) = (&done, note.is_some() || question.is_some()) {
+                store::outdate_preparations(tx, &delivery.id)?;
+            }
             Ok(done)
         };
         let done = self.store.write(release).await?;

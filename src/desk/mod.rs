@@ -273,14 +273,10 @@ impl Desk {
         let id = DeliveryId::random(&mut random::system());
         let made = id.clone();
         let question = self.question_again(&old.id, &id).await?;
-        let note = self.note_again(&old.id, &id).await?;
         let send = move |tx: &mut Tx| {
             let done = send_again(tx, &old.id, again, &made, reason, actor, now)?;
             if let (Ok(()), Some(question)) = (&done, &question) {
                 store::set_question(tx, &made, question)?;
-            }
-            if let (Ok(()), Some(note)) = (&done, &note) {
-                store::set_note(tx, &made, note)?;
             }
             Ok(done)
         };

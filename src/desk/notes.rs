@@ -1,11 +1,11 @@
 //! What staff say to the patient beside a document.
 //!
-//! Must stay true: it reaches nobody but whoever opens the link: it is kept sealed, and leaves sealed as the document does.
+//! Must stay true: it reaches nobody but whoever opens the link: it is kept sealed until its link is made, and leaves sealed as
+//! the document does.
 
 use super::{Desk, DeskError};
 use crate::base::{DeliveryId, SecretText, is_invisible};
 use crate::sealing::Purpose;
-use crate::store;
 
 /// As much as a phone shows without much scrolling, in characters.
 const CHARACTERS_MAX: usize = 1000;
@@ -32,14 +32,6 @@ impl StaffNote {
 impl Desk {
     pub(super) fn sealed_note(&self, delivery: &DeliveryId, note: &StaffNote) -> Vec<u8> {
         self.vault.seal_record(Purpose::Note, delivery.as_str(), note.0.expose().as_bytes())
-    }
-
-    /// The old delivery's note for the new one; `None` where it has none.
-    pub(super) async fn note_again(&self, old: &DeliveryId, new: &DeliveryId) -> Result<Option<Vec<u8>>, DeskError> {
-        let id = old.clone();
-        let Some(kept) = self.store.read(move |conn| store::note_of(conn, &id)).await? else { return Ok(None) };
-        let plain = self.vault.open_record(Purpose::Note, old.as_str(), &kept).map_err(|_| DeskError::Stopped)?;
-        Ok(Some(self.vault.seal_record(Purpose::Note, new.as_str(), &plain)))
     }
 }
 

@@ -69,7 +69,8 @@ pub use probe::{
     OwnAddress, PatientNeeded, ReachFault, Reached, Release, TRIAL_SYSTEM, TrialKind, Way, own_address,
 };
 pub use report::{
-    AttachmentRef, AttachmentSource, ContentBasis, Relation, RelationCode, Report, StatusDoubt, Subject, read_report,
+    AttachmentRef, AttachmentSource, ContentBasis, DOCUMENTS_MAX, Relation, RelationCode, Report, StatusDoubt, Subject,
+    read_report,
 };
 pub use results::{WithoutAttachment, Written};
 pub use search::{

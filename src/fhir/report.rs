@@ -165,6 +165,9 @@ impl Report {
     }
 }
 
+/// More than that is no report; of one that has more, one more is enough to say so.
+pub const DOCUMENTS_MAX: usize = 10;
+
 fn delivered<T>(all: &[T], attachment_of: impl Fn(&T) -> &AttachmentRef) -> Vec<&T> {
     let there = || all.iter().filter(|one| !matches!(attachment_of(one).source, AttachmentSource::Absent));
     let is_pdf = |one: &&T| attachment_of(one).content_type.as_deref() == Some("application/pdf");
@@ -173,6 +176,9 @@ fn delivered<T>(all: &[T], attachment_of: impl Fn(&T) -> &AttachmentRef) -> Vec<
     };
     let mut found: Vec<&T> = Vec::new();
     for one in there().filter(|one| attachment_of(one).content_type == preferred.content_type) {
+        if found.len() > DOCUMENTS_MAX {
+            break;
+        }
         if !found.iter().any(|other| attachment_of(other).source.is_that_of(&attachment_of(one).source)) {
             found.push(one);
         }

@@ -7,9 +7,9 @@
 use super::holder::Proven;
 use super::{Holder, Looked, Open, OpenError};
 use crate::audit::{Actor, AuditEvent};
-use crate::base::{DeliveryId, NoticeId, UtcMillis, random};
+use crate::base::{DeliveryId, LinkId, NoticeId, UtcMillis, random};
 use crate::record::{Link, LinkEvent, LiveUntil, RevokedBy, StaffNews};
-use crate::store::{self, ContactKey, StoreError, Tx};
+use crate::store::{self, ContactKey, Delivery, StoreError, Tx};
 
 impl Open {
     /// Ends the link, since whoever has it says that it was not for them.
@@ -60,7 +60,11 @@ fn disown(tx: &mut Tx, proven: &Proven, now: UtcMillis) -> Result<bool, StoreErr
     }
     let was_out = end_sent(tx, &owner.id, now)?;
     for other in beside {
-        end_sent(tx, &other.id, now)?;
+        if end_sent(tx, &other.id, now)?
+            && let Some(link) = &other.link
+        {
+            note_disowned(tx, &other, link, now)?;
+        }
     }
     let is_new_dispute = match &key {
         Some(key) => store::dispute_contact(tx, &owner, key, Actor::Holder, now)?,
@@ -70,19 +74,26 @@ fn disown(tx: &mut Tx, proven: &Proven, now: UtcMillis) -> Result<bool, StoreErr
     if !was_out && !is_new_dispute {
         return Ok(false);
     }
-    let opened = store::opened_of(tx.conn(), &owner.id)?;
-    let id = NoticeId::random(&mut random::system());
-    store::tell_staff(tx, &id, &owner, &proven.link.id, StaffNews::Disowned, now)?;
-    let said = AuditEvent::Disowned { link: proven.link.id.clone(), opened };
-    store::append(tx, &owner.entry(now, Actor::Holder, said))?;
+    note_disowned(tx, &owner, &proven.link.id, now)?;
     Ok(true)
+}
+
+/// Each report that went to the wrong address is for staff to send anew.
+fn note_disowned(tx: &mut Tx, delivery: &Delivery, link: &LinkId, now: UtcMillis) -> Result<(), StoreError> {
+    let opened = store::opened_of(tx.conn(), &delivery.id)?;
+    store::tell_staff(tx, &NoticeId::random(&mut random::system()), delivery, link, StaffNews::Disowned, now)?;
+    let said = AuditEvent::Disowned { link: link.clone(), opened };
+    store::append(tx, &delivery.entry(now, Actor::Holder, said))
 }
 
 /// Ends the link whose message left. Returns whether there was one. As it is now: it may have ended with another's. What has not left is
 /// for the hand-over to stop.
 fn end_sent(tx: &mut Tx, id: &DeliveryId, now: UtcMillis) -> Result<bool, StoreError> {
     let Some(delivery) = store::hold_delivery(tx, id)? else { return Ok(false) };
-    let (Link::Live { until: LiveUntil::At(_) } | Link::Suspended { .. }) = delivery.state else { return Ok(false) };
+    let (Link::Live { until: LiveUntil::At(_) } | Link::Suspended { until: LiveUntil::At(_), .. }) = delivery.state
+    else {
+        return Ok(false);
+    };
     let step = delivery.state.clone().step(LinkEvent::Revoke { by: RevokedBy::Recipient }, now)?;
     store::advance(tx, &delivery, &step, Actor::Holder, now)?;
     Ok(true)

@@ -122,7 +122,7 @@ impl Outbox {
         if self.mode == Mode::Shadow {
             return Ok(tidied);
         }
-        let tidied = tidied + self.ask_about_unsure_texts().await? + self.tell_staff().await?;
+        let tidied = tidied + self.ask_about_unsure_texts().await?;
         self.read_stale_again().await?;
         let (since, mut sent, mut allowed) = (Instant::now(), 0, AllowedInHour::default());
         loop {
@@ -131,7 +131,7 @@ impl Outbox {
             let is_full = leased.len() >= BATCH;
             sent += self.deliver_all(leased).await?;
             if !is_full || since.elapsed() >= LOOK_AROUND_EVERY {
-                return Ok(sent + tidied);
+                return Ok(sent + tidied + self.tell_staff().await);
             }
         }
     }

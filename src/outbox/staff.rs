@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use super::{Outbox, OutboxError};
 use crate::base::minutes;
 use crate::notify::{Outgoing, SendOutcome, StaffNotice};
-use crate::record::{STAFF_MAIL_WAIT_MAX, StaffMailFate, retry_delay};
+use crate::record::{AMBIGUOUS_ATTEMPTS_MAX, STAFF_MAIL_WAIT_MAX, StaffMailFate, retry_delay};
 use crate::store::{self, LeasedStaffMail, Pause};
 
 /// Sent in one turn.
@@ -19,8 +19,18 @@ const BATCH: i64 = 8;
 const LEASE: Duration = minutes(5);
 
 impl Outbox {
-    /// Sends what staff are to be told. Returns how much was done.
-    pub(super) async fn tell_staff(&self) -> Result<usize, OutboxError> {
+    /// Sends what staff are to be told. Returns how much was done; a fault of theirs is nobody else's.
+    pub(super) async fn tell_staff(&self) -> usize {
+        match self.send_to_staff().await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::warn!(%error, "mails to staff cannot be sent now");
+                0
+            }
+        }
+    }
+
+    async fn send_to_staff(&self) -> Result<usize, OutboxError> {
         let now = self.clock.now();
         let leased = self
             .store
@@ -49,6 +59,10 @@ impl Outbox {
                 tracing::warn!("[mail] only_to does not allow staff_email, so staff are told nothing");
                 self.end_told(leased, StaffMailFate::GivenUp).await
             }
+            // It may have arrived each time: staff rather get a few than none.
+            SendOutcome::Ambiguous { .. } if leased.attempts >= AMBIGUOUS_ATTEMPTS_MAX => {
+                self.end_told(leased, StaffMailFate::GivenUp).await
+            }
             SendOutcome::Transient { .. } | SendOutcome::Ambiguous { .. } | SendOutcome::Misconfigured { .. } => {
                 self.later(leased).await
             }
@@ -71,7 +85,6 @@ impl Outbox {
         notice.compose().ok()
     }
 
-    /// Of a mail that may have arrived, staff rather get two.
     async fn later(&self, leased: LeasedStaffMail) -> Result<(), OutboxError> {
         let now = self.clock.now();
         if leased.created_at.plus(STAFF_MAIL_WAIT_MAX) <= now {

@@ -24,6 +24,16 @@ impl OpeningTerms {
         Self { view, download: Download::Allowed, notify: BTreeSet::new() }
     }
 
+    /// The stricter of both in each.
+    #[must_use]
+    pub fn joined(self, other: &Self) -> Self {
+        Self {
+            view: self.view.min(other.view),
+            download: self.download.max(other.download),
+            notify: self.notify.union(&other.notify).copied().collect(),
+        }
+    }
+
     /// After how long the page takes the document away, although its reader would stay; `None`: it never does.
     #[must_use]
     pub fn ends_after(&self) -> Option<Duration> {

@@ -78,6 +78,7 @@ pub(super) fn commit_link(tx: &mut Tx, vault: &Vault, ready: &Ready, now: UtcMil
     store::insert_link(tx, link, now)?;
     store::insert_notice(tx, &ready.notice, now)?;
     for sharer in &ready.sharers {
+        store::forget_note(tx, &sharer.delivery.id)?;
         note_release(tx, ready, sharer, now)?;
     }
     tracing::info!(delivery = %link.delivery, link = %link.id, expires_after_s = ready.terms.expiry_seconds, "released");

@@ -16,7 +16,10 @@ use super::judge::{Judged, Kept};
 use super::scan::Scanned;
 use super::seal::Passed;
 use super::{Hindrance, Leased, Release, ReleaseError, StayedBehind, Stays};
-use crate::base::{DocumentTitle, Key256, LinkId, LinkSecret, MediaType, NoticeId, SecretText, UtcMillis, random};
+use crate::base::{
+    DocumentTitle, Key256, LinkId, LinkSecret, MediaType, NoticeId, SecretText, UtcMillis, minutes, random,
+};
+use crate::fhir::DOCUMENTS_MAX;
 use crate::keys::{KeyName, VaultError};
 use crate::policy::vocabulary::Custody;
 use crate::policy::{Decision, HealthLink, OpeningTerms, ReviewReason, Terms};
@@ -26,8 +29,8 @@ use crate::store::{
     self, Delivery, DeliveryKind, NewFile, NewHealthLink, NewLink, NewNotice, NoticeSecret, StoreError, Tx,
 };
 
-/// More than that a person looks at: a report is not an archive.
-const FILES_OF_A_REPORT_MAX: usize = 10;
+/// Long before what was sealed first counts as left behind.
+const SEALING_MAX: Duration = minutes(60);
 
 /// Everything that the commit needs.
 pub(super) struct Ready {
@@ -121,7 +124,8 @@ impl Release {
             Ok(judged) => Going { delivery, judged },
             Err(hindrance) => return Ok(Err(hindrance)),
         };
-        let sealed = self.seal_all(&lead, keys, 0).await;
+        let too_slow = || Err(Hindrance::Later { why: "its files take too long to come".to_owned() });
+        let sealed = timeout(SEALING_MAX, self.seal_all(&lead, keys, 0)).await.unwrap_or_else(|_| too_slow());
         Ok(sealed.map(|files| Sealed { going: lead, files }))
     }
 
@@ -191,8 +195,9 @@ impl Release {
             Decision::Send { terms } => channel.is_some_and(|channel| terms.channels.contains(&channel)),
             Decision::Review { .. } | Decision::Block { .. } => false,
         };
-        // A question of the clinic's own is about one report, and a slip about one order.
-        let asks_alike = others().chain([one]).all(|other| other.judged.answers.question.is_none())
+        // A question of the clinic's own is about one report, as what staff say is, and a slip about one order.
+        let is_plain = |other: &Going<'_>| other.judged.answers.question.is_none() && other.judged.note.is_none();
+        let asks_alike = others().chain([one]).all(is_plain)
             && others().all(|other| other.judged.answers.has_slip_of(&one.judged.answers));
         is_alike && is_sent_once && is_possible && asks_alike && one.delivery.decision.gathers_for().is_some()
     }
@@ -215,9 +220,8 @@ impl Release {
             return Ok(vec![(file, Passed { scanned: Scanned::Unasked, copy: PdfCopy::Unwanted, title: None })]);
         }
         let documents = going.judged.report.documents();
-        if documents.is_empty() || documents.len() > FILES_OF_A_REPORT_MAX {
-            let count = documents.len();
-            return Err(review(format!("the report carries {count} files; 1 to {FILES_OF_A_REPORT_MAX} can leave")));
+        if documents.is_empty() || documents.len() > DOCUMENTS_MAX {
+            return Err(review(format!("the report carries no file, or more than {DOCUMENTS_MAX}")));
         }
         let mut files: Vec<(NewFile, Passed)> = Vec::new();
         for document in documents {
@@ -231,6 +235,10 @@ impl Release {
                     self.discard(files.into_iter().map(|(file, _)| file)).await;
                     return Err(hindrance);
                 }
+            }
+            if files.len() > 1 && bytes_of(&files) > self.company.bytes_max {
+                self.discard(files.into_iter().map(|(file, _)| file)).await;
+                return Err(review("its files are too large together for one link".to_owned()));
             }
         }
         Ok(files)

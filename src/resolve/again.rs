@@ -15,7 +15,7 @@ use super::{Resolve, ResolveError};
 use crate::audit::{Actor, AuditEvent, HealthLinkEvent, Redecided};
 use crate::base::{EhrId, UtcMillis};
 use crate::policy::schedule::Schedule;
-use crate::policy::{self, Available, Decision, Facts, Moment, ReviewReason};
+use crate::policy::{self, Available, Decision, Facts, Moment, OpeningTerms, ReviewReason, Terms};
 use crate::record::{Link, LinkEvent, LiveUntil};
 use crate::store::{self, Delivery, Noted, NotedVerdict, StoreError, Tx};
 
@@ -235,7 +235,7 @@ fn sent(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: Afresh) -> Re
     }
     withdraw_health_link(tx, ground.now, delivery, &afresh.decision)?;
     match redecide::live_link(&delivery.decision, &afresh.decision) {
-        Some(less) => lower(tx, ground.now, delivery, less, &afresh.rules_hash),
+        Some(less) => lower(tx, ground.now, delivery, &less, &afresh.rules_hash),
         None => Ok(()),
     }
 }
@@ -291,21 +291,22 @@ fn part(tx: &mut Tx, ground: &Ground, delivery: &Delivery, afresh: &Afresh) -> R
     }
 }
 
-/// Takes openings and life from a link that is out.
+/// Takes openings, life and whatever else an opening was given from a link that is out.
 pub(super) fn lower(
     tx: &mut Tx,
     now: UtcMillis,
     delivery: &Delivery,
-    (opens_max, life_seconds): (u16, u64),
+    terms: &Terms,
     rules_hash: &str,
 ) -> Result<(), StoreError> {
     let Some(id) = &delivery.link else { return Ok(()) };
     let Some(link) = store::link(tx.conn(), id)? else { return Ok(()) };
     // What was opened was opened.
-    let opens_max = opens_max.max(link.opened);
+    let (opens_max, life_seconds) = (terms.opens.0.get().max(link.opened), terms.expiry_seconds);
     let less = std::time::Duration::from_secs(link.life_seconds.saturating_sub(life_seconds));
     let expires_at = link.expires_at.map(|at| at.minus(less));
-    if store::tighten_link(tx, id, opens_max, life_seconds, expires_at)? == 0 {
+    let opening = OpeningTerms::from(terms);
+    if store::tighten_link(tx, id, opens_max, life_seconds, expires_at, &opening)? == 0 {
         return Ok(());
     }
     let rules_hash = rules_hash.to_owned();

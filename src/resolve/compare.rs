@@ -20,7 +20,7 @@ use crate::store::{self, Conn, Delivery, SourceRow, StoreError};
 
 /// What was sealed longer ago is not compared: the link has long ended.
 const COMPARED_FOR: Duration = hours(30 * 24);
-/// A larger file counts as another one: the release step has the time for it.
+/// For each file. A larger file counts as another one: the release step has the time for it.
 const FETCH_TIMEOUT: Duration = seconds(45);
 /// A file that fails to come so often counts as another one, so that a person sees what became of it.
 const FETCHES_MAX: i32 = 5;
@@ -92,7 +92,8 @@ impl Resolve {
         if !would_tell {
             return Ok(Fetched::NotAsked);
         }
-        Ok(match tokio::time::timeout(FETCH_TIMEOUT, self.digests(ehr, &documents)).await {
+        let time = FETCH_TIMEOUT * u32::try_from(documents.len()).unwrap_or(1);
+        Ok(match tokio::time::timeout(time, self.digests(ehr, &documents)).await {
             Ok(Ok(indexes)) => Fetched::Whole(indexes),
             Ok(Err(error)) if error.class() == FaultClass::Permanent || source.tries >= FETCHES_MAX => Fetched::Never,
             Ok(Err(error)) => Fetched::Later { why: error.to_string(), wait: back_off(source.tries) },

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::plan::{self, Bearing, bearing_of};
 use crate::base::UtcMillis;
 use crate::policy::schedule::Schedule;
-use crate::policy::{Decision, Release, ReleaseBy, ReviewReason, Terms};
+use crate::policy::{Decision, OpeningTerms, Release, ReleaseBy, ReviewReason, Terms};
 use crate::record::{BackstopAt, HoldEnd, Link, LinkEvent};
 
 /// How two decisions about the same report compare.
@@ -187,12 +187,14 @@ fn is_later(state: &Link, new: HoldEnd) -> bool {
     new_kind > kind || new_kind == kind && (new_at > at || new_then > then)
 }
 
-/// How much less a live link gives than it did: openings, seconds of life. `None`: nothing less.
-pub(super) fn live_link(then: &Decision, now: &Decision) -> Option<(u16, u64)> {
+/// The terms of a live link that gives less than it did. `None`: nothing less.
+pub(super) fn live_link(then: &Decision, now: &Decision) -> Option<Terms> {
     let (old, new) = (then.terms_to_leave_under(), now.terms_to_leave_under());
     let less = old.join(&new);
-    let is_less = less.opens < old.opens || less.expiry_seconds < old.expiry_seconds;
-    is_less.then_some((less.opens.0.get(), less.expiry_seconds))
+    let is_less = less.opens < old.opens
+        || less.expiry_seconds < old.expiry_seconds
+        || OpeningTerms::from(&less) != OpeningTerms::from(&old);
+    is_less.then_some(less)
 }
 
 /// Whether a report whose message has not left would wait for more. What a person let go by the same terms stays let go.
@@ -225,7 +227,7 @@ mod tests {
 
     use super::*;
     use crate::policy::schedule::Timing;
-    use crate::policy::vocabulary::Backstop;
+    use crate::policy::vocabulary::{Backstop, Download, Notify};
     use crate::policy::{Challenge, Channel, HoldBasis, Opens, Wording};
 
     const NOW: UtcMillis = UtcMillis(1_800_000_000_000);
@@ -273,6 +275,20 @@ mod tests {
         }
         let said_more = send(|terms| terms.wording = Wording::Full);
         assert_eq!(compare(&said_more, &plain), Verdict::Tighter(plain));
+    }
+
+    #[test]
+    fn a_live_link_gives_less_where_an_opening_does() {
+        let plain = send(|_| {});
+        for strict in [
+            send(|terms| terms.view_seconds = 600),
+            send(|terms| terms.download = Download::ViewOnly),
+            send(|terms| terms.notify = [Notify::Staff].into()),
+            send(|terms| terms.opens = Opens(NonZeroU16::MIN)),
+        ] {
+            assert!(live_link(&plain, &strict).is_some(), "{strict:?}");
+            assert!(live_link(&strict, &plain).is_none(), "{strict:?}");
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(super) fn tighten_lead(
             again::keep_back(tx, now, &lead, why, &both)
         }
         Some(_) => match redecide::live_link(&lead.decision, &stricter) {
-            Some(less) => again::lower(tx, now, &lead, less, &prepared.rules_hash),
+            Some(less) => again::lower(tx, now, &lead, &less, &prepared.rules_hash),
             None => Ok(()),
         },
     }

@@ -135,7 +135,7 @@ pub fn hold_open_deliveries_to(
 ) -> Result<Vec<Delivery>, StoreError> {
     let open = deliveries::open_deliveries_to(tx.conn(), key)?;
     let mut ids = BTreeSet::from([delivery.id.clone()]);
-    for one in &open {
+    for one in std::iter::once(delivery).chain(&open) {
         ids.insert(one.id.clone());
         if let Some(link) = &one.link {
             ids.extend(deliveries::sharers_of(tx.conn(), link)?.into_iter().map(|sharer| sharer.id));

@@ -79,8 +79,9 @@ pub use deliveries::{
     delivery_of_link, facts_seen, forget_cards, forget_facts, give_back_companion, hold_deliveries, hold_delivery,
     insert_delivery, is_hold_over, keep_until, latest_delivery_of, latest_delivery_with, lease_companions,
     lease_due_deliveries, lease_ended_holds, links_of, make_again_after_quiet, next_issue_no, open_deliveries_of,
-    open_deliveries_to, owner_of_link, postpone_delivery, ready_between, renew_delivery_lease, set_card,
-    set_report_version, sharers_of, shorten_gathering, spend_if_used_up, standing_delivery_of, wait_no_longer_than,
+    open_deliveries_to, outdate_preparations, owner_of_link, postpone_delivery, ready_between, renew_delivery_lease,
+    set_card, set_report_version, sharers_of, shorten_gathering, spend_if_used_up, standing_delivery_of,
+    wait_no_longer_than,
 };
 pub use documents::{
     Alike, Found, MARKS_KEPT, Mark, MarkKind, alike, deliveries_alike, find_alike, forget_marks, hold_documents,
@@ -135,7 +136,8 @@ pub use panel::{
     next_patients, panel_summary, settle_patient,
 };
 pub use papers::{
-    doubt_paper, insert_paper, note_of, paper_of, release_doubted, released_although_doubted, set_note, set_paper,
+    doubt_paper, forget_note, insert_paper, note_of, paper_of, release_doubted, released_although_doubted, set_note,
+    set_paper,
 };
 pub use past::{
     Past, PastAsked, PastRow, PastState, Reached, begin_past, is_past_due, lease_past, past_of, renew_past,

@@ -75,6 +75,16 @@ pub fn set_note(tx: &mut Tx, delivery: &DeliveryId, note_sealed: &[u8]) -> Resul
     Ok(())
 }
 
+/// Once it stands in a link it is kept nowhere else.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn forget_note(tx: &mut Tx, delivery: &DeliveryId) -> Result<(), StoreError> {
+    tx.erased();
+    diesel::delete(staff_note::table.find(delivery.as_str())).prepared().execute(tx.conn())?;
+    Ok(())
+}
+
 /// # Errors
 /// [`StoreError`].
 pub fn note_of(conn: &mut Conn, delivery: &DeliveryId) -> Result<Option<Vec<u8>>, StoreError> {

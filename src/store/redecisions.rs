@@ -13,12 +13,13 @@ use super::control::{control, set_control};
 use super::deliveries::{self, Delivery};
 use super::dialect;
 use super::error::StoreError;
+use super::links;
 use super::prepared::Prepare as _;
 use super::rows::{from_json, parse, signed, to_json};
 use super::schema::{delivery, link, rules_redecision};
 use super::versions::rules_in_force;
 use crate::base::{DeliveryId, LinkId, UtcMillis, minutes};
-use crate::policy::{Decision, Facts};
+use crate::policy::{Decision, Facts, OpeningTerms};
 use crate::record::Link;
 
 /// The row that says how far it has come, and the lock of those who go on.
@@ -148,8 +149,8 @@ pub fn set_facts(tx: &mut Tx, id: &DeliveryId, facts: &Facts) -> Result<(), Stor
     Ok(())
 }
 
-/// Lowers what is left of a link: openings, life, and its end where that is fixed. Never raises any of them. Returns whether
-/// anything changed.
+/// Lowers what is left of a link: openings, life, its end where that is fixed, and what an opening gives. Never raises any of them.
+/// Returns whether anything changed.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -159,7 +160,9 @@ pub fn tighten_link(
     opens_max: u16,
     life_seconds: u64,
     expires_at: Option<UtcMillis>,
+    opening: &OpeningTerms,
 ) -> Result<usize, StoreError> {
+    let gives_less = tighten_opening(tx, id, opening)?;
     let life = signed("link.life_seconds", life_seconds)?;
     let living = || link::table.find(id.as_str()).filter(link::shredded_at.is_null());
     let fewer = diesel::update(living().filter(link::opens_max.gt(i32::from(opens_max))))
@@ -170,12 +173,31 @@ pub fn tighten_link(
         .set(link::life_seconds.eq(life))
         .prepared()
         .execute(tx.conn())?;
-    let Some(expires_at) = expires_at else { return Ok(fewer + shorter) };
+    let Some(expires_at) = expires_at else { return Ok(gives_less + fewer + shorter) };
     let sooner = diesel::update(living().filter(link::expires_at.gt(expires_at.0)))
         .set(link::expires_at.eq(expires_at.0))
         .prepared()
         .execute(tx.conn())?;
-    Ok(fewer + shorter + sooner)
+    Ok(gives_less + fewer + shorter + sooner)
+}
+
+fn tighten_opening(tx: &mut Tx, id: &LinkId, opening: &OpeningTerms) -> Result<usize, StoreError> {
+    links::hold(tx, id)?;
+    let Some(link) = links::link(tx.conn(), id)? else { return Ok(0) };
+    let tighter = link.opening.clone().joined(opening);
+    if tighter == link.opening {
+        return Ok(0);
+    }
+    let living = link::table.find(id.as_str()).filter(link::shredded_at.is_null());
+    let changed = diesel::update(living)
+        .set((
+            link::view_seconds.eq(i32::try_from(tighter.view.as_secs()).unwrap_or(i32::MAX)),
+            link::download.eq(to_json("link.download", &tighter.download)?),
+            link::notify.eq(to_json("link.notify", &tighter.notify)?),
+        ))
+        .prepared()
+        .execute(tx.conn())?;
+    Ok(changed)
 }
 
 /// Which way other rules would decide, where a person has to say so.

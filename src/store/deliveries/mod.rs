@@ -351,6 +351,18 @@ pub fn renew_delivery_lease(
     Ok(if renewed == 1 { Renewed::Kept(delivery) } else { Renewed::Lost })
 }
 
+/// Something beside the row changed: what was prepared of it before is not committed.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn outdate_preparations(tx: &mut Tx, id: &DeliveryId) -> Result<(), StoreError> {
+    diesel::update(delivery::table.find(id.as_str()))
+        .set((delivery::row_version.eq(delivery::row_version + 1), delivery::lease_until.eq(None::<i64>)))
+        .prepared()
+        .execute(tx.conn())?;
+    Ok(())
+}
+
 /// Gives a leased delivery back, due again at `at`. A lease that went to somebody else is left alone.
 ///
 /// # Errors

@@ -44,6 +44,21 @@ on_both! {
         .await;
     }
 
+    async fn a_note_or_a_question_that_came_while_a_link_was_made_was_lost(bed: Bed) {
+        bed.write(|tx| {
+            let seen = stage::recorded(tx, 1)?;
+            store::set_note(tx, &seen.id, b"sealed")?;
+            store::outdate_preparations(tx, &seen.id)?;
+            let step = seen.state.clone().step(LinkEvent::Released, NOW)?;
+            assert!(matches!(store::advance(tx, &seen, &step, Actor::System, NOW), Err(StoreError::Moved)));
+            assert_eq!(store::note_of(tx.conn(), &seen.id)?.as_deref(), Some(b"sealed".as_slice()));
+            store::forget_note(tx, &seen.id)?;
+            assert_eq!(store::note_of(tx.conn(), &seen.id)?, None);
+            Ok(())
+        })
+        .await;
+    }
+
     async fn a_persons_word_is_about_the_file_that_was_doubted_last_and_no_other(bed: Bed) {
         bed.write(|tx| {
             let kept = stage::recorded(tx, 1)?;

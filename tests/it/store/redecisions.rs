@@ -1,7 +1,8 @@
 //! Deciding again and incidents as rows: how far it came is kept, links only give less, and each delivery has one outcome.
 
-use chartseal::base::{OperatorName, seconds};
-use chartseal::policy::{Decision, ReviewReason};
+use chartseal::base::{OperatorName, minutes, seconds};
+use chartseal::policy::vocabulary::{Download, Notify};
+use chartseal::policy::{Decision, OpeningTerms, ReviewReason};
 use chartseal::record::Link;
 use chartseal::store::{
     self, ActivatedBy, Bundle, IncidentApproval, IncidentCriteria, NewVersion, Noted, NotedVerdict, Outcome,
@@ -67,13 +68,26 @@ on_both! {
         let tighten = async |opens_max, seconds_less: u64| {
             let (store, link) = (bed.store.clone(), released.link.clone());
             let (life, at) = (LIFE.as_secs() - seconds_less, ends.minus(seconds(seconds_less)));
-            store.write(move |tx| store::tighten_link(tx, &link, opens_max, life, Some(at))).await.unwrap()
+            let same = OpeningTerms::loosest();
+            store.write(move |tx| store::tighten_link(tx, &link, opens_max, life, Some(at), &same)).await.unwrap()
         };
         assert_eq!(tighten(2, 3600).await, 3);
         assert_eq!(tighten(3, 0).await, 0, "it was raised again");
         let link = stage::the_link(&bed, &released.link).await;
         assert_eq!((link.opens_max, link.life_seconds), (2, LIFE.as_secs() - 3600));
         assert_eq!(link.expires_at, Some(ends.minus(seconds(3600))));
+    }
+
+    async fn what_an_opening_gives_is_lowered_and_never_raised(bed: Bed) {
+        let released = bed.write(|tx| stage::handed_over(tx, 1, 3)).await;
+        let strict = OpeningTerms { view: minutes(10), download: Download::ViewOnly, notify: [Notify::Staff].into() };
+        let tighten = async |opening: OpeningTerms| {
+            let (store, link) = (bed.store.clone(), released.link.clone());
+            store.write(move |tx| store::tighten_link(tx, &link, 3, LIFE.as_secs(), None, &opening)).await.unwrap()
+        };
+        assert_eq!(tighten(strict.clone()).await, 1);
+        assert_eq!(tighten(OpeningTerms::loosest()).await, 0, "it was raised again");
+        assert!(stage::the_link(&bed, &released.link).await.opening == strict);
     }
 
     async fn nothing_leaves_between_other_rules_and_their_word_about_it_but_not_for_long(bed: Bed) {
