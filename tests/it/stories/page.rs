@@ -266,6 +266,7 @@ async fn the_focus_was_lost_with_the_box_that_had_it() {
     };
 
     press("Save a copy").await;
+    wait::until_async("what came of it", async || browser.find(By::Css(".told button")).await.ok()).await;
     press("OK").await;
     assert_eq!(focused().await, json!("Save a copy"));
     for _ in 0..5 {
