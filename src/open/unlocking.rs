@@ -8,7 +8,6 @@ use super::holder::Proven;
 use super::{Holder, Looked, Open, OpenError};
 use crate::audit::{Actor, AuditEvent};
 use crate::base::{SecretText, UtcMillis};
-use crate::policy::Channel;
 use crate::record::Ask;
 use crate::store::{self, Attempt, ChallengeRow, LetIn, StoreError, Tx};
 
@@ -48,17 +47,10 @@ impl Open {
             Attempt::Refused => return Ok(Said::Locked),
             Attempt::Counted => {}
         }
-        let ask = code_by(unlock.by);
+        let ask = Ask::code_by(unlock.by);
         let verdict = self.is_right(&proven.link.id, ask, sealed, code).await?;
         let (proven, compared) = (proven.clone(), sealed.to_vec());
         Ok(self.store.write(move |tx| settle(tx, &proven, ask, &compared, verdict, now)).await?)
-    }
-}
-
-const fn code_by(channel: Channel) -> Ask {
-    match channel {
-        Channel::Email => Ask::CodeByEmail,
-        Channel::Sms => Ask::CodeBySms,
     }
 }
 

@@ -152,6 +152,15 @@ impl Ask {
         }
     }
 
+    /// A code that is sent by this channel.
+    #[must_use]
+    pub const fn code_by(channel: Channel) -> Self {
+        match channel {
+            Channel::Email => Self::CodeByEmail,
+            Channel::Sms => Self::CodeBySms,
+        }
+    }
+
     /// The channel by which its code is sent when the page asks for it.
     #[must_use]
     pub const fn channel(self) -> Option<Channel> {

@@ -121,8 +121,7 @@ fn code_ask(terms: &Terms, card: &Card) -> Result<Ask, ReviewReason> {
         return Err(ReviewReason::NoContact { why: "the card holds no address".to_owned() });
     };
     match terms.code_way(link, &reachable) {
-        CodeWay::Sent(Channel::Email) => Ok(Ask::CodeByEmail),
-        CodeWay::Sent(Channel::Sms) => Ok(Ask::CodeBySms),
+        CodeWay::Sent(channel) => Ok(Ask::code_by(channel)),
         CodeWay::Staff => Ok(Ask::CodeByStaff),
         CodeWay::Slip => Ok(Ask::CodeOnSlip),
         CodeWay::PickUp => Err(ReviewReason::PickUp),
